@@ -1,0 +1,3 @@
+//! Process entry: parse, run, exit code.
+
+fn main() {}

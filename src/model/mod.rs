@@ -1,0 +1,46 @@
+//! The nouns: plain data that every floor speaks of. Nothing here waits, reads or decides.
+
+mod container;
+mod desired;
+mod diagnostic;
+mod drift;
+mod names;
+mod observed;
+mod outcome;
+mod plan;
+mod policy;
+mod remedy;
+mod report;
+mod secret;
+mod timestamp;
+mod tree;
+
+pub use container::{
+    BindOptions, ContainerConfig, ContainerSpec, DeviceMapping, DeviceRequest, Empty, Endpoint,
+    EndpointIpam, HealthConfig, HostConfig, ImageOptions, Ipam, IpamPool, LogConfig, Mount,
+    NetworkSpec, PortBinding, RestartPolicy, ThrottleDevice, TmpfsOptions, Ulimit, VolumeDriver,
+    VolumeOptions, VolumeSpec, WeightDevice,
+};
+pub use desired::{
+    BuildSpec, BundleFile, Condition, Dependency, Desired, DesiredNetwork, DesiredReplica,
+    DesiredService, DesiredVolume, FailureAction, FileBundle, Hook, ImagePolicy, UpdateOrder,
+    UpdatePolicy, Upload,
+};
+pub use diagnostic::{Diagnostic, Diagnostics, Location, Severity};
+pub use drift::{Cure, Drift, Reason, Resource, Value};
+pub use names::{
+    ContainerId, Digest, HostName, ImageRef, NameProblem, Replica, RepositoryName, Revision,
+    ServiceName, StackName,
+};
+pub use observed::{
+    ContainerState, EngineFacts, Gap, HealthCheckState, ImageSight, Observed, ObservedContainer,
+    ObservedImage, ObservedMount, ObservedNetwork, ObservedVolume, Ownership,
+};
+pub use outcome::{Outcome, StepOutcome};
+pub use plan::{Action, AnonymousVolumes, ContainerHandle, Held, Plan, Step, StepId};
+pub use policy::{AdoptPolicy, DriftPolicy, Policy, PrunePolicy, SyncPolicy};
+pub use remedy::Remedy;
+pub use report::{CommitState, CommitStatus, Health, Sync};
+pub use secret::Secret;
+pub use timestamp::Timestamp;
+pub use tree::{FileMode, ManifestTree, TreeFile, TreePath};

@@ -1,0 +1,136 @@
+//! The files of one revision.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::{Digest, NameProblem};
+
+/// A path inside the tree: relative, with `/`, without `.`, `..` or empty parts. The root is the empty path.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TreePath(String);
+
+impl TreePath {
+    /// Takes a relative path and resolves `.` and `..`; refuses what leaves the tree.
+    pub fn parse(text: &str) -> Result<Self, NameProblem> {
+        let problem =
+            |rule| NameProblem { what: "path in the repository", text: text.to_owned(), rule };
+        if text.starts_with('/') {
+            return Err(problem("relative, below the repository's root"));
+        }
+        let mut parts: Vec<&str> = Vec::new();
+        for part in text.split('/') {
+            match part {
+                "" | "." => {}
+                ".." => {
+                    parts.pop().ok_or_else(|| problem("it leaves the repository"))?;
+                }
+                name => parts.push(name),
+            }
+        }
+        Ok(Self(parts.join("/")))
+    }
+
+    /// The path as text; empty for the root.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// This path and a relative one below it (which may climb with `..`, but not out of the tree).
+    pub fn join(&self, relative: &str) -> Result<Self, NameProblem> {
+        if relative.starts_with('/') {
+            return Self::parse(relative);
+        }
+        Self::parse(&format!("{}/{relative}", self.0).trim_start_matches('/').to_owned())
+    }
+
+    /// The folder that holds this path; the root for a path of one part.
+    pub fn parent(&self) -> Self {
+        Self(self.0.rsplit_once('/').map_or(String::new(), |(parent, _)| parent.to_owned()))
+    }
+
+    /// The last part.
+    pub fn file_name(&self) -> &str {
+        self.0.rsplit_once('/').map_or(&self.0, |(_, name)| name)
+    }
+}
+
+impl fmt::Display for TreePath {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(if self.0.is_empty() { "." } else { &self.0 })
+    }
+}
+
+/// What Git records of a file's mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FileMode {
+    /// 100644.
+    Regular,
+    /// 100755.
+    Executable,
+}
+
+/// One file of the tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TreeFile {
+    /// Its mode.
+    pub mode: FileMode,
+    /// Its content. Shared, so that trees are cheap to copy.
+    pub bytes: std::sync::Arc<[u8]>,
+}
+
+/// The files of a revision under the source's path: path to content. Symbolic links inside the tree
+/// are resolved; those that leave it, and submodules, were refused with a diagnostic and are absent.
+///
+/// A tree may be partial by design (only the folders of the stacks are read); a path that was not read is
+/// absent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ManifestTree {
+    files: BTreeMap<TreePath, TreeFile>,
+}
+
+impl ManifestTree {
+    /// A tree of these files.
+    pub fn new(files: BTreeMap<TreePath, TreeFile>) -> Self {
+        Self { files }
+    }
+
+    /// The file at a path.
+    pub fn file(&self, path: &TreePath) -> Option<&TreeFile> {
+        self.files.get(path)
+    }
+
+    /// All files, by path.
+    pub fn files(&self) -> impl Iterator<Item = (&TreePath, &TreeFile)> {
+        self.files.iter()
+    }
+
+    /// All files below a folder (the root's are all), by path.
+    pub fn below<'a>(
+        &'a self,
+        folder: &'a TreePath,
+    ) -> impl Iterator<Item = (&'a TreePath, &'a TreeFile)> {
+        let prefix =
+            if folder.0.is_empty() { String::new() } else { format!("{}/", folder.as_str()) };
+        self.files
+            .range(TreePath(prefix.clone())..)
+            .take_while(move |(path, _)| path.0.starts_with(&prefix))
+    }
+
+    /// Whether a path is a folder that holds at least one file.
+    pub fn is_folder(&self, path: &TreePath) -> bool {
+        self.below(path).next().is_some()
+    }
+
+    /// A digest over paths (relative to `folder`), modes and content of all files below a folder.
+    pub fn digest_below(&self, folder: &TreePath) -> Digest {
+        use sha2::Digest as _;
+        let mut hasher = sha2::Sha256::new();
+        let skip = if folder.0.is_empty() { 0 } else { folder.0.len() + 1 };
+        for (path, file) in self.below(folder) {
+            let relative = path.0.get(skip..).unwrap_or_default();
+            hasher.update(format!("{}\0{:?}\0{}\0", relative, file.mode, file.bytes.len()));
+            hasher.update(&file.bytes);
+        }
+        Digest::of(&hasher.finalize())
+    }
+}
