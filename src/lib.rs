@@ -20,7 +20,7 @@
 //! Floor 1, the core, which is pure:
 //! - `report`: a plan, its outcomes and health, said in one line or in many.
 //! - `plan`: drift and policy in, ordered steps and held findings out.
-//! - `drift`: desired against observed, field by field.
+//! - [`drift`]: desired against observed, field by field.
 //! - `desired`: a Compose project in the shape of the Engine's resources.
 //! - `compose`: a manifest tree in, a project and diagnostics out.
 //! - `schedule`: what happened and now in, when the next pass is due out.
@@ -30,4 +30,5 @@
 //! Floor 0, the nouns:
 //! - [`model`]: plain data.
 
+pub mod drift;
 pub mod model;
