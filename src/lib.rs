@@ -23,7 +23,7 @@
 //! - [`drift`]: desired against observed, field by field.
 //! - `desired`: a Compose project in the shape of the Engine's resources.
 //! - `compose`: a manifest tree in, a project and diagnostics out.
-//! - `schedule`: what happened and now in, when the next pass is due out.
+//! - [`schedule`]: what happened and now in, when the next pass is due out.
 //! - `config`: settings and fleet file.
 //! - `yaml`: YAML text as a tree that remembers positions.
 //!
@@ -32,3 +32,4 @@
 
 pub mod drift;
 pub mod model;
+pub mod schedule;
