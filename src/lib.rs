@@ -20,10 +20,10 @@
 //! Floor 1, the core, which is pure:
 //! - `report`: a plan, its outcomes and health, said in one line or in many.
 //! - `plan`: drift and policy in, ordered steps and held findings out.
-//! - `drift`: desired against observed, field by field.
+//! - [`drift`]: desired against observed, field by field.
 //! - `desired`: a Compose project in the shape of the Engine's resources.
 //! - `compose`: a manifest tree in, a project and diagnostics out.
-//! - `schedule`: what happened and now in, when the next pass is due out.
+//! - [`schedule`]: what happened and now in, when the next pass is due out.
 //! - `config`: settings and fleet file.
 //! - `yaml`: YAML text as a tree that remembers positions.
 //!
@@ -31,4 +31,6 @@
 //! - [`model`]: plain data.
 
 pub mod docker;
+pub mod drift;
 pub mod model;
+pub mod schedule;
