@@ -32,4 +32,5 @@
 
 pub mod drift;
 pub mod model;
+pub mod plan;
 pub mod schedule;
