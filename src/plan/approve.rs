@@ -9,11 +9,14 @@ use super::{Phase, Planner};
 impl<'a> Planner<'a> {
     /// Sorts all drifts into those to act on and those to hold.
     pub(super) fn admit_drifts(&mut self) {
-        for drift in self.input.drifts {
+        for drift in &self.input.findings.drifts {
             match self.objection(drift) {
                 Some(why) => self.hold(drift, why),
                 None => self.admit(drift),
             }
+        }
+        for replica in &self.input.findings.unseen {
+            self.stuck.insert(replica.clone(), "it could not be seen".to_owned());
         }
         for gap in &self.input.observed.gaps {
             self.warnings.insert(format!("{} could not be seen: {}", gap.what, gap.why));
@@ -57,6 +60,10 @@ impl<'a> Planner<'a> {
         match &drift.reason {
             Reason::Restarting => "the Engine's restart policy is bringing it back".to_owned(),
             Reason::Foreign => "not made by moorline; `adopt: true` takes it over".to_owned(),
+            Reason::Missing => {
+                "it is external and does not exist; make it, or remove `external: true`".to_owned()
+            }
+            Reason::Broken => "the Engine is removing it".to_owned(),
             _ if matches!(drift.resource, Resource::Volume(_)) => {
                 "a volume is never changed or removed without `prune: {volumes: true}`".to_owned()
             }

@@ -16,10 +16,12 @@ mod place;
 mod remove;
 mod replica;
 mod steps;
+mod succession;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::drift::Findings;
 use crate::model::{
     ContainerId, Desired, DesiredReplica, DesiredService, Drift, Held, Observed, ObservedContainer,
     Plan, Policy, Reason, Replica, Resource, ServiceName, Timestamp,
@@ -40,7 +42,7 @@ pub struct Input<'a> {
     /// What the host runs.
     pub observed: &'a Observed,
     /// How they differ.
-    pub drifts: &'a [Drift],
+    pub findings: &'a Findings,
     /// What the operator allows.
     pub policy: &'a Policy,
     /// Replicas whose recovery is slowed down.
@@ -140,24 +142,10 @@ impl<'a> Planner<'a> {
         Some((service, service.replicas.get(&replica.number)?))
     }
 
-    /// The container that stands for a replica: the one that its drifts name, or else the only one that is not
-    /// superseded.
+    /// The container that stands for a replica, if it is ours to touch.
     fn keeper(&self, replica: &Replica) -> Option<&'a ObservedContainer> {
-        let named = self.input.drifts.iter().find_map(|drift| match &drift.resource {
-            Resource::Replica { replica: other, container } if other == replica => {
-                Some(container.as_ref())
-            }
-            _ => None,
-        });
-        match named {
-            Some(id) => id.and_then(|id| self.containers.get(id).copied()),
-            None => self.input.observed.containers.iter().find(|container| {
-                container.replica.as_ref() == Some(replica)
-                    && !container.one_off
-                    && !self.is_superseded(container)
-                    && self.may_touch(container)
-            }),
-        }
+        let id = self.input.findings.keepers.get(replica)?;
+        self.containers.get(id).copied().filter(|container| self.may_touch(container))
     }
 
     /// Containers that stood for a replica before its keeper.
@@ -172,7 +160,7 @@ impl<'a> Planner<'a> {
     }
 
     fn is_superseded(&self, container: &ObservedContainer) -> bool {
-        self.input.drifts.iter().any(|drift| {
+        self.input.findings.drifts.iter().any(|drift| {
             drift.reason == Reason::Superseded
                 && matches!(&drift.resource, Resource::Container { id, .. } if *id == container.id)
         })
