@@ -30,6 +30,7 @@
 //! Floor 0, the nouns:
 //! - [`model`]: plain data.
 
+pub mod docker;
 pub mod drift;
 pub mod git;
 pub mod model;
