@@ -58,10 +58,14 @@ pub struct EngineFacts {
 /// Something that could not be seen, and why.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Gap {
-    /// What, in words: `container shop-web-1`, `networks`.
+    /// What, in words. One thing: `container NAME`, `network NAME`, `volume NAME`, `image REFERENCE`; all of a kind:
+    /// `containers`, `networks`, `volumes`, `images`. Anything else stands for the whole host.
     pub what: String,
     /// The container, when it is one.
     pub container: Option<ContainerId>,
+    /// The replica that the container's labels name, when the list told them and only the inspection failed.
+    #[serde(default)]
+    pub replica: Option<Replica>,
     /// Why.
     pub why: String,
 }
