@@ -30,5 +30,6 @@
 //! Floor 0, the nouns:
 //! - [`model`]: plain data.
 
+pub mod config;
 pub mod model;
 pub mod schedule;
