@@ -13,7 +13,7 @@
 //! - `apply`: walks a plan against one Engine.
 //!
 //! Floor 2, the edges, which do not know each other:
-//! - `git`: remotes in, revisions and manifest trees out; notes.
+//! - [`git`]: remotes in, revisions and manifest trees out; notes.
 //! - `docker`: the Engine API: observation, and one method per action.
 //! - `forge`: commit statuses, pull requests, comments.
 //!
@@ -30,6 +30,9 @@
 //! Floor 0, the nouns:
 //! - [`model`]: plain data.
 
+pub mod docker;
 pub mod drift;
+pub mod git;
 pub mod model;
+pub mod plan;
 pub mod schedule;
