@@ -32,7 +32,10 @@
 
 pub mod docker;
 pub mod drift;
+pub mod forge;
 pub mod git;
 pub mod model;
 pub mod plan;
+pub mod report;
 pub mod schedule;
+pub mod web;

@@ -21,7 +21,10 @@ pub struct CommentDraft<'a> {
 /// Changes the comment of this marker, or makes it. Only a comment that our own account wrote is taken for ours;
 /// where the account is not known, the first with the marker is tried, and left alone if the forge says it is
 /// someone else's.
-pub(super) async fn upsert(forge: &Forge, draft: CommentDraft<'_>) -> Result<CommentReceipt, ForgeError> {
+pub(super) async fn upsert(
+    forge: &Forge,
+    draft: CommentDraft<'_>,
+) -> Result<CommentReceipt, ForgeError> {
     let body = format!("{}\n{}", draft.marker.as_str(), draft.body);
     if let Some(id) = draft.id {
         match forge.write_comment(draft.place, Some(id), &body).await {
@@ -46,7 +49,11 @@ pub(super) async fn upsert(forge: &Forge, draft: CommentDraft<'_>) -> Result<Com
     }
 }
 
-async fn create(forge: &Forge, draft: CommentDraft<'_>, body: &str) -> Result<CommentReceipt, ForgeError> {
+async fn create(
+    forge: &Forge,
+    draft: CommentDraft<'_>,
+    body: &str,
+) -> Result<CommentReceipt, ForgeError> {
     if draft.mode == CommentMode::OnlyUpdate {
         return Ok(CommentReceipt { published: Published::Unchanged, id: None });
     }

@@ -23,9 +23,7 @@ pub use nouns::{
     Abilities, Ability, CommentMode, CommentReceipt, FetchHead, Head, Limits, Marker, Place,
     Published, PullRequest, Right, StatusTarget,
 };
-pub use post::{
-    Condition, Courier, Errand, Letter, LetterKey, Pace, Postbox, StatusBook, Warning,
-};
+pub use post::{Condition, Courier, Errand, Letter, LetterKey, Pace, Postbox, StatusBook, Warning};
 pub use problem::ForgeError;
 pub use settings::{Clock, Credentials, ForgeSettings, Kind};
 
@@ -102,6 +100,19 @@ impl Forge {
         each!(self, client => client.wire.host())
     }
 
+    /// The page of a file's line at a commit, for people.
+    pub fn file_link(&self, revision: &Revision, path: &str, line: usize) -> String {
+        let (web, project) = each!(self, client => client.wire.web());
+        let (folder, mark) = match self.kind() {
+            Kind::GitHub => ("blob", "L"),
+            Kind::GitLab => ("-/blob", "L"),
+            Kind::Gitea | Kind::Forgejo => ("src/commit", "L"),
+            Kind::Bitbucket => ("src", "lines-"),
+        };
+        let path: Vec<String> = path.split('/').map(settings::escape_segment).collect();
+        format!("{web}/{project}/{folder}/{revision}/{}#{mark}{line}", path.join("/"))
+    }
+
     /// What its texts may be. Comments keep 1024 characters of distance to the forge's limit.
     pub fn limits(&self) -> Limits {
         let (comment, folds) = match self.kind() {
@@ -127,7 +138,10 @@ impl Forge {
     }
 
     /// The newest status of each context of a commit. On Bitbucket only those that Moorline wrote.
-    pub async fn read_statuses(&self, revision: &Revision) -> Result<Vec<CommitStatus>, ForgeError> {
+    pub async fn read_statuses(
+        &self,
+        revision: &Revision,
+    ) -> Result<Vec<CommitStatus>, ForgeError> {
         each!(self, client => client.read_statuses(revision).await)
     }
 
@@ -137,7 +151,10 @@ impl Forge {
     }
 
     /// Keeps the one comment of a marker up to date: changes it where it is, makes it where it is not.
-    pub async fn upsert_comment(&self, draft: CommentDraft<'_>) -> Result<CommentReceipt, ForgeError> {
+    pub async fn upsert_comment(
+        &self,
+        draft: CommentDraft<'_>,
+    ) -> Result<CommentReceipt, ForgeError> {
         comments::upsert(self, draft).await
     }
 
@@ -154,7 +171,12 @@ impl Forge {
         each!(self, client => client.comments(place).await)
     }
 
-    async fn write_comment(&self, place: Place, id: Option<u64>, body: &str) -> Result<u64, ForgeError> {
+    async fn write_comment(
+        &self,
+        place: Place,
+        id: Option<u64>,
+        body: &str,
+    ) -> Result<u64, ForgeError> {
         each!(self, client => client.write_comment(place, id, body).await)
     }
 }

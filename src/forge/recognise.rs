@@ -44,7 +44,8 @@ pub(super) async fn kind(settings: &ForgeSettings) -> Result<Kind, ForgeError> {
 /// Both tell a version without a token; Forgejo's names the Gitea that it is compatible with.
 async fn gitea(settings: &ForgeSettings) -> Result<Option<Kind>, ForgeError> {
     let answer = ask(settings, Kind::Gitea, "version").await?;
-    let Some(told) = answer.ok().and_then(|answer| answer.read::<VersionTold>("a version").ok()) else {
+    let Some(told) = answer.ok().and_then(|answer| answer.read::<VersionTold>("a version").ok())
+    else {
         return Ok(None);
     };
     let forgejo = told.version.contains("+gitea-") && !told.version.starts_with("1.");
@@ -65,9 +66,9 @@ async fn github(settings: &ForgeSettings) -> Result<bool, ForgeError> {
     let answer = ask(settings, Kind::GitHub, "meta").await?;
     Ok(answer.is_ok_and(|answer| {
         answer.header("x-github-enterprise-version").is_some()
-            || answer.read::<serde_json::Value>("meta").is_ok_and(|meta| {
-                meta.get("verifiable_password_authentication").is_some()
-            })
+            || answer
+                .read::<serde_json::Value>("meta")
+                .is_ok_and(|meta| meta.get("verifiable_password_authentication").is_some())
     }))
 }
 

@@ -161,6 +161,7 @@ pub(super) fn host_of(address: &Url) -> String {
 fn remote_address(remote: &str) -> Option<Url> {
     let mut address = match Url::parse(remote) {
         Ok(address) if address.has_host() => address,
+        _ if remote.contains("://") => return None,
         _ => {
             let (host, path) = remote.split_once(':')?;
             let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
@@ -208,6 +209,14 @@ fn address_of_host(remote: &Url, parts: &mut Vec<&str>, kind: Option<Kind>) -> O
     Some(root)
 }
 
+/// One part of a path, escaped for an address.
+pub(super) fn escape_segment(part: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    part.bytes()
+        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
 /// The API's address for a kind: `…/api/v3`, `…/api/v4`, `…/api/v1`, or the well-known hosts' own.
 pub(super) fn api_base(kind: Kind, address: &Url) -> Url {
     let (well_known, suffix): (Option<&str>, &str) = match kind {
@@ -218,7 +227,9 @@ pub(super) fn api_base(kind: Kind, address: &Url) -> Url {
     };
     let host = address.host_str().unwrap_or_default();
     if let Some(known) = well_known
-        && (host == known || host.strip_suffix(known) == Some("api.") || host == format!("www.{known}"))
+        && (host == known
+            || host.strip_suffix(known) == Some("api.")
+            || host == format!("www.{known}"))
     {
         let path = if kind == Kind::Bitbucket { "/2.0" } else { "" };
         if let Ok(base) = Url::parse(&format!("https://api.{known}{path}")) {
@@ -244,15 +255,69 @@ mod tests {
     #[test]
     fn a_remote_tells_the_project_and_the_api() {
         let cases = [
-            ("https://github.com/acme/fleet.git", Kind::GitHub, None, "acme/fleet", "https://api.github.com/"),
-            ("git@github.com:acme/fleet.git", Kind::GitHub, None, "acme/fleet", "https://api.github.com/"),
-            ("ssh://git@ghe.example.com:2222/acme/fleet", Kind::GitHub, None, "acme/fleet", "https://ghe.example.com/api/v3"),
-            ("https://bob:pw@gitlab.example.com/a/b/c.git", Kind::GitLab, None, "a/b/c", "https://gitlab.example.com/api/v4"),
-            ("https://example.com/gitlab/a/b/c.git", Kind::GitLab, Some("https://example.com/gitlab"), "a/b/c", "https://example.com/gitlab/api/v4"),
-            ("https://example.com/git/acme/fleet.git", Kind::Gitea, None, "acme/fleet", "https://example.com/git/api/v1"),
-            ("http://10.0.0.2:3000/acme/fleet.git", Kind::Forgejo, None, "acme/fleet", "http://10.0.0.2:3000/api/v1"),
-            ("git@bitbucket.org:acme/fleet.git", Kind::Bitbucket, None, "acme/fleet", "https://api.bitbucket.org/2.0"),
-            ("git@internal:acme/fleet.git", Kind::Gitea, Some("https://git.example.com/api/v1/"), "acme/fleet", "https://git.example.com/api/v1/"),
+            (
+                "https://github.com/acme/fleet.git",
+                Kind::GitHub,
+                None,
+                "acme/fleet",
+                "https://api.github.com/",
+            ),
+            (
+                "git@github.com:acme/fleet.git",
+                Kind::GitHub,
+                None,
+                "acme/fleet",
+                "https://api.github.com/",
+            ),
+            (
+                "ssh://git@ghe.example.com:2222/acme/fleet",
+                Kind::GitHub,
+                None,
+                "acme/fleet",
+                "https://ghe.example.com/api/v3",
+            ),
+            (
+                "https://bob:pw@gitlab.example.com/a/b/c.git",
+                Kind::GitLab,
+                None,
+                "a/b/c",
+                "https://gitlab.example.com/api/v4",
+            ),
+            (
+                "https://example.com/gitlab/a/b/c.git",
+                Kind::GitLab,
+                Some("https://example.com/gitlab"),
+                "a/b/c",
+                "https://example.com/gitlab/api/v4",
+            ),
+            (
+                "https://example.com/git/acme/fleet.git",
+                Kind::Gitea,
+                None,
+                "acme/fleet",
+                "https://example.com/git/api/v1",
+            ),
+            (
+                "http://10.0.0.2:3000/acme/fleet.git",
+                Kind::Forgejo,
+                None,
+                "acme/fleet",
+                "http://10.0.0.2:3000/api/v1",
+            ),
+            (
+                "git@bitbucket.org:acme/fleet.git",
+                Kind::Bitbucket,
+                None,
+                "acme/fleet",
+                "https://api.bitbucket.org/2.0",
+            ),
+            (
+                "git@internal:acme/fleet.git",
+                Kind::Gitea,
+                Some("https://git.example.com/api/v1/"),
+                "acme/fleet",
+                "https://git.example.com/api/v1/",
+            ),
         ];
         for (remote, kind, api, project, base) in cases {
             let api = api.map(|text| Url::parse(text).unwrap());
@@ -264,7 +329,9 @@ mod tests {
 
     #[test]
     fn a_remote_without_a_project_is_refused_without_showing_its_password() {
-        for remote in ["https://bob:hunter22@example.com/x", "/srv/git/fleet.git", "file:///srv/fleet.git"] {
+        for remote in
+            ["https://bob:hunter22@example.com/x", "/srv/git/fleet.git", "file:///srv/fleet.git"]
+        {
             let refused = ForgeSettings::for_remote(remote, None, None, clock).unwrap_err();
             assert!(!refused.to_string().contains("hunter22"), "{refused}");
         }

@@ -1,8 +1,8 @@
 //! The comment on a pull request: what merging it would do, verdict first. Plain values in, Markdown out, within the
 //! forge's size and without secrets.
 
-use super::mask::{SecretSet, mask};
 use super::markdown::{Writer, code, plain};
+use super::mask::{SecretSet, mask};
 use crate::model::{CommitState, Digest, HostName, Revision, StackName};
 
 /// What a forge's comments may be.
@@ -146,7 +146,8 @@ impl Counts {
     /// `3 to create, 1 to replace`.
     pub fn words(self) -> String {
         let Self { create, change, replace, remove } = self;
-        let parts = [(create, "create"), (change, "change"), (replace, "replace"), (remove, "remove")];
+        let parts =
+            [(create, "create"), (change, "change"), (replace, "replace"), (remove, "remove")];
         let said: Vec<String> = parts
             .iter()
             .filter(|(count, _)| 0 < *count)
@@ -175,7 +176,9 @@ pub fn plan(comment: &PlanComment, dialect: Dialect, secrets: &SecretSet) -> Str
     bullets(&mut out, "Warnings", &comment.stacks, |stack| &stack.warnings);
     let mut order: Vec<&StackPlan> =
         comment.stacks.iter().filter(|stack| stack.verdict != Verdict::Unchanged).collect();
-    order.sort_by_key(|stack| (stack.verdict, std::cmp::Reverse(stack.counts.remove + stack.counts.replace)));
+    order.sort_by_key(|stack| {
+        (stack.verdict, std::cmp::Reverse(stack.counts.remove + stack.counts.replace))
+    });
     for stack in order {
         section(&mut out, stack);
     }
@@ -266,17 +269,16 @@ impl StackPlan {
 }
 
 fn footer(comment: &PlanComment) -> String {
-    let mut text = String::from("\n---\n");
-    for note in &comment.notes {
-        text.push_str(&format!("{}\n\n", plain(note)));
-    }
-    text.push_str(&format!(
+    let notes = comment.notes.iter().map(|note| plain(note) + "\n\n");
+    let last = format!(
         "Head {} on base {}, plan {}. Nothing of this pull request was executed.\n",
         code(comment.head.short()),
         code(comment.base.short()),
         code(comment.plan_hash.short()),
-    ));
-    text
+    );
+    let words: Vec<String> =
+        std::iter::once("\n---\n".to_owned()).chain(notes).chain([last]).collect();
+    words.concat()
 }
 
 fn masked(mut comment: PlanComment, secrets: &SecretSet) -> PlanComment {

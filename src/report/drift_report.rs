@@ -55,7 +55,8 @@ pub fn render(report: &DriftReport, dialect: Dialect, secrets: &SecretSet) -> St
             stack.health,
             stack.findings.len()
         );
-        let lines: Vec<String> = stack.findings.iter().map(|finding| line(finding, secrets)).collect();
+        let lines: Vec<String> =
+            stack.findings.iter().map(|finding| line(finding, secrets)).collect();
         out.section(&title, &lines, &mask(&stack.diff, secrets));
     }
     out.close("`moorline drift` shows them");

@@ -98,21 +98,22 @@ impl Writer {
         } else {
             (format!("\n#### {}\n\n", plain(title)), "\n")
         };
-        let mut body: String = before.iter().map(|line| format!("{line}\n")).collect();
+        let mut body = before.join("\n");
         if !before.is_empty() {
-            body.push('\n');
+            body.push_str("\n\n");
         }
         let fence = "`".repeat(longest_run(text).max(2) + 1);
         let frame = fence.len() * 2 + 24;
         let used = self.text.len() + open.len() + body.len() + close.len();
         let free = self.room.saturating_sub(used + frame);
         let shown = if text.len() <= free { text.to_owned() } else { cut_lines(text, free) };
-        if self.room < used || (!text.is_empty() && shown.len() < text.len() && shown.len() < WORTH) {
+        if self.room < used || (!text.is_empty() && shown.len() < text.len() && shown.len() < WORTH)
+        {
             self.left_out += 1;
             return;
         }
         if !shown.is_empty() {
-            body.push_str(&format!("{fence}diff\n{shown}\n{fence}\n"));
+            body.push_str(&[&fence, "diff\n", &shown, "\n", &fence, "\n"].concat());
         }
         self.text.push_str(&open);
         self.text.push_str(&body);
@@ -122,8 +123,12 @@ impl Writer {
     /// Says what was left out, and where it can be seen.
     pub(super) fn close(&mut self, hint: &str) {
         if 0 < self.left_out {
-            let parts = if self.left_out == 1 { "1 part was" } else { &format!("{} parts were", self.left_out) };
-            self.text.push_str(&format!("\n… {parts} left out, too long for a comment: {hint}\n"));
+            let parts = match self.left_out {
+                1 => "1 part was".to_owned(),
+                many => format!("{many} parts were"),
+            };
+            let words = format!("\n… {parts} left out, too long for a comment: {hint}\n");
+            self.text.push_str(&words);
         }
     }
 

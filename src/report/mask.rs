@@ -68,11 +68,23 @@ impl SecretSet {
         let form = percent.replace("%20", "+");
         let json = serde_json::to_string(value).unwrap_or_default();
         let json = json.trim_matches('"').to_owned();
-        let path: String =
-            value.bytes().map(|byte| escape_byte(byte, |b| is_unreserved(b) || b"!$&'()*+,;=:@/".contains(&b))).collect();
+        let path: String = value
+            .bytes()
+            .map(|byte| escape_byte(byte, |b| is_unreserved(b) || b"!$&'()*+,;=:@/".contains(&b)))
+            .collect();
         let slashed = json.replace('/', "\\/");
         let ascii: String = json.chars().flat_map(ascii_escape).collect();
-        let forms = [value.to_owned(), percent, lower, form, json, slashed, ascii, path, STANDARD.encode(value)];
+        let forms = [
+            value.to_owned(),
+            percent,
+            lower,
+            form,
+            json,
+            slashed,
+            ascii,
+            path,
+            STANDARD.encode(value),
+        ];
         self.needles.extend(forms.into_iter().filter(|form| SHORTEST <= form.len()));
         self.needles.extend(base64_anywhere(value.as_bytes()));
     }
@@ -114,7 +126,10 @@ fn ascii_escape(c: char) -> Vec<char> {
         return vec![c];
     }
     let mut units = [0; 2];
-    c.encode_utf16(&mut units).iter().flat_map(|unit| format!("\\u{unit:04x}").chars().collect::<Vec<_>>()).collect()
+    c.encode_utf16(&mut units)
+        .iter()
+        .flat_map(|unit| format!("\\u{unit:04x}").chars().collect::<Vec<_>>())
+        .collect()
 }
 
 /// The text with every known secret, and everything that has the shape of a credential, replaced by `***`.
@@ -125,7 +140,8 @@ pub fn mask(text: &str, secrets: &SecretSet) -> String {
         while let Some(at) = text.get(from..).and_then(|rest| rest.find(needle.as_str())) {
             let begin = from + at;
             hidden.push((begin, begin + needle.len()));
-            from = begin + text.get(begin..).and_then(|rest| rest.chars().next()).map_or(1, char::len_utf8);
+            from = begin
+                + text.get(begin..).and_then(|rest| rest.chars().next()).map_or(1, char::len_utf8);
         }
     }
     hidden.extend(shapes(text));
@@ -176,7 +192,9 @@ fn shapes(text: &str) -> Vec<(usize, usize)> {
                 continue;
             }
             let tail = text.get(at + prefix.len()..).unwrap_or_default();
-            let length = tail.find(|c: char| !(c.is_ascii_alphanumeric() || "_-.".contains(c))).unwrap_or(tail.len());
+            let length = tail
+                .find(|c: char| !(c.is_ascii_alphanumeric() || "_-.".contains(c)))
+                .unwrap_or(tail.len());
             if least <= length {
                 found.push((at, at + prefix.len() + length));
             }
@@ -193,7 +211,9 @@ fn user_infos(text: &str) -> Vec<(usize, usize)> {
         .filter_map(|(at, sign)| {
             let begin = at + sign.len();
             let tail = text.get(begin..)?;
-            let end = tail.find(|c: char| c.is_whitespace() || "/\"'<>`".contains(c)).unwrap_or(tail.len());
+            let end = tail
+                .find(|c: char| c.is_whitespace() || "/\"'<>`".contains(c))
+                .unwrap_or(tail.len());
             let authority = tail.get(..end)?;
             let (user, _) = authority.rsplit_once('@')?;
             user.contains(':').then_some((begin, begin + user.len()))
@@ -267,7 +287,10 @@ mod tests {
     #[test]
     fn short_values_and_plain_text_stay() {
         let secrets = SecretSet::of(["true", "80"]);
-        assert_eq!(mask("true, and port 80 on http://host:80/a@b", &secrets), "true, and port 80 on http://host:80/a@b");
+        assert_eq!(
+            mask("true, and port 80 on http://host:80/a@b", &secrets),
+            "true, and port 80 on http://host:80/a@b"
+        );
     }
 
     #[test]

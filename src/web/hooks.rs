@@ -87,7 +87,8 @@ impl HookBook {
         body: &[u8],
         now: Timestamp,
     ) -> Result<Answered, Refusal> {
-        let found = self.hooks.get_key_value(repository).filter(|(_, hook)| !hook.secrets.is_empty());
+        let found =
+            self.hooks.get_key_value(repository).filter(|(_, hook)| !hook.secrets.is_empty());
         let (repository, hook) = found.ok_or(Refusal::NotConfigured)?;
         let kind = hook.kind.or_else(|| HookKind::of(headers)).ok_or(Refusal::UnknownSender)?;
         let verified = kind.verify(headers, body, &hook.secrets, now)?;

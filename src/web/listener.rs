@@ -156,7 +156,9 @@ async fn converse(stream: TcpStream, peer: SocketAddr, router: Router, stop: Can
 async fn readyz(State(doors): State<Doors>) -> Response {
     match doors.readiness.why_not() {
         None => (StatusCode::OK, "ready\n").into_response(),
-        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")).into_response(),
+        Some(why) => {
+            (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")).into_response()
+        }
     }
 }
 

@@ -62,7 +62,8 @@ impl HookKind {
         now: Timestamp,
     ) -> Result<Verified, Refusal> {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let either = |first: &str, second: &str| text(first).or_else(|| text(second)).map(str::to_owned);
+        let either =
+            |first: &str, second: &str| text(first).or_else(|| text(second)).map(str::to_owned);
         let hex = |signature: Option<&str>| signed_hex(signature, body, secrets);
         let (good, event, delivery) = match self {
             Self::GitHub => (
@@ -117,7 +118,8 @@ fn signed_hex(signature: Option<&str>, body: &[u8], secrets: &[Secret<String>]) 
 
 /// Every secret is tried, so that the time does not tell which one is in use.
 fn any(secrets: &[Secret<String>], good: impl Fn(&str) -> bool) -> bool {
-    secrets.iter().filter(|secret| !secret.reveal().is_empty()).fold(false, |found, secret| good(secret.reveal()) || found)
+    let given = secrets.iter().map(Secret::reveal).filter(|secret| !secret.is_empty());
+    0 < given.filter(|secret| good(secret)).count()
 }
 
 fn gitlab(
@@ -129,7 +131,7 @@ fn gitlab(
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let signed = (text("webhook-signature"), text("webhook-id"), text("webhook-timestamp"));
     if let (Some(signatures), Some(id), Some(sent)) = signed {
-        let seconds: i64 = sent.parse().map_err(|_| Refusal::Signature)?;
+        let seconds: i64 = sent.parse().map_err(|_number| Refusal::Signature)?;
         let at = Timestamp::from_millis(seconds.saturating_mul(1000));
         if WINDOW < now.since(at).max(at.since(now)) {
             return Err(Refusal::TooOld);
@@ -144,12 +146,13 @@ fn gitlab(
 /// `v1,BASE64` among the signatures; the secret is `whsec_BASE64`, or plain text.
 fn standard_webhook(secret: &str, message: &[u8], signatures: &str) -> bool {
     let encoded = secret.strip_prefix("whsec_");
-    let key = encoded.and_then(|text| STANDARD.decode(text).ok()).unwrap_or_else(|| secret.as_bytes().to_vec());
+    let key = encoded
+        .and_then(|text| STANDARD.decode(text).ok())
+        .unwrap_or_else(|| secret.as_bytes().to_vec());
     let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
-    signatures
-        .split(' ')
-        .filter_map(|one| STANDARD.decode(one.strip_prefix("v1,")?).ok())
-        .fold(false, |found, signature| hmac::verify(&key, message, &signature).is_ok() || found)
+    let given =
+        signatures.split(' ').filter_map(|one| STANDARD.decode(one.strip_prefix("v1,")?).ok());
+    0 < given.filter(|signature| hmac::verify(&key, message, signature).is_ok()).count()
 }
 
 /// Compares texts of any length in a time that depends on neither: by their digests under a key of chance.
@@ -181,13 +184,19 @@ mod tests {
     #[test]
     fn githubs_published_vector_is_accepted() {
         let signature = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
-        let headers = headers(&[("x-hub-signature-256", signature), ("x-github-event", "push"), ("x-github-delivery", "d1")]);
+        let headers = headers(&[
+            ("x-hub-signature-256", signature),
+            ("x-github-event", "push"),
+            ("x-github-delivery", "d1"),
+        ]);
         let secrets = secret("It's a Secret to Everybody");
         let now = Timestamp::from_millis(NOW);
         let verified = HookKind::GitHub.verify(&headers, b"Hello, World!", &secrets, now).unwrap();
         assert_eq!(verified.delivery.as_deref(), Some("d1"));
         assert!(HookKind::GitHub.verify(&headers, b"Hello, World?", &secrets, now).is_err());
-        assert!(HookKind::GitHub.verify(&headers, b"Hello, World!", &secret("other"), now).is_err());
+        assert!(
+            HookKind::GitHub.verify(&headers, b"Hello, World!", &secret("other"), now).is_err()
+        );
     }
 
     #[test]
@@ -204,22 +213,42 @@ mod tests {
         assert!(HookKind::GitLab.verify(&headers, body, &secrets, at(4)).is_ok());
         assert_eq!(HookKind::GitLab.verify(&headers, body, &secrets, at(6)), Err(Refusal::TooOld));
         assert_eq!(HookKind::GitLab.verify(&headers, body, &secrets, at(-6)), Err(Refusal::TooOld));
-        assert_eq!(HookKind::GitLab.verify(&headers, b"{}", &secrets, at(0)), Err(Refusal::Signature));
+        assert_eq!(
+            HookKind::GitLab.verify(&headers, b"{}", &secrets, at(0)),
+            Err(Refusal::Signature)
+        );
     }
 
     #[test]
     fn an_empty_signature_is_none() {
         let cases = [
-            (HookKind::Gitea, headers(&[("x-gitea-signature", ""), ("x-gitea-event", "push"), ("x-hub-signature-256", "sha256=")])),
-            (HookKind::GitHub, headers(&[("x-hub-signature-256", "sha256="), ("x-github-event", "push")])),
+            (
+                HookKind::Gitea,
+                headers(&[
+                    ("x-gitea-signature", ""),
+                    ("x-gitea-event", "push"),
+                    ("x-hub-signature-256", "sha256="),
+                ]),
+            ),
+            (
+                HookKind::GitHub,
+                headers(&[("x-hub-signature-256", "sha256="), ("x-github-event", "push")]),
+            ),
             (HookKind::GitHub, headers(&[("x-github-event", "push")])),
             (HookKind::GitLab, headers(&[("x-gitlab-token", ""), ("x-gitlab-event", "Push Hook")])),
-            (HookKind::Bitbucket, headers(&[("x-hub-signature", "sha1=00"), ("x-event-key", "repo:push")])),
+            (
+                HookKind::Bitbucket,
+                headers(&[("x-hub-signature", "sha1=00"), ("x-event-key", "repo:push")]),
+            ),
         ];
         for (kind, headers) in cases {
             let now = Timestamp::from_millis(NOW);
             for secrets in [secret("s3cret"), secret(""), Vec::new()] {
-                assert_eq!(kind.verify(&headers, b"{}", &secrets, now), Err(Refusal::Signature), "{kind:?}");
+                assert_eq!(
+                    kind.verify(&headers, b"{}", &secrets, now),
+                    Err(Refusal::Signature),
+                    "{kind:?}"
+                );
             }
         }
     }

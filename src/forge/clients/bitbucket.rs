@@ -103,7 +103,10 @@ impl Bitbucket {
     }
 
     fn path<'a>(&'a self, rest: &[&'a str]) -> Vec<&'a str> {
-        ["repositories", &self.workspace, &self.slug].into_iter().chain(rest.iter().copied()).collect()
+        ["repositories", &self.workspace, &self.slug]
+            .into_iter()
+            .chain(rest.iter().copied())
+            .collect()
     }
 
     /// Writes a status; one with the same key is overwritten.
@@ -114,7 +117,8 @@ impl Bitbucket {
     ) -> Result<Published, ForgeError> {
         let revision = target.revision.as_str();
         // Bitbucket insists on a link.
-        let commit = format!("https://bitbucket.org/{}/{}/commits/{revision}", self.workspace, self.slug);
+        let commit =
+            format!("https://bitbucket.org/{}/{}/commits/{revision}", self.workspace, self.slug);
         let body = json!({
             "key": key(&status.context),
             "name": cut(&status.context, 255),
@@ -149,7 +153,9 @@ impl Bitbucket {
     }
 
     /// All open pull requests.
-    pub(in crate::forge) async fn open_pull_requests(&self) -> Result<Vec<PullRequest>, ForgeError> {
+    pub(in crate::forge) async fn open_pull_requests(
+        &self,
+    ) -> Result<Vec<PullRequest>, ForgeError> {
         let ask = Ask::get(self.path(&["pullrequests"]), "such repository")
             .query("state", "OPEN")
             .query("pagelen", PAGE);
@@ -158,7 +164,10 @@ impl Bitbucket {
     }
 
     /// All comments of a pull request.
-    pub(in crate::forge) async fn comments(&self, place: Place) -> Result<Vec<FoundComment>, ForgeError> {
+    pub(in crate::forge) async fn comments(
+        &self,
+        place: Place,
+    ) -> Result<Vec<FoundComment>, ForgeError> {
         let number = pull_number(place)?;
         let ask = Ask::get(self.path(&["pullrequests", &number, "comments"]), &place.to_string())
             .query("pagelen", PAGE)
@@ -225,7 +234,9 @@ impl Bitbucket {
         });
         let of = |right: Right, good: &[&str]| match &scopes {
             _ if self.wire.is_anonymous() => Ability::No("a token".to_owned()),
-            Some(scopes) if scopes.iter().any(|scope| good.contains(&scope.as_str())) => Ability::Yes,
+            Some(scopes) if scopes.iter().any(|scope| good.contains(&scope.as_str())) => {
+                Ability::Yes
+            }
             Some(_) => Ability::No(self.wire.needs(right)),
             None => Ability::Unknown(self.wire.needs(right)),
         };
@@ -242,7 +253,10 @@ impl Bitbucket {
 fn pull_number(place: Place) -> Result<String, ForgeError> {
     match place {
         Place::PullRequest(number) => Ok(number.to_string()),
-        Place::Issue(_) => Err(ForgeError::Unsupported { forge: "Bitbucket", what: "issues that Moorline writes to" }),
+        Place::Issue(_) => Err(ForgeError::Unsupported {
+            forge: "Bitbucket",
+            what: "issues that Moorline writes to",
+        }),
     }
 }
 

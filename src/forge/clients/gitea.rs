@@ -116,14 +116,17 @@ impl Gitea {
             fields.insert("target_url".to_owned(), json!(link));
         }
         let path = self.path(&["statuses", target.revision.as_str()]);
-        let ask = Ask::new(Method::POST, path, Right::Statuses, "such repository or commit").body(body);
+        let ask =
+            Ask::new(Method::POST, path, Right::Statuses, "such repository or commit").body(body);
         match self.wire.ask(&ask).await {
             Err(ForgeError::Server { code: 500, host }) => {
                 match self.read_statuses(&target.revision).await {
-                    Err(ForgeError::NotFound { .. } | ForgeError::Rejected { .. }) => Err(ForgeError::NotFound {
-                        host,
-                        what: format!("commit {}", target.revision.short()),
-                    }),
+                    Err(ForgeError::NotFound { .. } | ForgeError::Rejected { .. }) => {
+                        Err(ForgeError::NotFound {
+                            host,
+                            what: format!("commit {}", target.revision.short()),
+                        })
+                    }
                     _ => Err(ForgeError::Server { code: 500, host }),
                 }
             }
@@ -149,7 +152,9 @@ impl Gitea {
     }
 
     /// All open pull requests.
-    pub(in crate::forge) async fn open_pull_requests(&self) -> Result<Vec<PullRequest>, ForgeError> {
+    pub(in crate::forge) async fn open_pull_requests(
+        &self,
+    ) -> Result<Vec<PullRequest>, ForgeError> {
         let ask = Ask::get(self.path(&["pulls"]), "such repository")
             .query("state", "open")
             .query("sort", "recentupdate")
@@ -159,7 +164,10 @@ impl Gitea {
     }
 
     /// All comments at a place; this list has no pages.
-    pub(in crate::forge) async fn comments(&self, place: Place) -> Result<Vec<FoundComment>, ForgeError> {
+    pub(in crate::forge) async fn comments(
+        &self,
+        place: Place,
+    ) -> Result<Vec<FoundComment>, ForgeError> {
         let number = number(place).to_string();
         let ask = Ask::get(self.path(&["issues", &number, "comments"]), &place.to_string())
             .right(Right::Comments);

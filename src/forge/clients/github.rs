@@ -105,10 +105,20 @@ impl GitHub {
         }
         let revision = target.revision.as_str();
         let path = self.path(&["statuses", revision]);
-        let ask = Ask::new(Method::POST, path, Right::Statuses, "such commit that the token may write to");
+        let ask = Ask::new(
+            Method::POST,
+            path,
+            Right::Statuses,
+            "such commit that the token may write to",
+        );
         match self.wire.ask(&ask.body(body)).await {
-            Err(ForgeError::Rejected { message, host, code: 422 }) if message.contains("No commit found") => {
-                Err(ForgeError::NotFound { host, what: format!("commit {}", target.revision.short()) })
+            Err(ForgeError::Rejected { message, host, code: 422 })
+                if message.contains("No commit found") =>
+            {
+                Err(ForgeError::NotFound {
+                    host,
+                    what: format!("commit {}", target.revision.short()),
+                })
             }
             answer => answer.map(|_| Published::Created),
         }
@@ -132,7 +142,9 @@ impl GitHub {
     }
 
     /// All open pull requests.
-    pub(in crate::forge) async fn open_pull_requests(&self) -> Result<Vec<PullRequest>, ForgeError> {
+    pub(in crate::forge) async fn open_pull_requests(
+        &self,
+    ) -> Result<Vec<PullRequest>, ForgeError> {
         let ask = Ask::get(self.path(&["pulls"]), "such repository")
             .query("state", "open")
             .query("sort", "updated")
@@ -143,7 +155,10 @@ impl GitHub {
     }
 
     /// All comments at a place.
-    pub(in crate::forge) async fn comments(&self, place: Place) -> Result<Vec<FoundComment>, ForgeError> {
+    pub(in crate::forge) async fn comments(
+        &self,
+        place: Place,
+    ) -> Result<Vec<FoundComment>, ForgeError> {
         let number = number(place).to_string();
         let ask = Ask::get(self.path(&["issues", &number, "comments"]), &place.to_string())
             .query("per_page", 100)
@@ -200,9 +215,12 @@ impl GitHub {
         let told: RepositoryTold = answer.read("a repository")?;
         let push = told.permissions.and_then(|permissions| permissions.push);
         let scopes = answer.header("x-oauth-scopes").filter(|scopes| !scopes.is_empty());
-        let scopes: Option<Vec<&str>> = scopes.map(|scopes| scopes.split(',').map(str::trim).collect());
+        let scopes: Option<Vec<&str>> =
+            scopes.map(|scopes| scopes.split(',').map(str::trim).collect());
         let of = |right: Right, good: &[&str]| match (&scopes, push) {
-            (_, Some(false)) if right == Right::Statuses => Ability::No(format!("{} and write access", self.wire.needs(right))),
+            (_, Some(false)) if right == Right::Statuses => {
+                Ability::No(format!("{} and write access", self.wire.needs(right)))
+            }
             (Some(scopes), _) if scopes.iter().any(|scope| good.contains(scope)) => Ability::Yes,
             (Some(_), _) => Ability::No(self.wire.needs(right)),
             (None, _) if self.wire.is_anonymous() => Ability::No("a token".to_owned()),

@@ -127,12 +127,14 @@ impl GitLab {
             (None, None) => None,
         };
         let path = self.path(&["statuses", revision]);
-        let ask = Ask::new(Method::POST, path, Right::Statuses, "such commit").body(Value::Object(body));
+        let ask =
+            Ask::new(Method::POST, path, Right::Statuses, "such commit").body(Value::Object(body));
         match self.wire.ask(&ask).await {
             Err(ForgeError::Rejected { host, code: 400, message })
                 if message.contains("Cannot transition status via") =>
             {
-                self.settled(target, status, ForgeError::Rejected { host, code: 400, message }).await
+                self.settled(target, status, ForgeError::Rejected { host, code: 400, message })
+                    .await
             }
             answer => answer.map(|_| Published::Created),
         }
@@ -147,7 +149,8 @@ impl GitLab {
     ) -> Result<Published, ForgeError> {
         let told = self.read_statuses(&target.revision).await?;
         let name = context(&status.context);
-        let same = told.iter().any(|told| told.context == name && told.state == folded(status.state));
+        let same =
+            told.iter().any(|told| told.context == name && told.state == folded(status.state));
         if same { Ok(Published::Unchanged) } else { Err(refusal) }
     }
 
@@ -169,7 +172,9 @@ impl GitLab {
     }
 
     /// All open merge requests.
-    pub(in crate::forge) async fn open_pull_requests(&self) -> Result<Vec<PullRequest>, ForgeError> {
+    pub(in crate::forge) async fn open_pull_requests(
+        &self,
+    ) -> Result<Vec<PullRequest>, ForgeError> {
         let ask = Ask::get(self.path(&["merge_requests"]), "such project")
             .query("state", "opened")
             .query("order_by", "updated_at")
@@ -180,7 +185,10 @@ impl GitLab {
     }
 
     /// All notes at a place that people (or we) wrote.
-    pub(in crate::forge) async fn comments(&self, place: Place) -> Result<Vec<FoundComment>, ForgeError> {
+    pub(in crate::forge) async fn comments(
+        &self,
+        place: Place,
+    ) -> Result<Vec<FoundComment>, ForgeError> {
         let (folder, number) = folder(place);
         let ask = Ask::get(self.path(&[folder, &number, "notes"]), &place.to_string())
             .query("sort", "asc")

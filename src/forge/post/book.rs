@@ -112,12 +112,17 @@ impl StatusBook {
             return;
         }
         let said = entry.posted.as_ref();
-        let known = !entry.doubtful && said.is_some_and(|said| said.digest.as_ref() == Some(&digest));
+        let known =
+            !entry.doubtful && said.is_some_and(|said| said.digest.as_ref() == Some(&digest));
         let same_state = said.is_some_and(|said| state.is_some() && said.state == state);
         let pending_again =
             same_state && state == Some(CommitState::Pending) && !self.limits.pending_again;
         let worn = MOST_WRITES <= entry.writes || (MANY_WRITES <= entry.writes && same_state);
-        if known || pending_again || (worn && state.is_some()) || entry.refused.as_ref() == Some(&digest) {
+        if known
+            || pending_again
+            || (worn && state.is_some())
+            || entry.refused.as_ref() == Some(&digest)
+        {
             self.changed |= entry.wanted.take().is_some();
             return;
         }
@@ -147,7 +152,8 @@ impl StatusBook {
         }
         match letter {
             Letter::Status { target, .. }
-                if entry.doubtful || (entry.posted.is_none() && !self.seen.contains(&target.revision)) =>
+                if entry.doubtful
+                    || (entry.posted.is_none() && !self.seen.contains(&target.revision)) =>
             {
                 Errand::ReadBack(target.revision.clone())
             }
@@ -164,7 +170,8 @@ impl StatusBook {
             Some(CommitState::Success | CommitState::Failure | CommitState::Error)
         );
         let settled = if settles { entry.since.plus(self.pace.settle) } else { entry.since };
-        let open = self.desks.get(&letter.right()).map_or(Timestamp::default(), |desk| desk.closed_until);
+        let open =
+            self.desks.get(&letter.right()).map_or(Timestamp::default(), |desk| desk.closed_until);
         settled.max(entry.not_before).max(self.paused_until).max(self.next_write).max(open)
     }
 
@@ -192,14 +199,16 @@ impl StatusBook {
             }
             entry.doubtful = false;
             self.changed = true;
-            let Some(told) = told.iter().find(|told| told.context.to_lowercase() == *context) else {
+            let Some(told) = told.iter().find(|told| told.context.to_lowercase() == *context)
+            else {
                 continue;
             };
             let wanted = entry.wanted.as_ref().and_then(|letter| match letter {
                 Letter::Status { status, .. } => Some((status, letter.digest())),
                 Letter::Comment { .. } => None,
             });
-            let same = wanted.as_ref().is_some_and(|(wanted, _)| says_same(told, wanted, tells_error));
+            let same =
+                wanted.as_ref().is_some_and(|(wanted, _)| says_same(told, wanted, tells_error));
             let digest = wanted.filter(|_| same).map(|(_, digest)| digest);
             let again = entry.wanted.as_ref().and_then(Letter::state) == Some(CommitState::Pending)
                 && told.state == CommitState::Pending
@@ -214,7 +223,8 @@ impl StatusBook {
 
     /// A letter is about to leave: should we not live to see the answer, it must be looked up.
     pub fn sending(&mut self, letter: &Letter) {
-        if let (Letter::Status { .. }, Some(entry)) = (letter, self.entries.get_mut(&letter.key())) {
+        if let (Letter::Status { .. }, Some(entry)) = (letter, self.entries.get_mut(&letter.key()))
+        {
             entry.doubtful = true;
             self.changed = true;
         }
@@ -240,7 +250,12 @@ impl StatusBook {
     }
 
     /// A letter was not taken. Tells what the operator should know, once.
-    pub fn failed(&mut self, letter: &Letter, problem: &ForgeError, now: Timestamp) -> Option<Warning> {
+    pub fn failed(
+        &mut self,
+        letter: &Letter,
+        problem: &ForgeError,
+        now: Timestamp,
+    ) -> Option<Warning> {
         self.changed = true;
         let key = letter.key();
         if let Some(entry) = self.entries.get_mut(&key) {
@@ -253,7 +268,9 @@ impl StatusBook {
         let entry = self.entries.entry(key).or_default();
         entry.attempts = entry.attempts.saturating_add(1);
         let (tries, wait) = match problem {
-            ForgeError::Denied { right, .. } => return self.rest(*right, self.pace.denied, problem, now),
+            ForgeError::Denied { right, .. } => {
+                return self.rest(*right, self.pace.denied, problem, now);
+            }
             ForgeError::Busy { .. } => (BUSY_TRIES, BUSY_WAIT),
             ForgeError::NotFound { .. } => (NOT_FOUND_TRIES, NOT_FOUND_WAIT),
             _ => (0, Duration::ZERO),

@@ -90,9 +90,13 @@ impl Courier {
         let mut book = StatusBook::new(limits, pace);
         match tokio::fs::read_to_string(&file).await {
             Ok(text) if book.remember(&text) => {}
-            Ok(_) => warn!(file = %file.display(), "what was posted to the forge is not readable; asking the forge"),
+            Ok(_) => {
+                warn!(file = %file.display(), "what was posted to the forge is not readable; asking the forge");
+            }
             Err(problem) if problem.kind() == std::io::ErrorKind::NotFound => {}
-            Err(problem) => warn!(file = %file.display(), %problem, "cannot read what was posted to the forge"),
+            Err(problem) => {
+                warn!(file = %file.display(), %problem, "cannot read what was posted to the forge");
+            }
         }
         let clock = settings.clock;
         let slot = Arc::clone(&postbox.0);
@@ -184,7 +188,7 @@ impl Courier {
             }
             Err(problem) => {
                 let warning = self.book.unrecognised(&problem);
-                self.warn(warning);
+                say(warning);
                 Err(self.pace.backoff)
             }
         }
@@ -209,16 +213,7 @@ impl Courier {
             }
             Errand::Wait(_) | Errand::Rest => None,
         };
-        self.warn(warning);
-    }
-
-    fn warn(&self, warning: Option<Warning>) {
-        if let Some(Warning { right, text }) = warning {
-            match right {
-                Some(right) => warn!(%right, problem = %text, "an ability of the forge's token rests"),
-                None => warn!(problem = %text, "cannot report to the forge"),
-            }
-        }
+        say(warning);
     }
 
     fn tell(&self) {
@@ -230,12 +225,26 @@ impl Courier {
         if let Err(source) = write_whole(&self.file, &text).await {
             let problem = ForgeError::Memory { path: self.file.clone(), source };
             let warning = self.book.unrecognised(&problem);
-            self.warn(warning);
+            say(warning);
         }
     }
 }
 
-async fn send(forge: &Forge, letter: &Letter, id: Option<u64>) -> Result<CommentReceipt, ForgeError> {
+fn say(warning: Option<Warning>) {
+    match warning {
+        Some(Warning { right: Some(right), text }) => {
+            warn!(%right, problem = %text, "an ability of the forge's token rests");
+        }
+        Some(Warning { right: None, text }) => warn!(problem = %text, "cannot report to the forge"),
+        None => {}
+    }
+}
+
+async fn send(
+    forge: &Forge,
+    letter: &Letter,
+    id: Option<u64>,
+) -> Result<CommentReceipt, ForgeError> {
     match letter {
         Letter::Status { target, status } => {
             let published: Published = forge.publish(target, status).await?;

@@ -63,8 +63,12 @@ impl Wire {
         let id = match installation {
             Some(id) => id,
             None => {
-                let ask = Ask::get(["repos", owner, name, "installation"], "installation of the App");
-                self.send(&ask, own.as_ref()).await?.read::<InstallationFound>("an installation")?.id
+                let ask =
+                    Ask::get(["repos", owner, name, "installation"], "installation of the App");
+                self.send(&ask, own.as_ref())
+                    .await?
+                    .read::<InstallationFound>("an installation")?
+                    .id
             }
         };
         // Only this repository and only these rights: a stolen token is worth little.

@@ -85,10 +85,7 @@ async fn read(path: &Path) -> Result<Secret<String>, ForgeError> {
         .map_err(|source| ForgeError::Token { path: path.to_owned(), source })?;
     let token = text.trim();
     if token.is_empty() || token.contains(char::is_whitespace) {
-        return Err(ForgeError::BadToken {
-            path: path.to_owned(),
-            expected: "token on one line",
-        });
+        return Err(ForgeError::BadToken { path: path.to_owned(), expected: "token on one line" });
     }
     Ok(Secret::new(token.to_owned()))
 }
@@ -108,7 +105,7 @@ pub(in crate::forge) fn header(
         }
         (Kind::Bitbucket | Kind::GitHub, _) => (AUTHORIZATION, format!("Bearer {text}")),
     };
-    let mut value = HeaderValue::from_str(&value).map_err(|_| ForgeError::Tls {
+    let mut value = HeaderValue::from_str(&value).map_err(|_header| ForgeError::Tls {
         why: "the token holds characters that no header can carry".to_owned(),
     })?;
     value.set_sensitive(true);
@@ -124,16 +121,14 @@ pub(in crate::forge) async fn app_token(
     let pem = tokio::fs::read(key_file)
         .await
         .map_err(|source| ForgeError::Token { path: key_file.to_owned(), source })?;
-    let bad = || ForgeError::BadToken {
-        path: key_file.to_owned(),
-        expected: "RSA private key in PEM",
-    };
-    let key = match PrivateKeyDer::from_pem_slice(&pem).map_err(|_| bad())? {
+    let bad =
+        || ForgeError::BadToken { path: key_file.to_owned(), expected: "RSA private key in PEM" };
+    let key = match PrivateKeyDer::from_pem_slice(&pem).map_err(|_secret| bad())? {
         PrivateKeyDer::Pkcs1(key) => RsaKeyPair::from_der(key.secret_pkcs1_der()),
         PrivateKeyDer::Pkcs8(key) => RsaKeyPair::from_pkcs8(key.secret_pkcs8_der()),
         _ => return Err(bad()),
     }
-    .map_err(|_| bad())?;
+    .map_err(|_secret| bad())?;
     let seconds = now.as_millis() / 1000;
     let claims =
         serde_json::json!({ "iat": seconds - 60, "exp": seconds + 540, "iss": app }).to_string();
@@ -144,6 +139,6 @@ pub(in crate::forge) async fn app_token(
     );
     let mut signature = vec![0; key.public().modulus_len()];
     key.sign(&RSA_PKCS1_SHA256, &ring::rand::SystemRandom::new(), text.as_bytes(), &mut signature)
-        .map_err(|_| bad())?;
+        .map_err(|_secret| bad())?;
     Ok(Secret::new(format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature))))
 }

@@ -15,12 +15,7 @@ const SECONDARY: Duration = Duration::from_mins(1);
 
 /// How long to wait after an answer, if it says that there were too many requests. `now` is only used where the
 /// answer has no `Date` of its own.
-pub(super) fn wait(
-    code: u16,
-    headers: &HeaderMap,
-    body: &str,
-    now: Timestamp,
-) -> Option<Duration> {
+pub(super) fn wait(code: u16, headers: &HeaderMap, body: &str, now: Timestamp) -> Option<Duration> {
     if !matches!(code, 403 | 429 | 503) {
         return None;
     }
@@ -29,7 +24,8 @@ pub(super) fn wait(
     if let Some(told) = told {
         return Some(told.clamp(Duration::from_secs(1), LONGEST));
     }
-    let left = text(headers, "x-ratelimit-remaining").or_else(|| text(headers, "ratelimit-remaining"));
+    let left =
+        text(headers, "x-ratelimit-remaining").or_else(|| text(headers, "ratelimit-remaining"));
     let reset = text(headers, "x-ratelimit-reset").or_else(|| text(headers, "ratelimit-reset"));
     if left == Some("0")
         && let Some(reset) = reset.and_then(|value| value.parse::<i64>().ok())
@@ -70,11 +66,24 @@ mod tests {
             (429, &[("retry-after", "7")], "", Some(7)),
             (429, &[], "", Some(60)),
             (403, &[("retry-after", "30")], "", Some(30)),
-            (403, &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1795219320")], "", Some(120)),
+            (
+                403,
+                &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1795219320")],
+                "",
+                Some(120),
+            ),
             (403, &[], "You have exceeded a secondary rate limit.", Some(60)),
             (403, &[], "Resource not accessible by integration", None),
             (429, &[("ratelimit-remaining", "0"), ("ratelimit-reset", "1795219210")], "", Some(10)),
-            (429, &[("retry-after", "Sat, 21 Nov 2026 00:00:05 GMT"), ("date", "Sat, 21 Nov 2026 00:00:00 GMT")], "", Some(5)),
+            (
+                429,
+                &[
+                    ("retry-after", "Sat, 21 Nov 2026 00:00:05 GMT"),
+                    ("date", "Sat, 21 Nov 2026 00:00:00 GMT"),
+                ],
+                "",
+                Some(5),
+            ),
             (429, &[("retry-after", "999999")], "", Some(3600)),
             (503, &[], "", None),
             (503, &[("retry-after", "0")], "", Some(1)),
@@ -84,7 +93,11 @@ mod tests {
             for (name, value) in pairs {
                 headers.insert(http::HeaderName::from_static(name), value.parse().unwrap());
             }
-            assert_eq!(wait(code, &headers, body, now), seconds.map(Duration::from_secs), "{code} {pairs:?} {body}");
+            assert_eq!(
+                wait(code, &headers, body, now),
+                seconds.map(Duration::from_secs),
+                "{code} {pairs:?} {body}"
+            );
         }
     }
 }

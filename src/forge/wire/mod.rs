@@ -133,7 +133,8 @@ impl Wire {
             let why = "the system has no certificate authorities: install `ca-certificates`, or set a `ca_file`";
             return Err(ForgeError::Tls { why: why.to_owned() });
         }
-        let failed = |problem: reqwest::Error| ForgeError::Tls { why: problem.without_url().to_string() };
+        let failed =
+            |problem: reqwest::Error| ForgeError::Tls { why: problem.without_url().to_string() };
         let mut builder = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .http1_only()
@@ -159,6 +160,16 @@ impl Wire {
     /// Host and port, for messages.
     pub(super) fn host(&self) -> String {
         host_of(&self.base)
+    }
+
+    /// The forge's address for people, without the API's part, and the project.
+    pub(super) fn web(&self) -> (String, &str) {
+        let base = self.base.as_str().trim_end_matches('/');
+        let base = base.replace("://api.", "://");
+        let web = ["/api/v1", "/api/v3", "/api/v4", "/2.0"]
+            .iter()
+            .find_map(|tail| base.strip_suffix(tail));
+        (web.unwrap_or(&base).to_owned(), &self.project)
     }
 
     /// Whether requests are made as a GitHub App.
@@ -227,7 +238,10 @@ impl Wire {
                 _ => break,
             }
         }
-        Err(ForgeError::NotFound { host: self.host(), what: format!("{} (it was moved elsewhere)", ask.what) })
+        Err(ForgeError::NotFound {
+            host: self.host(),
+            what: format!("{} (it was moved elsewhere)", ask.what),
+        })
     }
 
     fn address(&self, ask: &Ask) -> Url {
@@ -265,7 +279,8 @@ impl Wire {
             request = request.header("if-none-match", etag.clone());
         }
         if let Some(body) = &ask.body {
-            request = request.json(body);
+            let token = credential.map(|credential| credential.token.reveal().as_str());
+            request = request.json(&without(body, &SecretSet::of(token)));
         }
         let answer = self.receive(ask, request).await?;
         match (known, answer.code) {
@@ -277,11 +292,17 @@ impl Wire {
         }
     }
 
-    async fn receive(&self, ask: &Ask, request: reqwest::RequestBuilder) -> Result<Answer, ForgeError> {
+    async fn receive(
+        &self,
+        ask: &Ask,
+        request: reqwest::RequestBuilder,
+    ) -> Result<Answer, ForgeError> {
         let mut response = request.send().await.map_err(|problem| self.broken(ask, problem))?;
         let (code, headers) = (response.status().as_u16(), response.headers().clone());
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|problem| self.broken(ask, problem))? {
+        while let Some(chunk) =
+            response.chunk().await.map_err(|problem| self.broken(ask, problem))?
+        {
             body.extend_from_slice(&chunk);
             if LARGEST_ANSWER < body.len() {
                 return Err(ForgeError::Rejected {
@@ -321,9 +342,18 @@ impl Wire {
         }
         Err(match answer.code {
             401 => ForgeError::Unauthorised { host },
+            // A conversation that was closed to all is no lack of rights.
+            403 if body.contains("locked") => ForgeError::Rejected {
+                host,
+                code: 403,
+                message: "the conversation is locked".to_owned(),
+            },
             403 => {
                 let told = answer.header("x-accepted-github-permissions");
-                let missing = told.map_or_else(|| self.needs(ask.right), |told| format!("`{}`", mask(told, &SecretSet::default())));
+                let missing = told.map_or_else(
+                    || self.needs(ask.right),
+                    |told| format!("`{}`", mask(told, &SecretSet::default())),
+                );
                 ForgeError::Denied { host, right: ask.right, missing }
             }
             404 => ForgeError::NotFound { host, what: ask.what.clone() },
@@ -342,11 +372,17 @@ impl Wire {
         let words = match (self.kind, right) {
             (Some(Kind::GitHub), Right::Read) => "`contents: read` and `pull_requests: read`",
             (Some(Kind::GitHub), Right::Statuses) => "`statuses: write` (classic: `repo:status`)",
-            (Some(Kind::GitHub), Right::Comments) => "`pull_requests: write` and `issues: write` (classic: `repo`)",
+            (Some(Kind::GitHub), Right::Comments) => {
+                "`pull_requests: write` and `issues: write` (classic: `repo`)"
+            }
             (Some(Kind::GitLab), Right::Read) => "scope `read_api` and the role Reporter",
-            (Some(Kind::GitLab), _) => "scope `api` and the role Developer (Maintainer for protected branches)",
+            (Some(Kind::GitLab), _) => {
+                "scope `api` and the role Developer (Maintainer for protected branches)"
+            }
             (Some(Kind::Gitea | Kind::Forgejo), Right::Read) => "scope `read:repository`",
-            (Some(Kind::Gitea | Kind::Forgejo), Right::Statuses) => "scope `write:repository` and write access to the repository",
+            (Some(Kind::Gitea | Kind::Forgejo), Right::Statuses) => {
+                "scope `write:repository` and write access to the repository"
+            }
             (Some(Kind::Gitea | Kind::Forgejo), Right::Comments) => "scope `write:issue`",
             (Some(Kind::Bitbucket), Right::Comments) => "scope `pullrequest`",
             (Some(Kind::Bitbucket), _) => "scope `repository`",
@@ -383,6 +419,19 @@ struct BitbucketPage<T> {
     next: Option<String>,
 }
 
+/// A body whose texts hold no secret: whatever went wrong above, the token itself never leaves in one.
+fn without(body: &Value, secrets: &SecretSet) -> Value {
+    match body {
+        Value::String(text) => Value::String(mask(text, secrets)),
+        Value::Array(items) => items.iter().map(|item| without(item, secrets)).collect(),
+        Value::Object(fields) => {
+            let kept = |(name, value): (&String, &Value)| (name.clone(), without(value, secrets));
+            Value::Object(fields.iter().map(kept).collect())
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => body.clone(),
+    }
+}
+
 /// The number of the next page in a `Link` header.
 fn next_page(answer: &Answer) -> Option<String> {
     let links = answer.header("link")?;
@@ -406,10 +455,15 @@ fn message(body: &str) -> String {
         match value.get(key) {
             Some(Value::String(text)) => words.push(text.clone()),
             Some(Value::Array(items)) => words.extend(items.iter().map(|item| {
-                item.get("message").and_then(Value::as_str).map_or_else(|| item.to_string(), str::to_owned)
+                item.get("message")
+                    .and_then(Value::as_str)
+                    .map_or_else(|| item.to_string(), str::to_owned)
             })),
             Some(Value::Object(fields)) => words.push(
-                fields.get("message").and_then(Value::as_str).map_or_else(|| value.to_string(), str::to_owned),
+                fields
+                    .get("message")
+                    .and_then(Value::as_str)
+                    .map_or_else(|| value.to_string(), str::to_owned),
             ),
             _ => {}
         }
