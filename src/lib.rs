@@ -25,9 +25,10 @@
 //! - `compose`: a manifest tree in, a project and diagnostics out.
 //! - `schedule`: what happened and now in, when the next pass is due out.
 //! - `config`: settings and fleet file.
-//! - `yaml`: YAML text as a tree that remembers positions.
+//! - [`yaml`]: YAML text as a tree that remembers positions.
 //!
 //! Floor 0, the nouns:
 //! - [`model`]: plain data.
 
 pub mod model;
+pub mod yaml;
