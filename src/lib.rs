@@ -30,10 +30,12 @@
 //! Floor 0, the nouns:
 //! - [`model`]: plain data.
 
+pub mod apply;
 pub mod docker;
 pub mod drift;
 pub mod git;
 pub mod model;
 pub mod plan;
+pub mod report;
 pub mod schedule;
 pub mod yaml;

@@ -24,8 +24,8 @@ pub use container::{
 };
 pub use desired::{
     BuildSpec, BundleFile, Condition, Dependency, Desired, DesiredNetwork, DesiredReplica,
-    DesiredService, DesiredVolume, FailureAction, FileBundle, Hook, ImagePolicy, UpdateOrder,
-    UpdatePolicy, Upload,
+    DesiredService, DesiredVolume, FailureAction, FileBundle, Hook, ImagePolicy, PARENT_FOLDER,
+    UpdateOrder, UpdatePolicy, Upload,
 };
 pub use diagnostic::{Diagnostic, Diagnostics, Location, Severity};
 pub use drift::{Cure, Drift, Reason, Resource, Value};
