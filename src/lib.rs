@@ -25,11 +25,12 @@
 //! - `compose`: a manifest tree in, a project and diagnostics out.
 //! - [`schedule`]: what happened and now in, when the next pass is due out.
 //! - `config`: settings and fleet file.
-//! - `yaml`: YAML text as a tree that remembers positions.
+//! - [`yaml`]: YAML text as a tree that remembers positions.
 //!
 //! Floor 0, the nouns:
 //! - [`model`]: plain data.
 
+pub mod apply;
 pub mod docker;
 pub mod drift;
 pub mod forge;
@@ -39,3 +40,4 @@ pub mod plan;
 pub mod report;
 pub mod schedule;
 pub mod web;
+pub mod yaml;

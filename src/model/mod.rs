@@ -9,6 +9,7 @@ mod observed;
 mod outcome;
 mod plan;
 mod policy;
+pub mod project;
 mod remedy;
 mod report;
 mod secret;
@@ -39,6 +40,7 @@ pub use observed::{
 pub use outcome::{Outcome, StepOutcome};
 pub use plan::{Action, AnonymousVolumes, ContainerHandle, Held, Plan, Step, StepId};
 pub use policy::{AdoptPolicy, DriftPolicy, Policy, PrunePolicy, SyncPolicy};
+pub use project::{Extensions, Origins, Project, Service};
 pub use remedy::Remedy;
 pub use report::{CommitState, CommitStatus, Health, Sync};
 pub use secret::Secret;

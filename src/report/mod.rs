@@ -4,3 +4,7 @@ pub mod comment;
 pub mod drift_report;
 mod markdown;
 pub mod mask;
+pub mod status;
+mod verdict;
+
+pub use verdict::{Failure, Report, Round, Target};
