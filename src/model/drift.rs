@@ -105,6 +105,17 @@ pub enum Reason {
         /// The network's name on the host.
         network: String,
     },
+    /// Its place in a network differs: aliases, fixed addresses, driver options. Detaching and attaching again cures it.
+    EndpointChanged {
+        /// The network's name on the host.
+        network: String,
+        /// Attribute below the service's network, such as `aliases` or `ipv4_address`.
+        field: String,
+        /// What is asked for; `None` when it should not be set.
+        desired: Option<Value>,
+        /// What is there; `None` when it is not set.
+        observed: Option<Value>,
+    },
     /// A predecessor that was kept until its successor is up.
     Superseded,
     /// A job's definition changed since it last ran, or it never ran.
@@ -138,6 +149,9 @@ impl fmt::Display for Reason {
             Self::Renamed { observed } => write!(out, "renamed to {observed}"),
             Self::Disconnected { network } => write!(out, "disconnected from {network}"),
             Self::Attached { network } => write!(out, "attached to {network}"),
+            Self::EndpointChanged { network, field, .. } => {
+                write!(out, "{field} on {network} changed")
+            }
             Self::Superseded => write!(out, "superseded"),
             Self::NotRun => write!(out, "not run"),
             Self::JobFailed { exit_code } => write!(out, "job failed (exit code {exit_code})"),

@@ -1,0 +1,61 @@
+//! What a look is about.
+
+use std::collections::BTreeSet;
+
+use crate::model::{Desired, ImageRef, RepositoryName, StackName};
+
+/// What a look at a host is to find out for one stack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    /// The stack: everything that carries its name in Compose's or our labels is looked at.
+    pub stack: StackName,
+    /// The repository that asks, to tell ours from another's.
+    pub repository: RepositoryName,
+    /// Names that the stack needs, whoever holds them.
+    pub containers: BTreeSet<String>,
+    /// Networks that it needs by name, such as external ones.
+    pub networks: BTreeSet<String>,
+    /// Volumes that it needs by name, such as external ones.
+    pub volumes: BTreeSet<String>,
+    /// Images whose presence and defaults matter.
+    pub images: BTreeSet<ImageRef>,
+    /// Images about which their registry is to be asked in this look. What it said before is remembered.
+    pub registry: BTreeSet<ImageRef>,
+}
+
+impl Scope {
+    /// Everything that carries the stack's name, and nothing else.
+    pub fn new(stack: StackName, repository: RepositoryName) -> Self {
+        Self {
+            stack,
+            repository,
+            containers: BTreeSet::new(),
+            networks: BTreeSet::new(),
+            volumes: BTreeSet::new(),
+            images: BTreeSet::new(),
+            registry: BTreeSet::new(),
+        }
+    }
+
+    /// What is needed to compare a host with this. No registry is asked.
+    pub fn of(desired: &Desired) -> Self {
+        let mut scope = Self::new(desired.stack.clone(), desired.repository.clone());
+        for service in desired.services.values() {
+            scope.images.insert(service.image.clone());
+            scope.containers.extend(service.replicas.values().map(|replica| replica.name.clone()));
+        }
+        scope.networks.extend(desired.networks.values().map(|network| network.spec.name.clone()));
+        scope.volumes.extend(desired.volumes.values().map(|volume| volume.spec.name.clone()));
+        scope
+    }
+}
+
+/// How thoroughly to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// Inspect what changed since the last look, as lists and events tell. Without a live event stream this is the
+    /// same as `Full`.
+    Changed,
+    /// Inspect everything anew.
+    Full,
+}
