@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ContainerConfig, ContainerId, ContainerSpec, ImageRef, NetworkSpec, Replica, Revision,
+    ContainerConfig, ContainerId, ContainerSpec, Digest, ImageRef, NetworkSpec, Replica, Revision,
     Timestamp, VolumeSpec,
 };
 
@@ -121,6 +121,10 @@ pub struct ObservedContainer {
     pub error: String,
     /// Anonymous and named volumes by target, so that a successor can inherit anonymous ones.
     pub mounts: BTreeMap<String, ObservedMount>,
+    /// SHA-256 of single files that a foreign container to be adopted mounts from its project folder, by target: what
+    /// the container sees. Absent where it was not asked for; then adoption trusts the path.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, Digest>,
 }
 
 /// A mount as inspect reports it.
