@@ -275,6 +275,7 @@ impl Inspection {
             finished_at: instant(&self.state.finished_at),
             error: self.state.error,
             mounts: mounts.into_iter().map(MountPoint::into_observed).collect(),
+            files: BTreeMap::new(),
             spec: ContainerSpec {
                 endpoints: if shares { BTreeMap::new() } else { networks.unwrap_or_default() },
                 config: self.config,
