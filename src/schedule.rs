@@ -149,6 +149,15 @@ impl Verdict {
     }
 }
 
+/// How a replica came to be down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fall {
+    /// Someone stopped, killed, paused or removed it.
+    Accident,
+    /// It ended by itself with a failure, or became unhealthy.
+    Crash,
+}
+
 /// The memory of one replica's failures and recoveries: its size is bounded, and it forgets after ten quiet minutes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Attempts {
@@ -161,10 +170,13 @@ pub struct Attempts {
 }
 
 impl Attempts {
-    /// It failed and is being recovered now.
-    pub fn record(&mut self, now: Timestamp) {
+    /// It failed and is being recovered now. Only crashes make the pauses longer: whoever stops or kills a container
+    /// by hand sees it back at once, until it is called a crash loop all the same.
+    pub fn record(&mut self, fall: Fall, now: Timestamp) {
         self.record_failure(now);
-        self.recoveries = self.recoveries.saturating_add(1);
+        if fall == Fall::Crash {
+            self.recoveries = self.recoveries.saturating_add(1);
+        }
         self.last_recovery = Some(now);
     }
 
@@ -195,7 +207,10 @@ impl Attempts {
         let Some(last) = self.last_recovery.filter(|_| !self.is_forgotten(now)) else {
             return Verdict::Go;
         };
-        let pause = backed_off(RECOVERY_FIRST, 3, RECOVERY_CAP, self.recoveries);
+        let pause = match self.recoveries {
+            0 => Duration::ZERO,
+            crashes => backed_off(RECOVERY_FIRST, 3, RECOVERY_CAP, crashes),
+        };
         let until = last.plus(if self.degraded { DEGRADED_RETRY } else { pause });
         match (now < until, self.degraded) {
             (false, _) => Verdict::Go,
@@ -232,8 +247,8 @@ pub struct Recoveries(BTreeMap<Replica, Attempts>);
 
 impl Recoveries {
     /// A replica failed and is being recovered now.
-    pub fn record(&mut self, replica: &Replica, now: Timestamp) {
-        self.0.entry(replica.clone()).or_default().record(now);
+    pub fn record(&mut self, replica: &Replica, fall: Fall, now: Timestamp) {
+        self.0.entry(replica.clone()).or_default().record(fall, now);
     }
 
     /// The Engine's restart counter of a replica's container, as observed.
@@ -365,10 +380,10 @@ mod tests {
     fn the_first_recovery_is_at_once_and_the_next_ones_back_off() {
         let mut attempts = Attempts::default();
         assert_eq!(attempts.verdict(at(0)), Verdict::Go);
-        attempts.record(at(0));
+        attempts.record(Fall::Crash, at(0));
         assert_eq!(attempts.verdict(at(1)), Verdict::Wait(at(2)));
         assert_eq!(attempts.verdict(at(2)), Verdict::Go);
-        attempts.record(at(2));
+        attempts.record(Fall::Crash, at(2));
         assert_eq!(attempts.verdict(at(3)), Verdict::Wait(at(8)));
     }
 
@@ -376,14 +391,14 @@ mod tests {
     fn five_failures_in_ten_minutes_degrade_and_slow_retries_to_one_in_five_minutes() {
         let mut attempts = Attempts::default();
         for second in [0, 2, 8, 26] {
-            attempts.record(at(second));
+            attempts.record(Fall::Crash, at(second));
         }
         assert!(!attempts.is_degraded(at(27)));
-        attempts.record(at(80));
+        attempts.record(Fall::Crash, at(80));
         assert!(attempts.is_degraded(at(81)));
         assert_eq!(attempts.verdict(at(81)), Verdict::Degraded(at(380)));
         assert_eq!(attempts.verdict(at(380)), Verdict::Go);
-        attempts.record(at(380));
+        attempts.record(Fall::Crash, at(380));
         // Slow retries keep fewer than five failures in the window, and it is still failing.
         assert!(attempts.is_degraded(at(679)));
         assert_eq!(attempts.verdict(at(400)), Verdict::Degraded(at(680)));
@@ -392,10 +407,10 @@ mod tests {
     #[test]
     fn ten_quiet_minutes_wipe_the_slate() {
         let mut attempts = Attempts::default();
-        (0..5).for_each(|second| attempts.record(at(second)));
+        (0..5).for_each(|second| attempts.record(Fall::Crash, at(second)));
         assert!(!attempts.is_degraded(at(4 + 600)));
         assert_eq!(attempts.verdict(at(4 + 600)), Verdict::Go);
-        attempts.record(at(4 + 600));
+        attempts.record(Fall::Crash, at(4 + 600));
         assert_eq!(attempts.verdict(at(4 + 601)), Verdict::Wait(at(4 + 602)));
     }
 
@@ -405,7 +420,7 @@ mod tests {
         for round in 0..50 {
             let now = at(round * 301);
             assert_eq!(attempts.verdict(now), Verdict::Go);
-            attempts.record(now);
+            attempts.record(Fall::Crash, now);
             assert!(!attempts.is_degraded(now));
         }
         assert_eq!(attempts.failures(), CRASH_LOOP_FAILURES);
@@ -449,8 +464,8 @@ mod tests {
         let replica =
             |number| Replica { service: crate::model::ServiceName::parse("web").unwrap(), number };
         let mut recoveries = Recoveries::default();
-        recoveries.record(&replica(1), at(0));
-        recoveries.record(&replica(2), at(1));
+        recoveries.record(&replica(1), Fall::Crash, at(0));
+        recoveries.record(&replica(2), Fall::Crash, at(1));
         assert_eq!(recoveries.next_due(at(1)), Some(at(2)));
         recoveries.keep_only(&BTreeSet::from([replica(2)]));
         assert_eq!(recoveries.verdict(&replica(1), at(1)), Verdict::Go);

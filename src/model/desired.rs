@@ -11,6 +11,9 @@ use super::{
     Revision, ServiceName, StackName, VolumeSpec,
 };
 
+/// Stands for `..` in host paths that keep the shape of a path relative to the project's folder.
+pub const PARENT_FOLDER: &str = "_parent";
+
 /// Everything that one stack asks of one host.
 #[derive(Debug, Clone)]
 pub struct Desired {

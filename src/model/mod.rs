@@ -9,6 +9,7 @@ mod observed;
 mod outcome;
 mod plan;
 mod policy;
+pub mod project;
 mod remedy;
 mod report;
 mod secret;
@@ -23,8 +24,8 @@ pub use container::{
 };
 pub use desired::{
     BuildSpec, BundleFile, Condition, Dependency, Desired, DesiredNetwork, DesiredReplica,
-    DesiredService, DesiredVolume, FailureAction, FileBundle, Hook, ImagePolicy, UpdateOrder,
-    UpdatePolicy, Upload,
+    DesiredService, DesiredVolume, FailureAction, FileBundle, Hook, ImagePolicy, PARENT_FOLDER,
+    UpdateOrder, UpdatePolicy, Upload,
 };
 pub use diagnostic::{Diagnostic, Diagnostics, Location, Severity};
 pub use drift::{Cure, Drift, Reason, Resource, Value};
@@ -39,6 +40,7 @@ pub use observed::{
 pub use outcome::{Outcome, StepOutcome};
 pub use plan::{Action, AnonymousVolumes, ContainerHandle, Held, Plan, Step, StepId};
 pub use policy::{AdoptPolicy, DriftPolicy, Policy, PrunePolicy, SyncPolicy};
+pub use project::{Extensions, Origins, Project, Service};
 pub use remedy::Remedy;
 pub use report::{CommitState, CommitStatus, Health, Sync};
 pub use secret::Secret;

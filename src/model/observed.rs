@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ContainerConfig, ContainerId, ContainerSpec, ImageRef, NetworkSpec, Replica, Revision,
+    ContainerConfig, ContainerId, ContainerSpec, Digest, ImageRef, NetworkSpec, Replica, Revision,
     Timestamp, VolumeSpec,
 };
 
 /// A host's resources that concern one stack, at one instant. Possibly partial: then `gaps` says what was not seen,
 /// and nothing may be decided from the absence of such a thing.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Observed {
     /// When the look ended.
@@ -85,7 +85,7 @@ pub enum Ownership {
 }
 
 /// A container.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObservedContainer {
     /// Its id.
     pub id: ContainerId,
@@ -121,6 +121,10 @@ pub struct ObservedContainer {
     pub error: String,
     /// Anonymous and named volumes by target, so that a successor can inherit anonymous ones.
     pub mounts: BTreeMap<String, ObservedMount>,
+    /// SHA-256 of single files that a foreign container to be adopted mounts from its project folder, by target: what
+    /// the container sees. Absent where it was not asked for; then adoption trusts the path.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, Digest>,
 }
 
 /// A mount as inspect reports it.
@@ -185,7 +189,7 @@ pub enum HealthCheckState {
 }
 
 /// A network.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObservedNetwork {
     /// Its id.
     pub id: String,
@@ -198,7 +202,7 @@ pub struct ObservedNetwork {
 }
 
 /// A volume.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObservedVolume {
     /// Whose it is.
     pub ownership: Ownership,
@@ -207,7 +211,7 @@ pub struct ObservedVolume {
 }
 
 /// What the host knows of an image reference.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ImageSight {
     /// It is there.
@@ -217,7 +221,7 @@ pub enum ImageSight {
 }
 
 /// An image on the host.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ObservedImage {
     /// Its id, `sha256:…`.

@@ -58,7 +58,7 @@ impl ContainerHandle {
 }
 
 /// One thing to do: one variant is one call of the Engine (or one wait).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Pull an image.
     Pull {
@@ -213,7 +213,7 @@ pub enum AnonymousVolumes {
 }
 
 /// One step.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
     /// Its number; steps only wait for smaller numbers.
     pub id: StepId,
@@ -239,7 +239,7 @@ pub struct Held {
 }
 
 /// What a pass would do to one stack on one host, and why.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     /// The stack.
     pub stack: StackName,

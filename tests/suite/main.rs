@@ -15,5 +15,5 @@
     reason = "a test stops at the first surprise, looks at the machine that it runs on, and may tell a long story"
 )]
 
-mod documents;
+mod config;
 mod house;

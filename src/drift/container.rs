@@ -1,0 +1,360 @@
+//! One replica against the container that stands for it: fields, image, name and networks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::defaults::{self, Knowledge};
+use super::host::{self, Naming};
+use super::look::Look;
+use super::sheet::{Line, Sheet, write_config};
+use super::table::{Effect, Field};
+use super::{adopt, mask};
+use crate::model::{
+    ContainerConfig, ContainerSpec, Cure, DesiredReplica, DesiredService, Endpoint, EndpointIpam,
+    ImagePolicy, ImageSight, ObservedContainer, ObservedImage, Ownership, Reason, Value,
+};
+
+/// One difference of a container, with the attribute below its service that asks for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Difference {
+    pub(super) attribute: String,
+    pub(super) reason: Reason,
+    pub(super) cure: Cure,
+}
+
+/// Everything in which a container differs from what its replica asks for, but for its state.
+pub(super) fn compare(
+    look: &Look<'_>,
+    service: &DesiredService,
+    replica: &DesiredReplica,
+    container: &ObservedContainer,
+) -> Vec<Difference> {
+    let mut found = fields(look, service, replica, container);
+    let renamed_image = found.iter().any(|difference| difference.attribute == "image");
+    if !renamed_image {
+        found.extend(image_moved(look, service, container));
+    }
+    if container.name != replica.name {
+        let cure = if look.is_name_taken(&replica.name) { Cure::None } else { Cure::InPlace };
+        found.push(Difference {
+            attribute: "container_name".to_owned(),
+            reason: Reason::Renamed { observed: container.name.clone() },
+            cure,
+        });
+    }
+    found.extend(networks(look, replica, container));
+    if start_lost_network(container) {
+        found.push(Difference {
+            attribute: "networks".to_owned(),
+            reason: Reason::Broken,
+            cure: Cure::Replace,
+        });
+    }
+    found
+}
+
+/// A stopped container whose network was made anew cannot be started again: it remembers the old network's id.
+fn start_lost_network(container: &ObservedContainer) -> bool {
+    let error = container.error.to_ascii_lowercase();
+    !container.state.is_up() && error.contains("network") && error.contains("not found")
+}
+
+fn fields(
+    look: &Look<'_>,
+    service: &DesiredService,
+    replica: &DesiredReplica,
+    container: &ObservedContainer,
+) -> Vec<Difference> {
+    let image = image_defaults(look, service, container);
+    let know = Knowledge {
+        asked: &replica.spec,
+        container,
+        engine: &look.observed.engine,
+        image_known: image.is_some(),
+        same_spec: container.spec_label.as_ref() == Some(&replica.spec_digest),
+    };
+    let (mut asked, mut seen) = sheets(look, image.map(|image| &image.config), &know);
+    if let Some(image) = image
+        && !know.same_spec
+    {
+        platform(&mut asked, &mut seen, &replica.spec, image);
+    }
+    mac_address(&mut asked, &mut seen, &know);
+    defaults::reconcile(&mut asked, &mut seen, &know);
+    if container.ownership == Ownership::Foreign {
+        adopt::reconcile(look, &mut asked, &mut seen, container);
+    }
+    differences(service, &asked, &seen, &know)
+}
+
+fn sheets(
+    look: &Look<'_>,
+    image: Option<&ContainerConfig>,
+    know: &Knowledge<'_>,
+) -> (Sheet, Sheet) {
+    let own = &know.asked.config;
+    let whole = image.map_or_else(|| own.clone(), |image| defaults::with_image(own, image));
+    let mut asked = Sheet::default();
+    write_config(&mut asked, &whole);
+    host::write_host(&mut asked, &know.asked.host, look);
+    let mut seen = Sheet::default();
+    write_config(&mut seen, &know.container.spec.config);
+    host::write_host(&mut seen, &know.container.spec.host, look);
+    (asked, seen)
+}
+
+/// The image that the container was made from, when it is the one that its reference names now: else its own
+/// defaults are not known.
+fn image_defaults<'a>(
+    look: &Look<'a>,
+    service: &DesiredService,
+    container: &ObservedContainer,
+) -> Option<&'a ObservedImage> {
+    match look.observed.images.get(&service.image)? {
+        ImageSight::Absent => None,
+        ImageSight::Present(image) => {
+            let same = container.image_id.is_empty() || container.image_id == image.id;
+            (same && container.spec.config.image == service.image.as_str()).then_some(image)
+        }
+    }
+}
+
+/// `linux/arm64` also stands for `linux/arm64/v8`.
+fn platform(asked: &mut Sheet, seen: &mut Sheet, spec: &ContainerSpec, image: &ObservedImage) {
+    let (wanted, there) = (spec.platform.as_str(), image.platform.as_str());
+    let fits = there.starts_with(wanted) || wanted.starts_with(there);
+    if !wanted.is_empty() && !there.is_empty() && !fits {
+        asked.put(Field::Platform, wanted);
+        seen.put(Field::Platform, there);
+    }
+}
+
+fn mac_address(asked: &mut Sheet, seen: &mut Sheet, know: &Knowledge<'_>) {
+    let wanted = know.asked.config.mac_address.to_ascii_lowercase();
+    if wanted.is_empty() {
+        return;
+    }
+    let spec = &know.container.spec;
+    let mut there = spec.endpoints.values().map(|endpoint| &endpoint.mac_address);
+    let told = spec.config.mac_address.to_ascii_lowercase();
+    if told != wanted && !there.any(|address| address.eq_ignore_ascii_case(&wanted)) {
+        asked.put(Field::MacAddress, wanted);
+        seen.put(Field::MacAddress, told);
+    }
+}
+
+fn differences(
+    service: &DesiredService,
+    asked: &Sheet,
+    seen: &Sheet,
+    know: &Knowledge<'_>,
+) -> Vec<Difference> {
+    let keys: BTreeSet<&(Field, String)> = asked.0.keys().chain(seen.0.keys()).collect();
+    let mut found = Vec::new();
+    for key in keys {
+        let (field, name) = key;
+        let lines = (asked.0.get(key), seen.0.get(key));
+        let differs = match lines {
+            (Some(wanted), Some(there)) => wanted.exact != there.exact,
+            (None, Some(there)) => !know.is_filled_in(*field, name, &there.exact),
+            (Some(_) | None, None) => true,
+        };
+        if differs {
+            found.push(changed(service, *field, name, lines));
+        }
+    }
+    found
+}
+
+fn changed(
+    service: &DesiredService,
+    field: Field,
+    name: &str,
+    (wanted, there): (Option<&Line>, Option<&Line>),
+) -> Difference {
+    let row = field.row();
+    let base = row
+        .compose
+        .iter()
+        .find(|base| names_attribute(service, base))
+        .or(row.compose.first())
+        .copied()
+        .unwrap_or_default();
+    let attribute = if name.is_empty() { base.to_owned() } else { format!("{base}.{name}") };
+    let shown = |line: Option<&Line>| line.map(|line| Value(line.shown.clone()));
+    // The Engine takes an absent limit for "leave it": only a restart policy has a word for none.
+    let live = row.effect == Effect::InPlace && (wanted.is_some() || field == Field::Restart);
+    Difference {
+        cure: if live { Cure::InPlace } else { Cure::Replace },
+        reason: Reason::Changed {
+            field: attribute.clone(),
+            desired: shown(wanted),
+            observed: shown(there),
+        },
+        attribute,
+    }
+}
+
+fn names_attribute(service: &DesiredService, base: &str) -> bool {
+    let below = format!("{base}.");
+    service.origins.contains_key(base)
+        || service
+            .origins
+            .range(below.clone()..)
+            .next()
+            .is_some_and(|(attribute, _)| attribute.starts_with(&below))
+}
+
+fn image_moved(
+    look: &Look<'_>,
+    service: &DesiredService,
+    container: &ObservedContainer,
+) -> Option<Difference> {
+    let Some(ImageSight::Present(image)) = look.observed.images.get(&service.image) else {
+        return None;
+    };
+    let other = !container.image_id.is_empty() && container.image_id != image.id;
+    let stale = registry_moved(image);
+    let rebuild = build_changed(look, service, image);
+    let reason = match (rebuild, other || stale) {
+        (true, _) => Reason::BuildChanged,
+        (false, true) => Reason::ImageMoved { image: service.image.to_string() },
+        (false, false) => return None,
+    };
+    let attribute = if rebuild { "build" } else { "image" };
+    Some(Difference { attribute: attribute.to_owned(), reason, cure: Cure::Replace })
+}
+
+/// Whether the registry says another digest than those under which the host knows the image.
+pub(super) fn registry_moved(image: &ObservedImage) -> bool {
+    image.registry_digest.as_ref().is_some_and(|digest| {
+        !image
+            .repo_digests
+            .iter()
+            .any(|known| known.rsplit_once('@').map_or(known.as_str(), |(_, own)| own) == digest)
+    })
+}
+
+/// Whether an image is to be built from other files than it was. An image without our label, made by something else
+/// for a stack that is being adopted, is taken as it is: what went into it is not known.
+pub(super) fn build_changed(
+    look: &Look<'_>,
+    service: &DesiredService,
+    image: &ObservedImage,
+) -> bool {
+    let ImagePolicy::Build(build) = &service.image_policy else { return false };
+    match image.config.labels.get("moorline.build") {
+        Some(label) => label != build.digest.as_str(),
+        None => !look.adopts(),
+    }
+}
+
+fn networks(
+    look: &Look<'_>,
+    replica: &DesiredReplica,
+    container: &ObservedContainer,
+) -> Vec<Difference> {
+    let (asked, seen) = (&replica.spec.endpoints, &container.spec.endpoints);
+    let mut found = Vec::new();
+    for (network, wanted) in asked {
+        match seen.get(network) {
+            None => found.push(Difference {
+                attribute: format!("networks.{}", look.network_key(network)),
+                reason: Reason::Disconnected { network: network.clone() },
+                cure: Cure::InPlace,
+            }),
+            Some(there) => {
+                found.extend(endpoint(look, network, (wanted, there), replica, container));
+            }
+        }
+    }
+    let mode = match container.spec.host.network_mode.as_str() {
+        "" | "default" => "bridge",
+        mode => mode,
+    };
+    let shared = mode.starts_with("container:");
+    for network in seen.keys().filter(|name| !asked.contains_key(*name)) {
+        if shared
+            || (network == mode && asked.is_empty())
+            || look.network(mode) == *network && asked.is_empty()
+        {
+            continue;
+        }
+        found.push(Difference {
+            attribute: format!("networks.{}", look.network_key(network)),
+            reason: Reason::Attached { network: network.clone() },
+            cure: Cure::InPlace,
+        });
+    }
+    found
+}
+
+fn endpoint(
+    look: &Look<'_>,
+    network: &str,
+    (wanted, there): (&Endpoint, &Endpoint),
+    replica: &DesiredReplica,
+    container: &ObservedContainer,
+) -> Vec<Difference> {
+    let id = container.id.as_str();
+    let passing = |alias: &str| {
+        alias == container.name
+            || alias == replica.name
+            || (alias.len() >= 12 && id.starts_with(alias))
+    };
+    let gateway_told = look.observed.engine.api >= (1, 48);
+    let lines = |endpoint: &Endpoint, fixed_mac: bool| -> BTreeMap<&'static str, String> {
+        let Endpoint { ipam_config, links, aliases, driver_opts, mac_address, gw_priority } =
+            endpoint;
+        let EndpointIpam { ipv4_address, ipv6_address, link_local_ips } =
+            ipam_config.clone().unwrap_or_default();
+        let names: BTreeSet<&str> =
+            aliases.iter().map(String::as_str).filter(|alias| !passing(alias)).collect();
+        let mac = if fixed_mac { mac_address.to_ascii_lowercase() } else { String::new() };
+        let priority =
+            if gateway_told && *gw_priority != 0 { gw_priority.to_string() } else { String::new() };
+        let options: Vec<String> =
+            driver_opts.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        BTreeMap::from([
+            ("aliases", names.into_iter().collect::<Vec<_>>().join(", ")),
+            ("ipv4_address", ipv4_address),
+            ("ipv6_address", canonical_address(&ipv6_address)),
+            ("link_local_ips", link_local_ips.join(", ")),
+            ("driver_opts", options.join(", ")),
+            (
+                "links",
+                links
+                    .iter()
+                    .map(|link| host::link(link))
+                    .collect::<BTreeSet<_>>()
+                    .into_iter()
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            ),
+            ("mac_address", mac),
+            ("gw_priority", priority),
+        ])
+    };
+    let fixed_mac = !wanted.mac_address.is_empty();
+    let (asked, seen) = (lines(wanted, fixed_mac), lines(there, fixed_mac));
+    let value = |text: &String| (!text.is_empty()).then(|| Value(mask::show_text(text)));
+    asked
+        .iter()
+        .zip(seen.values())
+        .filter(|((_, wanted), there)| wanted != there)
+        .map(|((field, wanted), there)| Difference {
+            attribute: format!("networks.{}.{field}", look.network_key(network)),
+            reason: Reason::EndpointChanged {
+                network: network.to_owned(),
+                field: (*field).to_owned(),
+                desired: value(wanted),
+                observed: value(there),
+            },
+            cure: Cure::InPlace,
+        })
+        .collect()
+}
+
+/// An address in its usual spelling; text that is none stays as it is.
+pub(super) fn canonical_address(text: &str) -> String {
+    text.parse::<std::net::IpAddr>().map_or_else(|_| text.to_owned(), |address| address.to_string())
+}

@@ -1,0 +1,236 @@
+//! What a container gets without being asked: the image's own defaults, and what the Engine fills in.
+
+use std::collections::BTreeMap;
+
+use super::mounts::ANONYMOUS;
+use super::sheet::Sheet;
+use super::table::Field;
+use crate::model::{ContainerConfig, ContainerSpec, EngineFacts, HealthConfig, ObservedContainer};
+
+/// The configuration that the Engine makes of what is asked for and the image's own: the rules of its create call.
+pub(super) fn with_image(asked: &ContainerConfig, image: &ContainerConfig) -> ContainerConfig {
+    let mut whole = asked.clone();
+    if is_empty(whole.entrypoint.as_ref()) {
+        if is_empty(whole.cmd.as_ref()) {
+            whole.cmd.clone_from(&image.cmd);
+        }
+        if whole.entrypoint.is_none() {
+            whole.entrypoint.clone_from(&image.entrypoint);
+        }
+    }
+    whole.env = merged_environment(&asked.env, &image.env);
+    whole.labels = merged(&asked.labels, &image.labels);
+    whole.exposed_ports = merged(&asked.exposed_ports, &image.exposed_ports);
+    whole.volumes = merged(&asked.volumes, &image.volumes);
+    inherit(&mut whole.user, &image.user);
+    inherit(&mut whole.working_dir, &image.working_dir);
+    inherit(&mut whole.stop_signal, &image.stop_signal);
+    if whole.stop_timeout.is_none() {
+        whole.stop_timeout = image.stop_timeout;
+    }
+    if whole.shell.is_empty() {
+        whole.shell.clone_from(&image.shell);
+    }
+    whole.healthcheck = merged_health(asked.healthcheck.as_ref(), image.healthcheck.as_ref());
+    whole
+}
+
+fn is_empty(words: Option<&Vec<String>>) -> bool {
+    words.is_none_or(Vec::is_empty)
+}
+
+fn inherit(text: &mut String, image: &str) {
+    if text.is_empty() {
+        image.clone_into(text);
+    }
+}
+
+fn merged<V: Clone>(
+    asked: &BTreeMap<String, V>,
+    image: &BTreeMap<String, V>,
+) -> BTreeMap<String, V> {
+    let mut whole = image.clone();
+    whole.extend(asked.iter().map(|(name, value)| (name.clone(), value.clone())));
+    whole
+}
+
+fn merged_environment(asked: &[String], image: &[String]) -> Vec<String> {
+    let name = |entry: &String| entry.split('=').next().unwrap_or_default().to_owned();
+    let asked_names: std::collections::BTreeSet<String> = asked.iter().map(name).collect();
+    let from_image = image.iter().filter(|entry| !asked_names.contains(&name(entry)));
+    asked.iter().chain(from_image).cloned().collect()
+}
+
+fn merged_health(
+    asked: Option<&HealthConfig>,
+    image: Option<&HealthConfig>,
+) -> Option<HealthConfig> {
+    let (Some(asked), Some(image)) = (asked, image) else { return asked.or(image).cloned() };
+    let HealthConfig { test, interval, timeout, retries, start_period, start_interval } =
+        asked.clone();
+    let or = |own: i64, other: i64| if own == 0 { other } else { own };
+    Some(HealthConfig {
+        test: if test.is_empty() { image.test.clone() } else { test },
+        interval: or(interval, image.interval),
+        timeout: or(timeout, image.timeout),
+        retries: or(retries, image.retries),
+        start_period: or(start_period, image.start_period),
+        start_interval: or(start_interval, image.start_interval),
+    })
+}
+
+/// What is known about one comparison.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Knowledge<'a> {
+    pub(super) asked: &'a ContainerSpec,
+    pub(super) container: &'a ObservedContainer,
+    pub(super) engine: &'a EngineFacts,
+    /// The image's own defaults are known, so that what exceeds them was asked for.
+    pub(super) image_known: bool,
+    /// The container was made from exactly this specification, says its label.
+    pub(super) same_spec: bool,
+}
+
+impl Knowledge<'_> {
+    /// Whether a line that nobody asked for was filled in by the Engine or the image, as far as one can know.
+    pub(super) fn is_filled_in(&self, field: Field, name: &str, text: &str) -> bool {
+        let engine = self.engine;
+        let spec = &self.container.spec;
+        // Made by something else: what it asked for is not known either.
+        let unlabelled = self.container.spec_label.is_none();
+        match field {
+            Field::Image
+            | Field::Command
+            | Field::Entrypoint
+            | Field::Environment
+            | Field::Labels
+            | Field::User
+            | Field::WorkingDir
+            | Field::StopSignal
+            | Field::StopTimeout
+            | Field::Healthcheck
+            | Field::Expose
+            | Field::Volumes
+            | Field::Shell => !self.image_known,
+            Field::Hostname => self.is_engine_hostname(text),
+            Field::LogDriver => {
+                self.same_spec || is_default_of(&engine.log_driver, "json-file", text)
+            }
+            Field::LogOptions => self.same_spec || (unlabelled && self.has_default_log_driver()),
+            Field::ShmSize => self.same_spec || text == "67108864",
+            Field::Ipc => self.same_spec || matches!(text, "private" | "shareable"),
+            Field::Cgroup => self.same_spec || text == self.default_cgroup_namespace(text),
+            Field::Runtime => {
+                self.same_spec
+                    || is_default_of(&engine.runtime, "runc", text)
+                    || text == "io.containerd.runc.v2"
+            }
+            Field::Init => self.same_spec || text == "false",
+            Field::Ulimits => self.same_spec || unlabelled,
+            Field::MaskedPaths | Field::ReadonlyPaths | Field::CgroupParent => true,
+            Field::SecurityOpt => is_engine_security(spec, text),
+            Field::MemorySwap => self.is_engine_swap(),
+            Field::Mounts => text.starts_with(ANONYMOUS) && spec.config.volumes.contains_key(name),
+            _ => false,
+        }
+    }
+
+    fn is_engine_hostname(&self, text: &str) -> bool {
+        let host = &self.container.spec.host;
+        let short = !text.is_empty() && self.container.id.as_str().starts_with(text);
+        let shared = host.network_mode == "host" || host.network_mode.starts_with("container:");
+        short || shared || host.uts_mode == "host" || self.same_spec
+    }
+
+    fn has_default_log_driver(&self) -> bool {
+        let kind = &self.container.spec.host.log_config.kind;
+        is_default_of(&self.engine.log_driver, "json-file", kind)
+    }
+
+    /// The namespace that the Engine chooses: its own on cgroup v2, the host's on v1; the observed one when the
+    /// version is not known.
+    fn default_cgroup_namespace<'t>(&self, observed: &'t str) -> &'t str {
+        match self.engine.cgroup_version.as_str() {
+            "1" => "host",
+            "2" => "private",
+            _ => observed,
+        }
+    }
+
+    /// Twice the memory limit, or no limit where the kernel cannot count swap.
+    fn is_engine_swap(&self) -> bool {
+        let (asked, host) = (&self.asked.host, &self.container.spec.host);
+        let twice = |memory: i64| memory.saturating_mul(2);
+        host.memory_swap == -1
+            || host.memory_swap == twice(host.memory)
+            || host.memory_swap == twice(asked.memory)
+    }
+}
+
+fn is_default_of(told: &str, usual: &str, text: &str) -> bool {
+    if told.is_empty() { text == usual } else { text == told }
+}
+
+/// What the Engine adds to containers that see the host's processes or another container's.
+fn is_engine_security(spec: &ContainerSpec, text: &str) -> bool {
+    let host = &spec.host;
+    let shares = |mode: &str| mode == "host" || mode.starts_with("container:");
+    let opened = host.privileged || shares(&host.pid_mode) || shares(&host.ipc_mode);
+    let labels = serde_json::from_str::<Vec<String>>(text)
+        .is_ok_and(|all| all.iter().all(|option| option.starts_with("label=")));
+    opened && labels
+}
+
+/// Takes lines out of both sheets that say the same in two ways, or that this Engine cannot keep.
+pub(super) fn reconcile(asked: &mut Sheet, seen: &mut Sheet, know: &Knowledge<'_>) {
+    if know.engine.api != (0, 0) && know.engine.api < (1, 44) {
+        asked.remove(Field::Healthcheck, "start_interval");
+        seen.remove(Field::Healthcheck, "start_interval");
+    }
+    // An anonymous volume at a place where the image wants one anyway.
+    for target in know.container.spec.config.volumes.keys() {
+        for sheet in [&mut *asked, &mut *seen] {
+            if sheet.text(Field::Mounts, target).is_some_and(|text| text.starts_with(ANONYMOUS)) {
+                sheet.remove(Field::Mounts, target);
+            }
+        }
+    }
+    // 2 CPUs are a quota of twice the period.
+    let (asked_host, host) = (&know.asked.host, &know.container.spec.host);
+    let as_quota = host.cpu_period > 0
+        && host.nano_cpus == 0
+        && host.cpu_quota.saturating_mul(1_000_000_000) / host.cpu_period == asked_host.nano_cpus;
+    if asked_host.nano_cpus > 0 && as_quota {
+        asked.remove(Field::Cpus, "");
+        seen.remove(Field::CpuPeriod, "");
+        seen.remove(Field::CpuQuota, "");
+    }
+    // The Engine's own labels of opened containers next to those that were asked for.
+    reconcile_security(asked, seen, know);
+    // The network of the create call may be any of those that are asked for: the others are attached all the same.
+    let attached = |mode: &str| know.asked.endpoints.contains_key(mode);
+    let modes = (asked.text(Field::NetworkMode, ""), seen.text(Field::NetworkMode, ""));
+    if let (Some(asked_mode), Some(seen_mode)) = modes
+        && attached(asked_mode)
+        && attached(seen_mode)
+    {
+        asked.remove(Field::NetworkMode, "");
+        seen.remove(Field::NetworkMode, "");
+    }
+}
+
+fn reconcile_security(asked: &Sheet, seen: &mut Sheet, know: &Knowledge<'_>) {
+    let options = |sheet: &Sheet| -> Vec<String> {
+        let text = sheet.text(Field::SecurityOpt, "").unwrap_or("[]");
+        serde_json::from_str(text).unwrap_or_default()
+    };
+    let (wanted, there) = (options(asked), options(seen));
+    let extra: Vec<&String> = there.iter().filter(|option| !wanted.contains(option)).collect();
+    let extra_text = serde_json::to_string(&extra).unwrap_or_default();
+    if !extra.is_empty() && is_engine_security(&know.container.spec, &extra_text) {
+        let kept: Vec<String> =
+            there.iter().filter(|option| !extra.contains(option)).cloned().collect();
+        seen.remove(Field::SecurityOpt, "");
+        seen.words(Field::SecurityOpt, &kept);
+    }
+}

@@ -1,0 +1,153 @@
+//! What people may see of a value, and which fields others own.
+
+const SECRET_WORDS: [&str; 12] = [
+    "PASSWORD",
+    "PASSWD",
+    "PASSPHRASE",
+    "SECRET",
+    "TOKEN",
+    "APIKEY",
+    "CREDENTIAL",
+    "PRIVATE",
+    "REQUIREPASS",
+    "_PASS",
+    "_PWD",
+    "AUTH",
+];
+
+/// What stands for a value that nobody may see.
+pub(super) const MASK: &str = "***";
+
+/// Whether a name says that its value is a secret: `DB_PASSWORD`, `--api-key`, `AWS_SECRET_ACCESS_KEY`.
+pub(super) fn is_secret_name(name: &str) -> bool {
+    let name = name.to_ascii_uppercase().replace(['-', '.'], "_");
+    let key =
+        name == "KEY" || name.ends_with("_KEY") || name.contains("_KEY_") || name.ends_with("KEYS");
+    let pass = name == "PASS" || name == "PWD_" || name.ends_with("PASS");
+    key || pass || SECRET_WORDS.iter().any(|word| name.contains(word))
+}
+
+/// A value as people may see it, given the name that it belongs to.
+pub(super) fn show(name: &str, text: &str) -> String {
+    if is_secret_name(name) { MASK.to_owned() } else { show_text(text) }
+}
+
+/// A text without the credentials of URLs in it (`scheme://user:password@host`).
+pub(super) fn show_text(text: &str) -> String {
+    let mut shown = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("://") {
+        shown.push_str(before);
+        shown.push_str("://");
+        let end = after
+            .find(|c: char| c == '/' || c == '?' || c == '#' || c.is_whitespace() || c == '"')
+            .unwrap_or(after.len());
+        let (authority, tail) = after.split_at_checked(end).unwrap_or((after, ""));
+        match authority.rsplit_once('@') {
+            Some((_, host)) => shown.extend([MASK, "@", host]),
+            None => shown.push_str(authority),
+        }
+        rest = tail;
+    }
+    shown.push_str(rest);
+    shown
+}
+
+/// A list of words (a command) without what looks like secrets: `--password=x`, `--requirepass x`, `TOKEN=x`.
+pub(super) fn show_words(words: &[String]) -> String {
+    let mut shown: Vec<String> = Vec::new();
+    let mut hide_next = false;
+    for word in words {
+        let is_flag = word.starts_with('-');
+        if hide_next && !is_flag {
+            shown.push(MASK.to_owned());
+            hide_next = false;
+            continue;
+        }
+        match word.split_once('=') {
+            Some((name, _))
+                if is_secret_name(name.trim_start_matches('-')) && !name.contains(' ') =>
+            {
+                shown.push(format!("{name}={MASK}"));
+                hide_next = false;
+            }
+            _ => {
+                hide_next = is_flag && is_secret_name(word.trim_start_matches('-'));
+                shown.push(show_shell(word));
+            }
+        }
+    }
+    serde_json::to_string(&shown).unwrap_or_default()
+}
+
+/// A shell line inside one word (`sh -c "mysql --password=x"`), masked word by word.
+fn show_shell(word: &str) -> String {
+    if !word.contains(' ') {
+        return show_text(word);
+    }
+    let mut hide_next = false;
+    let shown: Vec<String> = word
+        .split(' ')
+        .map(|part| {
+            if hide_next && !part.starts_with('-') && !part.is_empty() {
+                hide_next = false;
+                return MASK.to_owned();
+            }
+            if let Some((name, _)) = part.split_once('=')
+                && is_secret_name(name.trim_start_matches('-'))
+            {
+                return format!("{name}={MASK}");
+            }
+            hide_next = part.starts_with('-') && is_secret_name(part.trim_start_matches('-'));
+            show_text(part)
+        })
+        .collect();
+    shown.join(" ")
+}
+
+/// Whether a dotted path fits a pattern in which `*` stands for any run of characters.
+pub(super) fn fits(pattern: &str, path: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(rest) = path.strip_prefix(parts.next().unwrap_or_default()) else { return false };
+    let middle: Vec<&str> = parts.collect();
+    let Some((last, middle)) = middle.split_last() else { return rest.is_empty() };
+    let mut rest = rest;
+    for part in middle {
+        let Some(at) = rest.find(part) else { return false };
+        rest = rest.get(at + part.len()..).unwrap_or_default();
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_speak_of_secrets_are_masked() {
+        for name in ["DB_PASSWORD", "API_KEY", "TOKEN", "aws_secret_access_key", "POSTGRES_PASS"] {
+            assert_eq!(show(name, "x"), MASK, "{name}");
+        }
+        for name in ["LOG_LEVEL", "KEYBOARD", "COMPASS_PORT", "MONKEY"] {
+            assert_eq!(show(name, "x"), "x", "{name}");
+        }
+    }
+
+    #[test]
+    fn credentials_in_urls_and_commands_are_masked() {
+        assert_eq!(show_text("postgres://u:p@db/x"), "postgres://***@db/x");
+        let words = ["redis", "--requirepass", "hunter2", "--token=abc"].map(str::to_owned);
+        assert_eq!(show_words(&words), r#"["redis","--requirepass","***","--token=***"]"#);
+        let line = ["sh".to_owned(), "mysqladmin --password=abc ping".to_owned()];
+        assert_eq!(show_words(&line), r#"["sh","mysqladmin --password=*** ping"]"#);
+    }
+
+    #[test]
+    fn a_star_stands_for_any_run_of_characters() {
+        assert!(fits("services.*.labels.traefik.*", "services.web.labels.traefik.http.x"));
+        assert!(!fits("services.*.labels.traefik.*", "services.web.labels.other"));
+        assert!(fits("services.web.image", "services.web.image"));
+        assert!(!fits("services.web.image", "services.web.images"));
+        assert!(fits("*", "anything"));
+    }
+}

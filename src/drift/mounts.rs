@@ -1,0 +1,137 @@
+//! Binds and mounts as one thing: what is at which place in the container.
+
+use std::collections::BTreeSet;
+
+use super::sheet::{Sheet, trim_path};
+use super::table::Field;
+use crate::model::{BindOptions, ImageOptions, Mount, TmpfsOptions, VolumeDriver, VolumeOptions};
+
+/// What stands for an anonymous volume: its name is the Engine's.
+pub(super) const ANONYMOUS: &str = "volume (anonymous)";
+
+/// Writes both forms of mounts into a sheet, by target.
+pub(super) fn write(out: &mut Sheet, binds: &[String], mounts: &[Mount]) {
+    for (target, text) in binds.iter().filter_map(|bind| from_bind(bind)) {
+        out.named(Field::Mounts, &target, text);
+    }
+    for mount in mounts {
+        out.named(Field::Mounts, &trim_path(&mount.target), from_mount(mount));
+    }
+}
+
+/// Source, target and options of `source:target[:options]`; a drive letter belongs to its path.
+pub(crate) fn split_bind(bind: &str) -> Option<(String, &str, &str)> {
+    let (mut source, mut rest) = bind.split_once(':').map(|(a, b)| (a.to_owned(), b))?;
+    if source.len() == 1 && rest.starts_with(['\\', '/']) {
+        let (more, tail) = rest.split_once(':')?;
+        source = format!("{source}:{more}");
+        rest = tail;
+    }
+    let (target, options) = rest.split_once(':').unwrap_or((rest, ""));
+    Some((source, target, options))
+}
+
+fn from_bind(bind: &str) -> Option<(String, String)> {
+    let (source, target, options) = split_bind(bind)?;
+    let mut words: BTreeSet<String> = BTreeSet::new();
+    for option in options.split(',') {
+        match option {
+            // Defaults, and words for other systems' file sharing.
+            "" | "rw" | "rprivate" | "cached" | "delegated" | "consistent" | "default" => {}
+            other => {
+                words.insert(other.to_owned());
+            }
+        }
+    }
+    let is_path = source.starts_with(['/', '~', '.']) || source.contains(['/', '\\']);
+    let kind = if is_path { "bind" } else { "volume" };
+    Some((trim_path(target), describe(kind, &source, words)))
+}
+
+fn from_mount(mount: &Mount) -> String {
+    let Mount {
+        kind,
+        source,
+        target: _,
+        read_only,
+        // For other systems' file sharing.
+        consistency: _,
+        bind_options,
+        volume_options,
+        tmpfs_options,
+        image_options,
+    } = mount;
+    let mut words = BTreeSet::new();
+    if *read_only {
+        words.insert("ro".to_owned());
+    }
+    if let Some(options) = bind_options {
+        bind_words(&mut words, options);
+    }
+    if let Some(options) = volume_options {
+        volume_words(&mut words, options);
+    }
+    if let Some(TmpfsOptions { size_bytes, mode, options }) = tmpfs_options {
+        words.extend((*size_bytes != 0).then(|| format!("size={size_bytes}")));
+        words.extend((*mode != 0).then(|| format!("mode={mode:o}")));
+        words.extend(options.iter().map(|option| option.join("=")));
+    }
+    if let Some(ImageOptions { subpath }) = image_options {
+        words.extend((!subpath.is_empty()).then(|| format!("subpath={subpath}")));
+    }
+    describe(kind, source, words)
+}
+
+fn bind_words(words: &mut BTreeSet<String>, options: &BindOptions) {
+    let BindOptions {
+        propagation,
+        non_recursive,
+        // Only of effect while a container is made.
+        create_mountpoint: _,
+        read_only_non_recursive,
+        read_only_force_recursive,
+    } = options;
+    if !matches!(propagation.as_str(), "" | "rprivate") {
+        words.insert(propagation.clone());
+    }
+    words.extend(non_recursive.then(|| "non-recursive".to_owned()));
+    words.extend(read_only_non_recursive.then(|| "ro-non-recursive".to_owned()));
+    words.extend(read_only_force_recursive.then(|| "ro-force-recursive".to_owned()));
+}
+
+fn volume_words(words: &mut BTreeSet<String>, options: &VolumeOptions) {
+    let VolumeOptions { no_copy, labels, driver_config, subpath } = options;
+    words.extend(no_copy.then(|| "nocopy".to_owned()));
+    // Of no effect on a volume that exists already; kept out of an anonymous volume's identity as well, because a
+    // successor inherits the volume.
+    let _: &std::collections::BTreeMap<String, String> = labels;
+    if let Some(VolumeDriver { name, options }) = driver_config
+        && !matches!(name.as_str(), "" | "local")
+    {
+        words.insert(format!("driver={name}"));
+        words.extend(options.iter().map(|(key, value)| format!("{key}={value}")));
+    }
+    words.extend((!subpath.is_empty()).then(|| format!("subpath={subpath}")));
+}
+
+fn describe(kind: &str, source: &str, words: BTreeSet<String>) -> String {
+    let anonymous = kind == "volume" && (source.is_empty() || is_engine_name(source));
+    let what = match (anonymous, source) {
+        (true, _) => ANONYMOUS.to_owned(),
+        (false, "") => kind.to_owned(),
+        (false, source) if kind == "bind" => format!("bind {}", trim_path(source)),
+        (false, source) => format!("{kind} {source}"),
+    };
+    let mode = if words.contains("ro") { "ro" } else { "rw" };
+    let others: Vec<&str> = words.iter().map(String::as_str).filter(|word| *word != "ro").collect();
+    if others.is_empty() {
+        format!("{what} {mode}")
+    } else {
+        format!("{what} {mode},{}", others.join(","))
+    }
+}
+
+/// Whether the Engine made a volume's name up: 64 hexadecimal digits.
+pub(super) fn is_engine_name(name: &str) -> bool {
+    name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}

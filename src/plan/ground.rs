@@ -1,0 +1,210 @@
+//! What containers stand on: images, networks, volumes and files.
+
+use std::collections::BTreeMap;
+
+use crate::model::{
+    Action, ContainerHandle, Digest, Drift, ImagePolicy, ImageRef, Location, Reason, Resource,
+    ServiceName,
+};
+
+use super::steps::{Cause, Node};
+use super::{Planner, cause};
+
+/// Steps that prepare what containers stand on.
+#[derive(Debug, Default)]
+pub(super) struct Ground {
+    images: BTreeMap<ImageRef, Node>,
+    /// By name on the host.
+    networks: BTreeMap<String, Node>,
+    volumes: BTreeMap<String, Node>,
+    bundles: BTreeMap<Digest, Node>,
+    /// Networks that are made anew: whoever is attached must let go first. Name to the removing step.
+    pub(super) renewed_networks: BTreeMap<String, Node>,
+}
+
+impl<'a> Planner<'a> {
+    /// Plans networks and volumes that are missing or changed, and images that are to be pulled or built.
+    pub(super) fn lay_ground(&mut self) {
+        let others = std::mem::take(&mut self.others);
+        for drift in &others {
+            match (&drift.resource, &drift.reason) {
+                (Resource::Network(name), Reason::Missing) => self.create_network(name, drift, None),
+                (Resource::Network(name), Reason::Changed { .. }) => self.renew_network(name, drift),
+                (Resource::Volume(name), Reason::Missing) => self.create_volume(name, drift),
+                (Resource::Volume(_), Reason::Changed { .. }) => self.hold(
+                    drift,
+                    "a volume cannot be changed without losing its data; give it another name, or remove it by hand",
+                ),
+                (Resource::Service(name), Reason::ImageMissing | Reason::ImageMoved { .. } | Reason::BuildChanged) => {
+                    self.fetch_image(name, drift);
+                }
+                _ => {}
+            }
+        }
+        self.others = others;
+    }
+
+    fn create_network(&mut self, name: &str, drift: &Drift, after: Option<Node>) {
+        let declared =
+            self.input.desired.networks.values().find(|network| network.spec.name == name);
+        let Some(network) = declared else { return };
+        if network.external {
+            self.hold(
+                drift,
+                "it is external and does not exist; make it, or remove `external: true`",
+            );
+            return;
+        }
+        if self.ground.networks.contains_key(name) {
+            return;
+        }
+        let action = Action::CreateNetwork(Box::new(network.spec.clone()));
+        let node = self.drafts.add(action, &cause(drift), after);
+        self.ground.networks.insert(name.to_owned(), node);
+    }
+
+    /// A changed network is made anew. Its containers let go of it first and are replaced; a container that is not
+    /// ours keeps it as it is.
+    fn renew_network(&mut self, name: &str, drift: &Drift) {
+        if self.ground.renewed_networks.contains_key(name) {
+            return;
+        }
+        let Some(observed) = self.input.observed.networks.get(name) else { return };
+        let stranger = observed
+            .attached
+            .iter()
+            .find(|id| !self.containers.get(id).is_some_and(|container| self.may_touch(container)));
+        if let Some(stranger) = stranger {
+            let who = self.containers.get(stranger).map_or(stranger.as_str(), |c| c.name.as_str());
+            let why = format!("container {who}, which is not of this stack, is attached to it");
+            self.hold(drift, why);
+            return;
+        }
+        let id = observed.id.clone();
+        let remove =
+            self.drafts.add(Action::RemoveNetwork { id, name: name.to_owned() }, &cause(drift), []);
+        self.ground.renewed_networks.insert(name.to_owned(), remove);
+        self.create_network(name, drift, Some(remove));
+        self.warnings
+            .insert(format!("network {name} is made anew: its services are down meanwhile"));
+        for container in &self.input.observed.containers {
+            if container.spec.endpoints.contains_key(name) && self.may_touch(container) {
+                self.let_go(container, name, remove, drift);
+            }
+        }
+    }
+
+    /// A container leaves a network that is about to be removed; a running one stops first.
+    fn let_go(
+        &mut self,
+        container: &crate::model::ObservedContainer,
+        network: &str,
+        before: Node,
+        drift: &Drift,
+    ) {
+        let handle =
+            ContainerHandle::Observed { id: container.id.clone(), name: container.name.clone() };
+        let cause = Cause { replica: container.replica.clone(), ..cause(drift) };
+        let grace = self.grace_of(container);
+        let stopped = container.state.is_up().then(|| {
+            self.drafts.add(Action::Stop { container: handle.clone(), grace }, &cause, [])
+        });
+        let action = Action::Disconnect { container: handle, network: network.to_owned() };
+        let gone = self.drafts.add(action, &cause, stopped);
+        self.drafts.wait(before, gone);
+    }
+
+    fn create_volume(&mut self, name: &str, drift: &Drift) {
+        let declared = self.input.desired.volumes.values().find(|volume| volume.spec.name == name);
+        let Some(volume) = declared else { return };
+        if volume.external {
+            self.hold(
+                drift,
+                "it is external and does not exist; make it, or remove `external: true`",
+            );
+            return;
+        }
+        let action = Action::CreateVolume(Box::new(volume.spec.clone()));
+        let node = self.drafts.add(action, &cause(drift), []);
+        self.ground.volumes.insert(name.to_owned(), node);
+    }
+
+    /// Pulls or builds a service's image. Services that share a reference share the step.
+    fn fetch_image(&mut self, name: &ServiceName, drift: &Drift) {
+        let Some(service) = self.service(name) else { return };
+        if self.ground.images.contains_key(&service.image) {
+            return;
+        }
+        let action = match &service.image_policy {
+            ImagePolicy::Never => {
+                self.hold(drift, "`pull_policy: never`, and the image is not on the host");
+                return;
+            }
+            ImagePolicy::Build(build) => {
+                Action::Build { image: service.image.clone(), build: build.clone() }
+            }
+            ImagePolicy::PullMissing | ImagePolicy::PullAlways | ImagePolicy::PullEvery(_) => {
+                let platform = service
+                    .replicas
+                    .values()
+                    .next()
+                    .map_or(String::new(), |replica| replica.spec.platform.clone());
+                Action::Pull { image: service.image.clone(), platform }
+            }
+        };
+        let node = self.drafts.add(action, &cause(drift), []);
+        self.ground.images.insert(service.image.clone(), node);
+    }
+
+    /// Whether a service's image cannot be had, so that no container of it can be made.
+    pub(super) fn image_withheld(&self, name: &ServiceName) -> Option<String> {
+        self.held
+            .iter()
+            .find(|held| matches!(&held.drift.resource, Resource::Service(other) if other == name))
+            .map(|held| held.why.clone())
+    }
+
+    /// All steps that must be done before a container of this specification can be made.
+    pub(super) fn ground_for(
+        &mut self,
+        image: &ImageRef,
+        replica: &crate::model::DesiredReplica,
+        origin: Option<&Location>,
+        cause: &Cause,
+    ) -> Vec<Node> {
+        let mut nodes: Vec<Node> = self.ground.images.get(image).copied().into_iter().collect();
+        let networks = replica.spec.endpoints.keys().chain([&replica.spec.host.network_mode]);
+        nodes.extend(networks.filter_map(|name| self.ground.networks.get(name).copied()));
+        let mounted = mounted_volumes(&replica.spec);
+        nodes.extend(mounted.filter_map(|name| self.ground.volumes.get(name).copied()));
+        for digest in &replica.bundles {
+            nodes.extend(self.put_files(digest, origin, cause));
+        }
+        nodes
+    }
+
+    fn put_files(
+        &mut self,
+        digest: &Digest,
+        origin: Option<&Location>,
+        cause: &Cause,
+    ) -> Option<Node> {
+        if let Some(node) = self.ground.bundles.get(digest) {
+            return Some(*node);
+        }
+        let bundle = self.input.desired.bundles.get(digest)?;
+        let cause =
+            Cause { replica: None, because: cause.because.clone(), origin: origin.cloned() };
+        let action = Action::PutFiles { digest: digest.clone(), bundle: Box::new(bundle.clone()) };
+        let node = self.drafts.add(action, &cause, []);
+        self.ground.bundles.insert(digest.clone(), node);
+        Some(node)
+    }
+}
+
+/// Names of volumes that a specification mounts.
+fn mounted_volumes(spec: &crate::model::ContainerSpec) -> impl Iterator<Item = &str> {
+    let binds = spec.host.binds.iter().filter_map(|bind| bind.split(':').next());
+    let mounts = spec.host.mounts.iter().map(|mount| mount.source.as_str());
+    binds.chain(mounts).filter(|source| !source.is_empty() && !source.starts_with('/'))
+}

@@ -1,0 +1,100 @@
+//! A plan as data. Specifications are left out: they hold environment values.
+
+use serde_json::{Value, json};
+
+use crate::model::{Action, Digest, Plan, Step};
+
+/// The plan as JSON: `stack`, `revision`, `steps`, `held`, `warnings`, and `hash`, by which a plan is approved.
+///
+/// The shape is stable: members may be added, none is renamed or removed.
+pub fn to_json(plan: &Plan) -> Value {
+    json!({
+        "stack": plan.stack,
+        "revision": plan.revision,
+        "hash": hash(plan).as_str(),
+        "steps": plan.steps.iter().map(step).collect::<Vec<_>>(),
+        "held": plan.held,
+        "warnings": plan.warnings,
+    })
+}
+
+/// A digest over what the plan says: two plans with one hash do the same for the same reasons. Containers count by
+/// name and specification, so that the hash outlives a look at the host that changed nothing.
+pub fn hash(plan: &Plan) -> Digest {
+    let mut text = format!("{}\n{}\n{plan}", plan.stack, plan.revision);
+    for step in &plan.steps {
+        if let Action::Create { spec, .. } | Action::Update { spec, .. } = &step.action {
+            // The Debug form covers every field; only its digest leaves this function.
+            text.push_str(Digest::of(format!("{spec:?}").as_bytes()).as_str());
+        }
+    }
+    Digest::of(text.as_bytes())
+}
+
+fn step(step: &Step) -> Value {
+    json!({
+        "id": step.id,
+        "action": verb(&step.action),
+        "text": step.action.to_string(),
+        "target": target(&step.action),
+        "replica": step.replica.as_ref().map(ToString::to_string),
+        "because": step.because,
+        "origin": step.origin,
+        "after": step.after,
+    })
+}
+
+/// The action's word, in kebab-case.
+fn verb(action: &Action) -> &'static str {
+    match action {
+        Action::Pull { .. } => "pull",
+        Action::Build { .. } => "build",
+        Action::CreateNetwork(_) => "create-network",
+        Action::RemoveNetwork { .. } => "remove-network",
+        Action::CreateVolume(_) => "create-volume",
+        Action::RemoveVolume { .. } => "remove-volume",
+        Action::PutFiles { .. } => "put-files",
+        Action::Create { .. } => "create",
+        Action::Upload { .. } => "upload",
+        Action::Connect { .. } => "connect",
+        Action::Disconnect { .. } => "disconnect",
+        Action::Start { .. } => "start",
+        Action::Restart { .. } => "restart",
+        Action::Unpause { .. } => "unpause",
+        Action::Stop { .. } => "stop",
+        Action::Remove { .. } => "remove",
+        Action::Rename { .. } => "rename",
+        Action::Update { .. } => "update",
+        Action::RunHook { .. } => "run-hook",
+        Action::AwaitHealthy { .. } => "await-healthy",
+        Action::AwaitCompletion { .. } => "await-completion",
+        Action::Delay { .. } => "delay",
+    }
+}
+
+/// The name of what the action is about.
+fn target(action: &Action) -> String {
+    match action {
+        Action::Pull { image, .. } | Action::Build { image, .. } => image.to_string(),
+        Action::CreateNetwork(spec) => spec.name.clone(),
+        Action::CreateVolume(spec) => spec.name.clone(),
+        Action::RemoveNetwork { name, .. }
+        | Action::RemoveVolume { name }
+        | Action::Create { name, .. } => name.clone(),
+        Action::PutFiles { digest, .. } => digest.to_string(),
+        Action::Upload { container, .. }
+        | Action::Connect { container, .. }
+        | Action::Disconnect { container, .. }
+        | Action::Start { container }
+        | Action::Restart { container, .. }
+        | Action::Unpause { container }
+        | Action::Stop { container, .. }
+        | Action::Remove { container, .. }
+        | Action::Rename { container, .. }
+        | Action::Update { container, .. }
+        | Action::RunHook { container, .. }
+        | Action::AwaitHealthy { container, .. }
+        | Action::AwaitCompletion { container, .. } => container.name().to_owned(),
+        Action::Delay { .. } => String::new(),
+    }
+}

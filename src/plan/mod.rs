@@ -1,0 +1,195 @@
+//! Drift and policy in; ordered steps, and what is deliberately left alone, out.
+//!
+//! The planner is a function: the same input gives the same bytes. It never waits, asks or logs; it names only
+//! resources that it was shown, and everything that it decides not to do is in [`Plan::held`] with its reason.
+//!
+//! A replacement keeps the old container until the new one is up: the new one is made under a passing name, the old
+//! one stops (before or after the new one starts), and only when the new one is up is the old one removed and the
+//! name handed over. A pass that is cut off anywhere leaves containers from which the next pass can tell how far it
+//! came; nothing else is remembered.
+
+mod approve;
+mod ground;
+mod json;
+mod order;
+mod place;
+mod remove;
+mod replica;
+mod steps;
+mod succession;
+mod text;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::drift::Findings;
+use crate::model::{
+    ContainerId, Desired, DesiredReplica, DesiredService, Drift, Held, Observed, ObservedContainer,
+    Plan, Policy, Reason, Replica, Resource, ServiceName, Timestamp,
+};
+
+pub use json::{hash, to_json};
+pub use text::{render, summary};
+
+use ground::Ground;
+use place::Standing;
+use steps::{Cause, Drafts};
+
+/// Everything that a plan depends on.
+#[derive(Debug, Clone, Copy)]
+pub struct Input<'a> {
+    /// What Git asks.
+    pub desired: &'a Desired,
+    /// What the host runs.
+    pub observed: &'a Observed,
+    /// How they differ.
+    pub findings: &'a Findings,
+    /// What the operator allows.
+    pub policy: &'a Policy,
+    /// Replicas whose recovery is slowed down.
+    pub brakes: &'a BTreeMap<Replica, Brake>,
+    /// Whether this revision was reached before.
+    pub phase: Phase,
+    /// Whether what was rolled back is tried again.
+    pub resolve: Resolve,
+    /// The time, for comparing with the brakes.
+    pub now: Timestamp,
+}
+
+/// Whether this revision was reached before: then what differs now is drift on the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// A deployment is on its way.
+    Deploy,
+    /// The host was at this revision; it is to be kept there.
+    Keep,
+}
+
+/// Whether what was rolled back is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resolve {
+    /// Held until a commit changes it.
+    Hold,
+    /// Tried once more, because an operator asked.
+    Retry,
+}
+
+/// A replica's recovery is slowed down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Brake {
+    /// Not before.
+    pub until: Timestamp,
+    /// Why, such as `failed 5 times in 10 minutes`.
+    pub why: String,
+}
+
+/// Makes the plan.
+pub fn make(input: Input<'_>) -> Plan {
+    let mut planner = Planner::new(input);
+    planner.admit_drifts();
+    planner.lay_ground();
+    planner.remove_containers();
+    for service in order::by_dependency(input.desired) {
+        planner.plan_service(&service);
+    }
+    planner.remove_networks_and_volumes();
+    planner.keep_claims_apart();
+    planner.finish()
+}
+
+/// A plan in the making.
+struct Planner<'a> {
+    input: Input<'a>,
+    drafts: Drafts,
+    ground: Ground,
+    held: BTreeSet<Held>,
+    warnings: BTreeSet<String>,
+    /// Drifts that may be acted on, by replica.
+    replicas: BTreeMap<Replica, Vec<&'a Drift>>,
+    /// Drifts that may be acted on, of everything else.
+    others: Vec<&'a Drift>,
+    containers: BTreeMap<&'a ContainerId, &'a ObservedContainer>,
+    /// Replicas on which nothing is done, and why.
+    stuck: BTreeMap<Replica, String>,
+    /// Where each replica stands once the steps so far are done.
+    standing: BTreeMap<Replica, Standing>,
+    /// Replicas that get another container or a restart in this plan.
+    renewed: BTreeSet<Replica>,
+}
+
+impl<'a> Planner<'a> {
+    fn new(input: Input<'a>) -> Self {
+        Self {
+            input,
+            drafts: Drafts::default(),
+            ground: Ground::default(),
+            held: BTreeSet::new(),
+            warnings: BTreeSet::new(),
+            replicas: BTreeMap::new(),
+            others: Vec::new(),
+            containers: input.observed.containers.iter().map(|c| (&c.id, c)).collect(),
+            stuck: BTreeMap::new(),
+            standing: BTreeMap::new(),
+            renewed: BTreeSet::new(),
+        }
+    }
+
+    fn service(&self, name: &ServiceName) -> Option<&'a DesiredService> {
+        self.input.desired.services.get(name)
+    }
+
+    fn desired(&self, replica: &Replica) -> Option<(&'a DesiredService, &'a DesiredReplica)> {
+        let service = self.service(&replica.service)?;
+        Some((service, service.replicas.get(&replica.number)?))
+    }
+
+    /// The container that stands for a replica, if it is ours to touch.
+    fn keeper(&self, replica: &Replica) -> Option<&'a ObservedContainer> {
+        let id = self.input.findings.keepers.get(replica)?;
+        self.containers.get(id).copied().filter(|container| self.may_touch(container))
+    }
+
+    /// Containers that stood for a replica before its keeper.
+    fn predecessors(&self, replica: &Replica) -> Vec<&'a ObservedContainer> {
+        self.input
+            .observed
+            .containers
+            .iter()
+            .filter(|container| container.replica.as_ref() == Some(replica))
+            .filter(|container| self.is_superseded(container))
+            .collect()
+    }
+
+    fn is_superseded(&self, container: &ObservedContainer) -> bool {
+        self.input.findings.drifts.iter().any(|drift| {
+            drift.reason == Reason::Superseded
+                && matches!(&drift.resource, Resource::Container { id, .. } if *id == container.id)
+        })
+    }
+
+    fn hold(&mut self, drift: &Drift, why: impl Into<String>) {
+        let why = why.into();
+        if let Resource::Replica { replica, .. } = &drift.resource {
+            self.stuck.entry(replica.clone()).or_insert_with(|| why.clone());
+        }
+        self.held.insert(Held { drift: drift.clone(), why });
+    }
+
+    fn finish(self) -> Plan {
+        Plan {
+            stack: self.input.desired.stack.clone(),
+            revision: self.input.desired.revision.clone(),
+            steps: self.drafts.number(),
+            held: self.held.into_iter().collect(),
+            warnings: self.warnings.into_iter().collect(),
+        }
+    }
+}
+
+/// What the steps of one drift have in common.
+fn cause(drift: &Drift) -> Cause {
+    let replica = match &drift.resource {
+        Resource::Replica { replica, .. } => Some(replica.clone()),
+        _ => None,
+    };
+    Cause { replica, because: drift.reason.clone(), origin: drift.origin.clone() }
+}

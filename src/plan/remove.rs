@@ -1,0 +1,239 @@
+//! What goes: surplus replicas, orphans, networks and volumes that nobody asks for.
+
+use std::collections::BTreeSet;
+
+use crate::model::{
+    Action, AnonymousVolumes, ContainerHandle, Cure, Drift, ObservedContainer, PortBinding, Reason,
+    Resource,
+};
+
+use super::place::handle;
+use super::steps::{Cause, Node};
+use super::{Planner, cause};
+
+impl Planner<'_> {
+    /// Surplus replicas and orphans, highest numbers first. Superseded containers wait for their successor.
+    pub(super) fn remove_containers(&mut self) {
+        let mut leaving: Vec<(&Drift, &ObservedContainer)> = self
+            .others
+            .iter()
+            .filter(|drift| drift.cure == Cure::Remove && drift.reason != Reason::Superseded)
+            .filter_map(|drift| match &drift.resource {
+                Resource::Container { id, .. } => Some((*drift, *self.containers.get(id)?)),
+                _ => None,
+            })
+            .collect();
+        leaving.sort_by(|(_, one), (_, other)| one.name.cmp(&other.name));
+        for (drift, container) in leaving {
+            self.remove_container(container, &cause(drift), []);
+        }
+    }
+
+    /// Stops and removes a container. Returns the removing step.
+    pub(super) fn remove_container(
+        &mut self,
+        container: &ObservedContainer,
+        cause: &Cause,
+        after: impl IntoIterator<Item = Node>,
+    ) -> Node {
+        let mut before: Vec<Node> = after.into_iter().collect();
+        if container.state.is_up() {
+            let stop = self.stop_container(container, cause, before.iter().copied());
+            before = vec![stop];
+        }
+        // Anonymous volumes stay: they may be the only copy of something.
+        let action = Action::Remove {
+            container: handle(container),
+            anonymous_volumes: AnonymousVolumes::Keep,
+        };
+        self.drafts.add(action, cause, before)
+    }
+
+    /// Stops a running container, after its `pre_stop` hooks. Returns the stopping step.
+    pub(super) fn stop_container(
+        &mut self,
+        container: &ObservedContainer,
+        cause: &Cause,
+        after: impl IntoIterator<Item = Node>,
+    ) -> Node {
+        let mut before: Vec<Node> = after.into_iter().collect();
+        let service = container.replica.as_ref().and_then(|replica| self.service(&replica.service));
+        for hook in service.into_iter().flat_map(|service| &service.pre_stop) {
+            let action =
+                Action::RunHook { container: handle(container), hook: Box::new(hook.clone()) };
+            before = vec![self.drafts.add(action, cause, before)];
+        }
+        let grace = self.grace_of(container);
+        self.drafts.add(Action::Stop { container: handle(container), grace }, cause, before)
+    }
+
+    /// Networks and volumes that nobody asks for, once the containers that use them are gone.
+    pub(super) fn remove_networks_and_volumes(&mut self) {
+        let leaving: Vec<&Drift> = self
+            .others
+            .iter()
+            .copied()
+            .filter(|drift| drift.reason == Reason::Orphaned && drift.cure == Cure::Remove)
+            .collect();
+        for drift in leaving {
+            match &drift.resource {
+                Resource::Network(name) => self.remove_network(name, drift),
+                Resource::Volume(name) => self.remove_volume(name, drift),
+                _ => {}
+            }
+        }
+    }
+
+    fn remove_network(&mut self, name: &str, drift: &Drift) {
+        let Some(network) = self.input.observed.networks.get(name) else { return };
+        if !self.input.policy.prune.networks {
+            self.hold(drift, "`prune.networks` is off");
+            return;
+        }
+        let users = self.containers_using(|container| container.spec.endpoints.contains_key(name));
+        let known: BTreeSet<_> = self.containers.keys().copied().collect();
+        let stranger = network.attached.iter().find(|id| !known.contains(id));
+        let removals = self.removals_of(&users);
+        if stranger.is_some() || removals.len() < users.len() {
+            self.hold(drift, "containers that stay are attached to it");
+            return;
+        }
+        let action = Action::RemoveNetwork { id: network.id.clone(), name: name.to_owned() };
+        self.drafts.add(action, &cause(drift), removals);
+    }
+
+    fn remove_volume(&mut self, name: &str, drift: &Drift) {
+        if !self.input.policy.prune.volumes {
+            self.hold(drift, "a volume is never removed without `prune: {volumes: true}`");
+            return;
+        }
+        let users = self.containers_using(|container| {
+            container.mounts.values().any(|mount| mount.kind == "volume" && mount.name == name)
+        });
+        let removals = self.removals_of(&users);
+        if removals.len() < users.len() {
+            self.hold(drift, "containers that stay use it");
+            return;
+        }
+        self.warnings.insert(format!("volume {name} is removed with its data"));
+        self.drafts.add(Action::RemoveVolume { name: name.to_owned() }, &cause(drift), removals);
+    }
+
+    fn containers_using(&self, uses: impl Fn(&ObservedContainer) -> bool) -> Vec<String> {
+        let all = &self.input.observed.containers;
+        all.iter().filter(|c| uses(c)).map(|c| c.id.as_str().to_owned()).collect()
+    }
+
+    /// Steps of this plan that remove these containers.
+    fn removals_of(&self, ids: &[String]) -> Vec<Node> {
+        self.drafts
+            .actions()
+            .filter(|(_, action)| match action {
+                Action::Remove { container: ContainerHandle::Observed { id, .. }, .. } => {
+                    ids.iter().any(|wanted| wanted == id.as_str())
+                }
+                _ => false,
+            })
+            .map(|(node, _)| node)
+            .collect()
+    }
+
+    /// Makes starts wait for the stops of containers that hold the same host ports, and names wait for their holders.
+    pub(super) fn keep_claims_apart(&mut self) {
+        let stops: Vec<(Node, &ObservedContainer)> = self
+            .drafts
+            .actions()
+            .filter_map(|(node, action)| match action {
+                Action::Stop { container: ContainerHandle::Observed { id, .. }, .. } => {
+                    Some((node, *self.containers.get(id)?))
+                }
+                _ => None,
+            })
+            .filter(|(_, container)| !fixed_ports(container).is_empty())
+            .collect();
+        let mut edges: Vec<(Node, Node)> = Vec::new();
+        if !stops.is_empty() {
+            for (start, ports, own) in self.starts_with_ports() {
+                let rivals = stops.iter().filter(|(_, c)| own.as_deref() != Some(c.id.as_str()));
+                let rivals =
+                    rivals.filter(|(_, c)| fixed_ports(c).iter().any(|p| ports.contains(p)));
+                edges.extend(rivals.map(|(stop, _)| (start, *stop)));
+            }
+        }
+        edges.extend(self.name_claims());
+        for (node, after) in edges {
+            self.drafts.wait_if_possible(node, after);
+        }
+    }
+
+    /// Starts, with the host ports that they need and the observed container that they are about.
+    fn starts_with_ports(&self) -> Vec<(Node, BTreeSet<String>, Option<String>)> {
+        let specs = self.drafts.actions().filter_map(|(_, action)| match action {
+            Action::Create { name, spec } => {
+                Some((name.as_str(), published(&spec.host.port_bindings)))
+            }
+            _ => None,
+        });
+        let planned: std::collections::BTreeMap<_, _> = specs.collect();
+        self.drafts
+            .actions()
+            .filter_map(|(node, action)| match action {
+                Action::Start { container: ContainerHandle::Planned { name } } => {
+                    Some((node, planned.get(name.as_str())?.clone(), None))
+                }
+                Action::Start { container: ContainerHandle::Observed { id, .. } } => {
+                    let container = self.containers.get(id)?;
+                    Some((node, fixed_ports(container), Some(id.as_str().to_owned())))
+                }
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Creates and renames that need a name which another step frees.
+    fn name_claims(&self) -> Vec<(Node, Node)> {
+        let mut freed: Vec<(&str, Node)> = Vec::new();
+        let mut wanted: Vec<(&str, Node)> = Vec::new();
+        for (node, action) in self.drafts.actions() {
+            match action {
+                Action::Create { name, .. } => wanted.push((name, node)),
+                Action::Rename { container, name } => {
+                    wanted.push((name, node));
+                    freed.push((container.name(), node));
+                }
+                Action::Remove { container, .. } => freed.push((container.name(), node)),
+                _ => {}
+            }
+        }
+        let free: std::collections::BTreeMap<&str, Node> = freed.into_iter().collect();
+        wanted
+            .into_iter()
+            .filter_map(|(name, node)| Some((node, *free.get(name)?)))
+            .filter(|(node, holder)| node != holder)
+            .collect()
+    }
+}
+
+/// Host ports that a container was given by name (not chosen by the Engine).
+fn fixed_ports(container: &ObservedContainer) -> BTreeSet<String> {
+    published(&container.spec.host.port_bindings)
+}
+
+/// Fixed host ports of a specification as `8080/tcp`; the address is left out, because `0.0.0.0` clashes with all.
+pub(super) fn published(
+    bindings: &std::collections::BTreeMap<String, Option<Vec<PortBinding>>>,
+) -> BTreeSet<String> {
+    bindings
+        .iter()
+        .flat_map(|(port, hosts)| {
+            let protocol = port.split('/').nth(1).unwrap_or("tcp");
+            hosts
+                .iter()
+                .flatten()
+                .filter(|host| {
+                    !matches!(host.host_port.as_str(), "" | "0") && !host.host_port.contains('-')
+                })
+                .map(move |host| format!("{}/{protocol}", host.host_port))
+        })
+        .collect()
+}

@@ -1,0 +1,362 @@
+//! One replica at a time: made, revived, or changed in place. Replacements are in `succession`.
+
+use std::collections::BTreeSet;
+
+use crate::model::{
+    Action, ContainerHandle, ContainerSpec, ContainerState, Cure, DesiredReplica, DesiredService,
+    Drift, ObservedContainer, Reason, Replica, Resource, ServiceName,
+};
+
+use super::place::{Standing, handle};
+use super::steps::{Cause, Node};
+use super::succession::Roll;
+use super::{Planner, cause};
+
+/// What is to be done about a replica.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Affair {
+    Change,
+    Revive,
+    Create,
+    Replace,
+}
+
+impl Planner<'_> {
+    /// Plans all replicas of a service, lowest numbers first.
+    pub(super) fn plan_service(&mut self, name: &ServiceName) {
+        let Some(service) = self.service(name) else { return };
+        let mut roll = Roll::default();
+        for desired in service.replicas.values() {
+            self.plan_replica(service, desired, &mut roll);
+        }
+    }
+
+    fn plan_replica(
+        &mut self,
+        service: &DesiredService,
+        desired: &DesiredReplica,
+        roll: &mut Roll,
+    ) {
+        let replica = &desired.replica;
+        let keeper = self.keeper(replica);
+        if let Some(container) = keeper {
+            self.stands_as_observed(replica, container);
+        }
+        let drifts = self.replicas.get(replica).cloned().unwrap_or_default();
+        let predecessors = self.predecessors(replica);
+        if self.settle_rollback(service, desired, keeper, &predecessors) {
+            return;
+        }
+        let main = drifts.iter().copied().max_by_key(|drift| affair(drift));
+        match (main.map(|drift| (affair(drift), drift)), keeper) {
+            (Some((Affair::Create, drift)), _) => self.create(service, desired, drift),
+            (Some((Affair::Replace, drift)), Some(old)) => {
+                self.replace(service, desired, old, drift, roll);
+            }
+            (_, Some(new)) if !predecessors.is_empty() => {
+                self.finish_replacement(service, desired, new, &predecessors, roll);
+            }
+            (Some((Affair::Revive | Affair::Change, _)), Some(container)) => {
+                self.mend(desired, container, &drifts);
+            }
+            (None, Some(container)) => self.follow_renewal(service, desired, container),
+            _ => {}
+        }
+    }
+
+    /// Makes and starts a container where there is none.
+    fn create(&mut self, service: &DesiredService, desired: &DesiredReplica, drift: &Drift) {
+        let cause = cause(drift);
+        let Some(started_after) = self.may_start(desired, drift) else { return };
+        let made = self.make(service, desired, &desired.name, desired.spec.clone(), &cause);
+        let handle = ContainerHandle::Planned { name: desired.name.clone() };
+        let started =
+            self.start(service, &handle, &cause, started_after.into_iter().chain(made.clone()));
+        self.renewed.insert(desired.replica.clone());
+        self.stands_new(desired, handle, made.first().copied(), started, None);
+    }
+
+    /// Revives a container, or changes it where it is.
+    fn mend(&mut self, desired: &DesiredReplica, container: &ObservedContainer, drifts: &[&Drift]) {
+        let mut before: Vec<Node> = Vec::new();
+        let mut done = BTreeSet::new();
+        for drift in drifts.iter().filter(|drift| affair(drift) == Affair::Change) {
+            // Several fields of one thing are changed by one step.
+            if done.insert(changed_thing(&drift.reason)) {
+                before.extend(self.change_in_place(desired, container, drift));
+            }
+        }
+        let Some(drift) = drifts.iter().find(|drift| affair(drift) == Affair::Revive) else {
+            return;
+        };
+        let cause = cause(drift);
+        let target = handle(container);
+        let Some(service) = self.service(&desired.replica.service) else { return };
+        let started = match (&drift.reason, container.state) {
+            (Reason::Paused, _) => {
+                self.drafts.add(Action::Unpause { container: target.clone() }, &cause, before)
+            }
+            (_, ContainerState::Running | ContainerState::Restarting) => {
+                let grace = self.grace_of(container);
+                self.drafts.add(
+                    Action::Restart { container: target.clone(), grace },
+                    &cause,
+                    before,
+                )
+            }
+            _ => {
+                let Some(after) = self.may_start(desired, drift) else { return };
+                let made = self.complete_made(desired, container, &cause);
+                self.start(service, &target, &cause, before.into_iter().chain(after).chain(made))
+            }
+        };
+        self.renewed.insert(desired.replica.clone());
+        self.stands_new(desired, target, None, started, None);
+    }
+
+    fn change_in_place(
+        &mut self,
+        desired: &DesiredReplica,
+        container: &ObservedContainer,
+        drift: &Drift,
+    ) -> Option<Node> {
+        let cause = cause(drift);
+        let target = handle(container);
+        match &drift.reason {
+            Reason::Renamed { .. } => {
+                let action = Action::Rename { container: target, name: desired.name.clone() };
+                Some(self.drafts.add(action, &cause, []))
+            }
+            Reason::Disconnected { network } => {
+                let endpoint = desired.spec.endpoints.get(network)?.clone();
+                let action = Action::Connect {
+                    container: target,
+                    network: network.clone(),
+                    endpoint: Box::new(endpoint),
+                };
+                Some(self.drafts.add(action, &cause, []))
+            }
+            Reason::EndpointChanged { network, .. } => {
+                let endpoint = desired.spec.endpoints.get(network)?.clone();
+                let leave =
+                    Action::Disconnect { container: target.clone(), network: network.clone() };
+                let left = self.drafts.add(leave, &cause, []);
+                let join = Action::Connect {
+                    container: target,
+                    network: network.clone(),
+                    endpoint: Box::new(endpoint),
+                };
+                Some(self.drafts.add(join, &cause, [left]))
+            }
+            Reason::Attached { network } => {
+                let action = Action::Disconnect { container: target, network: network.clone() };
+                Some(self.drafts.add(action, &cause, []))
+            }
+            _ => {
+                let action =
+                    Action::Update { container: target, spec: Box::new(desired.spec.clone()) };
+                Some(self.drafts.add(action, &cause, []))
+            }
+        }
+    }
+
+    /// Restarts an untouched container whose dependency was renewed, where the manifest says so (`restart: true`) or
+    /// where it lives in that container's namespaces.
+    fn follow_renewal(
+        &mut self,
+        service: &DesiredService,
+        desired: &DesiredReplica,
+        container: &ObservedContainer,
+    ) {
+        if !container.state.is_up() {
+            return;
+        }
+        let asked = service.depends_on.iter().filter(|(_, dependency)| dependency.restart);
+        let mut waited: Vec<Replica> = asked
+            .flat_map(|(name, _)| {
+                self.renewed.iter().filter(move |renewed| renewed.service == *name)
+            })
+            .cloned()
+            .collect();
+        waited.extend(desired.shares.iter().filter(|other| self.renewed.contains(*other)).cloned());
+        let Some(first) = waited.first() else { return };
+        let drift = Drift {
+            resource: Resource::Replica {
+                replica: desired.replica.clone(),
+                container: Some(container.id.clone()),
+            },
+            reason: Reason::Changed {
+                field: format!("depends_on.{}", first.service),
+                desired: None,
+                observed: None,
+            },
+            cure: Cure::Revive,
+            origin: service.origin.clone(),
+        };
+        let cause = cause(&drift);
+        let after: Vec<Node> = waited
+            .iter()
+            .filter_map(|replica| self.standing.get(replica))
+            .filter_map(|standing| standing.started)
+            .collect();
+        let grace = self.grace_of(container);
+        let target = handle(container);
+        let started =
+            self.drafts.add(Action::Restart { container: target.clone(), grace }, &cause, after);
+        self.renewed.insert(desired.replica.clone());
+        self.stands_new(desired, target, None, started, None);
+    }
+
+    /// Makes a container with everything that it needs before its start. Returns the steps of the making; the last
+    /// ones are what a start waits for.
+    pub(super) fn make(
+        &mut self,
+        service: &DesiredService,
+        desired: &DesiredReplica,
+        name: &str,
+        spec: ContainerSpec,
+        cause: &Cause,
+    ) -> Vec<Node> {
+        let mut ground = self.ground_for(&service.image, desired, service.origin.as_ref(), cause);
+        // The Engine looks for containers whose namespaces or volumes are shared when it makes this one.
+        let shared = desired.shares.iter().filter_map(|other| self.standing.get(other)?.made);
+        ground.extend(shared);
+        let main = spec.host.network_mode.clone();
+        let others = later_networks(&spec, &main, self.input.observed.engine.api);
+        let action = Action::Create { name: name.to_owned(), spec: Box::new(spec) };
+        let made = self.drafts.add(action, cause, ground);
+        let target = ContainerHandle::Planned { name: name.to_owned() };
+        let mut nodes = vec![made];
+        if !desired.uploads.is_empty() {
+            let action =
+                Action::Upload { container: target.clone(), files: desired.uploads.clone() };
+            nodes.push(self.drafts.add(action, cause, [made]));
+        }
+        // One connection at a time: the Engine numbers a container's interfaces in this order.
+        let mut connected = made;
+        for (network, endpoint) in others {
+            let action = Action::Connect {
+                container: target.clone(),
+                network,
+                endpoint: Box::new(endpoint),
+            };
+            connected = self.drafts.add(action, cause, [connected]);
+            nodes.push(connected);
+        }
+        nodes
+    }
+
+    /// What a container that was made, but never started, may still lack when a pass was cut off: files and networks.
+    pub(super) fn complete_made(
+        &mut self,
+        desired: &DesiredReplica,
+        container: &ObservedContainer,
+        cause: &Cause,
+    ) -> Option<Node> {
+        if container.state != ContainerState::Created {
+            return None;
+        }
+        let target = handle(container);
+        let mut last = None;
+        if !desired.uploads.is_empty() {
+            let action =
+                Action::Upload { container: target.clone(), files: desired.uploads.clone() };
+            last = Some(self.drafts.add(action, cause, []));
+        }
+        for (network, endpoint) in &desired.spec.endpoints {
+            if !container.spec.endpoints.contains_key(network) {
+                let action = Action::Connect {
+                    container: target.clone(),
+                    network: network.clone(),
+                    endpoint: Box::new(endpoint.clone()),
+                };
+                last = Some(self.drafts.add(action, cause, last));
+            }
+        }
+        last
+    }
+
+    /// Starts a container and runs its `post_start` hooks. Returns the last step.
+    pub(super) fn start(
+        &mut self,
+        service: &DesiredService,
+        target: &ContainerHandle,
+        cause: &Cause,
+        after: impl IntoIterator<Item = Node>,
+    ) -> Node {
+        let mut last = self.drafts.add(Action::Start { container: target.clone() }, cause, after);
+        for hook in &service.post_start {
+            let action =
+                Action::RunHook { container: target.clone(), hook: Box::new(hook.clone()) };
+            last = self.drafts.add(action, cause, [last]);
+        }
+        last
+    }
+
+    /// The steps that a start waits for; `None`, and the drift held, when it cannot happen now.
+    pub(super) fn may_start(
+        &mut self,
+        desired: &DesiredReplica,
+        drift: &Drift,
+    ) -> Option<Vec<Node>> {
+        let name = &desired.replica.service;
+        let result = match self.image_withheld(name) {
+            Some(why) if drift.cure != Cure::Revive => Err(why),
+            _ => self.dependencies(name, drift),
+        };
+        match result {
+            Ok(nodes) => Some(nodes),
+            Err(why) => {
+                self.hold(drift, why);
+                None
+            }
+        }
+    }
+
+    pub(super) fn stands_new(
+        &mut self,
+        desired: &DesiredReplica,
+        handle: ContainerHandle,
+        made: Option<Node>,
+        started: impl Into<Option<Node>>,
+        healthy: Option<Node>,
+    ) {
+        let started = started.into();
+        let standing = Standing { handle, made, started, healthy, completed: None, now: None };
+        self.standing.insert(desired.replica.clone(), standing);
+    }
+}
+
+/// What a drift of a replica asks for.
+fn affair(drift: &Drift) -> Affair {
+    match drift.cure {
+        Cure::Replace => Affair::Replace,
+        Cure::Create => Affair::Create,
+        Cure::Revive => Affair::Revive,
+        Cure::InPlace | Cure::Remove | Cure::None => Affair::Change,
+    }
+}
+
+/// The thing of a container that a change in place is about: a network, its name, or its limits.
+fn changed_thing(reason: &Reason) -> &str {
+    match reason {
+        Reason::Renamed { .. } => "name",
+        Reason::Disconnected { network }
+        | Reason::Attached { network }
+        | Reason::EndpointChanged { network, .. } => network,
+        _ => "limits",
+    }
+}
+
+/// Networks that a container joins after it was made: all but the first on Engines that take one at a time.
+fn later_networks(
+    spec: &ContainerSpec,
+    main: &str,
+    api: (u32, u32),
+) -> Vec<(String, crate::model::Endpoint)> {
+    if api >= (1, 44) {
+        return Vec::new();
+    }
+    let others = spec.endpoints.iter().filter(|(network, _)| *network != main);
+    others.map(|(network, endpoint)| (network.clone(), endpoint.clone())).collect()
+}

@@ -1,0 +1,158 @@
+//! A plan under construction: nodes in the order in which they were thought of, edges between them, and at the end
+//! a numbering in which every step waits only for smaller numbers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::{Action, Location, Reason, Replica, Step, StepId};
+
+/// A step before it has its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Node(usize);
+
+/// Why a step is there and whom it serves: what all steps of one affair share.
+#[derive(Debug, Clone)]
+pub(super) struct Cause {
+    pub(super) replica: Option<Replica>,
+    pub(super) because: Reason,
+    pub(super) origin: Option<Location>,
+}
+
+#[derive(Debug)]
+struct Draft {
+    action: Action,
+    cause: Cause,
+    after: BTreeSet<Node>,
+    /// Edges that only keep two containers from claiming one thing (a host port): dropped where they would close a
+    /// circle, because then waiting cannot help.
+    courteous: BTreeSet<Node>,
+}
+
+/// Collects steps.
+#[derive(Debug, Default)]
+pub(super) struct Drafts {
+    drafts: Vec<Draft>,
+}
+
+impl Drafts {
+    /// Adds a step that waits for others.
+    pub(super) fn add(
+        &mut self,
+        action: Action,
+        cause: &Cause,
+        after: impl IntoIterator<Item = Node>,
+    ) -> Node {
+        self.drafts.push(Draft {
+            action,
+            cause: cause.clone(),
+            after: after.into_iter().collect(),
+            courteous: BTreeSet::new(),
+        });
+        Node(self.drafts.len() - 1)
+    }
+
+    /// Makes a step wait for another one too.
+    pub(super) fn wait(&mut self, node: Node, after: Node) {
+        if node != after
+            && let Some(draft) = self.drafts.get_mut(node.0)
+        {
+            draft.after.insert(after);
+        }
+    }
+
+    /// Makes a step wait for another one unless that closes a circle.
+    pub(super) fn wait_if_possible(&mut self, node: Node, after: Node) {
+        if node != after
+            && let Some(draft) = self.drafts.get_mut(node.0)
+        {
+            draft.courteous.insert(after);
+        }
+    }
+
+    /// The action of a step.
+    pub(super) fn actions(&self) -> impl Iterator<Item = (Node, &Action)> {
+        self.drafts.iter().enumerate().map(|(index, draft)| (Node(index), &draft.action))
+    }
+
+    /// Numbers the steps: as they were added, except that a step comes after those that it waits for.
+    pub(super) fn number(mut self) -> Vec<Step> {
+        self.settle_courtesies();
+        let mut order = Vec::with_capacity(self.drafts.len());
+        let mut numbers: BTreeMap<usize, StepId> = BTreeMap::new();
+        let mut waiting: Vec<usize> = Vec::with_capacity(self.drafts.len());
+        let mut followers: Vec<Vec<usize>> = vec![Vec::new(); self.drafts.len()];
+        for (index, draft) in self.drafts.iter().enumerate() {
+            waiting.push(draft.after.len());
+            for before in &draft.after {
+                if let Some(list) = followers.get_mut(before.0) {
+                    list.push(index);
+                }
+            }
+        }
+        let mut ready: BTreeSet<usize> = waiting
+            .iter()
+            .enumerate()
+            .filter(|(_, count)| **count == 0)
+            .map(|(at, _)| at)
+            .collect();
+        while let Some(index) = ready.pop_first() {
+            numbers.insert(index, step_id(order.len()));
+            order.push(index);
+            for follower in followers.get(index).into_iter().flatten() {
+                if let Some(count) = waiting.get_mut(*follower) {
+                    *count -= 1;
+                    if *count == 0 {
+                        ready.insert(*follower);
+                    }
+                }
+            }
+        }
+        let mut steps: Vec<Step> = self
+            .drafts
+            .into_iter()
+            .enumerate()
+            .filter_map(|(index, draft)| {
+                let id = *numbers.get(&index)?;
+                let after =
+                    draft.after.iter().filter_map(|node| numbers.get(&node.0).copied()).collect();
+                let Cause { replica, because, origin } = draft.cause;
+                Some(Step { id, action: draft.action, replica, because, origin, after })
+            })
+            .collect();
+        steps.sort_by_key(|step| step.id);
+        steps
+    }
+
+    /// Turns courteous edges into real ones, one by one, where no circle comes of it.
+    fn settle_courtesies(&mut self) {
+        for index in 0..self.drafts.len() {
+            let wishes =
+                self.drafts.get_mut(index).map(|draft| std::mem::take(&mut draft.courteous));
+            for wish in wishes.into_iter().flatten() {
+                if !self.reaches(wish, Node(index)) {
+                    self.wait(Node(index), wish);
+                }
+            }
+        }
+    }
+
+    /// Whether `from` waits, directly or not, for `to`.
+    fn reaches(&self, from: Node, to: Node) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut open = vec![from];
+        while let Some(node) = open.pop() {
+            if node == to {
+                return true;
+            }
+            if seen.insert(node)
+                && let Some(draft) = self.drafts.get(node.0)
+            {
+                open.extend(draft.after.iter().copied());
+            }
+        }
+        false
+    }
+}
+
+fn step_id(index: usize) -> StepId {
+    StepId(u32::try_from(index + 1).unwrap_or(u32::MAX))
+}

@@ -1,0 +1,324 @@
+//! Replacements: a successor is made under a passing name, takes over, and inherits the final name; or it fails, and
+//! its predecessor comes back.
+
+use std::time::Duration;
+
+use crate::model::{
+    Action, AnonymousVolumes, ContainerHandle, ContainerSpec, ContainerState, Cure, DesiredReplica,
+    DesiredService, Drift, FailureAction, HealthCheckState, Held, Mount, ObservedContainer, Reason,
+    Resource, UpdateOrder,
+};
+
+use super::place::handle;
+use super::remove::published;
+use super::steps::{Cause, Node};
+use super::{Planner, Resolve, cause};
+
+/// How long a replacement must stay up before its predecessor is removed, where the manifest does not say
+/// (`deploy.update_config.monitor`) and there is no health check. Long enough for a bad command line or a missing
+/// variable to show, short enough not to be noticed.
+const DEFAULT_MONITOR: Duration = Duration::from_secs(2);
+
+/// The batch of a rolling update that replicas belong to, and the steps at which the batch before was up.
+#[derive(Debug, Default)]
+pub(super) struct Roll {
+    in_batch: u32,
+    up_now: Vec<Node>,
+    up_before: Vec<Node>,
+}
+
+/// A container that is to stand for a replica.
+struct Successor {
+    handle: ContainerHandle,
+    made: Option<Node>,
+    state: ContainerState,
+    name: String,
+}
+
+/// A successor, those whose place it takes, and what its start waits for.
+struct Handover<'h> {
+    service: &'h DesiredService,
+    desired: &'h DesiredReplica,
+    new: Successor,
+    olds: Vec<&'h ObservedContainer>,
+    ready: Vec<Node>,
+}
+
+impl Planner<'_> {
+    /// Makes a successor under a passing name and lets it take over.
+    pub(super) fn replace(
+        &mut self,
+        service: &DesiredService,
+        desired: &DesiredReplica,
+        old: &ObservedContainer,
+        drift: &Drift,
+        roll: &mut Roll,
+    ) {
+        let cause = cause(drift);
+        let Some(started_after) = self.may_start(desired, drift) else { return };
+        let mut olds = self.predecessors(&desired.replica);
+        let passing = format!("{}.next", desired.name);
+        // A predecessor that still holds the passing name is what is left of an attempt that came to nothing.
+        let leftovers: Vec<_> =
+            olds.extract_if(.., |container| container.name == passing).collect();
+        let cleared: Vec<Node> = leftovers
+            .into_iter()
+            .map(|leftover| self.remove_container(leftover, &cause, []))
+            .collect();
+        let passing = if old.name == passing { desired.name.clone() } else { passing };
+        olds.push(old);
+        let mut spec = desired.spec.clone();
+        inherit_anonymous_volumes(&mut spec, old);
+        let made = self.make(service, desired, &passing, spec, &cause);
+        for node in &made {
+            for clear in &cleared {
+                self.drafts.wait(*node, *clear);
+            }
+        }
+        if order_of(service, desired) == UpdateOrder::StopFirst
+            && old.state.is_up()
+            && !service.may_complete
+        {
+            self.warnings.insert(format!("{} is down while it is replaced", desired.replica));
+        }
+        let successor = Successor {
+            handle: ContainerHandle::Planned { name: passing.clone() },
+            made: made.last().copied(),
+            state: ContainerState::Created,
+            name: passing,
+        };
+        let handover = Handover { service, desired, new: successor, olds, ready: started_after };
+        self.take_over(handover, &cause, roll);
+    }
+
+    /// Goes on with a replacement that was cut off: the successor exists already.
+    pub(super) fn finish_replacement(
+        &mut self,
+        service: &DesiredService,
+        desired: &DesiredReplica,
+        new: &ObservedContainer,
+        olds: &[&ObservedContainer],
+        roll: &mut Roll,
+    ) {
+        let drift = Drift {
+            resource: Resource::Replica {
+                replica: desired.replica.clone(),
+                container: Some(new.id.clone()),
+            },
+            reason: Reason::Superseded,
+            cure: Cure::Remove,
+            origin: service.origin.clone(),
+        };
+        let Some(started_after) = self.may_start(desired, &drift) else { return };
+        let cause = cause(&drift);
+        let made = self.complete_made(desired, new, &cause);
+        let successor =
+            Successor { handle: handle(new), made, state: new.state, name: new.name.clone() };
+        let olds = olds.to_vec();
+        let handover = Handover { service, desired, new: successor, olds, ready: started_after };
+        self.take_over(handover, &cause, roll);
+    }
+
+    /// The old ones stop, the new one starts and proves itself, the old ones are removed, the name is handed over.
+    fn take_over(&mut self, handover: Handover<'_>, cause: &Cause, roll: &mut Roll) {
+        let Handover { service, desired, new, olds, ready } = handover;
+        let turn = self.take_turn(service, roll, cause);
+        let ready: Vec<Node> = ready.into_iter().chain(new.made).chain(turn).collect();
+        let running = olds.iter().copied().filter(|old| old.state.is_up());
+        let (started, up, stops) = match order_of(service, desired) {
+            UpdateOrder::StopFirst => {
+                let stops: Vec<Node> =
+                    running.map(|old| self.stop_container(old, cause, ready.clone())).collect();
+                let before = ready.into_iter().chain(stops.iter().copied()).collect();
+                let (started, up) = self.bring_up(service, &new, cause, before);
+                (started, up, stops)
+            }
+            UpdateOrder::StartFirst => {
+                let (started, up) = self.bring_up(service, &new, cause, ready);
+                let stops = running.map(|old| self.stop_container(old, cause, up)).collect();
+                (started, up, stops)
+            }
+        };
+        let gone = self.clear_away(&olds, cause, stops.into_iter().chain(up).collect());
+        let named = (new.name != desired.name).then(|| {
+            let action =
+                Action::Rename { container: new.handle.clone(), name: desired.name.clone() };
+            self.drafts.add(action, cause, gone.into_iter().chain(up))
+        });
+        roll.up_now.extend(up);
+        self.renewed.insert(desired.replica.clone());
+        // Later steps address a new container by its final name, which it has after the rename.
+        let handle = match (&new.handle, named) {
+            (ContainerHandle::Planned { .. }, Some(_)) => {
+                ContainerHandle::Planned { name: desired.name.clone() }
+            }
+            (other, _) => other.clone(),
+        };
+        self.stands_new(desired, handle, named.or(new.made), named.or(started), up);
+    }
+
+    /// Starts a successor, where it does not run yet, and waits until it is up. A job is not expected to stay up: its
+    /// completion is awaited by whoever needs it. Returns the start and the proof.
+    fn bring_up(
+        &mut self,
+        service: &DesiredService,
+        new: &Successor,
+        cause: &Cause,
+        before: Vec<Node>,
+    ) -> (Option<Node>, Option<Node>) {
+        let started = (!new.state.is_up())
+            .then(|| self.start(service, &new.handle, cause, before.iter().copied()));
+        if service.may_complete {
+            return (started, started);
+        }
+        let monitor = service.update.monitor;
+        let action = Action::AwaitHealthy {
+            container: new.handle.clone(),
+            monitor: if monitor.is_zero() { DEFAULT_MONITOR } else { monitor },
+            limit: self.input.policy.progress_limit,
+        };
+        let up = self.drafts.add(action, cause, started.map_or(before, |started| vec![started]));
+        (started, Some(up))
+    }
+
+    fn clear_away(
+        &mut self,
+        olds: &[&ObservedContainer],
+        cause: &Cause,
+        after: Vec<Node>,
+    ) -> Vec<Node> {
+        let remove = |old: &&ObservedContainer| Action::Remove {
+            container: handle(old),
+            anonymous_volumes: AnonymousVolumes::Keep,
+        };
+        let actions: Vec<Action> = olds.iter().map(remove).collect();
+        actions.into_iter().map(|action| self.drafts.add(action, cause, after.clone())).collect()
+    }
+
+    /// Rolling updates go batch by batch: the first disruptive step of a batch waits for the batch before.
+    fn take_turn(&mut self, service: &DesiredService, roll: &mut Roll, cause: &Cause) -> Vec<Node> {
+        let size = service.update.parallelism;
+        if size != 0 && roll.in_batch == size {
+            roll.up_before = std::mem::take(&mut roll.up_now);
+            roll.in_batch = 0;
+            if !service.update.delay.is_zero() {
+                let pause = Action::Delay { pause: service.update.delay };
+                let before = roll.up_before.clone();
+                roll.up_before = vec![self.drafts.add(pause, cause, before)];
+            }
+        }
+        roll.in_batch += 1;
+        roll.up_before.clone()
+    }
+
+    /// A successor that does not come up is taken back: its predecessor runs again, and the failed one stays, so that
+    /// the host itself remembers not to try the same again. Returns whether there was such a thing to settle.
+    pub(super) fn settle_rollback(
+        &mut self,
+        service: &DesiredService,
+        desired: &DesiredReplica,
+        keeper: Option<&ObservedContainer>,
+        olds: &[&ObservedContainer],
+    ) -> bool {
+        let action = service.update.failure_action.unwrap_or(FailureAction::Rollback);
+        let (Some(failed), Some(old)) = (keeper, best(olds)) else { return false };
+        let same = failed.spec_label.as_deref() == Some(desired.spec_digest.as_str());
+        if !same
+            || service.may_complete
+            || self.input.resolve == Resolve::Retry
+            || action == FailureAction::Continue
+            || !has_failed(failed)
+        {
+            return false;
+        }
+        let resource = Resource::Replica {
+            replica: desired.replica.clone(),
+            container: Some(failed.id.clone()),
+        };
+        let reason = match failed.state {
+            ContainerState::Exited(exit_code) => Reason::Stopped { exit_code },
+            ContainerState::Created => Reason::NotStarted,
+            _ => Reason::Unhealthy,
+        };
+        let drift = Drift { resource, reason, cure: Cure::Replace, origin: service.origin.clone() };
+        let cause = cause(&drift);
+        if action == FailureAction::Rollback {
+            let stopped = failed.state.is_up().then(|| self.stop_container(failed, &cause, []));
+            if !old.state.is_up() {
+                self.drafts.add(Action::Start { container: handle(old) }, &cause, stopped);
+            }
+            self.stands_as_observed(&desired.replica, old);
+        }
+        let what =
+            if failed.error.is_empty() { drift.reason.to_string() } else { failed.error.clone() };
+        let taken = if action == FailureAction::Rollback { "rolled back" } else { "paused" };
+        let why = format!(
+            "{taken}: the new container did not come up ({what}); a new commit or `moorline sync` tries again"
+        );
+        self.stuck.insert(desired.replica.clone(), why.clone());
+        self.held.insert(Held { drift, why });
+        true
+    }
+}
+
+/// Start-first only where old and new can run side by side: a fixed host port or address belongs to one of them.
+fn order_of(service: &DesiredService, desired: &DesiredReplica) -> UpdateOrder {
+    let fixed_address =
+        desired.spec.endpoints.values().any(|endpoint| endpoint.ipam_config.is_some());
+    let fixed_port = !published(&desired.spec.host.port_bindings).is_empty();
+    let host_network = desired.spec.host.network_mode == "host";
+    if fixed_address || fixed_port || host_network {
+        UpdateOrder::StopFirst
+    } else {
+        service.update.order
+    }
+}
+
+/// A successor mounts its predecessor's anonymous volumes where it would get fresh ones, so that no data is left behind.
+fn inherit_anonymous_volumes(spec: &mut ContainerSpec, old: &ObservedContainer) {
+    for (target, mount) in &old.mounts {
+        let anonymous = mount.kind == "volume" && is_anonymous(&mount.name);
+        let wanted = spec.config.volumes.contains_key(target)
+            || spec.host.mounts.iter().any(|mount| {
+                mount.target == *target && mount.kind == "volume" && mount.source.is_empty()
+            })
+            || old.spec.config.volumes.contains_key(target);
+        let taken = spec.host.binds.iter().any(|bind| bind.split(':').nth(1) == Some(target))
+            || spec.host.tmpfs.contains_key(target)
+            || spec.host.mounts.iter().any(|m| m.target == *target && !m.source.is_empty());
+        if !anonymous || !wanted || taken {
+            continue;
+        }
+        match spec.host.mounts.iter_mut().find(|m| m.target == *target && m.kind == "volume") {
+            Some(existing) => existing.source.clone_from(&mount.name),
+            None => spec.host.mounts.push(Mount {
+                kind: "volume".to_owned(),
+                source: mount.name.clone(),
+                target: target.clone(),
+                read_only: !mount.writable,
+                ..Mount::default()
+            }),
+        }
+    }
+}
+
+/// The Engine names anonymous volumes with 64 hexadecimal digits.
+fn is_anonymous(name: &str) -> bool {
+    name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Whether a container did not come up: ended with a failure, refused to start, keeps restarting or is unhealthy.
+fn has_failed(container: &ObservedContainer) -> bool {
+    match container.state {
+        ContainerState::Exited(code) => code != 0 || !container.error.is_empty(),
+        ContainerState::Created => !container.error.is_empty(),
+        ContainerState::Restarting | ContainerState::Dead => true,
+        ContainerState::Running => container.health == HealthCheckState::Unhealthy,
+        ContainerState::Paused | ContainerState::Removing | ContainerState::Unknown => false,
+    }
+}
+
+/// The predecessor to go back to: a running one, else the youngest.
+fn best<'o>(olds: &[&'o ObservedContainer]) -> Option<&'o ObservedContainer> {
+    olds.iter().copied().max_by_key(|old| (old.state.is_up(), old.started_at, old.created_at))
+}

@@ -1,0 +1,136 @@
+//! A plan, read aloud.
+//!
+//! ```text
+//!    1  create volume shop_data: missing (compose.yaml:14)
+//!    2  create shop-web-1 after 1: missing (compose.yaml:3)
+//!    3  start shop-web-1 after 2: missing (compose.yaml:3)
+//! held  volume shop_old: orphaned: a volume is never removed without `prune: {volumes: true}`
+//! note  web-1 is down while it is replaced
+//! ```
+
+use std::fmt::{self, Write as _};
+
+use crate::model::{Action, Plan, Step};
+
+/// The plan as text, one line a step; empty for an empty plan.
+pub fn render(plan: &Plan) -> String {
+    plan.to_string()
+}
+
+/// The plan in a few words: `create 2, replace 1, held 1`, or `nothing to do`.
+pub fn summary(plan: &Plan) -> String {
+    let count =
+        |wanted: fn(&Action) -> bool| plan.steps.iter().filter(|s| wanted(&s.action)).count();
+    let parts = [
+        ("create", count(|action| matches!(action, Action::Create { .. }))),
+        ("start", count(|action| matches!(action, Action::Start { .. } | Action::Unpause { .. }))),
+        ("restart", count(|action| matches!(action, Action::Restart { .. }))),
+        (
+            "update",
+            count(|action| {
+                matches!(
+                    action,
+                    Action::Update { .. }
+                        | Action::Connect { .. }
+                        | Action::Disconnect { .. }
+                        | Action::Rename { .. }
+                )
+            }),
+        ),
+        ("stop", count(|action| matches!(action, Action::Stop { .. }))),
+        (
+            "remove",
+            count(|action| {
+                matches!(
+                    action,
+                    Action::Remove { .. }
+                        | Action::RemoveNetwork { .. }
+                        | Action::RemoveVolume { .. }
+                )
+            }),
+        ),
+        ("held", plan.held.len()),
+    ];
+    let said: Vec<String> = parts
+        .into_iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(word, count)| format!("{word} {count}"))
+        .collect();
+    if said.is_empty() { "nothing to do".to_owned() } else { said.join(", ") }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for step in &self.steps {
+            writeln!(out, "{step}")?;
+        }
+        for held in &self.held {
+            let mut line = format!("held  {}: {}", held.drift.resource, held.drift.reason);
+            if let Some(origin) = &held.drift.origin {
+                write!(line, " ({origin})")?;
+            }
+            writeln!(out, "{line}: {}", held.why)?;
+        }
+        for warning in &self.warnings {
+            writeln!(out, "note  {warning}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{:>4}  {}", self.id.0, self.action)?;
+        if !self.after.is_empty() {
+            let numbers: Vec<String> = self.after.iter().map(ToString::to_string).collect();
+            write!(out, " after {}", numbers.join(", "))?;
+        }
+        write!(out, ": {}", self.because)?;
+        match &self.origin {
+            Some(origin) => write!(out, " ({}:{})", origin.file, origin.line),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pull { image, .. } => write!(out, "pull {image}"),
+            Self::Build { image, .. } => write!(out, "build {image}"),
+            Self::CreateNetwork(spec) => write!(out, "create network {}", spec.name),
+            Self::RemoveNetwork { name, .. } => write!(out, "remove network {name}"),
+            Self::CreateVolume(spec) => write!(out, "create volume {}", spec.name),
+            Self::RemoveVolume { name } => write!(out, "remove volume {name}"),
+            Self::PutFiles { digest, .. } => write!(out, "put files {}", digest.short()),
+            Self::Create { name, .. } => write!(out, "create {name}"),
+            Self::Upload { container, .. } => write!(out, "copy files into {}", container.name()),
+            Self::Connect { container, network, .. } => {
+                write!(out, "connect {} to {network}", container.name())
+            }
+            Self::Disconnect { container, network } => {
+                write!(out, "disconnect {} from {network}", container.name())
+            }
+            Self::Start { container } => write!(out, "start {}", container.name()),
+            Self::Restart { container, .. } => write!(out, "restart {}", container.name()),
+            Self::Unpause { container } => write!(out, "unpause {}", container.name()),
+            Self::Stop { container, .. } => write!(out, "stop {}", container.name()),
+            Self::Remove { container, .. } => write!(out, "remove {}", container.name()),
+            Self::Rename { container, name } => {
+                write!(out, "rename {} to {name}", container.name())
+            }
+            Self::Update { container, .. } => write!(out, "update {}", container.name()),
+            Self::RunHook { container, hook } => write!(
+                out,
+                "run hook in {} ({})",
+                container.name(),
+                hook.command.first().map_or("", String::as_str)
+            ),
+            Self::AwaitHealthy { container, .. } => write!(out, "await {} up", container.name()),
+            Self::AwaitCompletion { container, .. } => {
+                write!(out, "await {} complete", container.name())
+            }
+            Self::Delay { pause } => write!(out, "wait {} s", pause.as_secs()),
+        }
+    }
+}

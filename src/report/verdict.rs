@@ -1,0 +1,206 @@
+//! Everything that one pass has to say.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::drift::Findings;
+use crate::model::{
+    CommitState, Diagnostics, Drift, Health, Held, HostName, Outcome, Plan, Remedy, RepositoryName,
+    Revision, ServiceName, StackName, StepOutcome, Sync, Timestamp,
+};
+
+/// One stack on one host: the unit of a pass.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Target {
+    /// The repository that asks.
+    pub repository: RepositoryName,
+    /// The stack.
+    pub stack: StackName,
+    /// The host.
+    pub host: HostName,
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}@{}", self.stack, self.host)
+    }
+}
+
+/// Why a pass could not look, or not load.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// What went wrong, with causes.
+    pub message: String,
+    /// What helps.
+    pub remedy: Remedy,
+}
+
+/// One plan of a pass and what became of it. A pass may need several: the second sees what the first made.
+#[derive(Debug, Clone)]
+pub struct Round {
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// One outcome a step; empty when the plan was only shown.
+    pub outcomes: Vec<StepOutcome>,
+}
+
+/// Everything that one pass has to say.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Which stack on which host.
+    pub target: Target,
+    /// The commit that asks.
+    pub revision: Revision,
+    /// When the pass ended.
+    pub at: Timestamp,
+    /// Whether the host is what the commit says.
+    pub sync: Sync,
+    /// How the stack is doing: as its worst service.
+    pub health: Health,
+    /// How each service is doing.
+    pub services: BTreeMap<ServiceName, Health>,
+    /// What differed when the pass began.
+    pub found: Vec<Drift>,
+    /// What differs now.
+    pub remaining: Vec<Drift>,
+    /// What was planned and done.
+    pub rounds: Vec<Round>,
+    /// Problems of the manifests.
+    pub problems: Diagnostics,
+    /// Why it could not look, if it could not.
+    pub failure: Option<Failure>,
+    /// Whether steps are still to come by themselves: then it is deploying, not failing.
+    pub is_under_way: bool,
+}
+
+impl Report {
+    /// A report of a pass that could not look.
+    pub fn failed(target: Target, revision: Revision, at: Timestamp, failure: Failure) -> Self {
+        Self {
+            target,
+            revision,
+            at,
+            sync: Sync::Unknown,
+            health: Health::Unknown,
+            services: BTreeMap::new(),
+            found: Vec::new(),
+            remaining: Vec::new(),
+            rounds: Vec::new(),
+            problems: Diagnostics::default(),
+            failure: Some(failure),
+            is_under_way: false,
+        }
+    }
+
+    /// Takes over what a look found.
+    pub fn now_found(&mut self, findings: &Findings) {
+        self.services.clone_from(&findings.health);
+        self.remaining.clone_from(&findings.drifts);
+        self.health = findings.health.values().copied().max().unwrap_or(Health::Healthy);
+        self.sync = if !findings.unseen.is_empty() {
+            Sync::Unknown
+        } else if findings.drifts.is_empty() {
+            Sync::Synced
+        } else {
+            Sync::OutOfSync
+        };
+    }
+
+    /// All outcomes, in order.
+    pub fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
+        self.rounds.iter().flat_map(|round| round.outcomes.iter().map(|outcome| &outcome.outcome))
+    }
+
+    /// What failed: the step's text and the error. Failures that a later round made good do not count.
+    pub fn failures(&self) -> impl Iterator<Item = (String, &str)> {
+        let last = if self.sync == Sync::Synced {
+            None
+        } else {
+            self.rounds.iter().rev().find(|r| !r.outcomes.is_empty())
+        };
+        last.into_iter().flat_map(|round| {
+            round.outcomes.iter().filter_map(|outcome| match &outcome.outcome {
+                Outcome::Failed { error, .. } => {
+                    let step = round.plan.steps.iter().find(|step| step.id == outcome.step)?;
+                    Some((step.action.to_string(), error.as_str()))
+                }
+                Outcome::Done | Outcome::Blocked { .. } | Outcome::Cancelled => None,
+            })
+        })
+    }
+
+    /// What was left alone in the last round.
+    pub fn held(&self) -> impl Iterator<Item = &Held> {
+        self.rounds.last().into_iter().flat_map(|round| round.plan.held.iter())
+    }
+
+    /// The service that a deployment waits for, if it is one.
+    pub fn waiting_for(&self) -> Option<String> {
+        self.services
+            .iter()
+            .find(|(_, health)| **health == Health::Progressing)
+            .map(|(name, _)| format!("waiting for {name}"))
+    }
+
+    /// The first degraded service with what is said of it.
+    pub fn first_degraded(&self) -> Option<String> {
+        let (name, _) = self.services.iter().find(|(_, health)| **health == Health::Degraded)?;
+        let drift = self.remaining.iter().find(|drift| {
+            matches!(&drift.resource, crate::model::Resource::Replica { replica, .. } if replica.service == *name)
+        });
+        let held = drift.and_then(|drift| self.held().find(|held| held.drift == *drift));
+        Some(match (drift, held) {
+            (Some(drift), Some(held)) => {
+                format!("{} {}, {}", drift.resource, drift.reason, held.why)
+            }
+            (Some(drift), None) => format!("{} {}", drift.resource, drift.reason),
+            (None, _) => name.to_string(),
+        })
+    }
+
+    /// Whether every step of every round was done.
+    pub fn all_done(&self) -> bool {
+        self.outcomes().all(|outcome| *outcome == Outcome::Done)
+    }
+
+    /// What helps, when something failed.
+    pub fn remedy(&self) -> Option<Remedy> {
+        let failed = self.outcomes().filter_map(|outcome| match outcome {
+            Outcome::Failed { remedy, .. } => Some(*remedy),
+            Outcome::Done | Outcome::Blocked { .. } | Outcome::Cancelled => None,
+        });
+        self.failure.as_ref().map(|failure| failure.remedy).into_iter().chain(failed).min()
+    }
+
+    /// The report as data. The shape is stable: members may be added, none is renamed or removed.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "repository": self.target.repository,
+            "stack": self.target.stack,
+            "host": self.target.host,
+            "revision": self.revision,
+            "at": self.at,
+            "sync": self.sync,
+            "health": self.health,
+            "state": super::status::state(self),
+            "summary": super::status::line(self),
+            "services": self.services,
+            "found": self.found,
+            "remaining": self.remaining,
+            "rounds": self.rounds.iter().map(|round| serde_json::json!({
+                "plan": crate::plan::to_json(&round.plan),
+                "outcomes": round.outcomes,
+            })).collect::<Vec<_>>(),
+            "problems": self.problems,
+            "failure": self.failure,
+        })
+    }
+
+    /// Whether the commit may be called deployed here.
+    pub fn is_good(&self) -> bool {
+        super::status::state(self) == CommitState::Success
+    }
+}

@@ -1,0 +1,347 @@
+//! Events to tree.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use libyaml_safer::{Event, EventData, Mark, Parser, ScalarStyle};
+
+use super::{Entry, Kind, Map, Node, Scalar, Span, Tag};
+use crate::model::{Diagnostic, Diagnostics, Location};
+
+/// The largest file that is read, in bytes.
+pub const MAX_BYTES: usize = 32 * 1024 * 1024;
+/// The deepest nesting that is read.
+pub const MAX_DEPTH: usize = 128;
+/// Nodes that aliases may add to a small file.
+const FREE_ALIAS_NODES: usize = 50_000;
+/// Nodes that aliases may add per node written out.
+const ALIAS_NODES_PER_NODE: usize = 10;
+
+/// Reads a file of any number of documents. Empty documents are left out. All duplicate keys are reported at
+/// once; a syntax error, or what exceeds a limit, ends the reading.
+pub fn parse(file: &str, bytes: &[u8]) -> Result<Vec<Node>, Diagnostics> {
+    let file: Arc<str> = Arc::from(file);
+    if bytes.len() > MAX_BYTES {
+        let message = format!("the file is larger than {} MiB", MAX_BYTES / 1024 / 1024);
+        return Err(Diagnostics(vec![Diagnostic::error(Location::file(&*file), message)]));
+    }
+    let mut input = bytes;
+    let mut parser = Parser::new();
+    parser.set_input_string(&mut input);
+    let mut reader = Reader {
+        parser,
+        file,
+        anchors: BTreeMap::new(),
+        written: 0,
+        aliased: 0,
+        problems: Diagnostics::default(),
+    };
+    let documents = match reader.stream() {
+        Ok(documents) => documents,
+        Err(problem) => {
+            reader.problems.push(*problem);
+            Vec::new()
+        }
+    };
+    if reader.problems.has_errors() { Err(reader.problems) } else { Ok(documents) }
+}
+
+/// Reads a file of at most one document.
+pub fn parse_one(file: &str, bytes: &[u8]) -> Result<Option<Node>, Diagnostics> {
+    let mut documents = parse(file, bytes)?;
+    if let Some(second) = documents.get(1) {
+        let problem = second.error("one document was expected, and a second one begins here");
+        return Err(Diagnostics(vec![problem]));
+    }
+    Ok(documents.pop())
+}
+
+type Fails<T> = Result<T, Box<Diagnostic>>;
+
+struct Anchored {
+    node: Node,
+    size: usize,
+    depth: usize,
+}
+
+struct Reader<'r, 'b> {
+    parser: Parser<&'r mut &'b [u8]>,
+    file: Arc<str>,
+    anchors: BTreeMap<String, Anchored>,
+    written: usize,
+    aliased: usize,
+    problems: Diagnostics,
+}
+
+/// A finished node, how many nodes it holds, and how deep they nest.
+struct Built {
+    node: Node,
+    size: usize,
+    depth: usize,
+}
+
+impl Reader<'_, '_> {
+    fn stream(&mut self) -> Fails<Vec<Node>> {
+        let mut documents = Vec::new();
+        loop {
+            let event = self.next()?;
+            match event.data {
+                EventData::StreamEnd => return Ok(documents),
+                EventData::StreamStart { .. } | EventData::DocumentEnd { .. } => {}
+                EventData::DocumentStart { .. } => {
+                    self.anchors.clear();
+                    let first = self.next()?;
+                    let node = self.node(first, 0)?.node;
+                    if !node.is_null() {
+                        documents.push(node);
+                    }
+                }
+                _ => return Err(self.refuse(event.start_mark, "a document was expected")),
+            }
+        }
+    }
+
+    fn next(&mut self) -> Fails<Event> {
+        self.parser.parse().map_err(|problem| {
+            let span =
+                problem.problem_mark().map_or_else(|| Span::file(&self.file), |m| self.at(m));
+            let text = problem.to_string();
+            let message = text.lines().next().unwrap_or("it cannot be read").to_owned();
+            Box::new(
+                Diagnostic::error(span.location(), format!("not valid YAML: {message}"))
+                    .help("check indentation, quotes and brackets here and just above"),
+            )
+        })
+    }
+
+    fn at(&self, mark: Mark) -> Span {
+        let number = |n: u64| u32::try_from(n.saturating_add(1)).unwrap_or(u32::MAX);
+        Span { file: Arc::clone(&self.file), line: number(mark.line), column: number(mark.column) }
+    }
+
+    fn refuse(&self, mark: Mark, message: impl Into<String>) -> Box<Diagnostic> {
+        Box::new(Diagnostic::error(self.at(mark).location(), message))
+    }
+
+    fn node(&mut self, event: Event, depth: usize) -> Fails<Built> {
+        if depth > MAX_DEPTH {
+            let message = format!("nested deeper than {MAX_DEPTH} levels");
+            return Err(self.refuse(event.start_mark, message));
+        }
+        self.written += 1;
+        let mark = event.start_mark;
+        let span = self.at(mark);
+        match event.data {
+            EventData::Alias { anchor } => self.alias(&anchor, mark, depth),
+            EventData::Scalar { anchor, tag, value, style, .. } => {
+                let is_plain = style == ScalarStyle::Plain;
+                let scalar = tagged_scalar(value, is_plain, tag.as_deref());
+                let node =
+                    Node { span, tag: merge_tag(tag.as_deref()), kind: Kind::Scalar(scalar) };
+                Ok(self.finish(anchor, Built { node, size: 1, depth: 0 }))
+            }
+            EventData::SequenceStart { anchor, tag, .. } => {
+                let (items, size, below) = self.list(depth)?;
+                let node = Node { span, tag: merge_tag(tag.as_deref()), kind: Kind::List(items) };
+                Ok(self.finish(anchor, Built { node, size, depth: below }))
+            }
+            EventData::MappingStart { anchor, tag, .. } => {
+                let (map, size, below) = self.map(depth)?;
+                let node = Node { span, tag: merge_tag(tag.as_deref()), kind: Kind::Map(map) };
+                Ok(self.finish(anchor, Built { node, size, depth: below }))
+            }
+            _ => Err(self.refuse(mark, "a value was expected")),
+        }
+    }
+
+    fn finish(&mut self, anchor: Option<String>, built: Built) -> Built {
+        if let Some(anchor) = anchor {
+            let Built { node, size, depth } = &built;
+            let anchored = Anchored { node: node.clone(), size: *size, depth: *depth };
+            self.anchors.insert(anchor, anchored);
+        }
+        built
+    }
+
+    fn alias(&mut self, anchor: &str, mark: Mark, depth: usize) -> Fails<Built> {
+        let Some(anchored) = self.anchors.get(anchor) else {
+            return Err(self.refuse(mark, format!("no anchor &{anchor} stands before this alias")));
+        };
+        let (size, below) = (anchored.size, anchored.depth);
+        if depth + below > MAX_DEPTH {
+            return Err(self.refuse(mark, format!("nested deeper than {MAX_DEPTH} levels")));
+        }
+        self.aliased = self.aliased.saturating_add(size);
+        if self.aliased > FREE_ALIAS_NODES + ALIAS_NODES_PER_NODE * self.written {
+            return Err(self.refuse(mark, "aliases make the document excessively large"));
+        }
+        let node = anchored.node.clone();
+        Ok(Built { node, size, depth: below })
+    }
+
+    fn list(&mut self, depth: usize) -> Fails<(Vec<Node>, usize, usize)> {
+        let (mut items, mut size, mut below) = (Vec::new(), 1_usize, 0);
+        loop {
+            let event = self.next()?;
+            if matches!(event.data, EventData::SequenceEnd) {
+                return Ok((items, size, below));
+            }
+            let built = self.node(event, depth + 1)?;
+            size = size.saturating_add(built.size);
+            below = below.max(built.depth + 1);
+            items.push(built.node);
+        }
+    }
+
+    fn map(&mut self, depth: usize) -> Fails<(Map, usize, usize)> {
+        let (mut entries, mut merged) = (Vec::new(), Vec::new());
+        let (mut size, mut below) = (1_usize, 0);
+        loop {
+            let event = self.next()?;
+            if matches!(event.data, EventData::MappingEnd) {
+                break;
+            }
+            let key = self.node(event, depth + 1)?;
+            let event = self.next()?;
+            let value = self.node(event, depth + 1)?;
+            size = size.saturating_add(value.size).saturating_add(1);
+            below = below.max(value.depth + 1);
+            let key_span = key.node.span.clone();
+            let Some((key, is_merge)) = self.key(key.node) else { continue };
+            if is_merge {
+                self.merge(value.node, &mut merged);
+            } else {
+                entries.push(Entry { key, key_span, value: value.node });
+            }
+        }
+        Ok((self.assemble(entries, merged), size, below))
+    }
+
+    /// The key's text, and whether it is the merge key. Reports keys that are not texts.
+    fn key(&mut self, node: Node) -> Option<(String, bool)> {
+        let noun = node.noun();
+        let is_text =
+            node.as_text().is_some() || matches!(node.value(), Some(super::Value::Date(_)));
+        let problem = node.error(format!("a key must be a text, and this is {noun}"));
+        let Kind::Scalar(scalar) = node.kind else {
+            self.problems.push(problem);
+            return None;
+        };
+        if !is_text {
+            self.problems.push(problem.help(format!("write it in quotes: \"{}\"", scalar.text)));
+            return None;
+        }
+        let is_merge = scalar.is_plain && scalar.text == "<<";
+        Some((scalar.text, is_merge))
+    }
+
+    fn merge(&mut self, value: Node, merged: &mut Vec<Entry>) {
+        match value.kind {
+            Kind::Map(map) => merged.extend(map.into_entries()),
+            Kind::List(items) => {
+                for item in items {
+                    match item.kind {
+                        Kind::Map(map) => merged.extend(map.into_entries()),
+                        Kind::Scalar(_) | Kind::List(_) => self.not_mergeable(&item),
+                    }
+                }
+            }
+            Kind::Scalar(_) => self.not_mergeable(&value),
+        }
+    }
+
+    fn not_mergeable(&mut self, node: &Node) {
+        let message =
+            format!("<< takes a mapping or a list of mappings, and this is {}", node.noun());
+        self.problems.push(node.error(message));
+    }
+
+    /// The mapping's own keys go before merged ones, and of merged ones the first.
+    fn assemble(&mut self, entries: Vec<Entry>, merged: Vec<Entry>) -> Map {
+        let own = entries.len();
+        let mut all: Vec<(usize, Entry)> = entries.into_iter().chain(merged).enumerate().collect();
+        all.sort_by(|(i, a), (j, b)| a.key.cmp(&b.key).then(i.cmp(j)));
+        let mut kept: Vec<Entry> = Vec::with_capacity(all.len());
+        for (place, entry) in all {
+            match kept.last() {
+                Some(first) if first.key == entry.key => {
+                    if place < own {
+                        let message = format!(
+                            "the key {:?} stands twice in this mapping, first in line {}",
+                            entry.key, first.key_span.line
+                        );
+                        let location = entry.key_span.location();
+                        self.problems
+                            .push(Diagnostic::error(location, message).help("keep one of the two"));
+                    }
+                }
+                _ => kept.push(entry),
+            }
+        }
+        Map::from_entries(kept)
+    }
+}
+
+fn merge_tag(tag: Option<&str>) -> Tag {
+    match tag {
+        Some("!reset") => Tag::Reset,
+        Some("!override") => Tag::Override,
+        _ => Tag::None,
+    }
+}
+
+/// A scalar as its tag says: `!!str 5` is a text, `!!int "5"` a number.
+fn tagged_scalar(text: String, is_plain: bool, tag: Option<&str>) -> Scalar {
+    let is_plain = match tag.and_then(|tag| tag.strip_prefix("tag:yaml.org,2002:")) {
+        Some("str" | "binary") => false,
+        Some("int" | "float" | "bool" | "null") => true,
+        _ => is_plain,
+    };
+    Scalar { text, is_plain }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(text: &str) -> String {
+        parse("f.yaml", text.as_bytes()).unwrap_err().0[0].to_string()
+    }
+
+    #[test]
+    fn own_keys_win_over_merged_ones_and_earlier_merges_over_later() {
+        let text = "a: &a {x: 1, y: 2}\nb: &b {x: 3, z: 4}\nc:\n  <<: [*a, *b]\n  y: 9\n";
+        let node = parse_one("f.yaml", text.as_bytes()).unwrap().unwrap();
+        let c = node.get("c").unwrap();
+        let number = |key: &str| c.get(key).unwrap().value().unwrap().to_text().into_owned();
+        assert_eq!([number("x"), number("y"), number("z")], ["1", "9", "4"]);
+    }
+
+    #[test]
+    fn a_duplicate_key_is_reported_at_the_second_key() {
+        assert!(problem("a: 1\nb: 2\n  \na: 3\n").starts_with("f.yaml:4:1: error: the key \"a\""));
+    }
+
+    #[test]
+    fn alias_bombs_are_refused() {
+        let mut text = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n".to_owned();
+        for level in 1..9 {
+            let before = level - 1;
+            let items = vec![format!("*a{before}"); 9].join(",");
+            text.push_str(&format!("a{level}: &a{level} [{items}]\n"));
+        }
+        assert!(problem(&text).contains("excessively large"));
+    }
+
+    #[test]
+    fn deep_nesting_is_refused() {
+        assert!(problem(&"[".repeat(100_000)).contains("nested deeper"));
+    }
+
+    #[test]
+    fn tags_of_compose_are_kept() {
+        let node = parse_one("f.yaml", b"a: !reset null\nb: !override [1]\n").unwrap().unwrap();
+        assert_eq!(node.get("a").unwrap().tag, Tag::Reset);
+        assert_eq!(node.get("b").unwrap().tag, Tag::Override);
+    }
+}
