@@ -16,4 +16,6 @@
 )]
 
 mod config;
+mod engine;
 mod house;
+mod support;
