@@ -21,7 +21,7 @@
 //! - `report`: a plan, its outcomes and health, said in one line or in many.
 //! - `plan`: drift and policy in, ordered steps and held findings out.
 //! - [`drift`]: desired against observed, field by field.
-//! - `desired`: a Compose project in the shape of the Engine's resources.
+//! - [`desired`]: a Compose project in the shape of the Engine's resources.
 //! - `compose`: a manifest tree in, a project and diagnostics out.
 //! - [`schedule`]: what happened and now in, when the next pass is due out.
 //! - `config`: settings and fleet file.
@@ -31,6 +31,7 @@
 //! - [`model`]: plain data.
 
 pub mod apply;
+pub mod desired;
 pub mod docker;
 pub mod drift;
 pub mod forge;
