@@ -16,4 +16,5 @@
 )]
 
 mod config;
+mod placement;
 mod house;
