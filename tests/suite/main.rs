@@ -18,3 +18,4 @@
 mod config;
 mod desired;
 mod house;
+mod placement;
