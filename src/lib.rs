@@ -14,7 +14,7 @@
 //!
 //! Floor 2, the edges, which do not know each other:
 //! - [`git`]: remotes in, revisions and manifest trees out; notes.
-//! - `docker`: the Engine API: observation, and one method per action.
+//! - [`docker`]: the Engine API: observation, and one method per action.
 //! - `forge`: commit statuses, pull requests, comments.
 //!
 //! Floor 1, the core, which is pure:
