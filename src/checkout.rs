@@ -10,14 +10,14 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::compose::{self, Files, LoadRequest};
+use crate::compose::{self, Files, LoadRequest, ReadProblem, TREE_ROOT, TreeFiles, tree_path};
 use crate::config::fleet_file::{self, COMPOSE_FILES, FLEET_FILE, Fleet, Stack, Surroundings};
 use crate::config::settings::Labels;
-use crate::desired;
+use crate::desired::{self, RelativePaths};
 use crate::git::{CommitFacts, Git, GitError, Pulled, Source, TreeSelection, Wanted};
 use crate::model::{
-    Desired, Diagnostic, Diagnostics, Digest, EngineFacts, HostName, Location, ManifestTree, Project,
-    RepositoryName, Revision, StackName, TreePath,
+    Desired, Diagnostic, Diagnostics, Digest, EngineFacts, HostName, Location, ManifestTree,
+    Project, RepositoryName, Revision, StackName, TreePath,
 };
 use crate::report::Target;
 
@@ -69,6 +69,8 @@ pub struct LoadedStack {
     pub project: Option<Project>,
     /// Problems of its manifests.
     pub problems: Diagnostics,
+    /// Its Compose files, as the model names them.
+    pub config_files: Vec<String>,
     /// The files that it needs.
     pub tree: ManifestTree,
     /// A digest over all of this: two commits with the same one ask for the same.
@@ -102,15 +104,23 @@ impl LoadedStack {
         let Some(project) = &self.project else {
             return Written { desired: None, problems: Diagnostics::default() };
         };
+        let folder = tree_path(&project.root).and_then(|path| TreePath::parse(path).ok());
+        let config_files: Vec<String> = self
+            .config_files
+            .iter()
+            .map(|path| tree_path(path).unwrap_or(path).to_owned())
+            .collect();
         let (desired, problems) = desired::make(desired::Input {
             project,
-            folder: &TreePath::default(),
+            folder: &folder.unwrap_or_default(),
             tree: &self.tree,
             stack: &target.stack,
             repository: &target.repository,
             revision,
+            config_files: &config_files,
             host_data,
             engine,
+            paths: RelativePaths::FromGit,
         });
         Written { desired: Some(desired), problems }
     }
@@ -122,6 +132,7 @@ impl LoadedStack {
             stack: self.stack.clone(),
             project: Some(Project::empty(self.stack.name.clone(), root)),
             problems: Diagnostics::default(),
+            config_files: Vec::new(),
             tree: ManifestTree::default(),
             digest: Digest::of(b"emptied"),
         }
@@ -135,9 +146,7 @@ pub async fn read(
     stop: &CancellationToken,
 ) -> Result<Checkout, GitError> {
     let names = COMPOSE_FILES.iter().flat_map(|name| overrides_of(name));
-    let manifests = TreeSelection::named(
-        COMPOSE_FILES.into_iter().chain([FLEET_FILE, ".env"]),
-    );
+    let manifests = TreeSelection::named(COMPOSE_FILES.into_iter().chain([FLEET_FILE, ".env"]));
     let mut selection = manifests;
     selection.names.extend(names);
     let pulled = place.git.pull(place.source, wanted, &selection, stop).await?;
@@ -168,7 +177,8 @@ pub async fn read(
         selection.paths.extend(missing);
         pulled = place.git.pull(place.source, &revision, &selection, stop).await?;
     }
-    let unread = pulled.problems.0.into_iter().filter(|problem| !checkout.problems.0.contains(problem));
+    let unread =
+        pulled.problems.0.into_iter().filter(|problem| !checkout.problems.0.contains(problem));
     let unread: Vec<Diagnostic> = unread.collect();
     checkout.problems.0.extend(unread);
     Ok(checkout)
@@ -195,12 +205,8 @@ fn fleet_of(place: &Place<'_>, pulled: &Pulled) -> (Option<Fleet>, Diagnostics) 
             }
         }
         None => {
-            let (stacks, problems) = fleet_file::discover(&paths, place.repository);
-            if problems.has_errors() {
-                (None, problems)
-            } else {
-                (Some(Fleet { stacks, ..Fleet::default() }), problems)
-            }
+            let (fleet, problems) = fleet_file::discover(&paths, place.repository);
+            (Some(fleet), problems)
         }
     }
 }
@@ -212,7 +218,7 @@ pub fn load(stack: &Stack, tree: &ManifestTree) -> (LoadedStack, BTreeSet<TreePa
     let mut missing = files.missing.into_inner();
     let mut problems = loaded.problems;
     if let Some(project) = &loaded.project {
-        missing.extend(wanted_files(project, tree));
+        missing.extend(wanted_files(project));
     }
     if loaded.project.is_none() && !problems.has_errors() {
         let location = Location::file(stack.path.to_string());
@@ -220,9 +226,97 @@ pub fn load(stack: &Stack, tree: &ManifestTree) -> (LoadedStack, BTreeSet<TreePa
     }
     let mut text = format!("{stack:?}");
     for (path, file) in tree.below(&stack.path) {
-        text.push_str(&format!("{path}{:?}{}", file.mode, Digest::of(&file.bytes)));
+        let content = Digest::of(&file.bytes);
+        text.extend([path.as_str(), &format!("{:?}", file.mode), content.as_str()]);
     }
     let digest = Digest::of(text.as_bytes());
     let project = loaded.project.filter(|_| !problems.has_errors());
-    (LoadedStack { stack: stack.clone(), project, problems, tree: tree.clone(), digest }, missing)
+    let loaded = LoadedStack {
+        stack: stack.clone(),
+        project,
+        problems,
+        config_files: loaded.compose_files,
+        tree: tree.clone(),
+        digest,
+    };
+    (loaded, missing)
+}
+
+/// What the loader is asked for.
+fn request<'a>(stack: &'a Stack, files: &'a dyn Files) -> LoadRequest<'a> {
+    let absolute = |path: &TreePath| format!("{TREE_ROOT}/{path}");
+    LoadRequest {
+        files,
+        directory: match stack.path.as_str() {
+            "" => TREE_ROOT.to_owned(),
+            _ => absolute(&stack.path),
+        },
+        compose_files: stack.files.iter().map(absolute).collect(),
+        profiles: stack.profiles.clone(),
+        variables: stack.environment.clone(),
+        env_files: stack.env_files.iter().map(absolute).collect(),
+        project_name: Some(stack.name.to_string()),
+        project_directory: None,
+    }
+}
+
+/// The files of a tree; remembers what was asked for and is not there.
+struct Recorded<'a> {
+    tree: &'a ManifestTree,
+    missing: RefCell<BTreeSet<TreePath>>,
+}
+
+impl Recorded<'_> {
+    fn note(&self, path: &str) {
+        let path = tree_path(path).and_then(|path| TreePath::parse(path).ok());
+        self.missing.borrow_mut().extend(path);
+    }
+}
+
+impl Files for Recorded<'_> {
+    fn read(&self, path: &str) -> Result<Arc<[u8]>, ReadProblem> {
+        let read = TreeFiles(self.tree).read(path);
+        if read.is_err() {
+            self.note(path);
+        }
+        read
+    }
+
+    fn is_folder(&self, path: &str) -> bool {
+        let there = TreeFiles(self.tree).is_folder(path);
+        if !there {
+            self.note(path);
+        }
+        there
+    }
+
+    fn may_refer(&self, path: &str) -> bool {
+        TreeFiles(self.tree).may_refer(path)
+    }
+
+    fn show(&self, path: &str) -> String {
+        TreeFiles(self.tree).show(path)
+    }
+}
+
+/// Files and folders that a project mounts or builds from.
+fn wanted_files(project: &Project) -> BTreeSet<TreePath> {
+    let mut paths: Vec<String> = Vec::new();
+    for service in project.services.values() {
+        let binds = service.volumes.iter().filter(|volume| volume.kind == "bind");
+        paths.extend(binds.map(|volume| volume.source.clone()));
+        paths.extend(service.label_file.iter().cloned());
+        if let Some(build) = &service.build {
+            paths.push(build.context.clone());
+            paths.push(build.dockerfile.clone());
+            paths.extend(build.additional_contexts.values().cloned());
+        }
+    }
+    paths.extend(project.configs.values().map(|config| config.file.clone()));
+    paths.extend(project.secrets.values().map(|secret| secret.file.clone()));
+    paths
+        .iter()
+        .filter_map(|path| tree_path(path))
+        .filter_map(|path| TreePath::parse(path).ok())
+        .collect()
 }

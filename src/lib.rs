@@ -31,12 +31,17 @@
 //! - [`model`]: plain data.
 
 pub mod apply;
+pub mod checkout;
+pub mod compose;
 pub mod config;
+pub mod controller;
+pub mod desired;
 pub mod docker;
 pub mod drift;
 pub mod forge;
 pub mod git;
 pub mod model;
+pub mod pass;
 pub mod plan;
 pub mod report;
 pub mod schedule;

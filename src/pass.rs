@@ -14,8 +14,8 @@ use crate::checkout::{LoadedStack, Written};
 use crate::docker::{Depth, Engine, EngineError, Scope};
 use crate::drift::{self, Findings};
 use crate::model::{
-    Cure, Desired, Diagnostics, Drift, EngineFacts, Health, ImagePolicy, Observed, Outcome, Plan, Policy,
-    Reason, Remedy, Replica, Resource, Revision, SyncPolicy, Timestamp,
+    Cure, Desired, Diagnostics, Drift, EngineFacts, Health, ImagePolicy, Observed, Outcome, Plan,
+    Policy, Reason, Remedy, Replica, Resource, Revision, SyncPolicy, Timestamp,
 };
 use crate::plan::{self, Brake, Phase, Resolve};
 use crate::report::{Failure, Report, Round, Target};
@@ -35,6 +35,13 @@ pub struct Memory {
     desired: Option<(Revision, EngineFacts, Arc<Desired>, Diagnostics)>,
     /// When registries were last asked where their tags point.
     registry_asked_at: Option<Timestamp>,
+}
+
+impl Memory {
+    /// What is left of it after a start: the revision that was reached.
+    pub fn since(reached: Option<Revision>) -> Self {
+        Self { reached, ..Self::default() }
+    }
 }
 
 /// Whether a pass changes anything.
@@ -214,7 +221,8 @@ fn desired(
         report.problems.0.extend(problems.0.iter().cloned());
         return Ok(Arc::clone(desired));
     }
-    let Written { desired, problems } = work.stack.write(work.target, work.revision, work.host_data, &facts);
+    let Written { desired, problems } =
+        work.stack.write(work.target, work.revision, work.host_data, &facts);
     report.problems.0.extend(problems.0.iter().cloned());
     let Some(desired) = desired.filter(|_| !report.problems.has_errors()) else {
         let first = report.problems.first_error();
@@ -301,12 +309,8 @@ fn watch_restarts(
 
 /// A service one of whose replicas fails again and again is degraded, whatever it does at this instant.
 fn mark_degraded(report: &mut Report, recoveries: &Recoveries, now: Timestamp) {
-    let degraded: Vec<_> = report
-        .services
-        .keys()
-        .filter(|name| recoveries.has_degraded(name, now))
-        .cloned()
-        .collect();
+    let degraded: Vec<_> =
+        report.services.keys().filter(|name| recoveries.has_degraded(name, now)).cloned().collect();
     for name in degraded {
         report.services.insert(name, Health::Degraded);
         report.health = report.health.max(Health::Degraded);

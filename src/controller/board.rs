@@ -59,7 +59,10 @@ impl Board {
             inner.fleet_problem = fleet_problem;
             inner.targets.retain(|target, _| targets.contains(target));
             for target in targets {
-                inner.targets.entry(target.clone()).or_insert(Entry { standing: Standing::New, report: None });
+                inner
+                    .targets
+                    .entry(target.clone())
+                    .or_insert(Entry { standing: Standing::New, report: None });
             }
         });
     }
@@ -98,7 +101,10 @@ impl Board {
         let mut own = inner.targets.iter().filter(|(target, _)| target.stack == *stack).peekable();
         own.peek().is_some()
             && own.all(|(_, entry)| {
-                entry.report.as_ref().is_some_and(|report| report.revision == *revision && report.is_good())
+                entry
+                    .report
+                    .as_ref()
+                    .is_some_and(|report| report.revision == *revision && report.is_good())
             })
     }
 
@@ -150,7 +156,9 @@ fn stack_status(
         .collect();
     let said = status::of_stack(stack, &current, naming);
     let open = entries.len() > current.len();
-    if !open || matches!(said.state, CommitState::Failure | CommitState::Error) && !current.is_empty() {
+    if !open
+        || matches!(said.state, CommitState::Failure | CommitState::Error) && !current.is_empty()
+    {
         return said;
     }
     let waiting = entries.iter().find_map(|entry| match &entry.standing {

@@ -1,10 +1,12 @@
 //! From the settings' words to those of the edges: how each remote, Engine and forge is reached.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::config::Endpoint as HostAddress;
 use crate::config::settings::{ForgeKind, HostSettings, RepositorySettings, Settings};
-use crate::docker::{self, Endpoint, EngineError, EngineSettings, RegistryAccess, SshIdentity, TlsFiles};
+use crate::docker::{
+    self, Endpoint, EngineError, EngineSettings, RegistryAccess, SshIdentity, TlsFiles,
+};
 use crate::forge::{self, ForgeError};
 use crate::git::{self, Remote, RemoteProblem, Source};
 use crate::model::{Digest, HostName, Secret};
@@ -21,8 +23,11 @@ pub struct Surroundings {
 }
 
 /// How a repository's remote is reached.
-pub fn source(settings: &RepositorySettings, around: &Surroundings) -> Result<Source, RemoteProblem> {
-    let remote = Remote::parse(settings.url.reveal(), None)?;
+pub fn source(
+    settings: &RepositorySettings,
+    around: &Surroundings,
+) -> Result<Source, RemoteProblem> {
+    let remote = Remote::parse(settings.url.reveal(), Path::new("/"))?;
     let credentials = &settings.credentials;
     let credentials = if let Some(file) = &credentials.ssh_key_file {
         git::Credentials::SshKey {
@@ -45,7 +50,7 @@ pub fn source(settings: &RepositorySettings, around: &Surroundings) -> Result<So
         credentials,
         ca_file: settings.tls.ca_file.clone(),
         pin_sha256: settings.tls.pin_sha256.first().cloned(),
-        proxy: settings.proxy.as_ref().map(|proxy| proxy.reveal().to_owned()),
+        proxy: settings.proxy.as_ref().map(|proxy| Secret::new(proxy.reveal().to_owned())),
         known_hosts_file,
         limits: git::Limits { whole: settings.timeout, ..git::Limits::default() },
     };
@@ -93,8 +98,7 @@ fn identity(
                 .map(|text| Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
                 .map_err(|source| EngineError::BadFile {
                     path: file.clone(),
-                    problem: "cannot be read".to_owned(),
-                    source: Some(source.into()),
+                    source: source.into(),
                 })
         };
         let passphrase = host.ssh.passphrase_file.as_ref().map(read).transpose()?;
@@ -121,8 +125,7 @@ pub fn forge(settings: &RepositorySettings) -> Result<Option<forge::ForgeSetting
     }
     into.ca_file.clone_from(&settings.tls.ca_file);
     into.pin = settings.tls.pin_sha256.first().and_then(|pin| Digest::parse(pin).ok());
-    into.proxy =
-        settings.proxy.as_ref().and_then(|proxy| url::Url::parse(proxy.reveal()).ok());
+    into.proxy = settings.proxy.as_ref().and_then(|proxy| url::Url::parse(proxy.reveal()).ok());
     into.credentials = forge_credentials(settings);
     Ok(Some(into))
 }
@@ -135,7 +138,8 @@ fn forge_credentials(settings: &RepositorySettings) -> forge::Credentials {
             installation: app.installation.as_ref().and_then(|id| id.parse().ok()),
         };
     }
-    let file = settings.forge.token_file.clone().or_else(|| settings.credentials.token_file.clone());
+    let file =
+        settings.forge.token_file.clone().or_else(|| settings.credentials.token_file.clone());
     match (file, settings.forge.kind, &settings.credentials.username) {
         (None, _, _) => forge::Credentials::Anonymous,
         (Some(file), ForgeKind::Bitbucket, Some(user)) => {

@@ -59,19 +59,24 @@ pub async fn run(
     sink: Sink,
     board: Arc<Board>,
     as_host: Option<HostName>,
+    branch: Option<String>,
     stop: CancellationToken,
 ) {
     match sink {
         Sink::Nowhere => {}
         Sink::Notes(git, source) => {
-            let mut scribe = Scribe { git, source: *source, said: None, failures: Failures::default() };
+            let mut scribe =
+                Scribe { git, source: *source, said: None, failures: Failures::default() };
             scribe.follow(&board, as_host.as_ref(), &stop).await;
         }
         Sink::Forge(courier, postbox) => {
             let carried = courier.run(stop.clone());
             let written = follow_board(&board, as_host.as_ref(), &stop, |bulletin| {
                 for status in bulletin.statuses {
-                    let target = StatusTarget::commit(bulletin.revision.clone());
+                    let target = StatusTarget {
+                        revision: bulletin.revision.clone(),
+                        branch: branch.clone(),
+                    };
                     postbox.put(Letter::Status { target, status });
                 }
             });
@@ -110,7 +115,12 @@ struct Scribe {
 }
 
 impl Scribe {
-    async fn follow(&mut self, board: &Board, as_host: Option<&HostName>, stop: &CancellationToken) {
+    async fn follow(
+        &mut self,
+        board: &Board,
+        as_host: Option<&HostName>,
+        stop: &CancellationToken,
+    ) {
         loop {
             let changed = board.changed();
             let now = board.bulletin(as_host);
@@ -136,7 +146,9 @@ impl Scribe {
             }
         }
         // What changed while we were told to stop is said with a token of its own: the other one has ended.
-        if let Some(latest) = board.bulletin(as_host).filter(|latest| Some(latest) != self.said.as_ref()) {
+        if let Some(latest) =
+            board.bulletin(as_host).filter(|latest| Some(latest) != self.said.as_ref())
+        {
             let last = CancellationToken::new();
             let said = tokio::time::timeout(FAREWELL, self.say(latest, &last)).await;
             if said.is_err() {

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -124,7 +123,10 @@ impl Host {
             // The Engine does not tell these by label; Compose's names begin with the project's.
             (EventKind::Network | EventKind::Volume, _) => {
                 let concerned = bells.iter().filter(|(stack, _)| {
-                    event.name().strip_prefix(stack.as_str()).is_some_and(|rest| rest.starts_with('_'))
+                    event
+                        .name()
+                        .strip_prefix(stack.as_str())
+                        .is_some_and(|rest| rest.starts_with('_'))
                 });
                 concerned.flat_map(|(_, list)| list).for_each(|bell| bell.ring(Ring::Changed));
             }

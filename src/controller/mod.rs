@@ -100,9 +100,12 @@ impl StartError {
     pub fn help(&self) -> Option<String> {
         match self {
             Self::NoRepository => Some(
-                "say `--repository URL`, or name one in the settings file (`--settings FILE`)".to_owned(),
+                "say `--repository URL`, or name one in the settings file (`--settings FILE`)"
+                    .to_owned(),
             ),
-            Self::NoHost { .. } => Some("name it under `hosts:`, or with `--host NAME=ENDPOINT`".to_owned()),
+            Self::NoHost { .. } => {
+                Some("name it under `hosts:`, or with `--host NAME=ENDPOINT`".to_owned())
+            }
             Self::Host { source, .. } => source.help(),
             Self::Data(DataError::Taken { .. }) => {
                 Some("stop the other one, or give this one its own folder with `--data`".to_owned())
@@ -130,7 +133,11 @@ pub struct Setup {
 }
 
 /// Runs until `stop`, then lets running steps end; until `abort`, which ends everything at once.
-pub async fn run(setup: Setup, stop: CancellationToken, abort: CancellationToken) -> Result<(), StartError> {
+pub async fn run(
+    setup: Setup,
+    stop: CancellationToken,
+    abort: CancellationToken,
+) -> Result<(), StartError> {
     let settings = &setup.settings;
     if settings.repositories.is_empty() {
         return Err(StartError::NoRepository);
@@ -149,12 +156,19 @@ pub async fn run(setup: Setup, stop: CancellationToken, abort: CancellationToken
     let seats = Arc::new(Semaphore::new(settings.limits.parallel_passes.max(1)));
     for (name, repository) in &settings.repositories {
         let board = Arc::new(Board::default());
-        let worker = repository_loop(&setup, name, repository, &hosts, (&git, &data, &board, &seats))?;
+        let worker =
+            repository_loop(&setup, name, repository, &hosts, (&git, &data, &board, &seats))?;
         let sink = sink(name, repository, &worker, &data).await?;
         knocks.insert(name.clone(), Arc::clone(&worker.look_now));
-        heralds.spawn(herald::run(sink, board, setup.as_host.clone(), heralds_stop.clone()));
+        heralds.spawn(herald::run(
+            sink,
+            board,
+            setup.as_host.clone(),
+            repository.branch.clone(),
+            heralds_stop.clone(),
+        ));
         let token = stop.clone();
-        tasks.spawn(async move { worker.run(token).await });
+        tasks.spawn(Box::pin(worker.run(token)));
     }
     if let Some((socket, router)) = listener {
         tasks.spawn(web::serve(socket, router, stop.clone()));
@@ -203,7 +217,9 @@ async fn attend(
             }
             () = hangups.next() => {
                 tracing::info!("asked to look now");
-                knocks.values().for_each(|knock| knock.notify_one());
+                for knock in knocks.values() {
+                    knock.notify_one();
+                }
             }
         }
     }
@@ -351,8 +367,7 @@ fn hook_kind(kind: ForgeKind) -> Option<HookKind> {
     match kind {
         ForgeKind::Github => Some(HookKind::GitHub),
         ForgeKind::Gitlab => Some(HookKind::GitLab),
-        ForgeKind::Gitea => Some(HookKind::Gitea),
-        ForgeKind::Forgejo => Some(HookKind::Forgejo),
+        ForgeKind::Gitea | ForgeKind::Forgejo => Some(HookKind::Gitea),
         ForgeKind::Bitbucket => Some(HookKind::Bitbucket),
         ForgeKind::Notes | ForgeKind::None => None,
     }

@@ -104,9 +104,7 @@ pub async fn read(
         let failed = |source| OnceError::Git { name: name.clone(), source };
         let wanted = match &wish.revision {
             None => Wanted::Head,
-            Some(text) => {
-                Wanted::Revision(git.resolve(&source, text, stop).await.map_err(failed)?)
-            }
+            Some(text) => Wanted::Revision(git.resolve(&source, text, stop).await.map_err(failed)?),
         };
         let place = Place { git: &git, source: &source, repository: name, hosts: &labels };
         let checkout = checkout::read(&place, &wanted, stop).await.map_err(failed)?;
@@ -188,8 +186,11 @@ pub async fn run(
             let mut tasks = JoinSet::new();
             for stack in wave {
                 for host in hosts_of(setup, &repository.checkout, &stack) {
-                    let target =
-                        Target { repository: repository.repository.clone(), stack: stack.clone(), host };
+                    let target = Target {
+                        repository: repository.repository.clone(),
+                        stack: stack.clone(),
+                        host,
+                    };
                     let listener = listeners(&target);
                     let one = One {
                         setup: setup.clone(),
@@ -272,9 +273,14 @@ impl One {
         }
     }
 
-    async fn attempt(&self, revision: &Revision, stop: &CancellationToken) -> Result<Report, Failure> {
+    async fn attempt(
+        &self,
+        revision: &Revision,
+        stop: &CancellationToken,
+    ) -> Result<Report, Failure> {
         let gone = |what: &str| Failure { message: what.to_owned(), remedy: Remedy::Operator };
-        let stack = self.checkout.stacks.get(&self.target.stack).ok_or_else(|| gone("no such stack"))?;
+        let stack =
+            self.checkout.stacks.get(&self.target.stack).ok_or_else(|| gone("no such stack"))?;
         if stack.project.is_none() {
             let first = stack.problems.first_error();
             let message =
@@ -291,7 +297,7 @@ impl One {
             }
         };
         let record = data.recall(&self.target);
-        let mut memory = Memory { reached: record.reached.clone(), ..Memory::default() };
+        let mut memory = Memory::since(record.reached.clone());
         let policy = stack.stack.policy(&self.setup.settings.limits);
         let host_data = self
             .setup
@@ -312,7 +318,8 @@ impl One {
             clock: clock::now,
         };
         let report = pass::run(&work, &mut memory, stop).await;
-        if self.mode != Mode::Show && report.is_good() && record.reached.as_ref() != Some(revision) {
+        if self.mode != Mode::Show && report.is_good() && record.reached.as_ref() != Some(revision)
+        {
             let record = TargetRecord { reached: Some(revision.clone()), at: Some(clock::now()) };
             data.remember(&self.target, &record).map_err(|error| locked(&error))?;
         }

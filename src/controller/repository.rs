@@ -13,7 +13,7 @@ use crate::checkout::{self, Checkout, Place};
 use crate::config::fleet_file::{Vanished, vanished};
 use crate::config::settings::{Labels, Limits};
 use crate::git::{Git, GitError, Source, Wanted};
-use crate::model::{HostName, RepositoryName, Revision, StackName};
+use crate::model::{HostName, RepositoryName, StackName};
 use crate::report::Target;
 use crate::schedule::{self, Failures};
 
@@ -25,7 +25,7 @@ use super::target::TargetLoop;
 
 /// What a repository's loop works with.
 #[derive(Debug, Clone)]
-pub struct RepositoryLoop {
+pub(super) struct RepositoryLoop {
     /// Its name.
     pub name: RepositoryName,
     /// Where it is.
@@ -61,14 +61,17 @@ struct Loops {
 
 impl RepositoryLoop {
     /// Follows the branch until `stop`, then waits for its targets.
-    pub async fn run(self, stop: CancellationToken) {
+    pub(super) async fn run(self, stop: CancellationToken) {
         let (sender, receiver) = watch::channel::<Option<Arc<Checkout>>>(None);
         let mut watcher = self.watched.as_deref().and_then(|path| crate::git::watch(path).ok());
         let mut loops = Loops::default();
         let mut failures = Failures::default();
         let mut round = 0_u64;
         loop {
-            let wait = match stop.run_until_cancelled(self.look(&sender, &receiver, &mut loops, &stop)).await {
+            let wait = match stop
+                .run_until_cancelled(Box::pin(self.look(&sender, &receiver, &mut loops, &stop)))
+                .await
+            {
                 None => break,
                 Some(Ok(())) => {
                     if failures.in_a_row() > 0 {
@@ -121,7 +124,12 @@ impl RepositoryLoop {
         if known.as_ref() == Some(&head) {
             return Ok(());
         }
-        let place = Place { git: &self.git, source: &self.source, repository: &self.name, hosts: &self.labels };
+        let place = Place {
+            git: &self.git,
+            source: &self.source,
+            repository: &self.name,
+            hosts: &self.labels,
+        };
         let mut checkout = checkout::read(&place, &Wanted::Revision(head), stop).await?;
         tracing::info!(repository = %self.name, revision = %checkout.revision, subject = %checkout.facts.subject, "new commit");
         for problem in &checkout.problems.0 {
@@ -144,7 +152,9 @@ impl RepositoryLoop {
             checkout.stacks.clone_from(&previous.stacks);
             return;
         }
-        let names = |checkout: &Checkout| -> BTreeSet<StackName> { checkout.stacks.keys().cloned().collect() };
+        let names = |checkout: &Checkout| -> BTreeSet<StackName> {
+            checkout.stacks.keys().cloned().collect()
+        };
         match vanished(&names(previous), &names(checkout)) {
             Vanished::None => {}
             Vanished::All { had } => {
@@ -224,11 +234,6 @@ impl RepositoryLoop {
             tracing::debug!(repository = %self.name, error = %chain(error), "still cannot read the repository");
         }
     }
-}
-
-/// Which revision a checkout is of, for messages.
-pub fn short(revision: &Revision) -> &str {
-    revision.short()
 }
 
 fn chain(error: &GitError) -> String {

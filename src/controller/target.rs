@@ -25,7 +25,7 @@ use super::host::{Host, Link, Ring, TargetBell};
 
 /// What a target's loop works with.
 #[derive(Debug, Clone)]
-pub struct TargetLoop {
+pub(super) struct TargetLoop {
     /// Which stack on which host.
     pub target: Target,
     /// The newest commit of its repository.
@@ -55,13 +55,13 @@ struct Course {
 
 impl TargetLoop {
     /// Keeps the target until `stop`.
-    pub async fn run(mut self, stop: CancellationToken) {
+    pub(super) async fn run(mut self, stop: CancellationToken) {
         let bell = Arc::new(TargetBell::default());
         self.host.attach(&self.target.stack, &bell);
         let mut link = self.host.link();
         let record = self.data.recall(&self.target);
         let mut course = Course {
-            memory: Memory { reached: record.reached, ..Memory::default() },
+            memory: Memory::since(record.reached),
             failures: Failures::default(),
             current: None,
             full_look_at: clock::now(),
@@ -139,7 +139,8 @@ impl TargetLoop {
                 format!("{}: {}", problem.location, problem.message)
             }));
         }
-        let waited = stack.stack.after.iter().find(|name| !self.board.is_good(name, &latest.revision));
+        let waited =
+            stack.stack.after.iter().find(|name| !self.board.is_good(name, &latest.revision));
         waited.map(|name| format!("waits for {name}"))
     }
 
@@ -201,7 +202,9 @@ impl TargetLoop {
             }
             let latest = checkouts.borrow_and_update().clone();
             let same = latest
-                .and_then(|latest| latest.stacks.get(&self.target.stack).map(|new| new.digest == stack.digest))
+                .and_then(|latest| {
+                    latest.stacks.get(&self.target.stack).map(|new| new.digest == stack.digest)
+                })
                 .unwrap_or(false);
             if !same {
                 return;
