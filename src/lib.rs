@@ -32,6 +32,7 @@
 
 pub mod apply;
 pub mod checkout;
+pub mod cli;
 pub mod compose;
 pub mod config;
 pub mod controller;

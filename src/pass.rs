@@ -122,7 +122,7 @@ async fn attempt(
         if round == 0 {
             report.found.clone_from(&findings.drifts);
         }
-        report.now_found(&findings);
+        report.now_found(&findings, &observed);
         watch_restarts(&mut memory.recoveries, &findings, &observed, (work.clock)());
         mark_degraded(report, &memory.recoveries, (work.clock)());
         let plan = make_plan(work, memory, &desired, &observed, &findings);
@@ -151,6 +151,44 @@ async fn attempt(
     Ok(())
 }
 
+/// What a pass would do to a host as it was observed before: no Engine is asked.
+pub fn plan_saved(
+    target: &Target,
+    stack: &LoadedStack,
+    revision: &Revision,
+    policy: &Policy,
+    saved: (&Observed, &str),
+    now: Timestamp,
+) -> Report {
+    let (observed, host_data) = saved;
+    let nothing = Failure { message: String::new(), remedy: Remedy::NewRevision };
+    let mut report = Report::failed(target.clone(), revision.clone(), now, nothing);
+    let Written { desired, problems } = stack.write(target, revision, host_data, &observed.engine);
+    report.problems.0.extend(stack.problems.0.iter().chain(&problems.0).cloned());
+    let Some(desired) = desired.filter(|_| !report.problems.has_errors()) else {
+        let first = report.problems.first_error();
+        let message = first.map_or("the manifest cannot be used".to_owned(), ToString::to_string);
+        report.failure = Some(Failure { message, remedy: Remedy::NewRevision });
+        return report;
+    };
+    let findings = drift::detect(&desired, observed, policy);
+    report.found.clone_from(&findings.drifts);
+    report.now_found(&findings, observed);
+    let plan = plan::make(plan::Input {
+        desired: &desired,
+        observed,
+        findings: &findings,
+        policy,
+        brakes: &BTreeMap::new(),
+        phase: Phase::Deploy,
+        resolve: Resolve::Hold,
+        now,
+    });
+    report.rounds.push(Round { plan: Arc::new(plan), outcomes: Vec::new() });
+    report.failure = None;
+    report
+}
+
 /// A last look after the last round, so that the report tells what is, not what was meant.
 async fn settle(
     work: &Work<'_>,
@@ -159,7 +197,7 @@ async fn settle(
     report: &mut Report,
 ) -> Result<(), Failure> {
     let observed = look(work, memory, desired, Depth::Changed).await?;
-    report.now_found(&drift::detect(desired, &observed, work.policy));
+    report.now_found(&drift::detect(desired, &observed, work.policy), &observed);
     mark_degraded(report, &memory.recoveries, (work.clock)());
     Ok(())
 }

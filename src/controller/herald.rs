@@ -72,16 +72,37 @@ pub async fn run(
         Sink::Forge(courier, postbox) => {
             let carried = courier.run(stop.clone());
             let written = follow_board(&board, as_host.as_ref(), &stop, |bulletin| {
-                for status in bulletin.statuses {
-                    let target = StatusTarget {
-                        revision: bulletin.revision.clone(),
-                        branch: branch.clone(),
-                    };
-                    postbox.put(Letter::Status { target, status });
-                }
+                post(&postbox, bulletin, branch.as_ref());
             });
             tokio::join!(carried, written);
         }
+    }
+}
+
+/// Says what the board says, once, and waits until it is said or [`FAREWELL`] has passed.
+pub async fn once(sink: Sink, board: &Board, as_host: Option<&HostName>, branch: Option<&String>) {
+    let Some(bulletin) = board.bulletin(as_host) else { return };
+    match sink {
+        Sink::Nowhere => {}
+        Sink::Notes(git, source) => {
+            let mut scribe =
+                Scribe { git, source: *source, said: None, failures: Failures::default() };
+            let stop = CancellationToken::new();
+            if tokio::time::timeout(FAREWELL, scribe.say(bulletin, &stop)).await.is_err() {
+                tracing::warn!("the statuses could not be written in time");
+            }
+        }
+        Sink::Forge(mut courier, postbox) => {
+            post(&postbox, bulletin, branch);
+            courier.flush(FAREWELL).await;
+        }
+    }
+}
+
+fn post(postbox: &Postbox, bulletin: Bulletin, branch: Option<&String>) {
+    for status in bulletin.statuses {
+        let target = StatusTarget { revision: bulletin.revision.clone(), branch: branch.cloned() };
+        postbox.put(Letter::Status { target, status });
     }
 }
 

@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::settings::{ForgeKind, RepositorySettings, Settings, Transport};
 use crate::docker::EngineError;
 use crate::forge::ForgeError;
-use crate::git::{Git, RemoteProblem};
+use crate::git::{Git, RemoteProblem, Source};
 use crate::model::{HostName, RepositoryName, Secret};
 use crate::web::{self, Bell, Doors, Hook, HookBook, HookKind, Readiness, WebError};
 
@@ -158,7 +158,8 @@ pub async fn run(
         let board = Arc::new(Board::default());
         let worker =
             repository_loop(&setup, name, repository, &hosts, (&git, &data, &board, &seats))?;
-        let sink = sink(name, repository, &worker, &data).await?;
+        let sink =
+            sink(name, repository, (Arc::clone(&worker.git), worker.source.clone()), &data).await?;
         knocks.insert(name.clone(), Arc::clone(&worker.look_now));
         heralds.spawn(herald::run(
             sink,
@@ -311,14 +312,12 @@ fn repository_loop(
 async fn sink(
     name: &RepositoryName,
     repository: &RepositorySettings,
-    worker: &RepositoryLoop,
+    (git, source): (Arc<Git>, Source),
     data: &DataFolder,
 ) -> Result<Sink, StartError> {
     match repository.forge.kind {
         ForgeKind::None => Ok(Sink::Nowhere),
-        ForgeKind::Notes => {
-            Ok(Sink::Notes(Arc::clone(&worker.git), Box::new(worker.source.clone())))
-        }
+        ForgeKind::Notes => Ok(Sink::Notes(git, Box::new(source))),
         ForgeKind::Github
         | ForgeKind::Gitlab
         | ForgeKind::Gitea

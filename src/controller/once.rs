@@ -8,14 +8,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::apply::Listener;
 use crate::checkout::{self, Checkout, Place};
-use crate::docker::{Depth, Engine, EngineError};
+use crate::config::settings::DATA_FOLDER;
+use crate::docker::{Depth, Engine, EngineError, Scope};
 use crate::git::{Git, GitError, Source, Wanted};
-use crate::model::{HostName, Remedy, RepositoryName, Revision, StackName};
+use crate::model::{HostName, Observed, Remedy, RepositoryName, Revision, StackName};
 use crate::pass::{self, Memory, Mode, Work};
 use crate::report::{Failure, Report, Target};
 
+use super::board::Board;
 use super::files::{DataFolder, TargetRecord};
-use super::{Setup, StartError, clock, edges};
+use super::{Setup, StartError, clock, edges, herald};
 
 /// Why a command could not look at all.
 #[derive(Debug, thiserror::Error)]
@@ -247,6 +249,140 @@ fn waves(checkout: &Checkout, wish: &Wish) -> Vec<Vec<StackName>> {
     waves
 }
 
+/// A saved observation of one target: what `observe` prints and `plan --observed` reads.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Saved {
+    /// The stack.
+    pub stack: StackName,
+    /// The host.
+    pub host: HostName,
+    /// What was seen.
+    pub observed: Observed,
+}
+
+/// Looks at all targets that were asked for. A host that cannot be seen fails the whole: half an observation would be
+/// taken for a whole one later.
+pub async fn observe(
+    setup: &Setup,
+    seen: &[Seen],
+    wish: &Wish,
+) -> Result<Vec<Saved>, ObserveError> {
+    let engines = connect(setup).await?;
+    let mut all = Vec::new();
+    for repository in seen {
+        for stack in waves(&repository.checkout, wish).into_iter().flatten() {
+            for host in hosts_of(setup, &repository.checkout, &stack) {
+                let unseen = |failure: &Failure| ObserveError::Unseen {
+                    host: host.clone(),
+                    why: failure.message.clone(),
+                };
+                let Some(engine) = engines.get(&host) else { continue };
+                let engine = engine.as_ref().map_err(unseen)?;
+                let mut scope = Scope::new(stack.clone(), repository.repository.clone());
+                let target = Target {
+                    repository: repository.repository.clone(),
+                    stack: stack.clone(),
+                    host: host.clone(),
+                };
+                let host_data = host_data(setup, &host);
+                if let Some(loaded) = repository.checkout.stacks.get(&stack)
+                    && let Some(desired) = loaded
+                        .write(&target, &repository.checkout.revision, &host_data, &engine.facts())
+                        .desired
+                {
+                    scope = Scope::of(&desired);
+                }
+                let observed = engine.observe(&scope, Depth::Full, clock::now()).await;
+                let observed = observed.map_err(|error| unseen(&failure(&error)))?;
+                all.push(Saved { stack: stack.clone(), host: host.clone(), observed });
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Why a look failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ObserveError {
+    /// The settings cannot be used.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// A host cannot be seen.
+    #[error("host {host} cannot be seen: {why}")]
+    Unseen {
+        /// Which.
+        host: HostName,
+        /// Why.
+        why: String,
+    },
+}
+
+/// Plans against saved observations; no host is asked. Targets of which none was saved are left out.
+pub fn plan_saved(
+    setup: &Setup,
+    seen: &[Seen],
+    wish: &Wish,
+    saved: Vec<Saved>,
+) -> Result<Vec<Report>, OnceError> {
+    let mut reports = Vec::new();
+    for one in saved {
+        if !wish.stacks.is_empty() && !wish.stacks.contains(&one.stack) {
+            continue;
+        }
+        for repository in seen {
+            let Some(stack) = repository.checkout.stacks.get(&one.stack) else { continue };
+            let target = Target {
+                repository: repository.repository.clone(),
+                stack: one.stack.clone(),
+                host: one.host.clone(),
+            };
+            let policy = stack.stack.policy(&setup.settings.limits);
+            let revision = &repository.checkout.revision;
+            let data = host_data(setup, &one.host);
+            let looked = (&one.observed, data.as_str());
+            reports.push(pass::plan_saved(&target, stack, revision, &policy, looked, clock::now()));
+        }
+    }
+    reports.sort_by(|one, other| one.target.cmp(&other.target));
+    Ok(reports)
+}
+
+/// Folder of Moorline's data on a host.
+fn host_data(setup: &Setup, host: &HostName) -> String {
+    let hosts = &setup.settings.hosts;
+    hosts.get(host).map_or(DATA_FOLDER.to_owned(), |host| host.data.to_string_lossy().into_owned())
+}
+
+/// Says on the commits what became of a pass over all their stacks, as the daemon would. A part of the stacks says
+/// nothing: the daemon does.
+pub async fn publish(setup: &Setup, wish: &Wish, seen: &[Seen], reports: &[Report]) {
+    if !wish.stacks.is_empty() {
+        return;
+    }
+    let Ok(data) = DataFolder::open(&setup.settings.data) else { return };
+    for repository in seen {
+        let Some(settings) = setup.settings.repositories.get(&repository.repository) else {
+            continue;
+        };
+        let own: Vec<&Report> = reports
+            .iter()
+            .filter(|report| report.target.repository == repository.repository)
+            .collect();
+        let board = Arc::new(Board::default());
+        let targets: Vec<Target> = own.iter().map(|report| report.target.clone()).collect();
+        board.expect(&repository.checkout.revision, &targets, repository.checkout.fleet_problem());
+        own.into_iter().for_each(|report| board.report(report));
+        let place = (Arc::clone(&repository.git), repository.source.clone());
+        match super::sink(&repository.repository, settings, place, &data).await {
+            Ok(sink) => {
+                herald::once(sink, &board, setup.as_host.as_ref(), settings.branch.as_ref()).await
+            }
+            Err(error) => tracing::warn!(%error, "cannot say it on the commit"),
+        }
+    }
+}
+
 /// One target's pass.
 struct One {
     setup: Setup,
@@ -299,12 +435,7 @@ impl One {
         let record = data.recall(&self.target);
         let mut memory = Memory::since(record.reached.clone());
         let policy = stack.stack.policy(&self.setup.settings.limits);
-        let host_data = self
-            .setup
-            .settings
-            .hosts
-            .get(&self.target.host)
-            .map_or(String::new(), |host| host.data.to_string_lossy().into_owned());
+        let host_data = host_data(&self.setup, &self.target.host);
         let work = Work {
             target: &self.target,
             stack,

@@ -118,7 +118,7 @@ impl TargetLoop {
         };
         let full = bell.take_full() || course.full_look_at <= clock::now();
         let depth = if full { Depth::Full } else { Depth::Changed };
-        let report = self.pass(course, &checkout, &stack, &engine, depth, stop).await;
+        let report = self.pass(course, (&checkout, &stack), (&engine, depth), stop).await;
         if stop.is_cancelled() && report.failure.is_some() {
             return quiet;
         }
@@ -147,10 +147,8 @@ impl TargetLoop {
     async fn pass(
         &self,
         course: &mut Course,
-        checkout: &Checkout,
-        stack: &LoadedStack,
-        engine: &Engine,
-        depth: Depth,
+        (checkout, stack): (&Checkout, &LoadedStack),
+        (engine, depth): (&Engine, Depth),
         stop: &CancellationToken,
     ) -> Report {
         let failed = |failure| {
