@@ -4,7 +4,7 @@
 //! out, is applied, and is reported on the commit. Imports point down only:
 //!
 //! Floor 4, the doors:
-//! - `cli`: arguments in, text out.
+//! - [`cli`]: arguments in, text out.
 //! - `web`: webhooks and health over HTTP.
 //!
 //! Floor 3, the hands:
@@ -22,7 +22,7 @@
 //! - `plan`: drift and policy in, ordered steps and held findings out.
 //! - [`drift`]: desired against observed, field by field.
 //! - `desired`: a Compose project in the shape of the Engine's resources.
-//! - `compose`: a manifest tree in, a project and diagnostics out.
+//! - [`compose`]: a manifest tree in, a project and diagnostics out.
 //! - [`schedule`]: what happened and now in, when the next pass is due out.
 //! - `config`: settings and fleet file.
 //! - [`yaml`]: YAML text as a tree that remembers positions.
@@ -31,6 +31,8 @@
 //! - [`model`]: plain data.
 
 pub mod apply;
+pub mod cli;
+pub mod compose;
 pub mod docker;
 pub mod drift;
 pub mod git;
