@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::compose::{self, Files, LoadRequest, ReadProblem, TREE_ROOT, TreeFiles, tree_path};
+use crate::compose::{
+    self, Files, LoadRequest, Lookup, ReadProblem, TREE_ROOT, TreeFiles, tree_path,
+};
 use crate::config::fleet_file::{self, COMPOSE_FILES, FLEET_FILE, Fleet, Stack, Surroundings};
 use crate::config::settings::Labels;
 use crate::desired::{self, RelativePaths};
@@ -214,7 +216,20 @@ fn fleet_of(place: &Place<'_>, pulled: &Pulled) -> (Option<Fleet>, Diagnostics) 
 /// Loads one stack from what was read so far. Returns what it asked for and was not there.
 pub fn load(stack: &Stack, tree: &ManifestTree) -> (LoadedStack, BTreeSet<TreePath>) {
     let files = Recorded { tree, missing: RefCell::new(BTreeSet::new()) };
-    let loaded = compose::load(&request(stack, &files));
+    let compose_files: Vec<String> = stack.files.iter().map(absolute).collect();
+    let env_files: Vec<String> = stack.env_files.iter().map(absolute).collect();
+    let loaded = compose::load(&LoadRequest {
+        files: &files,
+        folder: &absolute(&stack.path),
+        compose_files: &compose_files,
+        lookup: Lookup::Folder,
+        profiles: &stack.profiles,
+        variables: &stack.environment,
+        env_files: &env_files,
+        project_name: Some(stack.name.as_str()),
+        project_directory: None,
+        home: None,
+    });
     let mut missing = files.missing.into_inner();
     let mut problems = loaded.problems;
     if let Some(project) = &loaded.project {
@@ -235,28 +250,23 @@ pub fn load(stack: &Stack, tree: &ManifestTree) -> (LoadedStack, BTreeSet<TreePa
         stack: stack.clone(),
         project,
         problems,
-        config_files: loaded.compose_files,
+        config_files: loaded.files_used.into_iter().filter(|path| is_yaml(path)).collect(),
         tree: tree.clone(),
         digest,
     };
     (loaded, missing)
 }
 
-/// What the loader is asked for.
-fn request<'a>(stack: &'a Stack, files: &'a dyn Files) -> LoadRequest<'a> {
-    let absolute = |path: &TreePath| format!("{TREE_ROOT}/{path}");
-    LoadRequest {
-        files,
-        directory: match stack.path.as_str() {
-            "" => TREE_ROOT.to_owned(),
-            _ => absolute(&stack.path),
-        },
-        compose_files: stack.files.iter().map(absolute).collect(),
-        profiles: stack.profiles.clone(),
-        variables: stack.environment.clone(),
-        env_files: stack.env_files.iter().map(absolute).collect(),
-        project_name: Some(stack.name.to_string()),
-        project_directory: None,
+fn is_yaml(path: &str) -> bool {
+    let extension = std::path::Path::new(path).extension();
+    extension.is_some_and(|end| end.eq_ignore_ascii_case("yaml") || end.eq_ignore_ascii_case("yml"))
+}
+
+/// Where a path of the tree is in a model.
+fn absolute(path: &TreePath) -> String {
+    match path.as_str() {
+        "" => TREE_ROOT.to_owned(),
+        below => format!("{TREE_ROOT}/{below}"),
     }
 }
 

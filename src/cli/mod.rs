@@ -1,17 +1,24 @@
 //! The command line: arguments in, text out. Data goes to standard output, everything else to standard error.
 
 mod commands;
+mod disk;
 mod options;
 mod output;
 mod progress;
+mod render;
 mod signals;
+mod validate;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use options::{Chosen, Global, Stacks};
 use output::Output;
+
+pub use disk::DiskFiles;
+pub use output::Format;
 
 /// GitOps for plain Docker hosts: keeps stacks of Compose files at what Git says.
 #[derive(Debug, Parser)]
@@ -47,7 +54,7 @@ enum Command {
         revision: Option<String>,
         /// Plan against a saved observation (`moorline observe --output json`) instead of the hosts.
         #[arg(long, value_name = "FILE")]
-        observed: Option<std::path::PathBuf>,
+        observed: Option<PathBuf>,
         #[command(flatten)]
         output: Output,
     },
@@ -72,6 +79,10 @@ enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Print the Compose model after interpolation, merge and normalisation; needs neither host nor Git.
+    Render(render::Args),
+    /// Report every problem in the fleet file and the manifests.
+    Validate(validate::Args),
     /// Print completions for a shell.
     Completions {
         /// The shell.
@@ -93,6 +104,8 @@ pub fn main() -> ExitCode {
 fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { global, command } = arguments;
     match command {
+        Command::Render(args) => render::run(&args, &Surroundings::of_process()?),
+        Command::Validate(args) => validate::run(&args, &Surroundings::of_process()?),
         Command::Completions { shell } => {
             let mut command = Arguments::command();
             clap_complete::generate(shell, &mut command, "moorline", &mut std::io::stdout());
@@ -124,5 +137,22 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Observe { stacks, output } => {
             commands::observe(&Chosen::new(&global, &stacks, None)?, output.format)
         }
+    }
+}
+
+/// What a command is given by the process: nothing else of the process is read.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    /// The working folder.
+    pub folder: PathBuf,
+    /// The home folder, for paths that begin with `~`.
+    pub home: Option<PathBuf>,
+}
+
+impl Surroundings {
+    /// Those of this process.
+    pub fn of_process() -> anyhow::Result<Self> {
+        let home = std::env::var_os("HOME").map(PathBuf::from);
+        Ok(Self { folder: options::working_folder()?, home })
     }
 }

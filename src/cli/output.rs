@@ -20,9 +20,10 @@ pub(super) struct Output {
 }
 
 /// The form of printed data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
     /// For people.
+    #[default]
     Text,
     /// JSON, whose shape is stable.
     Json,
@@ -73,6 +74,11 @@ pub(super) fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
+/// Prints text, with a line end if it has none.
+pub(super) fn print_lines(text: &str) -> anyhow::Result<()> {
+    if text.ends_with('\n') { print(text) } else { print(&format!("{text}\n")) }
+}
+
 /// Prints a value in the form that was asked for; `text` is made only when it is wanted.
 pub(super) fn show(
     format: Format,
@@ -84,6 +90,23 @@ pub(super) fn show(
         Format::Json => print(&format!("{}\n", serde_json::to_string_pretty(value)?)),
         Format::Yaml => print(&serde_yaml::to_string(value)?),
     }
+}
+
+/// Says all problems of a load.
+pub(super) fn problems(problems: &Diagnostics) {
+    for problem in &problems.0 {
+        note(&problem.to_string());
+    }
+}
+
+/// Data as JSON text, indented.
+pub(super) fn json(value: &impl serde::Serialize) -> anyhow::Result<String> {
+    Ok(serde_json::to_string_pretty(value)?)
+}
+
+/// Data as YAML text.
+pub(super) fn yaml(value: &impl serde::Serialize) -> anyhow::Result<String> {
+    Ok(serde_yaml::to_string(value)?)
 }
 
 /// Says something to people, on standard error.

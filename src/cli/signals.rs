@@ -9,7 +9,7 @@ pub(super) async fn listen(stop: CancellationToken, abort: CancellationToken) {
         (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
         super::output::note("cannot listen for signals");
-        return std::future::pending().await;
+        return std::future::pending::<()>().await;
     };
     for token in [stop, abort] {
         tokio::select! {
@@ -18,5 +18,5 @@ pub(super) async fn listen(stop: CancellationToken, abort: CancellationToken) {
         }
         token.cancel();
     }
-    std::future::pending().await;
+    std::future::pending::<()>().await;
 }
