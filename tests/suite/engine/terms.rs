@@ -101,3 +101,11 @@ pub async fn clear(engine: &Engine, stack: &str) {
     let names: BTreeSet<&String> = left.volumes.keys().collect();
     assert!(names.is_empty());
 }
+
+pub fn healthy(name: &str) -> Action {
+    Action::AwaitHealthy {
+        container: named(name),
+        monitor: Duration::from_millis(200),
+        limit: Duration::from_secs(20),
+    }
+}

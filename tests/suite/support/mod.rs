@@ -1,3 +1,4 @@
 //! What several tests need.
 
 pub mod engines;
+pub mod fake_engine;
