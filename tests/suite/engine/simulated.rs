@@ -307,7 +307,8 @@ async fn a_hook_says_how_it_ended() {
 
 #[tokio::test]
 async fn five_hundred_containers_are_seen_quickly() {
-    let (fake, engine) = fake(OLD).await;
+    let (fake, _) = fake(OLD).await;
+    let engine = Engine::connect(&fake.endpoint(), &EngineSettings::default()).await.unwrap();
     for number in 0..500 {
         let mut body =
             json!({"Image": "moorline.test/base:1", "Labels": super::terms::labels("shop")});
