@@ -1,5 +1,9 @@
 //! A plan, its outcomes and health, said in one line or in many. Text only: nothing here sends it.
 
+pub mod comment;
+pub mod drift_report;
+mod markdown;
+pub mod mask;
 pub mod status;
 mod verdict;
 

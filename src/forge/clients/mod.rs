@@ -1,0 +1,73 @@
+//! One client a forge. Wire types stay inside their file.
+
+pub(super) mod bitbucket;
+pub(super) mod gitea;
+pub(super) mod github;
+pub(super) mod gitlab;
+
+use std::collections::BTreeMap;
+
+use crate::model::{CommitState, CommitStatus};
+
+/// Every forge shows this many characters of a status; GitHub refuses more.
+pub(super) const DESCRIPTION: usize = 140;
+/// GitHub's limit of a context.
+const CONTEXT: usize = 255;
+
+/// A comment as its forge tells it.
+#[derive(Debug, Clone)]
+pub(super) struct FoundComment {
+    /// Its id.
+    pub(super) id: u64,
+    /// The account that wrote it, if it is told.
+    pub(super) author: Option<String>,
+    /// Its Markdown.
+    pub(super) body: String,
+}
+
+/// A status as its forge tells it; `order` grows with time.
+struct FoundStatus {
+    order: u64,
+    context: String,
+    state: CommitState,
+    description: Option<String>,
+    link: Option<String>,
+}
+
+/// The newest of each context.
+fn newest(found: impl IntoIterator<Item = FoundStatus>) -> Vec<CommitStatus> {
+    let mut newest: BTreeMap<String, (u64, CommitStatus)> = BTreeMap::new();
+    for status in found {
+        let told = CommitStatus {
+            context: status.context,
+            state: status.state,
+            description: status.description.unwrap_or_default(),
+            link: status.link.filter(|link| !link.is_empty()),
+        };
+        match newest.get(&told.context) {
+            Some((order, _)) if status.order <= *order => {}
+            _ => {
+                newest.insert(told.context.clone(), (status.order, told));
+            }
+        }
+    }
+    newest.into_values().map(|(_, status)| status).collect()
+}
+
+/// A context within the limit: its beginning, and a digest of the whole where it is cut.
+fn context(text: &str) -> String {
+    if text.chars().count() <= CONTEXT {
+        return text.to_owned();
+    }
+    let digest = crate::model::Digest::of(text.as_bytes());
+    let tail = digest.as_str().get(..12).unwrap_or_default();
+    let kept: String = text.chars().take(CONTEXT - 13).collect();
+    format!("{kept}-{tail}")
+}
+
+/// An account named in a forge's answer.
+#[derive(serde::Deserialize)]
+struct Account {
+    #[serde(alias = "username")]
+    login: Option<String>,
+}

@@ -1,0 +1,396 @@
+//! Decides what is posted and when. Pure: the time is an argument, and someone else carries it out.
+//!
+//! # Guarantees
+//! What was posted is not posted again, not even after a restart or when the memory is lost: a commit's statuses are
+//! read before the first write. Only the newest letter of a key is sent. A write without an answer is looked up
+//! before it is repeated. A missing right rests one ability and leaves the others alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::super::{CommentReceipt, ForgeError, Limits, Published, Right};
+use super::ledger::{self, Entry, Posted};
+use super::letter::{Condition, Letter, LetterKey, Pace, Warning};
+use crate::forge::clients::DESCRIPTION;
+use crate::forge::wire::cut;
+use crate::model::{CommitState, CommitStatus, Revision, Timestamp};
+
+/// GitHub keeps 1000 statuses of one context on one commit; the last hundred are not for us.
+const MOST_WRITES: u32 = 900;
+/// From here on only changes of state are worth a write.
+const MANY_WRITES: u32 = 50;
+/// A commit that the forge does not know may only be late: so many tries, ten seconds apart.
+const NOT_FOUND_TRIES: u32 = 3;
+const NOT_FOUND_WAIT: Duration = Duration::from_secs(10);
+/// GitLab holds its lease for seconds.
+const BUSY_WAIT: Duration = Duration::from_secs(2);
+const BUSY_TRIES: u32 = 10;
+/// After a refused token; repeated refusals make GitLab ban the address.
+const UNAUTHORISED_WAIT: Duration = Duration::from_mins(10);
+const LONGEST_REST: Duration = Duration::from_hours(24);
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Errand {
+    /// Send this; the id is that of the comment, where it is known.
+    Send(Box<Letter>, Option<u64>),
+    /// Read the statuses of a commit, before the first write to it.
+    ReadBack(Revision),
+    /// Wait this long, or for a new letter.
+    Wait(Duration),
+    /// Wait for a new letter.
+    Rest,
+}
+
+/// An ability that rests.
+#[derive(Debug, Clone, Default)]
+struct Desk {
+    closed_until: Timestamp,
+    rest: Duration,
+    why: String,
+}
+
+/// The book of one repository.
+#[derive(Debug)]
+pub struct StatusBook {
+    limits: Limits,
+    pace: Pace,
+    entries: BTreeMap<LetterKey, Entry>,
+    seen: BTreeSet<Revision>,
+    desks: BTreeMap<Right, Desk>,
+    warned: BTreeSet<String>,
+    paused_until: Timestamp,
+    next_write: Timestamp,
+    failures: u32,
+    problem: Option<String>,
+    changed: bool,
+}
+
+impl StatusBook {
+    /// An empty book.
+    pub fn new(limits: Limits, pace: Pace) -> Self {
+        Self {
+            limits,
+            pace,
+            entries: BTreeMap::new(),
+            seen: BTreeSet::new(),
+            desks: BTreeMap::new(),
+            warned: BTreeSet::new(),
+            paused_until: Timestamp::default(),
+            next_write: Timestamp::default(),
+            failures: 0,
+            problem: None,
+            changed: false,
+        }
+    }
+
+    /// Opens what [`StatusBook::text`] wrote; `false` when the text is not such a one, and the book stays empty.
+    pub fn remember(&mut self, text: &str) -> bool {
+        match ledger::read(text) {
+            Some(entries) => {
+                self.entries = entries;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The book as text, if it changed since the last time.
+    pub fn text(&mut self, now: Timestamp) -> Option<String> {
+        if !std::mem::take(&mut self.changed) {
+            return None;
+        }
+        ledger::prune(&mut self.entries, now);
+        Some(ledger::write(&self.entries))
+    }
+
+    /// Something is to be said from now on; whatever else was to be said of the same thing is forgotten.
+    pub fn want(&mut self, letter: Letter, now: Timestamp) {
+        let (key, digest, state) = (letter.key(), letter.digest(), letter.state());
+        let entry = self.entries.entry(key).or_default();
+        if entry.wanted.as_ref().is_some_and(|wanted| wanted.digest() == digest) {
+            return;
+        }
+        let said = entry.posted.as_ref();
+        let known =
+            !entry.doubtful && said.is_some_and(|said| said.digest.as_ref() == Some(&digest));
+        let same_state = said.is_some_and(|said| state.is_some() && said.state == state);
+        let pending_again =
+            same_state && state == Some(CommitState::Pending) && !self.limits.pending_again;
+        let worn = MOST_WRITES <= entry.writes || (MANY_WRITES <= entry.writes && same_state);
+        if known
+            || pending_again
+            || (worn && state.is_some())
+            || entry.refused.as_ref() == Some(&digest)
+        {
+            self.changed |= entry.wanted.take().is_some();
+            return;
+        }
+        let waits_on = entry.wanted.as_ref().is_some_and(|wanted| wanted.state() == state);
+        if !waits_on {
+            entry.since = now;
+        }
+        entry.attempts = 0;
+        entry.wanted = Some(letter);
+        self.changed = true;
+    }
+
+    /// What to do now.
+    pub fn next(&self, now: Timestamp) -> Errand {
+        let mut best: Option<(Timestamp, &Letter, &Entry)> = None;
+        for entry in self.entries.values() {
+            let Some(letter) = &entry.wanted else { continue };
+            let due = self.due(letter, entry).max(now);
+            // Entries come statuses first, in order: an equal time keeps that order.
+            if best.is_none_or(|(earliest, _, kept)| (due, kept.since) < (earliest, entry.since)) {
+                best = Some((due, letter, entry));
+            }
+        }
+        let Some((due, letter, entry)) = best else { return Errand::Rest };
+        if now < due {
+            return Errand::Wait(due.since(now));
+        }
+        match letter {
+            Letter::Status { target, .. }
+                if entry.doubtful
+                    || (entry.posted.is_none() && !self.seen.contains(&target.revision)) =>
+            {
+                Errand::ReadBack(target.revision.clone())
+            }
+            _ => {
+                let id = entry.posted.as_ref().and_then(|posted| posted.id);
+                Errand::Send(Box::new(letter.clone()), id)
+            }
+        }
+    }
+
+    fn due(&self, letter: &Letter, entry: &Entry) -> Timestamp {
+        let settles = !matches!(
+            letter.state(),
+            Some(CommitState::Success | CommitState::Failure | CommitState::Error)
+        );
+        let settled = if settles { entry.since.plus(self.pace.settle) } else { entry.since };
+        let open =
+            self.desks.get(&letter.right()).map_or(Timestamp::default(), |desk| desk.closed_until);
+        settled.max(entry.not_before).max(self.paused_until).max(self.next_write).max(open)
+    }
+
+    /// A commit's statuses were read (or cannot be): what already is as wanted counts as posted.
+    pub fn read(
+        &mut self,
+        revision: &Revision,
+        told: Result<Vec<CommitStatus>, ForgeError>,
+        now: Timestamp,
+    ) -> Option<Warning> {
+        let told = match told {
+            Ok(told) => told,
+            Err(problem) => match self.pause(&problem, now) {
+                Some(warning) => return warning,
+                // It will not tell: then writing tells.
+                None => Vec::new(),
+            },
+        };
+        self.seen.insert(revision.clone());
+        let tells_error = self.limits.tells_error;
+        for (key, entry) in &mut self.entries {
+            let LetterKey::Status(of, context) = key else { continue };
+            if of != revision || (entry.posted.is_some() && !entry.doubtful) {
+                continue;
+            }
+            entry.doubtful = false;
+            self.changed = true;
+            let Some(told) = told.iter().find(|told| told.context.to_lowercase() == *context)
+            else {
+                continue;
+            };
+            let wanted = entry.wanted.as_ref().and_then(|letter| match letter {
+                Letter::Status { status, .. } => Some((status, letter.digest())),
+                Letter::Comment { .. } => None,
+            });
+            let same =
+                wanted.as_ref().is_some_and(|(wanted, _)| says_same(told, wanted, tells_error));
+            let digest = wanted.filter(|_| same).map(|(_, digest)| digest);
+            let again = entry.wanted.as_ref().and_then(Letter::state) == Some(CommitState::Pending)
+                && told.state == CommitState::Pending
+                && !self.limits.pending_again;
+            if same || again {
+                entry.wanted = None;
+            }
+            entry.posted = Some(Posted { digest, state: Some(told.state), at: now, id: None });
+        }
+        None
+    }
+
+    /// A letter is about to leave: should we not live to see the answer, it must be looked up.
+    pub fn sending(&mut self, letter: &Letter) {
+        if let (Letter::Status { .. }, Some(entry)) = (letter, self.entries.get_mut(&letter.key()))
+        {
+            entry.doubtful = true;
+            self.changed = true;
+        }
+    }
+
+    /// A letter was taken.
+    pub fn sent(&mut self, letter: &Letter, receipt: &CommentReceipt, now: Timestamp) {
+        let digest = letter.digest();
+        let entry = self.entries.entry(letter.key()).or_default();
+        if entry.wanted.as_ref().is_some_and(|wanted| wanted.digest() == digest) {
+            entry.wanted = None;
+        }
+        if receipt.published != Published::Unchanged {
+            entry.writes = entry.writes.saturating_add(1);
+            self.next_write = now.plus(self.pace.gap);
+        }
+        entry.posted =
+            Some(Posted { digest: Some(digest), state: letter.state(), at: now, id: receipt.id });
+        (entry.attempts, entry.doubtful, entry.refused) = (0, false, None);
+        self.desks.remove(&letter.right());
+        self.warned.clear();
+        (self.failures, self.problem, self.changed) = (0, None, true);
+    }
+
+    /// A letter was not taken. Tells what the operator should know, once.
+    pub fn failed(
+        &mut self,
+        letter: &Letter,
+        problem: &ForgeError,
+        now: Timestamp,
+    ) -> Option<Warning> {
+        self.changed = true;
+        let key = letter.key();
+        if let Some(entry) = self.entries.get_mut(&key) {
+            let unanswered = matches!(problem, ForgeError::NoAnswer { .. });
+            entry.doubtful = unanswered && matches!(letter, Letter::Status { .. });
+        }
+        if let Some(warning) = self.pause(problem, now) {
+            return warning;
+        }
+        let entry = self.entries.entry(key).or_default();
+        entry.attempts = entry.attempts.saturating_add(1);
+        let (tries, wait) = match problem {
+            ForgeError::Denied { right, .. } => {
+                return self.rest(*right, self.pace.denied, problem, now);
+            }
+            ForgeError::Busy { .. } => (BUSY_TRIES, BUSY_WAIT),
+            ForgeError::NotFound { .. } => (NOT_FOUND_TRIES, NOT_FOUND_WAIT),
+            _ => (0, Duration::ZERO),
+        };
+        if entry.attempts < tries {
+            entry.not_before = now.plus(wait);
+            return None;
+        }
+        if entry.wanted.as_ref().is_some_and(|wanted| wanted.digest() == letter.digest()) {
+            entry.wanted = None;
+            entry.refused = Some(letter.digest());
+        }
+        self.warn(None, problem)
+    }
+
+    /// Problems of the forge as a whole: everything waits. `None` when the problem is the letter's own.
+    #[expect(clippy::option_option, reason = "whether it was one, and whether to warn")]
+    fn pause(&mut self, problem: &ForgeError, now: Timestamp) -> Option<Option<Warning>> {
+        let wait = match problem {
+            ForgeError::RateLimited { wait, .. } => *wait,
+            ForgeError::Unreachable { .. }
+            | ForgeError::NoAnswer { .. }
+            | ForgeError::Server { .. }
+            | ForgeError::Unreadable { .. }
+            | ForgeError::Memory { .. } => {
+                self.failures = self.failures.saturating_add(1);
+                backoff(self.failures, self.pace.backoff, now)
+            }
+            ForgeError::Token { .. } | ForgeError::BadToken { .. } | ForgeError::Tls { .. } => {
+                self.pace.backoff
+            }
+            ForgeError::Unauthorised { .. } => {
+                let mut warning = None;
+                for right in [Right::Statuses, Right::Comments] {
+                    warning = self.rest(right, UNAUTHORISED_WAIT, problem, now).or(warning);
+                }
+                return Some(warning);
+            }
+            _ => return None,
+        };
+        self.paused_until = self.paused_until.max(now.plus(wait));
+        Some(self.warn(None, problem))
+    }
+
+    fn rest(
+        &mut self,
+        right: Right,
+        first: Duration,
+        problem: &ForgeError,
+        now: Timestamp,
+    ) -> Option<Warning> {
+        let desk = self.desks.entry(right).or_default();
+        desk.rest = desk.rest.saturating_mul(2).clamp(first, LONGEST_REST);
+        desk.closed_until = now.plus(desk.rest);
+        desk.why = problem.to_string();
+        self.warn(Some(right), problem)
+    }
+
+    fn warn(&mut self, right: Option<Right>, problem: &ForgeError) -> Option<Warning> {
+        let text = problem.to_string();
+        self.problem = Some(text.clone());
+        // How long the forge asks to wait changes; that it does is said once.
+        let about = match problem {
+            ForgeError::RateLimited { host, .. } => format!("rate limit of {host}"),
+            _ => text.clone(),
+        };
+        self.warned.insert(about).then_some(Warning { right, text })
+    }
+
+    /// Resting abilities and pauses end: the settings or the token changed.
+    pub fn reopen(&mut self) {
+        self.desks.clear();
+        self.paused_until = Timestamp::default();
+        for entry in self.entries.values_mut() {
+            entry.refused = None;
+        }
+    }
+
+    /// The forge is known now, and with it its rules.
+    pub fn knows(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    /// Something beside the letters went wrong: recognising the forge, or keeping the book.
+    pub fn unrecognised(&mut self, problem: &ForgeError) -> Option<Warning> {
+        self.warn(None, problem)
+    }
+
+    /// Nothing waits to settle any more: the daemon is about to leave.
+    pub fn hurry(&mut self) {
+        self.pace.settle = Duration::ZERO;
+    }
+
+    /// How it is doing.
+    pub fn condition(&self, now: Timestamp) -> Condition {
+        let resting = self.desks.iter().filter(|(_, desk)| now < desk.closed_until);
+        Condition {
+            behind: self.entries.values().filter(|entry| entry.wanted.is_some()).count(),
+            resting: resting.map(|(right, desk)| (*right, desk.why.clone())).collect(),
+            paused_until: (now < self.paused_until).then_some(self.paused_until),
+            problem: self.problem.clone(),
+        }
+    }
+}
+
+/// 1 s, 2 s, 4 s … up to the longest, between half and all of it, so that many repositories do not come at once.
+fn backoff(failures: u32, longest: Duration, now: Timestamp) -> Duration {
+    let doubled = Duration::from_secs(1).saturating_mul(1 << failures.saturating_sub(1).min(16));
+    let whole = doubled.min(longest);
+    let spread = u32::try_from(now.as_millis().rem_euclid(97)).unwrap_or(0);
+    whole / 2 + whole / 2 * spread / 97
+}
+
+fn says_same(told: &CommitStatus, wanted: &CommitStatus, tells_error: bool) -> bool {
+    let fold = |state| match state {
+        CommitState::Error if !tells_error => CommitState::Failure,
+        other => other,
+    };
+    let link = wanted.link.is_none() || told.link == wanted.link;
+    fold(told.state) == fold(wanted.state)
+        && told.description.trim() == cut(&wanted.description, DESCRIPTION).trim()
+        && link
+}

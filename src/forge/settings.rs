@@ -1,0 +1,339 @@
+//! What the forge edge is told: where, which project, and with which credentials.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use url::Url;
+
+use super::ForgeError;
+use crate::model::{Digest, Secret, Timestamp};
+
+/// Reads the wall clock; given from above, because edges do not look at it themselves.
+pub type Clock = fn() -> Timestamp;
+
+/// The kinds of forge that Moorline speaks with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// github.com and GitHub Enterprise Server.
+    GitHub,
+    /// gitlab.com and GitLab of one's own.
+    GitLab,
+    /// Gitea.
+    Gitea,
+    /// Forgejo.
+    Forgejo,
+    /// bitbucket.org.
+    Bitbucket,
+}
+
+impl Kind {
+    /// From the word in the settings: `github`, `gitlab`, `gitea`, `forgejo`, `bitbucket`.
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "github" => Self::GitHub,
+            "gitlab" => Self::GitLab,
+            "gitea" => Self::Gitea,
+            "forgejo" => Self::Forgejo,
+            "bitbucket" => Self::Bitbucket,
+            _ => return None,
+        })
+    }
+
+    /// The word in the settings.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::GitHub => "github",
+            Self::GitLab => "gitlab",
+            Self::Gitea => "gitea",
+            Self::Forgejo => "forgejo",
+            Self::Bitbucket => "bitbucket",
+        }
+    }
+}
+
+/// Where the token comes from. Files are read again for every request, so that a renewed token is used at once.
+#[derive(Debug, Clone)]
+pub enum Credentials {
+    /// None: public repositories can be read, nothing can be written.
+    Anonymous,
+    /// A token.
+    Token(Secret<String>),
+    /// A file with a token.
+    TokenFile(PathBuf),
+    /// A user's name and a file with the token: Bitbucket's API tokens (Basic authentication).
+    UserTokenFile {
+        /// The name, for Bitbucket the account's e-mail address.
+        user: String,
+        /// The file.
+        file: PathBuf,
+    },
+    /// A GitHub App.
+    App {
+        /// Its id or client id.
+        app: String,
+        /// Its private key, PEM (PKCS#1 or PKCS#8).
+        key_file: PathBuf,
+        /// The installation; asked for when not given.
+        installation: Option<u64>,
+    },
+}
+
+/// Settings of one repository's forge.
+#[derive(Debug, Clone)]
+pub struct ForgeSettings {
+    /// Which kind; asked of the server when not given.
+    pub kind: Option<Kind>,
+    /// The forge's address, with its sub-path; the API's address is accepted too.
+    pub api: Url,
+    /// `owner/repository`, or `group/subgroup/project` on GitLab.
+    pub project: String,
+    /// Who we are.
+    pub credentials: Credentials,
+    /// A file of certificate authorities (PEM) in place of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// SHA-256 of the server's certificate (DER): nothing else is accepted, and no authority is asked.
+    pub pin: Option<Digest>,
+    /// A proxy for all requests.
+    pub proxy: Option<Url>,
+    /// Limit of one request.
+    pub patience: Duration,
+    /// The clock.
+    pub clock: Clock,
+}
+
+impl ForgeSettings {
+    /// Settings for a repository known by its Git remote (`https://`, `ssh://`, `git@host:path`). `api` is the
+    /// forge's address from the settings, if it is there; without it the remote's host is asked by https.
+    ///
+    /// # Errors
+    /// `NoProject` when the remote has no host or no `owner/repository`.
+    pub fn for_remote(
+        remote: &str,
+        kind: Option<Kind>,
+        api: Option<Url>,
+        clock: Clock,
+    ) -> Result<Self, ForgeError> {
+        let no_project = || ForgeError::NoProject { remote: without_user(remote) };
+        let address = remote_address(remote).ok_or_else(no_project)?;
+        let mut parts: Vec<&str> =
+            address.path().split('/').filter(|part| !part.is_empty()).collect();
+        let root = match api {
+            Some(given) => {
+                drop_prefix(&mut parts, &given, address.host_str());
+                given
+            }
+            None => address_of_host(&address, &mut parts, kind).ok_or_else(no_project)?,
+        };
+        if kind != Some(Kind::GitLab) && kind.is_some() && 2 < parts.len() {
+            parts.drain(..parts.len() - 2);
+        }
+        let project = parts.join("/");
+        let project = project.strip_suffix(".git").unwrap_or(&project).to_owned();
+        if !project.contains('/') {
+            return Err(no_project());
+        }
+        Ok(Self {
+            kind,
+            api: root,
+            project,
+            credentials: Credentials::Anonymous,
+            ca_file: None,
+            pin: None,
+            proxy: None,
+            patience: Duration::from_secs(30),
+            clock,
+        })
+    }
+
+    /// The forge's host and port, for messages.
+    pub fn host(&self) -> String {
+        host_of(&self.api)
+    }
+}
+
+/// Host and port of an address, without anything else.
+pub(super) fn host_of(address: &Url) -> String {
+    let host = address.host_str().unwrap_or("?");
+    address.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+/// The remote as an address; `git@host:path` becomes `ssh://host/path`. Without user and password.
+fn remote_address(remote: &str) -> Option<Url> {
+    let mut address = match Url::parse(remote) {
+        Ok(address) if address.has_host() => address,
+        _ if remote.contains("://") => return None,
+        _ => {
+            let (host, path) = remote.split_once(':')?;
+            let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+            let path = path.trim_start_matches('/');
+            Url::parse(&format!("ssh://{host}/{path}")).ok()?
+        }
+    };
+    let cleared = address.set_username("").is_ok() && address.set_password(None).is_ok();
+    (cleared && !address.host_str().unwrap_or("").is_empty()).then_some(address)
+}
+
+/// For messages: what stands before `@` may be a credential.
+fn without_user(remote: &str) -> String {
+    remote_address(remote).map_or_else(
+        || remote.rsplit_once('@').map_or(remote, |(_, rest)| rest).to_owned(),
+        |address| address.to_string(),
+    )
+}
+
+/// Takes the forge's sub-path off the remote's path, where both are served by the same host.
+fn drop_prefix(parts: &mut Vec<&str>, api: &Url, host: Option<&str>) {
+    if api.host_str() != host {
+        return;
+    }
+    for part in api.path().split('/').filter(|part| !part.is_empty()) {
+        if parts.first() != Some(&part) {
+            break;
+        }
+        parts.remove(0);
+    }
+}
+
+/// `https://HOST` for ssh remotes; scheme, port and sub-path of the remote for http ones.
+fn address_of_host(remote: &Url, parts: &mut Vec<&str>, kind: Option<Kind>) -> Option<Url> {
+    if !matches!(remote.scheme(), "http" | "https") {
+        return Url::parse(&format!("https://{}", remote.host_str()?)).ok();
+    }
+    let mut root = remote.clone();
+    let deep = 2 < parts.len() && matches!(kind, Some(Kind::Gitea | Kind::Forgejo | Kind::GitHub));
+    let prefix: Vec<&str> =
+        if deep { parts.drain(..parts.len() - 2).collect() } else { Vec::new() };
+    root.set_path(&prefix.join("/"));
+    root.set_query(None);
+    root.set_fragment(None);
+    Some(root)
+}
+
+/// One part of a path, escaped for an address.
+pub(super) fn escape_segment(part: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    part.bytes()
+        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
+/// The API's address for a kind: `…/api/v3`, `…/api/v4`, `…/api/v1`, or the well-known hosts' own.
+pub(super) fn api_base(kind: Kind, address: &Url) -> Url {
+    let (well_known, suffix): (Option<&str>, &str) = match kind {
+        Kind::GitHub => (Some("github.com"), "api/v3"),
+        Kind::GitLab => (None, "api/v4"),
+        Kind::Gitea | Kind::Forgejo => (None, "api/v1"),
+        Kind::Bitbucket => (Some("bitbucket.org"), "2.0"),
+    };
+    let host = address.host_str().unwrap_or_default();
+    if let Some(known) = well_known
+        && (host == known
+            || host.strip_suffix(known) == Some("api.")
+            || host == format!("www.{known}"))
+    {
+        let path = if kind == Kind::Bitbucket { "/2.0" } else { "" };
+        if let Ok(base) = Url::parse(&format!("https://api.{known}{path}")) {
+            return base;
+        }
+    }
+    let mut base = address.clone();
+    let path = base.path().trim_end_matches('/').to_owned();
+    if !path.ends_with(suffix) {
+        base.set_path(&format!("{path}/{suffix}"));
+    }
+    base
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clock() -> Timestamp {
+        Timestamp::from_millis(0)
+    }
+
+    #[test]
+    fn a_remote_tells_the_project_and_the_api() {
+        let cases = [
+            (
+                "https://github.com/acme/fleet.git",
+                Kind::GitHub,
+                None,
+                "acme/fleet",
+                "https://api.github.com/",
+            ),
+            (
+                "git@github.com:acme/fleet.git",
+                Kind::GitHub,
+                None,
+                "acme/fleet",
+                "https://api.github.com/",
+            ),
+            (
+                "ssh://git@ghe.example.com:2222/acme/fleet",
+                Kind::GitHub,
+                None,
+                "acme/fleet",
+                "https://ghe.example.com/api/v3",
+            ),
+            (
+                "https://bob:pw@gitlab.example.com/a/b/c.git",
+                Kind::GitLab,
+                None,
+                "a/b/c",
+                "https://gitlab.example.com/api/v4",
+            ),
+            (
+                "https://example.com/gitlab/a/b/c.git",
+                Kind::GitLab,
+                Some("https://example.com/gitlab"),
+                "a/b/c",
+                "https://example.com/gitlab/api/v4",
+            ),
+            (
+                "https://example.com/git/acme/fleet.git",
+                Kind::Gitea,
+                None,
+                "acme/fleet",
+                "https://example.com/git/api/v1",
+            ),
+            (
+                "http://10.0.0.2:3000/acme/fleet.git",
+                Kind::Forgejo,
+                None,
+                "acme/fleet",
+                "http://10.0.0.2:3000/api/v1",
+            ),
+            (
+                "git@bitbucket.org:acme/fleet.git",
+                Kind::Bitbucket,
+                None,
+                "acme/fleet",
+                "https://api.bitbucket.org/2.0",
+            ),
+            (
+                "git@internal:acme/fleet.git",
+                Kind::Gitea,
+                Some("https://git.example.com/api/v1/"),
+                "acme/fleet",
+                "https://git.example.com/api/v1/",
+            ),
+        ];
+        for (remote, kind, api, project, base) in cases {
+            let api = api.map(|text| Url::parse(text).unwrap());
+            let settings = ForgeSettings::for_remote(remote, Some(kind), api, clock).unwrap();
+            assert_eq!(settings.project, project, "{remote}");
+            assert_eq!(api_base(kind, &settings.api).as_str(), base, "{remote}");
+        }
+    }
+
+    #[test]
+    fn a_remote_without_a_project_is_refused_without_showing_its_password() {
+        for remote in
+            ["https://bob:hunter22@example.com/x", "/srv/git/fleet.git", "file:///srv/fleet.git"]
+        {
+            let refused = ForgeSettings::for_remote(remote, None, None, clock).unwrap_err();
+            assert!(!refused.to_string().contains("hunter22"), "{refused}");
+        }
+    }
+}

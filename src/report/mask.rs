@@ -1,0 +1,317 @@
+//! Takes secrets out of text: known values in every form that they may have taken, and text that has the shape of a
+//! credential. Never decides what is secret: that is given.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+
+/// What stands where a secret was.
+pub const MASK: &str = "***";
+
+/// Values below this many bytes are not looked for: they would turn up everywhere by chance. They are hidden by the
+/// name of their key instead.
+const SHORTEST: usize = 6;
+
+/// The forms of known secrets, ready to be looked for.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct SecretSet {
+    needles: std::collections::BTreeSet<String>,
+}
+
+impl std::fmt::Debug for SecretSet {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "SecretSet({} forms)", self.needles.len())
+    }
+}
+
+impl SecretSet {
+    /// A set of these values.
+    pub fn of<'a>(values: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut set = Self::default();
+        for value in values {
+            set.add(value);
+        }
+        set
+    }
+
+    /// Adds a value in all its forms: raw, each of its lines, base64 (at any offset in a longer text), escaped for
+    /// URLs, forms and JSON. Values of less than 6 bytes are passed over.
+    pub fn add(&mut self, value: &str) {
+        let value = value.trim();
+        if value.len() < SHORTEST {
+            return;
+        }
+        self.add_forms(value);
+        for line in value.lines().map(str::trim).filter(|line| *line != value) {
+            if SHORTEST <= line.len() {
+                self.add_forms(line);
+            }
+        }
+        let joined: String = value.lines().collect();
+        if joined != value {
+            self.add_forms(&joined);
+        }
+    }
+
+    /// Adds everything that another set looks for.
+    pub fn extend(&mut self, other: &Self) {
+        self.needles.extend(other.needles.iter().cloned());
+    }
+
+    /// Whether nothing is looked for.
+    pub fn is_empty(&self) -> bool {
+        self.needles.is_empty()
+    }
+
+    fn add_forms(&mut self, value: &str) {
+        let percent: String = value.bytes().map(|byte| escape_byte(byte, is_unreserved)).collect();
+        let lower: String = value.bytes().map(escape_byte_lower).collect();
+        let form = percent.replace("%20", "+");
+        let json = serde_json::to_string(value).unwrap_or_default();
+        let json = json.trim_matches('"').to_owned();
+        let path: String = value
+            .bytes()
+            .map(|byte| escape_byte(byte, |b| is_unreserved(b) || b"!$&'()*+,;=:@/".contains(&b)))
+            .collect();
+        let slashed = json.replace('/', "\\/");
+        let ascii: String = json.chars().flat_map(ascii_escape).collect();
+        let forms = [
+            value.to_owned(),
+            percent,
+            lower,
+            form,
+            json,
+            slashed,
+            ascii,
+            path,
+            STANDARD.encode(value),
+        ];
+        self.needles.extend(forms.into_iter().filter(|form| SHORTEST <= form.len()));
+        self.needles.extend(base64_anywhere(value.as_bytes()));
+    }
+}
+
+/// The base64 digits that a value leaves in an encoded longer text, for each of the three places it may begin at.
+fn base64_anywhere(value: &[u8]) -> Vec<String> {
+    let mut found = Vec::new();
+    for lead in 0..3_usize {
+        let padded: Vec<u8> = std::iter::repeat_n(0, lead).chain(value.iter().copied()).collect();
+        for encoded in [STANDARD_NO_PAD.encode(&padded), URL_SAFE_NO_PAD.encode(&padded)] {
+            // The first and last digits also carry bits of the neighbours.
+            let skip = (lead * 8).div_ceil(6);
+            let keep = padded.len() * 8 / 6;
+            if let Some(core) = encoded.get(skip..keep)
+                && 8 <= core.len()
+            {
+                found.push(core.to_owned());
+            }
+        }
+    }
+    found
+}
+
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
+}
+
+fn escape_byte(byte: u8, plain: impl Fn(u8) -> bool) -> String {
+    if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }
+}
+
+fn escape_byte_lower(byte: u8) -> String {
+    if is_unreserved(byte) { char::from(byte).to_string() } else { format!("%{byte:02x}") }
+}
+
+fn ascii_escape(c: char) -> Vec<char> {
+    if c.is_ascii() {
+        return vec![c];
+    }
+    let mut units = [0; 2];
+    c.encode_utf16(&mut units)
+        .iter()
+        .flat_map(|unit| format!("\\u{unit:04x}").chars().collect::<Vec<_>>())
+        .collect()
+}
+
+/// The text with every known secret, and everything that has the shape of a credential, replaced by `***`.
+pub fn mask(text: &str, secrets: &SecretSet) -> String {
+    let mut hidden: Vec<(usize, usize)> = Vec::new();
+    for needle in &secrets.needles {
+        let mut from = 0;
+        while let Some(at) = text.get(from..).and_then(|rest| rest.find(needle.as_str())) {
+            let begin = from + at;
+            hidden.push((begin, begin + needle.len()));
+            from = begin
+                + text.get(begin..).and_then(|rest| rest.chars().next()).map_or(1, char::len_utf8);
+        }
+    }
+    hidden.extend(shapes(text));
+    replace(text, hidden)
+}
+
+fn replace(text: &str, mut hidden: Vec<(usize, usize)>) -> String {
+    hidden.sort_unstable();
+    let mut out = String::with_capacity(text.len());
+    let mut done = 0;
+    for (begin, end) in hidden {
+        if done <= begin {
+            out.push_str(text.get(done..begin).unwrap_or_default());
+            if !out.ends_with(MASK) || done != begin {
+                out.push_str(MASK);
+            }
+        }
+        done = done.max(end);
+    }
+    out.push_str(text.get(done..).unwrap_or_default());
+    out
+}
+
+/// Beginnings of well-known tokens, and how many more characters make one.
+const PREFIXES: [(&str, usize); 14] = [
+    ("ghp_", 20),
+    ("gho_", 20),
+    ("ghu_", 20),
+    ("ghs_", 20),
+    ("ghr_", 20),
+    ("github_pat_", 20),
+    ("glpat-", 16),
+    ("gldt-", 16),
+    ("glrt-", 16),
+    ("ATATT3", 20),
+    ("AKIA", 16),
+    ("xoxb-", 16),
+    ("eyJ", 40),
+    ("AGE-SECRET-KEY-", 20),
+];
+
+fn shapes(text: &str) -> Vec<(usize, usize)> {
+    let mut found = Vec::new();
+    for (prefix, least) in PREFIXES {
+        for (at, _) in text.match_indices(prefix) {
+            let begins = text.get(..at).and_then(|before| before.chars().next_back());
+            if begins.is_some_and(|c| c.is_ascii_alphanumeric()) {
+                continue;
+            }
+            let tail = text.get(at + prefix.len()..).unwrap_or_default();
+            let length = tail
+                .find(|c: char| !(c.is_ascii_alphanumeric() || "_-.".contains(c)))
+                .unwrap_or(tail.len());
+            if least <= length {
+                found.push((at, at + prefix.len() + length));
+            }
+        }
+    }
+    found.extend(user_infos(text));
+    found.extend(private_keys(text));
+    found
+}
+
+/// `user:password` between `://` and `@`.
+fn user_infos(text: &str) -> Vec<(usize, usize)> {
+    text.match_indices("://")
+        .filter_map(|(at, sign)| {
+            let begin = at + sign.len();
+            let tail = text.get(begin..)?;
+            let end = tail
+                .find(|c: char| c.is_whitespace() || "/\"'<>`".contains(c))
+                .unwrap_or(tail.len());
+            let authority = tail.get(..end)?;
+            let (user, _) = authority.rsplit_once('@')?;
+            user.contains(':').then_some((begin, begin + user.len()))
+        })
+        .collect()
+}
+
+/// PEM blocks of private keys, up to their end or the text's.
+fn private_keys(text: &str) -> Vec<(usize, usize)> {
+    text.match_indices("-----BEGIN ")
+        .filter_map(|(at, _)| {
+            let tail = text.get(at..)?;
+            let line = tail.lines().next()?;
+            if !line.contains("PRIVATE KEY") {
+                return None;
+            }
+            let end = tail.find("-----END ").map_or(tail.len(), |end| {
+                let rest = tail.get(end + 9..).unwrap_or_default();
+                end + 9 + rest.find("-----").map_or(rest.len(), |dashes| dashes + 5)
+            });
+            Some((at, at + end))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VALUE: &str = "pa ss/wörd+\"42\"\\x";
+
+    #[test]
+    fn a_known_secret_is_hidden_in_every_form() {
+        let secrets = SecretSet::of([VALUE]);
+        let encoded = [
+            VALUE.to_owned(),
+            STANDARD.encode(VALUE),
+            STANDARD.encode(format!("user:{VALUE}")),
+            STANDARD.encode(format!("x{VALUE}y")),
+            URL_SAFE_NO_PAD.encode(format!("ab{VALUE}")),
+            "pa%20ss%2Fw%C3%B6rd%2B%2242%22%5Cx".to_owned(),
+            "pa%20ss%2fw%c3%b6rd%2b%2242%22%5cx".to_owned(),
+            "pa+ss%2Fw%C3%B6rd%2B%2242%22%5Cx".to_owned(),
+            serde_json::to_string(VALUE).unwrap(),
+            "pa ss/w\\u00f6rd+\\\"42\\\"\\\\x".to_owned(),
+        ];
+        for form in encoded {
+            let shown = mask(&format!("before {form} after"), &secrets);
+            assert!(shown.contains(MASK), "{form} -> {shown}");
+            for leak in ["rd+", "w%C3", "w%c3", "d29y", "wör"] {
+                assert!(!shown.contains(leak), "{form} -> {shown}");
+            }
+        }
+    }
+
+    #[test]
+    fn lines_of_a_secret_are_hidden_alone_and_joined() {
+        let secrets = SecretSet::of(["first-line\nsecond-line"]);
+        assert_eq!(mask("a second-line b", &secrets), "a *** b");
+        assert_eq!(mask("first-linesecond-line", &secrets), "***");
+    }
+
+    #[test]
+    fn overlapping_secrets_leave_no_rest() {
+        let secrets = SecretSet::of(["abcdefgh", "efghijkl"]);
+        assert_eq!(mask("abcdefghijkl", &secrets), "***");
+        let same = SecretSet::of(["aaaaaa"]);
+        assert_eq!(mask("aaaaaaaa", &same), "***");
+    }
+
+    #[test]
+    fn short_values_and_plain_text_stay() {
+        let secrets = SecretSet::of(["true", "80"]);
+        assert_eq!(
+            mask("true, and port 80 on http://host:80/a@b", &secrets),
+            "true, and port 80 on http://host:80/a@b"
+        );
+    }
+
+    #[test]
+    fn text_with_the_shape_of_a_credential_is_hidden() {
+        let none = SecretSet::default();
+        let cases = [
+            ("token ghp_0123456789abcdefghijABCDEFGHIJ012345!", "token ***!"),
+            ("ghs_123456_eyJhbGciOi.eyJpc3MiOi.c2lnbmF0dXJl", "***"),
+            ("https://bob:hunter2@example.com/x", "https://***@example.com/x"),
+            ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY----- x", "*** x"),
+            ("glpat-abcdefghij0123456789", "***"),
+        ];
+        for (text, shown) in cases {
+            assert_eq!(mask(text, &none), shown);
+        }
+    }
+
+    #[test]
+    fn masking_twice_is_masking_once() {
+        let secrets = SecretSet::of([VALUE, "hunter22"]);
+        let once = mask(&format!("hunter22hunter22 {VALUE}"), &secrets);
+        assert_eq!(mask(&once, &secrets), once);
+    }
+}
