@@ -21,8 +21,8 @@
 //! - `report`: a plan, its outcomes and health, said in one line or in many.
 //! - `plan`: drift and policy in, ordered steps and held findings out.
 //! - [`drift`]: desired against observed, field by field.
-//! - `desired`: a Compose project in the shape of the Engine's resources.
 //! - [`compose`]: a manifest tree in, a project and diagnostics out.
+//! - [`desired`]: a Compose project in the shape of the Engine's resources.
 //! - [`fleet`]: which replica sits on which host, who goes first, and when.
 //! - [`schedule`]: what happened and now in, when the next pass is due out.
 //! - [`config`]: settings and fleet file.
@@ -35,6 +35,7 @@ pub mod apply;
 pub mod cli;
 pub mod compose;
 pub mod config;
+pub mod desired;
 pub mod docker;
 pub mod drift;
 pub mod fleet;

@@ -16,5 +16,6 @@
 )]
 
 mod config;
+mod desired;
 mod house;
 mod placement;
