@@ -4,7 +4,7 @@
 //! out, is applied, and is reported on the commit. Imports point down only:
 //!
 //! Floor 4, the doors:
-//! - [`cli`]: arguments in, text out.
+//! - `cli`: arguments in, text out.
 //! - `web`: webhooks and health over HTTP.
 //!
 //! Floor 3, the hands:
@@ -32,9 +32,11 @@
 //! - [`model`]: plain data.
 
 pub mod apply;
+pub mod checkout;
 pub mod cli;
 pub mod compose;
 pub mod config;
+pub mod controller;
 pub mod desired;
 pub mod docker;
 pub mod drift;
@@ -42,6 +44,7 @@ pub mod fleet;
 pub mod forge;
 pub mod git;
 pub mod model;
+pub mod pass;
 pub mod plan;
 pub mod report;
 pub mod schedule;

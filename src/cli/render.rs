@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use serde_json::Value;
 
-use super::{DiskFiles, OutputFormat, Surroundings, output};
+use super::{DiskFiles, Format, Surroundings, output};
 use crate::compose::{LoadRequest, Loaded, Lookup, load};
 use crate::model::Project;
 
@@ -36,12 +36,12 @@ pub(super) struct Args {
     variables: Vec<String>,
     /// How to print
     #[arg(short, long, value_enum, default_value_t)]
-    output: OutputFormat,
+    output: Format,
 }
 
 impl Args {
     /// How to print.
-    pub(super) fn output(&self) -> OutputFormat {
+    pub(super) fn output(&self) -> Format {
         self.output
     }
 }
@@ -52,11 +52,11 @@ pub(super) fn run(args: &Args, surroundings: &Surroundings) -> anyhow::Result<Ex
     output::problems(&loaded.problems);
     let Some(project) = loaded.project else { return Ok(ExitCode::FAILURE) };
     let text = match args.output {
-        OutputFormat::Json => doubled(&output::json(&project)?),
-        OutputFormat::Yaml => doubled(&yaml(&project)?),
-        OutputFormat::Text => summary(&project),
+        Format::Json => doubled(&output::json(&project)?),
+        Format::Yaml => doubled(&yaml(&project)?),
+        Format::Text => summary(&project),
     };
-    output::result(&text)?;
+    output::print_lines(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 

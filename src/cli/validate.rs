@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::{OutputFormat, Surroundings, output, render};
+use super::{Format, Surroundings, output, render};
 
 /// Arguments of `validate`.
 #[derive(Debug, Clone, clap::Args)]
@@ -16,16 +16,16 @@ pub(super) fn run(args: &Args, surroundings: &Surroundings) -> anyhow::Result<Ex
     let loaded = render::load_from_disk(&args.project, surroundings)?;
     let problems = &loaded.problems;
     match args.project.output() {
-        OutputFormat::Text => output::problems(problems),
-        OutputFormat::Json => output::result(&output::json(problems)?)?,
-        OutputFormat::Yaml => output::result(&output::yaml(problems)?)?,
+        Format::Text => output::problems(problems),
+        Format::Json => output::print_lines(&output::json(problems)?)?,
+        Format::Yaml => output::print_lines(&output::yaml(problems)?)?,
     }
     if problems.has_errors() {
         return Ok(ExitCode::FAILURE);
     }
-    if args.project.output() == OutputFormat::Text {
+    if args.project.output() == Format::Text {
         let services = loaded.project.map_or(0, |project| project.services.len());
-        output::result(&format!(
+        output::print_lines(&format!(
             "no errors in {} files, {services} services",
             loaded.files_used.len()
         ))?;

@@ -17,5 +17,7 @@
 
 mod config;
 mod desired;
+mod engine;
 mod house;
 mod placement;
+mod support;
