@@ -369,6 +369,7 @@ impl StatusBook {
         let resting = self.desks.iter().filter(|(_, desk)| now < desk.closed_until);
         Condition {
             behind: self.entries.values().filter(|entry| entry.wanted.is_some()).count(),
+            is_quiet: false,
             resting: resting.map(|(right, desk)| (*right, desk.why.clone())).collect(),
             paused_until: (now < self.paused_until).then_some(self.paused_until),
             problem: self.problem.clone(),

@@ -58,6 +58,12 @@ impl Postbox {
         self.0.bell.notify_one();
     }
 
+    /// Whether every letter was looked at and nothing is left to say.
+    pub fn is_quiet(&self) -> bool {
+        let waiting = !lock(&self.0.letters).is_empty();
+        !waiting && !*lock(&self.0.reopened) && lock(&self.0.condition).is_quiet
+    }
+
     /// How the reporting is doing.
     pub fn condition(&self) -> Condition {
         lock(&self.0.condition).clone()
@@ -164,6 +170,8 @@ impl Courier {
     }
 
     fn collect(&mut self) {
+        // Letters that are taken but not yet in the book are not forgotten by whoever waits for quiet.
+        lock(&self.slot.condition).is_quiet = false;
         if std::mem::take(&mut *lock(&self.slot.reopened)) {
             self.book.reopen();
         }
@@ -217,7 +225,9 @@ impl Courier {
     }
 
     fn tell(&self) {
-        *lock(&self.slot.condition) = self.book.condition((self.clock)());
+        let mut condition = self.book.condition((self.clock)());
+        condition.is_quiet = condition.behind == 0;
+        *lock(&self.slot.condition) = condition;
     }
 
     async fn save(&mut self) {
