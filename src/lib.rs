@@ -14,7 +14,7 @@
 //!
 //! Floor 2, the edges, which do not know each other:
 //! - [`git`]: remotes in, revisions and manifest trees out; notes.
-//! - `docker`: the Engine API: observation, and one method per action.
+//! - [`docker`]: the Engine API: observation, and one method per action.
 //! - `forge`: commit statuses, pull requests, comments.
 //!
 //! Floor 1, the core, which is pure:
@@ -24,13 +24,14 @@
 //! - `desired`: a Compose project in the shape of the Engine's resources.
 //! - `compose`: a manifest tree in, a project and diagnostics out.
 //! - [`schedule`]: what happened and now in, when the next pass is due out.
-//! - `config`: settings and fleet file.
+//! - [`config`]: settings and fleet file.
 //! - [`yaml`]: YAML text as a tree that remembers positions.
 //!
 //! Floor 0, the nouns:
 //! - [`model`]: plain data.
 
 pub mod apply;
+pub mod config;
 pub mod docker;
 pub mod drift;
 pub mod forge;

@@ -173,7 +173,7 @@ fn parse_file(rest: &str) -> Result<Address, RemoteProblem> {
 
 fn parse_http(whole: &str) -> Result<Address, RemoteProblem> {
     let form = |rule| RemoteProblem::Form { rule };
-    let mut url = Url::parse(whole).map_err(|_| form("host or port cannot be read"))?;
+    let mut url = Url::parse(whole).map_err(|_unreadable| form("host or port cannot be read"))?;
     let host = url.host_str().ok_or(form("a host is missing"))?.to_owned();
     if !url.username().is_empty() || url.password().is_some() {
         return Err(RemoteProblem::Credentials { host });
@@ -258,7 +258,9 @@ fn split_port(host: &str, default: u16) -> Result<(String, u16), RemoteProblem> 
     }
     match port {
         None | Some("") => Ok((name.to_owned(), default)),
-        Some(port) => port.parse().map(|port| (name.to_owned(), port)).map_err(|_| unreadable),
+        Some(port) => {
+            port.parse().map(|port| (name.to_owned(), port)).map_err(|_no_number| unreadable)
+        }
     }
 }
 

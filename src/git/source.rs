@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::model::{Diagnostics, ManifestTree, Revision, Timestamp, TreePath};
+use crate::model::{Diagnostics, ManifestTree, Revision, Secret, Timestamp, TreePath};
 
 use super::Remote;
 
@@ -38,8 +38,8 @@ pub struct Access {
     /// SHA-256 of the server's certificate (DER), in hexadecimal digits, colons allowed. When given, exactly
     /// that certificate is accepted, whoever signed it.
     pub pin_sha256: Option<String>,
-    /// A proxy for http and https, such as `http://proxy.example.com:3128`.
-    pub proxy: Option<String>,
+    /// A proxy for http and https, such as `http://proxy.example.com:3128`; it may hold a password.
+    pub proxy: Option<Secret<String>>,
     /// The file of known SSH host keys. Without it every host key is unknown.
     pub known_hosts_file: Option<PathBuf>,
     /// Time-outs and sizes.
@@ -95,7 +95,7 @@ impl Default for Limits {
         Self {
             connect: Duration::from_secs(10),
             progress: Duration::from_secs(20),
-            whole: Duration::from_secs(60),
+            whole: Duration::from_mins(1),
             file_bytes: 16 << 20,
             tree_bytes: 256 << 20,
             files: 20_000,

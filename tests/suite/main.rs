@@ -1,1 +1,2 @@
 //! One binary for all tests: see `tests/README.md`.
+mod config;

@@ -1,0 +1,483 @@
+//! Reading the selected files of a commit out of an object database, or saying which objects that lacks.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use git2::{ObjectType, Odb, OdbLookupFlags, Oid, Repository};
+
+use crate::model::{
+    Diagnostic, Diagnostics, FileMode, Location, ManifestTree, Revision, Timestamp, TreeFile,
+    TreePath,
+};
+
+use super::source::{CommitFacts, Limits, TreeSelection};
+use super::store::Line;
+
+/// Symbolic links that are followed on the way to one file; Linux follows as many.
+const HOPS: usize = 40;
+/// Entries of folders that are looked at: links can make a small repository look endless.
+const ENTRIES: usize = 2_000_000;
+/// Folders inside each other.
+const DEPTH: usize = 128;
+/// Bytes of the longest Git LFS pointer.
+const POINTER: usize = 1024;
+
+const FILE: i32 = 0o100_000;
+const LINK: i32 = 0o120_000;
+const FOLDER: i32 = 0o040_000;
+const SUBMODULE: i32 = 0o160_000;
+
+/// What is to be read.
+#[derive(Debug, Clone)]
+pub(super) struct Reading {
+    pub(super) line: Line,
+    pub(super) revision: Revision,
+    pub(super) path: TreePath,
+    pub(super) selection: TreeSelection,
+    pub(super) limits: Limits,
+    /// Blobs that are known to be too large, and are not here.
+    pub(super) left_out: BTreeSet<Oid>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) enum Survey {
+    /// Everything.
+    Complete(Box<Complete>),
+    /// These objects are not here.
+    Missing(Missing),
+    /// The commit has no such folder.
+    NoPath,
+    /// The id names something else than a commit.
+    NoCommit,
+}
+
+/// The selected files.
+#[derive(Debug)]
+pub(super) struct Complete {
+    pub(super) tree: ManifestTree,
+    pub(super) problems: Diagnostics,
+    pub(super) facts: CommitFacts,
+}
+
+/// Objects that are not here.
+#[derive(Debug, Default)]
+pub(super) struct Missing {
+    /// The commit itself.
+    pub(super) commit: bool,
+    /// Trees of which only some entries matter.
+    pub(super) trees: BTreeSet<Oid>,
+    /// Trees below which all trees matter.
+    pub(super) whole_trees: BTreeSet<Oid>,
+    /// Files.
+    pub(super) blobs: BTreeSet<Oid>,
+    /// The folders that hold those files.
+    pub(super) folders: BTreeSet<Oid>,
+}
+
+impl Missing {
+    fn is_empty(&self) -> bool {
+        !self.commit
+            && self.trees.is_empty()
+            && self.whole_trees.is_empty()
+            && self.blobs.is_empty()
+    }
+}
+
+/// Reads what is asked for, or says what lacks.
+pub(super) fn survey(repository: &Repository, reading: &Reading) -> Result<Survey, git2::Error> {
+    let id = Oid::from_str(reading.revision.as_str())?;
+    let odb = repository.odb()?;
+    if !is_here(&odb, id) {
+        return Ok(Survey::Missing(Missing { commit: true, ..Missing::default() }));
+    }
+    if odb.read_header(id)?.1 != ObjectType::Commit {
+        return Ok(Survey::NoCommit);
+    }
+    let commit = repository.find_commit(id)?;
+    let mut walk = Walk {
+        repository,
+        odb,
+        reading,
+        root: commit.tree_id(),
+        found: BTreeMap::new(),
+        bytes: 0,
+        entries: 0,
+        over: None,
+        active: Vec::new(),
+        missing: Missing::default(),
+        problems: Diagnostics::default(),
+    };
+    if walk.start()? == Start::NoPath {
+        return Ok(Survey::NoPath);
+    }
+    if !walk.missing.is_empty() {
+        return Ok(Survey::Missing(walk.missing));
+    }
+    let tree = walk.read()?;
+    let facts = facts(&commit);
+    Ok(Survey::Complete(Box::new(Complete { tree, problems: walk.problems, facts })))
+}
+
+fn facts(commit: &git2::Commit<'_>) -> CommitFacts {
+    let author = commit.author();
+    CommitFacts {
+        author: String::from_utf8_lossy(author.name_bytes()).into_owned(),
+        subject: commit
+            .summary_bytes()
+            .map(String::from_utf8_lossy)
+            .unwrap_or_default()
+            .into_owned(),
+        time: Timestamp::from_millis(commit.time().seconds().saturating_mul(1000)),
+    }
+}
+
+fn is_here(odb: &Odb<'_>, id: Oid) -> bool {
+    odb.exists_ext(id, OdbLookupFlags::NO_REFRESH)
+}
+
+#[derive(PartialEq, Eq)]
+enum Start {
+    Walked,
+    NoPath,
+}
+
+/// Where a path leads.
+enum Node {
+    Folder { id: Oid, path: Vec<String> },
+    File { id: Oid, mode: FileMode, folder: Oid },
+}
+
+/// Why a path leads nowhere.
+enum Obstacle {
+    Missing,
+    Nothing,
+    Leaves,
+    Endless,
+    Submodule,
+}
+
+struct Found {
+    id: Oid,
+    mode: FileMode,
+}
+
+/// A folder on the way: its id, where it really is, and where it appears.
+struct Place {
+    id: Oid,
+    real: Vec<String>,
+    shown: String,
+    /// Whether everything in it is selected.
+    selected: bool,
+}
+
+struct Walk<'a> {
+    repository: &'a Repository,
+    odb: Odb<'a>,
+    reading: &'a Reading,
+    root: Oid,
+    found: BTreeMap<TreePath, Found>,
+    bytes: u64,
+    entries: usize,
+    /// The limit that was crossed, said once.
+    over: Option<String>,
+    /// Folders that are being walked, outermost first, to notice links that lead back.
+    active: Vec<Vec<String>>,
+    missing: Missing,
+    problems: Diagnostics,
+}
+
+impl Walk<'_> {
+    fn start(&mut self) -> Result<Start, git2::Error> {
+        let parts = self.reading.path.as_str().split('/').map(ToOwned::to_owned).collect();
+        match self.resolve(Vec::new(), parts)? {
+            Ok(Node::Folder { id, path }) => {
+                let selected = self.reading.selection.paths.contains(&TreePath::default());
+                self.folder(Place { id, real: path, shown: String::new(), selected })?;
+                Ok(Start::Walked)
+            }
+            Err(Obstacle::Missing) => Ok(Start::Walked),
+            Ok(Node::File { .. }) | Err(_) => Ok(Start::NoPath),
+        }
+    }
+
+    /// Walks the selected entries of a folder.
+    fn folder(&mut self, place: Place) -> Result<(), git2::Error> {
+        let everything = place.selected || !self.reading.selection.names.is_empty();
+        if !is_here(&self.odb, place.id) {
+            let missing = &mut self.missing;
+            let set = if everything { &mut missing.whole_trees } else { &mut missing.trees };
+            set.insert(place.id);
+            return Ok(());
+        }
+        let tree = self.repository.find_tree(place.id)?;
+        self.active.push(place.real.clone());
+        if self.active.len() > DEPTH {
+            self.go_over(format!("folders are nested more than {DEPTH} deep"));
+        }
+        for entry in &tree {
+            self.entries += 1;
+            if self.entries > ENTRIES {
+                self.go_over(format!("it has more than {ENTRIES} entries"));
+            }
+            if self.over.is_some() {
+                break;
+            }
+            self.entry(&place, &entry)?;
+        }
+        self.active.pop();
+        Ok(())
+    }
+
+    fn entry(&mut self, place: &Place, entry: &git2::TreeEntry<'_>) -> Result<(), git2::Error> {
+        let Some((name, shown)) = self.name(place, entry) else { return Ok(()) };
+        let selected = place.selected || self.reading.selection.paths.contains(&shown);
+        let named = self.reading.selection.names.contains(name.as_str());
+        let leads = self.leads_further(&shown);
+        let mut real = place.real.clone();
+        real.push(name);
+        match entry.filemode() & 0o170_000 {
+            FOLDER if selected || leads || !self.reading.selection.names.is_empty() => {
+                let shown = shown.as_str().to_owned();
+                self.folder(Place { id: entry.id(), real, shown, selected })
+            }
+            FILE if selected || named => {
+                let mode = mode(entry.filemode());
+                self.file(shown, Found { id: entry.id(), mode }, place.id)
+            }
+            LINK if selected || named || leads => self.link(place, real, shown, selected),
+            SUBMODULE if selected || leads => {
+                self.refuse(&shown, Obstacle::Submodule);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The entry's name and path, unless it cannot be a file's.
+    fn name(&mut self, place: &Place, entry: &git2::TreeEntry<'_>) -> Option<(String, TreePath)> {
+        let name = String::from_utf8_lossy(entry.name_bytes()).into_owned();
+        let slash = if place.shown.is_empty() { "" } else { "/" };
+        let text = format!("{}{slash}{name}", place.shown);
+        let odd = entry.name().is_err()
+            || name.contains('/')
+            || matches!(&*name, "" | "." | ".." | ".git");
+        match TreePath::parse(&text) {
+            Ok(path) if !odd => Some((name, path)),
+            _ => {
+                let message = "this name cannot be used, so the entry is left out";
+                self.problems.push(Diagnostic::warning(Location::file(text), message));
+                None
+            }
+        }
+    }
+
+    fn leads_further(&self, shown: &TreePath) -> bool {
+        let prefix = format!("{shown}/");
+        self.reading.selection.paths.iter().any(|path| path.as_str().starts_with(&prefix))
+    }
+
+    fn file(&mut self, shown: TreePath, found: Found, folder: Oid) -> Result<(), git2::Error> {
+        if self.reading.left_out.contains(&found.id) {
+            self.too_large(&shown, None);
+            return Ok(());
+        }
+        if !is_here(&self.odb, found.id) {
+            self.missing.blobs.insert(found.id);
+            self.missing.folders.insert(folder);
+            return Ok(());
+        }
+        let bytes = self.odb.read_header(found.id)?.0 as u64;
+        let limits = &self.reading.limits;
+        if bytes > limits.file_bytes {
+            self.too_large(&shown, Some(bytes));
+            return Ok(());
+        }
+        self.bytes += bytes;
+        if self.bytes > limits.tree_bytes {
+            self.go_over(format!("its files have more than {} bytes", limits.tree_bytes));
+        } else if self.found.len() >= limits.files {
+            self.go_over(format!("it has more than {} files", limits.files));
+        } else {
+            self.found.insert(shown, found);
+        }
+        Ok(())
+    }
+
+    fn link(
+        &mut self,
+        place: &Place,
+        real: Vec<String>,
+        shown: TreePath,
+        selected: bool,
+    ) -> Result<(), git2::Error> {
+        let last = real.last().cloned().unwrap_or_default();
+        match self.resolve(place.real.clone(), VecDeque::from([last]))? {
+            Ok(Node::File { id, mode, folder }) => self.file(shown, Found { id, mode }, folder),
+            Ok(Node::Folder { path, .. }) if self.active.contains(&path) => {
+                self.refuse(&shown, Obstacle::Endless);
+                Ok(())
+            }
+            Ok(Node::Folder { id, path }) if selected || self.leads_further(&shown) => {
+                let shown = shown.as_str().to_owned();
+                self.folder(Place { id, real: path, shown, selected })
+            }
+            // A folder that bears a searched name is not the file that was searched for.
+            Ok(Node::Folder { .. }) => Ok(()),
+            Err(obstacle) => {
+                self.refuse(&shown, obstacle);
+                Ok(())
+            }
+        }
+    }
+
+    /// Follows a path from a folder (given by its real path), through links.
+    fn resolve(
+        &mut self,
+        from: Vec<String>,
+        mut todo: VecDeque<String>,
+    ) -> Result<Result<Node, Obstacle>, git2::Error> {
+        for part in from.into_iter().rev() {
+            todo.push_front(part);
+        }
+        let mut done: Vec<String> = Vec::new();
+        let mut folders = vec![self.root];
+        let mut hops = 0;
+        while let Some(part) = todo.pop_front() {
+            match part.as_str() {
+                "" | "." => continue,
+                ".." => {
+                    folders.pop();
+                    if done.pop().is_none() {
+                        return Ok(Err(Obstacle::Leaves));
+                    }
+                    continue;
+                }
+                _ => {}
+            }
+            let folder = folders.last().copied().unwrap_or(self.root);
+            if !is_here(&self.odb, folder) {
+                self.missing.trees.insert(folder);
+                return Ok(Err(Obstacle::Missing));
+            }
+            let tree = self.repository.find_tree(folder)?;
+            let Some(entry) = tree.get_name(&part) else { return Ok(Err(Obstacle::Nothing)) };
+            match entry.filemode() & 0o170_000 {
+                FOLDER => {
+                    folders.push(entry.id());
+                    done.push(part);
+                }
+                FILE if todo.iter().any(|rest| !matches!(rest.as_str(), "" | ".")) => {
+                    return Ok(Err(Obstacle::Nothing));
+                }
+                FILE => {
+                    let mode = mode(entry.filemode());
+                    return Ok(Ok(Node::File { id: entry.id(), mode, folder }));
+                }
+                LINK if hops == HOPS => return Ok(Err(Obstacle::Endless)),
+                LINK => {
+                    hops += 1;
+                    match self.link_target(entry.id(), folder)? {
+                        Ok(parts) => parts.into_iter().rev().for_each(|part| todo.push_front(part)),
+                        Err(obstacle) => return Ok(Err(obstacle)),
+                    }
+                }
+                SUBMODULE => return Ok(Err(Obstacle::Submodule)),
+                _ => return Ok(Err(Obstacle::Nothing)),
+            }
+        }
+        let id = folders.last().copied().unwrap_or(self.root);
+        Ok(Ok(Node::Folder { id, path: done }))
+    }
+
+    /// The parts of the path that a link holds.
+    fn link_target(
+        &mut self,
+        id: Oid,
+        folder: Oid,
+    ) -> Result<Result<Vec<String>, Obstacle>, git2::Error> {
+        if !is_here(&self.odb, id) {
+            self.missing.blobs.insert(id);
+            self.missing.folders.insert(folder);
+            return Ok(Err(Obstacle::Missing));
+        }
+        let blob = self.repository.find_blob(id)?;
+        let Ok(text) = std::str::from_utf8(blob.content()) else {
+            return Ok(Err(Obstacle::Nothing));
+        };
+        if text.starts_with('/') {
+            return Ok(Err(Obstacle::Leaves));
+        }
+        Ok(Ok(text.split('/').map(ToOwned::to_owned).collect()))
+    }
+
+    fn refuse(&mut self, shown: &TreePath, obstacle: Obstacle) {
+        let (message, help) = match obstacle {
+            // It will be fetched and looked at again.
+            Obstacle::Missing => return,
+            Obstacle::Nothing => {
+                ("this symbolic link points at nothing, so it is left out", "correct or remove it")
+            }
+            Obstacle::Leaves => (
+                "this symbolic link leaves the repository, so it is left out",
+                "commit the file itself, or a link to a path inside the repository",
+            ),
+            Obstacle::Endless => (
+                "this symbolic link leads back to itself, so it is left out",
+                "correct or remove it",
+            ),
+            Obstacle::Submodule => (
+                "this is a submodule, whose files are in another repository, so it is left out",
+                "commit the files themselves, or add the other repository to the settings",
+            ),
+        };
+        self.warn(shown, message.to_owned(), help);
+    }
+
+    fn too_large(&mut self, shown: &TreePath, bytes: Option<u64>) {
+        let size = bytes.map_or_else(|| "more".to_owned(), |bytes| bytes.to_string());
+        let limit = self.reading.limits.file_bytes;
+        let message =
+            format!("this file has {size} bytes, and the limit is {limit}, so it is left out");
+        self.warn(shown, message, "keep large data in an image or a volume");
+    }
+
+    fn warn(&mut self, shown: &TreePath, message: String, help: &str) {
+        self.problems.push(Diagnostic::warning(Location::file(shown.as_str()), message).help(help));
+    }
+
+    /// A tree beyond the limits is an error: a part of it must not pass for the whole.
+    fn go_over(&mut self, what: String) {
+        if self.over.is_none() {
+            let message = format!("the repository is too large to be read: {what}");
+            let help = "set `path` to the folder that holds the manifests, or list the stacks in the fleet file";
+            self.problems.push(Diagnostic::error(Location::file("."), message).help(help));
+            self.over = Some(what);
+        }
+    }
+
+    fn read(&mut self) -> Result<ManifestTree, git2::Error> {
+        let mut files = BTreeMap::new();
+        for (path, found) in std::mem::take(&mut self.found) {
+            let blob = self.repository.find_blob(found.id)?;
+            if is_pointer(blob.content()) {
+                let message = "this is a Git LFS pointer, not the file itself, so it is left out";
+                let help = "commit the file itself (`git lfs migrate export`)";
+                self.warn(&path, message.to_owned(), help);
+                continue;
+            }
+            files.insert(path, TreeFile { mode: found.mode, bytes: blob.content().into() });
+        }
+        Ok(ManifestTree::new(files))
+    }
+}
+
+fn mode(bits: i32) -> FileMode {
+    if bits & 0o111 == 0 { FileMode::Regular } else { FileMode::Executable }
+}
+
+/// Git LFS, `docs/spec.md`: the version line comes first.
+fn is_pointer(bytes: &[u8]) -> bool {
+    bytes.len() < POINTER
+        && (bytes.starts_with(b"version https://git-lfs.github.com/spec/")
+            || bytes.starts_with(b"version https://hawser.github.com/spec/"))
+}
