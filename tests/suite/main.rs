@@ -1,2 +1,4 @@
 //! One binary for all tests: see `tests/README.md`.
 mod config;
+mod forge;
+mod support;

@@ -181,6 +181,7 @@ impl Courier {
         for letter in letters.into_values() {
             self.book.want(letter.masked(&secrets), now);
         }
+        self.tell();
     }
 
     /// The forge, recognised at the first need; or how long to wait before asking again.
@@ -225,17 +226,19 @@ impl Courier {
     }
 
     fn tell(&self) {
-        let mut condition = self.book.condition((self.clock)());
-        condition.is_quiet = condition.behind == 0;
+        let condition = self.book.condition((self.clock)());
         *lock(&self.slot.condition) = condition;
     }
 
     async fn save(&mut self) {
         let Some(text) = self.book.text((self.clock)()) else { return };
-        if let Err(source) = write_whole(&self.file, &text).await {
-            let problem = ForgeError::Memory { path: self.file.clone(), source };
-            let warning = self.book.unrecognised(&problem);
-            say(warning);
+        // A write that is cut off leaves the book unsaved, and it is written again on the way out.
+        match write_whole(&self.file, &text).await {
+            Ok(()) => self.book.kept(),
+            Err(source) => {
+                let problem = ForgeError::Memory { path: self.file.clone(), source };
+                say(self.book.unrecognised(&problem));
+            }
         }
     }
 }

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use moorline::forge::{CommentReceipt, Errand, ForgeError, Letter, Limits, Pace, Published, Right, StatusBook};
+use moorline::forge::{
+    CommentReceipt, Errand, ForgeError, Letter, Limits, Pace, Published, Right, StatusBook,
+};
 use moorline::model::CommitState::{Failure, Pending, Success};
 use moorline::model::{CommitStatus, Timestamp};
 
 use super::{comment, sha, status};
 
-const LIMITS: Limits = Limits { comment: 60_000, folds: true, pending_again: true, tells_error: true };
+const LIMITS: Limits =
+    Limits { comment: 60_000, folds: true, pending_again: true, tells_error: true };
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_millis(1_795_219_200_000 + seconds * 1000)
@@ -28,7 +31,9 @@ fn carry(book: &mut StatusBook, now: Timestamp) -> Vec<Letter> {
                 book.sent(&letter, &receipt, now);
                 sent.push(*letter);
             }
-            Errand::ReadBack(revision) => assert_eq!(book.read(&revision, Ok(Vec::new()), now), None),
+            Errand::ReadBack(revision) => {
+                assert_eq!(book.read(&revision, Ok(Vec::new()), now), None)
+            }
             Errand::Wait(_) | Errand::Rest => return sent,
         }
     }
@@ -58,7 +63,10 @@ fn a_long_deployment_is_shown_as_pending_and_restarts_do_not_postpone_it() {
         book.want(status(&commit, "moorline/shop", Pending, &format!("step {second}")), at(second));
     }
     let shown = carry(&mut book, at(2));
-    assert!(matches!(shown.as_slice(), [Letter::Status { status, .. }] if status.description == "step 1"), "{shown:?}");
+    assert!(
+        matches!(shown.as_slice(), [Letter::Status { status, .. }] if status.description == "step 1"),
+        "{shown:?}"
+    );
 }
 
 #[test]
@@ -75,7 +83,10 @@ fn fifteen_hundred_flaps_are_fewer_than_nine_hundred_writes_and_words_alone_fewe
     let mut words = book();
     let mut writes = 0;
     for round in 0..1500 {
-        words.want(status(&commit, "moorline/shop", Failure, &format!("{round} differences")), at(round * 10));
+        words.want(
+            status(&commit, "moorline/shop", Failure, &format!("{round} differences")),
+            at(round * 10),
+        );
         writes += carry(&mut words, at(round * 10)).len();
     }
     assert!(writes < 60, "{writes}");
@@ -167,7 +178,12 @@ fn a_crash_between_sending_and_hearing_is_looked_up() {
     let mut next_life = super::book::book();
     assert!(next_life.remember(&text));
     assert!(matches!(next_life.next(at(20)), Errand::ReadBack(_)));
-    let shown = CommitStatus { context: "moorline/shop".into(), state: Failure, description: "out of sync".into(), link: None };
+    let shown = CommitStatus {
+        context: "moorline/shop".into(),
+        state: Failure,
+        description: "out of sync".into(),
+        link: None,
+    };
     next_life.read(&commit, Ok(vec![shown]), at(20));
     assert_eq!(next_life.next(at(20)), Errand::Rest);
     next_life.want(red, at(21));
@@ -202,7 +218,9 @@ fn an_hour_of_silence_is_asked_about_once_a_minute_at_most() {
     let (mut tries, mut warnings, mut second) = (0, 0, 0);
     while second < 3600 {
         match book.next(at(second)) {
-            Errand::Wait(wait) => second += i64::try_from(wait.as_millis().div_ceil(1000).max(1)).unwrap(),
+            Errand::Wait(wait) => {
+                second += i64::try_from(wait.as_millis().div_ceil(1000).max(1)).unwrap()
+            }
             Errand::ReadBack(revision) => {
                 tries += 1;
                 warnings += usize::from(book.read(&revision, Err(down()), at(second)).is_some());

@@ -30,7 +30,13 @@ async fn everything(forge: &FakeForge) {
         world.commits.insert(commit.to_string(), true);
         let project = world.project.clone();
         world.pulls = (1..=120)
-            .map(|number| Pull { number, head: commit.to_string(), branch: "x".into(), from: Some(project.clone()), open: true })
+            .map(|number| Pull {
+                number,
+                head: commit.to_string(),
+                branch: "x".into(),
+                from: Some(project.clone()),
+                open: true,
+            })
             .collect();
     });
     let mut asks = settings(forge);
@@ -45,7 +51,11 @@ async fn everything(forge: &FakeForge) {
     client.open_pull_requests().await.unwrap();
     let post = Post::start(settings(forge), QUICK, folder.path().join("posted.json")).await;
     for (state, words) in [(Pending, "a"), (Success, "b"), (Failure, "c"), (Error, "d")] {
-        let Letter::Status { target, mut status } = status(&commit, "moorline/shop@edge-1", state, words) else { return };
+        let Letter::Status { target, mut status } =
+            status(&commit, "moorline/shop@edge-1", state, words)
+        else {
+            return;
+        };
         status.link = (state == Success).then(|| "https://example.com/x".to_owned());
         post.say(Letter::Status { target, status }).await;
     }
@@ -56,7 +66,8 @@ async fn everything(forge: &FakeForge) {
         let marker = Marker::new("drift");
         let mode = moorline::forge::CommentMode::Upsert;
         for body in ["drifted", "healed"] {
-            post.say(Letter::Comment { place, marker: marker.clone(), body: body.into(), mode }).await;
+            post.say(Letter::Comment { place, marker: marker.clone(), body: body.into(), mode })
+                .await;
         }
     }
     post.stop().await;
@@ -94,16 +105,25 @@ fn conforms(description: &Path, requests: &[Value]) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("requests.json");
     std::fs::write(&file, serde_json::to_string(requests).unwrap()).unwrap();
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/suite/support/fake_forge/check_openapi.py");
+    let script =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/tests/suite/support/fake_forge/check_openapi.py");
     #[expect(clippy::disallowed_methods, reason = "the validator is a program of its own")]
     let (python, mut command) = {
-        let python = std::env::var("MOORLINE_OPENAPI_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+        let python =
+            std::env::var("MOORLINE_OPENAPI_PYTHON").unwrap_or_else(|_| "python3".to_owned());
         (python.clone(), std::process::Command::new(python))
     };
     let ran = command.arg(script).arg(description).arg(&file).output();
     let output = ran.unwrap_or_else(|problem| panic!("cannot start {python}: {problem}"));
-    let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    #[expect(clippy::print_stderr, reason = "a skipped check says so, and a check says what it checked")]
+    let told = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    #[expect(
+        clippy::print_stderr,
+        reason = "a skipped check says so, and a check says what it checked"
+    )]
     {
         if output.status.code() == Some(77) {
             eprintln!("SKIPPED {}: no OpenAPI validator for {python}", description.display());
@@ -122,20 +142,27 @@ fn recordings(shared: &Path, file: &str) -> Vec<Value> {
 /// Lets the client ask, and gives it this body.
 fn answer(forge: &FakeForge, recording: &Value) {
     let code = u16::try_from(recording["status"].as_u64().unwrap()).unwrap();
-    forge.look(|world| world.faults.push_back(Fault::Answer(code, vec![], recording["body"].clone())));
+    forge.look(|world| {
+        world.faults.push_back(Fault::Answer(code, vec![], recording["body"].clone()))
+    });
 }
 
 #[tokio::test]
 async fn real_recorded_answers_are_understood() {
     let Some(shared) = shared("real_recorded_answers_are_understood") else { return };
     let mut understood = 0;
-    for (kind, file) in [(Kind::GitHub, "github.json"), (Kind::GitLab, "gitlab.json"), (Kind::Forgejo, "forgejo.json")] {
+    for (kind, file) in [
+        (Kind::GitHub, "github.json"),
+        (Kind::GitLab, "gitlab.json"),
+        (Kind::Forgejo, "forgejo.json"),
+    ] {
         let forge = FakeForge::start(kind).await;
         let mut anonymous = settings(&forge);
         anonymous.credentials = Credentials::Anonymous;
         let client = Forge::recognise(&anonymous).await.unwrap();
         for recording in recordings(&shared, file) {
-            let (method, url) = (recording["method"].as_str().unwrap(), recording["url"].as_str().unwrap());
+            let (method, url) =
+                (recording["method"].as_str().unwrap(), recording["url"].as_str().unwrap());
             let path = url.split('?').next().unwrap();
             let good = recording["status"].as_u64().unwrap() < 300;
             let is_list = recording["body"].is_array();
@@ -143,15 +170,39 @@ async fn real_recorded_answers_are_understood() {
             if method == "GET" && good && is_list && (path.contains("/statuses")) {
                 answer(&forge, &recording);
                 let told = client.read_statuses(&sha('a')).await.unwrap();
-                let names: std::collections::BTreeSet<_> = recording["body"].as_array().unwrap().iter()
-                    .map(|row| row.get("context").or(row.get("name")).unwrap().as_str().unwrap().to_owned()).collect();
-                assert_eq!(told.iter().map(|status| status.context.clone()).collect::<std::collections::BTreeSet<_>>(), names, "{what}");
-            } else if method == "GET" && good && is_list && (path.ends_with("/pulls") || path.ends_with("/merge_requests")) {
+                let names: std::collections::BTreeSet<_> = recording["body"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|row| {
+                        row.get("context").or(row.get("name")).unwrap().as_str().unwrap().to_owned()
+                    })
+                    .collect();
+                assert_eq!(
+                    told.iter()
+                        .map(|status| status.context.clone())
+                        .collect::<std::collections::BTreeSet<_>>(),
+                    names,
+                    "{what}"
+                );
+            } else if method == "GET"
+                && good
+                && is_list
+                && (path.ends_with("/pulls") || path.ends_with("/merge_requests"))
+            {
                 answer(&forge, &recording);
                 let told = client.open_pull_requests().await.unwrap();
                 assert_eq!(told.len(), recording["body"].as_array().unwrap().len(), "{what}");
-            } else if method == "GET" && good && is_list && (path.ends_with("/comments") && path.contains("/issues/") || path.ends_with("/notes")) {
-                answer(&forge, &json!({ "status": 200, "body": { "login": "someone", "username": "someone" } }));
+            } else if method == "GET"
+                && good
+                && is_list
+                && (path.ends_with("/comments") && path.contains("/issues/")
+                    || path.ends_with("/notes"))
+            {
+                answer(
+                    &forge,
+                    &json!({ "status": 200, "body": { "login": "someone", "username": "someone" } }),
+                );
                 answer(&forge, &recording);
                 let marker = Marker::new("plan");
                 let draft = moorline::forge::CommentDraft {
@@ -161,9 +212,17 @@ async fn real_recorded_answers_are_understood() {
                     id: None,
                     mode: moorline::forge::CommentMode::OnlyUpdate,
                 };
-                let told = Forge::recognise(&anonymous).await.unwrap().upsert_comment(draft).await.unwrap();
+                let told = Forge::recognise(&anonymous)
+                    .await
+                    .unwrap()
+                    .upsert_comment(draft)
+                    .await
+                    .unwrap();
                 assert_eq!(told.id, None, "{what}");
-            } else if !good && method == "GET" && [401, 404].contains(&recording["status"].as_u64().unwrap()) {
+            } else if !good
+                && method == "GET"
+                && [401, 404].contains(&recording["status"].as_u64().unwrap())
+            {
                 answer(&forge, &recording);
                 client.open_pull_requests().await.unwrap_err();
             } else {
@@ -178,14 +237,29 @@ async fn real_recorded_answers_are_understood() {
 
 #[tokio::test]
 async fn the_simulated_forges_answer_with_the_fields_of_real_ones() {
-    let Some(shared) = shared("the_simulated_forges_answer_with_the_fields_of_real_ones") else { return };
-    for (kind, file) in [(Kind::GitHub, "github.json"), (Kind::GitLab, "gitlab.json"), (Kind::Forgejo, "forgejo.json")] {
+    let Some(shared) = shared("the_simulated_forges_answer_with_the_fields_of_real_ones") else {
+        return;
+    };
+    for (kind, file) in [
+        (Kind::GitHub, "github.json"),
+        (Kind::GitLab, "gitlab.json"),
+        (Kind::Forgejo, "forgejo.json"),
+    ] {
         let forge = FakeForge::start(kind).await;
         forge.look(|world| world.commits.insert(sha('a').to_string(), false));
         let real: Vec<Value> = recordings(&shared, file);
-        let real = real.iter().find(|recording| recording["method"] == "POST" && recording["url"].as_str().unwrap().contains("/statuses/") && recording["status"] == 201).unwrap();
+        let real = real
+            .iter()
+            .find(|recording| {
+                recording["method"] == "POST"
+                    && recording["url"].as_str().unwrap().contains("/statuses/")
+                    && recording["status"] == 201
+            })
+            .unwrap();
         let told = forge.raw_status(sha('a').as_str()).await;
-        let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<std::collections::BTreeSet<_>>();
+        let keys = |value: &Value| {
+            value.as_object().unwrap().keys().cloned().collect::<std::collections::BTreeSet<_>>()
+        };
         let missing: Vec<_> = keys(&told).difference(&keys(&real["body"])).cloned().collect();
         assert_eq!(missing, Vec::<String>::new(), "{kind:?}: fields that no real forge sends");
         let short: Vec<_> = keys(&real["body"]).difference(&keys(&told)).cloned().collect();

@@ -110,7 +110,11 @@ impl Post {
 }
 
 /// Waits for a condition of the simulated forge.
-async fn until(forge: &FakeForge, what: &str, at: impl Fn(&mut crate::support::fake_forge::World) -> bool) {
+async fn until(
+    forge: &FakeForge,
+    what: &str,
+    at: impl Fn(&mut crate::support::fake_forge::World) -> bool,
+) {
     for _ in 0..3000 {
         if forge.look(&at) {
             return;

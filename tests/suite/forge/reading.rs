@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use moorline::forge::{CommentDraft, CommentMode, FetchHead, Forge, ForgeError, Head, Kind, Marker, Place, Published};
+use moorline::forge::{
+    CommentDraft, CommentMode, FetchHead, Forge, ForgeError, Head, Kind, Marker, Place, Published,
+};
 use moorline::model::Digest;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -20,8 +22,14 @@ async fn the_kind_is_asked_of_the_server_and_never_guessed() {
         settings.kind = None;
         let told = Forge::recognise(&settings).await.unwrap();
         assert_eq!(told.kind(), kind);
-        let spoken = forge.look(|world| world.received.iter().filter_map(|request| request.token.clone()).collect::<Vec<_>>());
-        assert_eq!(spoken, Vec::<String>::new(), "{kind:?}: the token was shown before the forge was known");
+        let spoken = forge.look(|world| {
+            world.received.iter().filter_map(|request| request.token.clone()).collect::<Vec<_>>()
+        });
+        assert_eq!(
+            spoken,
+            Vec::<String>::new(),
+            "{kind:?}: the token was shown before the forge was known"
+        );
     }
     let stranger = FakeForge::start(Kind::Bitbucket).await;
     let mut settings = settings(&stranger);
@@ -59,23 +67,41 @@ async fn all_open_pull_requests_are_found_over_all_pages_from_branches_and_forks
         let client = Forge::recognise(&settings(&forge)).await.unwrap();
         let found = client.open_pull_requests().await.unwrap();
         assert_eq!(found.len(), 229, "{kind:?}");
-        let own: Vec<_> = found.iter().filter(|pull| !pull.fork).map(|pull| pull.number % 3).collect();
+        let own: Vec<_> =
+            found.iter().filter(|pull| !pull.fork).map(|pull| pull.number % 3).collect();
         assert!(own.iter().all(|rest| *rest == 0) && own.len() == 76, "{kind:?}: {}", own.len());
         let third = found.iter().find(|pull| pull.number == 3).unwrap();
         let fetch = match kind {
-            Kind::GitHub => FetchHead::Refs { head: "refs/pull/3/head".into(), merge: Some("refs/pull/3/merge".into()) },
-            Kind::GitLab => FetchHead::Refs { head: "refs/merge-requests/3/head".into(), merge: Some("refs/merge-requests/3/merge".into()) },
-            Kind::Gitea | Kind::Forgejo => FetchHead::Refs { head: "refs/pull/3/head".into(), merge: None },
+            Kind::GitHub => FetchHead::Refs {
+                head: "refs/pull/3/head".into(),
+                merge: Some("refs/pull/3/merge".into()),
+            },
+            Kind::GitLab => FetchHead::Refs {
+                head: "refs/merge-requests/3/head".into(),
+                merge: Some("refs/merge-requests/3/merge".into()),
+            },
+            Kind::Gitea | Kind::Forgejo => {
+                FetchHead::Refs { head: "refs/pull/3/head".into(), merge: None }
+            }
             Kind::Bitbucket => FetchHead::Branch { fork: None, branch: "change-3".into() },
         };
         assert_eq!(third.fetch, fetch);
-        let head = if kind == Kind::Bitbucket { Head::Short("aaaaaaaaaaaa".into()) } else { Head::Full(sha('a')) };
-        assert_eq!((&third.head, third.author.as_str(), third.base_branch.as_str()), (&head, "alice", "main"));
+        let head = if kind == Kind::Bitbucket {
+            Head::Short("aaaaaaaaaaaa".into())
+        } else {
+            Head::Full(sha('a'))
+        };
+        assert_eq!(
+            (&third.head, third.author.as_str(), third.base_branch.as_str()),
+            (&head, "alice", "main")
+        );
 
         // Unchanged lists are not sent again.
         forge.look(|world| world.received.clear());
         assert_eq!(client.open_pull_requests().await.unwrap(), found);
-        let known = forge.look(|world| world.received.iter().all(|request| request.headers.contains_key("if-none-match")));
+        let known = forge.look(|world| {
+            world.received.iter().all(|request| request.headers.contains_key("if-none-match"))
+        });
         assert!(known, "{kind:?}");
     }
 }
@@ -96,7 +122,13 @@ async fn our_comment_is_found_on_the_last_page() {
         });
         let client = Forge::recognise(&settings(&forge)).await.unwrap();
         let marker = Marker::new("plan");
-        let draft = |body| CommentDraft { place: Place::PullRequest(7), marker: &marker, body, id: None, mode: CommentMode::Upsert };
+        let draft = |body| CommentDraft {
+            place: Place::PullRequest(7),
+            marker: &marker,
+            body,
+            id: None,
+            mode: CommentMode::Upsert,
+        };
         let same = client.upsert_comment(draft("old")).await.unwrap();
         assert_eq!((same.published, same.id), (Published::Unchanged, Some(240)), "{kind:?}");
         let new = client.upsert_comment(draft("new")).await.unwrap();
@@ -121,8 +153,13 @@ async fn a_renamed_repository_is_followed_and_another_host_is_not() {
 }
 
 /// TLS in front of a simulated forge; gives the port.
-async fn tls_front(forge: &FakeForge, tasks: &mut JoinSet<()>) -> (u16, rcgen::CertifiedKey<rcgen::KeyPair>) {
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+async fn tls_front(
+    forge: &FakeForge,
+    tasks: &mut JoinSet<()>,
+) -> (u16, rcgen::CertifiedKey<rcgen::KeyPair>) {
+    let made =
+        rcgen::generate_simple_self_signed(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])
+            .unwrap();
     let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
@@ -203,14 +240,36 @@ async fn a_proxy_carries_the_requests() {
 #[tokio::test]
 async fn a_link_leads_to_the_manifests_line_at_the_commit() {
     let cases = [
-        (Kind::GitHub, "https://github.com", "https://github.com/acme/fleet/blob/REV/stacks/a%20b/compose.yaml#L7"),
-        (Kind::GitLab, "https://example.com/gitlab", "https://example.com/gitlab/acme/fleet/-/blob/REV/stacks/a%20b/compose.yaml#L7"),
-        (Kind::Forgejo, "https://codeberg.org", "https://codeberg.org/acme/fleet/src/commit/REV/stacks/a%20b/compose.yaml#L7"),
-        (Kind::Bitbucket, "https://bitbucket.org", "https://bitbucket.org/acme/fleet/src/REV/stacks/a%20b/compose.yaml#lines-7"),
+        (
+            Kind::GitHub,
+            "https://github.com",
+            "https://github.com/acme/fleet/blob/REV/stacks/a%20b/compose.yaml#L7",
+        ),
+        (
+            Kind::GitLab,
+            "https://example.com/gitlab",
+            "https://example.com/gitlab/acme/fleet/-/blob/REV/stacks/a%20b/compose.yaml#L7",
+        ),
+        (
+            Kind::Forgejo,
+            "https://codeberg.org",
+            "https://codeberg.org/acme/fleet/src/commit/REV/stacks/a%20b/compose.yaml#L7",
+        ),
+        (
+            Kind::Bitbucket,
+            "https://bitbucket.org",
+            "https://bitbucket.org/acme/fleet/src/REV/stacks/a%20b/compose.yaml#lines-7",
+        ),
     ];
     for (kind, web, link) in cases {
         let remote = format!("{web}/acme/fleet.git");
-        let settings = moorline::forge::ForgeSettings::for_remote(&remote, Some(kind), web.parse().ok(), clock).unwrap();
+        let settings = moorline::forge::ForgeSettings::for_remote(
+            &remote,
+            Some(kind),
+            web.parse().ok(),
+            clock,
+        )
+        .unwrap();
         let client = Forge::of_kind(kind, &settings).unwrap();
         let shown = client.file_link(&sha('a'), "stacks/a b/compose.yaml", 7);
         assert_eq!(shown, link.replace("REV", sha('a').as_str()));

@@ -26,7 +26,10 @@ async fn a_missing_right_rests_one_ability_and_names_itself() {
             post.postbox.put(comment(7, &format!("round {round}")));
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        until(&forge, "the comment", |world| world.comments.iter().any(|comment| comment.body.contains("round 19"))).await;
+        until(&forge, "the comment", |world| {
+            world.comments.iter().any(|comment| comment.body.contains("round 19"))
+        })
+        .await;
         let tries = forge.look(|world| {
             let writes = world.received.iter().filter(|request| request.is_write());
             writes.filter(|request| request.path.contains("/statuses")).count()
@@ -60,7 +63,12 @@ async fn a_refused_token_is_not_tried_again_and_again() {
         forge.look(|world| world.token = Some("another".to_owned()));
         let post = Post::start(settings(&forge), QUICK, folder.path().join("posted.json")).await;
         for round in 0..30 {
-            post.postbox.put(status(&sha('a'), "moorline/shop", Failure, &format!("round {round}")));
+            post.postbox.put(status(
+                &sha('a'),
+                "moorline/shop",
+                Failure,
+                &format!("round {round}"),
+            ));
             post.postbox.put(comment(7, &format!("round {round}")));
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
@@ -122,7 +130,8 @@ async fn a_github_app_buys_its_token_and_renews_it() {
         world.commits.insert(commit.to_string(), false);
     });
     let mut settings = settings(&forge);
-    settings.credentials = Credentials::App { app: "Iv1.moorline".to_owned(), key_file: pem, installation: None };
+    settings.credentials =
+        Credentials::App { app: "Iv1.moorline".to_owned(), key_file: pem, installation: None };
     let post = Post::start(settings, QUICK, folder.path().join("posted.json")).await;
     post.say(status(&commit, "moorline", Success, "in sync")).await;
     post.say(comment(7, "one")).await;
@@ -131,7 +140,10 @@ async fn a_github_app_buys_its_token_and_renews_it() {
     forge.look(|world| world.token = Some("revoked".to_owned()));
     post.say(status(&commit, "moorline", Failure, "out of sync")).await;
     post.say(comment(7, "two")).await;
-    assert_eq!(forge.look(|world| (world.tokens_bought, world.statuses.len(), world.comments.len())), (2, 2, 1));
+    assert_eq!(
+        forge.look(|world| (world.tokens_bought, world.statuses.len(), world.comments.len())),
+        (2, 2, 1)
+    );
     post.stop().await;
 }
 
@@ -148,8 +160,12 @@ fn rsa_key(folder: &std::path::Path) -> (std::path::PathBuf, Vec<u8>) {
         .unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let key = match rustls::pki_types::PrivateKeyDer::from_pem_file(&file).unwrap() {
-        rustls::pki_types::PrivateKeyDer::Pkcs1(key) => ring::signature::RsaKeyPair::from_der(key.secret_pkcs1_der()).unwrap(),
-        rustls::pki_types::PrivateKeyDer::Pkcs8(key) => ring::signature::RsaKeyPair::from_pkcs8(key.secret_pkcs8_der()).unwrap(),
+        rustls::pki_types::PrivateKeyDer::Pkcs1(key) => {
+            ring::signature::RsaKeyPair::from_der(key.secret_pkcs1_der()).unwrap()
+        }
+        rustls::pki_types::PrivateKeyDer::Pkcs8(key) => {
+            ring::signature::RsaKeyPair::from_pkcs8(key.secret_pkcs8_der()).unwrap()
+        }
         _ => panic!("not RSA"),
     };
     (file, ring::signature::KeyPair::public_key(&key).as_ref().to_vec())
@@ -168,10 +184,17 @@ async fn a_planted_secret_leaves_in_no_request_and_no_error() {
         post.postbox.hide(&SecretSet::of([PLANTED]));
         let words = format!("failed: cannot log in with {PLANTED} or {TOKEN}");
         post.say(status(&commit, "moorline/shop", Failure, &words)).await;
-        post.say(comment(7, &format!("plan\n\n- {PLANTED}\n- {}\n- {TOKEN}", url_escaped(PLANTED)))).await;
+        post.say(comment(
+            7,
+            &format!("plan\n\n- {PLANTED}\n- {}\n- {TOKEN}", url_escaped(PLANTED)),
+        ))
+        .await;
         let sent = forge.look(|world| {
             let all = world.received.iter().map(|request| {
-                format!("{} {:?} {:?} {:?}", request.path, request.query, request.body, request.headers)
+                format!(
+                    "{} {:?} {:?} {:?}",
+                    request.path, request.query, request.body, request.headers
+                )
             });
             all.collect::<String>()
         });
@@ -187,7 +210,9 @@ async fn a_planted_secret_leaves_in_no_request_and_no_error() {
 
         // Errors: the forge repeats the token, the connection fails, the answer is rubbish.
         let client = Forge::recognise(&settings(&forge)).await.unwrap();
-        for (code, body) in [(400, TOKEN), (418, TOKEN), (500, TOKEN), (401, TOKEN), (403, TOKEN), (404, TOKEN)] {
+        for (code, body) in
+            [(400, TOKEN), (418, TOKEN), (500, TOKEN), (401, TOKEN), (403, TOKEN), (404, TOKEN)]
+        {
             let answer = serde_json::json!({ "message": format!("bad token {body}") });
             let fault = crate::support::fake_forge::Fault::Answer(code, vec![], answer);
             forge.look(|world| world.faults.push_back(fault));

@@ -45,7 +45,8 @@ async fn each_forge_shows_the_story_of_a_commit_and_of_a_pull_request() {
         ];
         for (state, words) in story {
             post.say(status(&commit, "moorline/shop", state, words)).await;
-            let shown = forge.look(|world| world.status(commit.as_str(), "moorline/shop").unwrap().clone());
+            let shown =
+                forge.look(|world| world.status(commit.as_str(), "moorline/shop").unwrap().clone());
             assert_eq!(shown.state, word(kind, state), "{kind:?}: {words}");
             // GitLab cannot change the words of a status that is under way.
             if !(kind == Kind::GitLab && words.ends_with("to go")) {
@@ -56,7 +57,9 @@ async fn each_forge_shows_the_story_of_a_commit_and_of_a_pull_request() {
         post.say(status(&head, "moorline/plan", Success, "1 stack changes: 1 to replace")).await;
         post.say(comment(7, "## first plan")).await;
         post.say(comment(7, "## second plan")).await;
-        let bodies = |forge: &FakeForge| forge.look(|world| world.comments.iter().map(|c| c.body.clone()).collect::<Vec<_>>());
+        let bodies = |forge: &FakeForge| {
+            forge.look(|world| world.comments.iter().map(|c| c.body.clone()).collect::<Vec<_>>())
+        };
         assert_eq!(bodies(&forge), ["<!-- moorline:plan -->\n## second plan"], "{kind:?}");
         post.say(comment(7, "## withdrawn")).await;
         assert_eq!(bodies(&forge), ["<!-- moorline:plan -->\n## withdrawn"], "{kind:?}");
@@ -146,7 +149,10 @@ async fn a_deleted_comment_is_made_again_and_a_strangers_is_left_alone() {
         forge.look(|world| world.comments.retain(|comment| comment.author == "mallory"));
         post.say(comment(7, "two")).await;
         let shown = forge.look(|world| world.comments.clone());
-        let said: Vec<_> = shown.iter().map(|comment| (comment.author.as_str(), comment.body.contains("two"))).collect();
+        let said: Vec<_> = shown
+            .iter()
+            .map(|comment| (comment.author.as_str(), comment.body.contains("two")))
+            .collect();
         assert_eq!(said, [("mallory", false), ("moorline-bot", true)], "{kind:?}");
         post.stop().await;
     }

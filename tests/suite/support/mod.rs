@@ -1,3 +1,3 @@
 //! What the tests share.
 
-pub mod fake_forge;
+pub(crate) mod fake_forge;

@@ -13,20 +13,27 @@ pub(super) fn answer(world: &mut World, request: &Received) -> Reply {
         return error(401, "Token is invalid, expired, or not supported for this endpoint.");
     }
     if let ("GET", ["user"]) = (method, parts.as_slice()) {
-        return Reply::ok(json!({ "type": "user", "uuid": "{moorline-bot}", "display_name": "Moorline" }));
+        return Reply::ok(
+            json!({ "type": "user", "uuid": "{moorline-bot}", "display_name": "Moorline" }),
+        );
     }
-    let ["repositories", owner, name, rest @ ..] = parts.as_slice() else { return error(404, "Resource not found") };
+    let ["repositories", owner, name, rest @ ..] = parts.as_slice() else {
+        return error(404, "Resource not found");
+    };
     if format!("{owner}/{name}") != world.project {
         return error(404, "Repository acme/other not found");
     }
     match (method, rest) {
         ("GET", []) => {
-            let scopes = if world.rights.comments { "pullrequest, repository:write" } else { "repository" };
-            Reply::ok(json!({ "type": "repository", "full_name": world.project })).header("x-oauth-scopes", scopes)
+            let scopes =
+                if world.rights.comments { "pullrequest, repository:write" } else { "repository" };
+            Reply::ok(json!({ "type": "repository", "full_name": world.project }))
+                .header("x-oauth-scopes", scopes)
         }
         ("POST", ["commit", sha, "statuses", "build"]) => create_status(world, request, sha),
         ("GET", ["commit", sha, "statuses"]) => {
-            let found = world.statuses.iter().filter(|status| status.sha == *sha).map(status).collect();
+            let found =
+                world.statuses.iter().filter(|status| status.sha == *sha).map(status).collect();
             pages(request, found)
         }
         ("GET", ["pullrequests"]) => {
@@ -45,10 +52,17 @@ pub(super) fn answer(world: &mut World, request: &Received) -> Reply {
         }
         ("GET", ["pullrequests", number, "comments"]) => {
             let place = format!("issues/{number}");
-            let found = world.comments.iter().filter(|comment| comment.place == place).map(comment).collect();
+            let found = world
+                .comments
+                .iter()
+                .filter(|comment| comment.place == place)
+                .map(comment)
+                .collect();
             pages(request, found)
         }
-        ("POST", ["pullrequests", number, "comments"]) => write_comment(world, request, &format!("issues/{number}"), None),
+        ("POST", ["pullrequests", number, "comments"]) => {
+            write_comment(world, request, &format!("issues/{number}"), None)
+        }
         ("PUT", ["pullrequests", number, "comments", id]) => {
             write_comment(world, request, &format!("issues/{number}"), id.parse().ok())
         }
@@ -67,7 +81,8 @@ fn pages(request: &Received, items: Vec<Value>) -> Reply {
     let shown: Vec<Value> = items.into_iter().skip((number - 1) * per).take(per).collect();
     let mut body = json!({ "values": shown, "pagelen": per, "page": number, "size": total });
     if number * per < total {
-        body["next"] = json!(format!("https://api.bitbucket.invalid/2.0{}?page={}", request.path, number + 1));
+        body["next"] =
+            json!(format!("https://api.bitbucket.invalid/2.0{}?page={}", request.path, number + 1));
     }
     Reply::ok(body)
 }
@@ -106,7 +121,8 @@ fn create_status(world: &mut World, request: &Received, sha: &str) -> Reply {
 }
 
 fn status(status: &Status) -> Value {
-    let digest = ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, status.context.as_bytes());
+    let digest =
+        ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, status.context.as_bytes());
     json!({
         "type": "build", "key": hex::encode(digest), "name": status.context, "state": status.state,
         "description": status.description, "url": status.url, "refname": null, "created_on": TIME, "updated_on": TIME,
@@ -125,12 +141,22 @@ fn write_comment(world: &mut World, request: &Received, place: &str, id: Option<
     if !world.rights.comments {
         return error(403, "Your credentials lack one or more required privilege scopes.");
     }
-    let raw = request.body.as_ref().and_then(|body| body["content"]["raw"].as_str()).unwrap_or_default().to_owned();
+    let raw = request
+        .body
+        .as_ref()
+        .and_then(|body| body["content"]["raw"].as_str())
+        .unwrap_or_default()
+        .to_owned();
     if 32_768 < raw.chars().count() {
         return error(400, "content: too long");
     }
     let Some(id) = id else {
-        let made = Comment { id: world.id(), place: place.to_owned(), author: world.account.clone(), body: raw };
+        let made = Comment {
+            id: world.id(),
+            place: place.to_owned(),
+            author: world.account.clone(),
+            body: raw,
+        };
         let told = comment(&made);
         world.comments.push(made);
         return Reply::created(told);

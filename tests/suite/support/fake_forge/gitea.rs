@@ -16,7 +16,10 @@ pub(super) fn answer(world: &mut World, request: &Received) -> Reply {
     }
     let expected = world.token.as_ref().map(|token| format!("token {token}"));
     if expected.is_some() && request.token != expected {
-        return Reply::refused(401, json!({ "message": "invalid username, password or token", "url": "" }));
+        return Reply::refused(
+            401,
+            json!({ "message": "invalid username, password or token", "url": "" }),
+        );
     }
     if let ("GET", ["user"]) = (method, parts.as_slice()) {
         return Reply::ok(account(world));
@@ -26,14 +29,17 @@ pub(super) fn answer(world: &mut World, request: &Received) -> Reply {
         return missing();
     }
     match (method, rest) {
-        ("GET", []) => Reply::ok(json!({ "full_name": world.project, "permissions": { "push": world.rights.statuses } })),
+        ("GET", []) => Reply::ok(
+            json!({ "full_name": world.project, "permissions": { "push": world.rights.statuses } }),
+        ),
         ("POST", ["statuses", sha]) => create_status(world, request, sha),
         ("GET", ["commits", sha, "statuses"]) => {
             if !world.commits.contains_key(*sha) {
                 return missing();
             }
             // All of a second's rows are equally new: the order among them is arbitrary.
-            let mut found: Vec<&Status> = world.statuses.iter().filter(|status| status.sha == *sha).collect();
+            let mut found: Vec<&Status> =
+                world.statuses.iter().filter(|status| status.sha == *sha).collect();
             found.sort_by_key(|status| (status.id % 3, status.id));
             page(request, found.into_iter().map(status).collect(), "limit", 50, 30)
         }
@@ -53,20 +59,35 @@ pub(super) fn answer(world: &mut World, request: &Received) -> Reply {
         // This list has no pages.
         ("GET", ["issues", number, "comments"]) => {
             let place = format!("issues/{number}");
-            Reply::ok(world.comments.iter().filter(|comment| comment.place == place).map(comment).collect())
+            Reply::ok(
+                world
+                    .comments
+                    .iter()
+                    .filter(|comment| comment.place == place)
+                    .map(comment)
+                    .collect(),
+            )
         }
-        ("POST", ["issues", number, "comments"]) => write_comment(world, request, Some(&format!("issues/{number}")), None),
-        ("PATCH", ["issues", "comments", id]) => write_comment(world, request, None, id.parse().ok()),
+        ("POST", ["issues", number, "comments"]) => {
+            write_comment(world, request, Some(&format!("issues/{number}")), None)
+        }
+        ("PATCH", ["issues", "comments", id]) => {
+            write_comment(world, request, None, id.parse().ok())
+        }
         _ => missing(),
     }
 }
 
 fn missing() -> Reply {
-    Reply::refused(404, json!({ "message": "The target couldn't be found.", "url": "", "errors": [] }))
+    Reply::refused(
+        404,
+        json!({ "message": "The target couldn't be found.", "url": "", "errors": [] }),
+    )
 }
 
 fn denied(scope: &str) -> Reply {
-    let message = format!("token does not have at least one of required scope(s), required=[{scope}]");
+    let message =
+        format!("token does not have at least one of required scope(s), required=[{scope}]");
     Reply::refused(403, json!({ "message": message, "url": "" }))
 }
 
@@ -78,7 +99,10 @@ fn create_status(world: &mut World, request: &Received, sha: &str) -> Reply {
         return Reply::refused(500, json!({ "message": "", "url": "" }));
     }
     let state = request.field("state").unwrap_or_default();
-    assert!(["pending", "success", "error", "failure", "warning"].contains(&state), "Gitea would store {state:?}");
+    assert!(
+        ["pending", "success", "error", "failure", "warning"].contains(&state),
+        "Gitea would store {state:?}"
+    );
     let made = Status {
         id: world.id(),
         sha: sha.to_owned(),
@@ -108,13 +132,23 @@ fn comment(comment: &Comment) -> Value {
     })
 }
 
-fn write_comment(world: &mut World, request: &Received, place: Option<&str>, id: Option<u64>) -> Reply {
+fn write_comment(
+    world: &mut World,
+    request: &Received,
+    place: Option<&str>,
+    id: Option<u64>,
+) -> Reply {
     if !world.rights.comments {
         return denied("write:issue");
     }
     let body = request.field("body").unwrap_or_default().to_owned();
     if let Some(place) = place {
-        let made = Comment { id: world.id(), place: place.to_owned(), author: world.account.clone(), body };
+        let made = Comment {
+            id: world.id(),
+            place: place.to_owned(),
+            author: world.account.clone(),
+            body,
+        };
         let told = comment(&made);
         world.comments.push(made);
         return Reply::created(told);

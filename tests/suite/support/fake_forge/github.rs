@@ -10,15 +10,20 @@ pub(super) fn answer(world: &mut World, request: &Received) -> Reply {
     let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
     let method = request.method.as_str();
     if let ("GET", ["meta"]) = (method, parts.as_slice()) {
-        return Reply::ok(json!({ "verifiable_password_authentication": false, "installed_version": "3.19.0" }))
-            .header("x-github-enterprise-version", "3.19.0");
+        return Reply::ok(
+            json!({ "verifiable_password_authentication": false, "installed_version": "3.19.0" }),
+        )
+        .header("x-github-enterprise-version", "3.19.0");
     }
     if let Some(reply) = app(world, request, &parts) {
         return reply;
     }
     let expected = world.token.as_ref().map(|token| format!("Bearer {token}"));
     if expected.is_some() && request.token != expected {
-        return Reply::refused(401, json!({ "message": "Bad credentials", "documentation_url": "https://docs.github.com/rest" }));
+        return Reply::refused(
+            401,
+            json!({ "message": "Bad credentials", "documentation_url": "https://docs.github.com/rest" }),
+        );
     }
     if let ("GET", ["user"]) = (method, parts.as_slice()) {
         return Reply::ok(account(world));
@@ -27,17 +32,29 @@ pub(super) fn answer(world: &mut World, request: &Received) -> Reply {
     let asked = format!("{owner}/{name}");
     if world.renamed_from.as_deref() == Some(&asked) {
         let to = request.path.replacen(&asked, &world.project, 1);
-        return Reply::refused(301, json!({ "message": "Moved Permanently" })).header("location", format!("/api/v3{to}"));
+        return Reply::refused(301, json!({ "message": "Moved Permanently" }))
+            .header("location", format!("/api/v3{to}"));
     }
     if asked != world.project {
         return missing();
     }
     match (method, rest) {
-        ("GET", []) => Reply::ok(json!({ "full_name": world.project, "permissions": { "push": true } }))
-            .header("x-oauth-scopes", if world.rights.comments { "repo" } else { "repo:status" }),
+        ("GET", []) => {
+            Reply::ok(json!({ "full_name": world.project, "permissions": { "push": true } }))
+                .header(
+                    "x-oauth-scopes",
+                    if world.rights.comments { "repo" } else { "repo:status" },
+                )
+        }
         ("POST", ["statuses", sha]) => create_status(world, request, sha),
         ("GET", ["commits", sha, "statuses"]) => {
-            let found = world.statuses.iter().rev().filter(|status| status.sha == *sha).map(status).collect();
+            let found = world
+                .statuses
+                .iter()
+                .rev()
+                .filter(|status| status.sha == *sha)
+                .map(status)
+                .collect();
             page(request, found, "per_page", 100, 30)
         }
         ("GET", ["pulls"]) => {
@@ -55,17 +72,29 @@ pub(super) fn answer(world: &mut World, request: &Received) -> Reply {
         }
         ("GET", ["issues", number, "comments"]) => {
             let place = format!("issues/{number}");
-            let found = world.comments.iter().filter(|comment| comment.place == place).map(comment).collect();
+            let found = world
+                .comments
+                .iter()
+                .filter(|comment| comment.place == place)
+                .map(comment)
+                .collect();
             page(request, found, "per_page", 100, 30)
         }
-        ("POST", ["issues", number, "comments"]) => write_comment(world, request, Some(&format!("issues/{number}")), None),
-        ("PATCH", ["issues", "comments", id]) => write_comment(world, request, None, id.parse().ok()),
+        ("POST", ["issues", number, "comments"]) => {
+            write_comment(world, request, Some(&format!("issues/{number}")), None)
+        }
+        ("PATCH", ["issues", "comments", id]) => {
+            write_comment(world, request, None, id.parse().ok())
+        }
         _ => missing(),
     }
 }
 
 fn missing() -> Reply {
-    Reply::refused(404, json!({ "message": "Not Found", "documentation_url": "https://docs.github.com/rest" }))
+    Reply::refused(
+        404,
+        json!({ "message": "Not Found", "documentation_url": "https://docs.github.com/rest" }),
+    )
 }
 
 fn denied(right: &str) -> Reply {
@@ -74,7 +103,8 @@ fn denied(right: &str) -> Reply {
 }
 
 fn invalid(field: &str, message: &str) -> Reply {
-    let error = json!({ "resource": "Status", "field": field, "code": "custom", "message": message });
+    let error =
+        json!({ "resource": "Status", "field": field, "code": "custom", "message": message });
     Reply::refused(422, json!({ "message": "Validation Failed", "errors": [error] }))
 }
 
@@ -83,7 +113,10 @@ fn create_status(world: &mut World, request: &Received, sha: &str) -> Reply {
         return denied("statuses=write");
     }
     if !world.commits.contains_key(sha) {
-        return Reply::refused(422, json!({ "message": format!("No commit found for SHA: {sha}") }));
+        return Reply::refused(
+            422,
+            json!({ "message": format!("No commit found for SHA: {sha}") }),
+        );
     }
     let state = request.field("state").unwrap_or_default();
     let description = request.field("description").unwrap_or_default();
@@ -97,9 +130,13 @@ fn create_status(world: &mut World, request: &Received, sha: &str) -> Reply {
     if 255 < context.chars().count() {
         return invalid("context", "context is too long (maximum is 255 characters)");
     }
-    let same = |status: &&Status| status.sha == sha && status.context.eq_ignore_ascii_case(&context);
+    let same =
+        |status: &&Status| status.sha == sha && status.context.eq_ignore_ascii_case(&context);
     if 1000 <= world.statuses.iter().filter(same).count() {
-        return Reply::refused(422, json!({ "message": "Validation Failed", "errors": [{ "message": "This SHA and context has reached the maximum number of statuses." }] }));
+        return Reply::refused(
+            422,
+            json!({ "message": "Validation Failed", "errors": [{ "message": "This SHA and context has reached the maximum number of statuses." }] }),
+        );
     }
     let made = Status {
         id: world.id(),
@@ -129,16 +166,29 @@ fn comment(comment: &Comment) -> Value {
     })
 }
 
-fn write_comment(world: &mut World, request: &Received, place: Option<&str>, id: Option<u64>) -> Reply {
+fn write_comment(
+    world: &mut World,
+    request: &Received,
+    place: Option<&str>,
+    id: Option<u64>,
+) -> Reply {
     if !world.rights.comments {
         return denied("issues=write; pull_requests=write");
     }
     let body = request.field("body").unwrap_or_default().to_owned();
     if 65_536 < body.encode_utf16().count() {
-        return Reply::refused(422, json!({ "message": "Validation Failed", "errors": [{ "message": "body is too long (maximum is 65536 characters)" }] }));
+        return Reply::refused(
+            422,
+            json!({ "message": "Validation Failed", "errors": [{ "message": "body is too long (maximum is 65536 characters)" }] }),
+        );
     }
     if let Some(place) = place {
-        let made = Comment { id: world.id(), place: place.to_owned(), author: world.account.clone(), body };
+        let made = Comment {
+            id: world.id(),
+            place: place.to_owned(),
+            author: world.account.clone(),
+            body,
+        };
         let told = comment(&made);
         world.comments.push(made);
         return Reply::created(told);
@@ -158,18 +208,29 @@ fn app(world: &mut World, request: &Received, parts: &[&str]) -> Option<Reply> {
     if !is_app {
         return None;
     }
-    let jwt = request.token.as_deref().and_then(|token| token.strip_prefix("Bearer ")).unwrap_or_default();
+    let jwt = request
+        .token
+        .as_deref()
+        .and_then(|token| token.strip_prefix("Bearer "))
+        .unwrap_or_default();
     if !signed(world, jwt) {
-        return Some(Reply::refused(401, json!({ "message": "A JSON web token could not be decoded" })));
+        return Some(Reply::refused(
+            401,
+            json!({ "message": "A JSON web token could not be decoded" }),
+        ));
     }
     Some(match (request.method.as_str(), parts) {
         ("GET", ["app"]) => Reply::ok(json!({ "id": 42, "slug": "moorline" })),
-        ("GET", ["repos", _, _, "installation"]) => Reply::ok(json!({ "id": 99, "app_slug": "moorline" })),
+        ("GET", ["repos", _, _, "installation"]) => {
+            Reply::ok(json!({ "id": 99, "app_slug": "moorline" }))
+        }
         ("POST", ["app", "installations", "99", "access_tokens"]) => {
             world.tokens_bought += 1;
             let token = format!("ghs_42_eyJhbGciOiJSUzI1NiJ9.number-{}.c2ln", world.tokens_bought);
             world.token = Some(token.clone());
-            Reply::created(json!({ "token": token, "expires_at": "2099-01-01T00:00:00Z", "permissions": {} }))
+            Reply::created(
+                json!({ "token": token, "expires_at": "2099-01-01T00:00:00Z", "permissions": {} }),
+            )
         }
         _ => missing(),
     })
@@ -178,10 +239,15 @@ fn app(world: &mut World, request: &Received, parts: &[&str]) -> Option<Reply> {
 fn signed(world: &World, jwt: &str) -> bool {
     use base64::Engine as _;
     let decode = |text: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).ok();
-    let (Some(key), Some((text, signature))) = (&world.app_key, jwt.rsplit_once('.')) else { return false };
+    let (Some(key), Some((text, signature))) = (&world.app_key, jwt.rsplit_once('.')) else {
+        return false;
+    };
     let Some(signature) = decode(signature) else { return false };
-    let good = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key).verify(text.as_bytes(), &signature).is_ok();
-    let claims: Value = serde_json::from_slice(&decode(text.split_once('.').unwrap().1).unwrap()).unwrap();
+    let good = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key)
+        .verify(text.as_bytes(), &signature)
+        .is_ok();
+    let claims: Value =
+        serde_json::from_slice(&decode(text.split_once('.').unwrap().1).unwrap()).unwrap();
     let span = claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap();
     good && claims["iss"] == "Iv1.moorline" && span <= 600
 }

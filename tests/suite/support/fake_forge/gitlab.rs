@@ -17,7 +17,9 @@ pub(super) fn answer(world: &mut World, request: &Received) -> Reply {
     if let ("GET", ["version"]) = (method, parts.as_slice()) {
         return Reply::ok(json!({ "version": "19.2.0", "revision": "0286e4c" }));
     }
-    let ["projects", project, rest @ ..] = parts.as_slice() else { return missing("404 Not Found") };
+    let ["projects", project, rest @ ..] = parts.as_slice() else {
+        return missing("404 Not Found");
+    };
     if *project != world.project {
         return missing("404 Project Not Found");
     }
@@ -29,7 +31,8 @@ pub(super) fn answer(world: &mut World, request: &Received) -> Reply {
         }
         ("GET", ["repository", "commits", sha]) => match world.commits.get(*sha) {
             Some(runs) => {
-                let pipeline = runs.then(|| json!({ "id": 77, "ref": "main", "status": "running" }));
+                let pipeline =
+                    runs.then(|| json!({ "id": 77, "ref": "main", "status": "running" }));
                 Reply::ok(json!({ "id": sha, "short_id": sha.get(..8), "last_pipeline": pipeline }))
             }
             None => missing("404 Commit Not Found"),
@@ -38,7 +41,10 @@ pub(super) fn answer(world: &mut World, request: &Received) -> Reply {
         ("GET", ["repository", "commits", sha, "statuses"]) => {
             // Without `all` only the newest of each name is listed.
             let newest = world.statuses.iter().filter(|status| {
-                status.sha == *sha && world.status(sha, &status.context).is_some_and(|newest| newest.id == status.id)
+                status.sha == *sha
+                    && world
+                        .status(sha, &status.context)
+                        .is_some_and(|newest| newest.id == status.id)
             });
             page(request, newest.map(status).collect(), "per_page", 100, 20)
         }
@@ -57,9 +63,12 @@ pub(super) fn answer(world: &mut World, request: &Received) -> Reply {
         }
         ("GET", [folder @ ("merge_requests" | "issues"), number, "notes"]) => {
             let place = place(folder, number);
-            let mut found: Vec<Value> = vec![json!({ "id": 1, "body": "approved this merge request", "system": true,
+            let mut found: Vec<Value> =
+                vec![json!({ "id": 1, "body": "approved this merge request", "system": true,
                 "author": { "username": "moorline-bot" } })];
-            found.extend(world.comments.iter().filter(|comment| comment.place == place).map(comment));
+            found.extend(
+                world.comments.iter().filter(|comment| comment.place == place).map(comment),
+            );
             page(request, found, "per_page", 100, 20)
         }
         ("POST", [folder @ ("merge_requests" | "issues"), number, "notes"]) => {
@@ -84,12 +93,20 @@ fn create_status(world: &mut World, request: &Received, sha: &str) -> Reply {
     if !world.rights.statuses {
         return Reply::refused(403, json!({ "message": "403 Forbidden" }));
     }
-    let Some(runs) = world.commits.get(sha).copied() else { return missing("404 Commit Not Found") };
+    let Some(runs) = world.commits.get(sha).copied() else {
+        return missing("404 Commit Not Found");
+    };
     if request.field("target_url").is_some_and(|link| 255 < link.chars().count()) {
-        return Reply::refused(400, json!({ "message": { "target_url": ["is too long (maximum is 255 characters)"] } }));
+        return Reply::refused(
+            400,
+            json!({ "message": { "target_url": ["is too long (maximum is 255 characters)"] } }),
+        );
     }
     let pipeline = request.body.as_ref().and_then(|body| body.get("pipeline_id"));
-    assert!(!runs || pipeline == Some(&json!(77)), "a second pipeline would be opened beside the one that runs");
+    assert!(
+        !runs || pipeline == Some(&json!(77)),
+        "a second pipeline would be opened beside the one that runs"
+    );
     let state = request.field("state").unwrap_or_default().to_owned();
     let name = request.field("name").unwrap_or("default").to_owned();
     let last = world.status(sha, &name).cloned();
@@ -97,11 +114,15 @@ fn create_status(world: &mut World, request: &Received, sha: &str) -> Reply {
     let (event, from) = match (&under_way, state.as_str()) {
         (Some(last), "pending") => ("enqueue", last.state.clone()),
         (Some(last), "running") if last.state == "running" => ("run", last.state.clone()),
-        (_, "pending" | "running" | "success" | "failed" | "canceled" | "skipped") => ("", String::new()),
+        (_, "pending" | "running" | "success" | "failed" | "canceled" | "skipped") => {
+            ("", String::new())
+        }
         _ => return Reply::refused(400, json!({ "error": "state does not have a valid value" })),
     };
     if !event.is_empty() {
-        let message = format!("Cannot transition status via :{event} from :{from} (Reason(s): Status cannot transition via \"{event}\")");
+        let message = format!(
+            "Cannot transition status via :{event} from :{from} (Reason(s): Status cannot transition via \"{event}\")"
+        );
         return Reply::refused(400, json!({ "message": message }));
     }
     let id = match &under_way {
@@ -140,14 +161,25 @@ fn comment(comment: &Comment) -> Value {
 
 fn write_note(world: &mut World, request: &Received, place: &str, id: Option<u64>) -> Reply {
     if !world.rights.comments {
-        return Reply::refused(403, json!({ "error": "insufficient_scope", "error_description": "The request requires higher privileges", "scope": "api" }));
+        return Reply::refused(
+            403,
+            json!({ "error": "insufficient_scope", "error_description": "The request requires higher privileges", "scope": "api" }),
+        );
     }
     let body = request.field("body").unwrap_or_default().to_owned();
     if 1_000_000 < body.chars().count() {
-        return Reply::refused(400, json!({ "message": "400 (Bad request) \"Note {:note=>[\\\"is too long\\\"]}\" not given" }));
+        return Reply::refused(
+            400,
+            json!({ "message": "400 (Bad request) \"Note {:note=>[\\\"is too long\\\"]}\" not given" }),
+        );
     }
     let Some(id) = id else {
-        let made = Comment { id: world.id(), place: place.to_owned(), author: world.account.clone(), body };
+        let made = Comment {
+            id: world.id(),
+            place: place.to_owned(),
+            author: world.account.clone(),
+            body,
+        };
         let told = comment(&made);
         world.comments.push(made);
         return Reply::created(told);

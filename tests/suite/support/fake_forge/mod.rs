@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 
 /// A request as it came.
 #[derive(Debug, Clone)]
-pub struct Received {
+pub(crate) struct Received {
     pub method: String,
     /// Without the API's base, still escaped.
     pub path: String,
@@ -34,7 +34,7 @@ pub struct Received {
 }
 
 impl Received {
-    pub fn is_write(&self) -> bool {
+    pub(crate) fn is_write(&self) -> bool {
         self.method != "GET"
     }
 
@@ -53,7 +53,7 @@ impl Received {
 
 /// What goes wrong with the next requests.
 #[derive(Debug, Clone)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// This answer instead.
     Answer(u16, Vec<(&'static str, String)>, Value),
     /// Nothing ever comes.
@@ -65,7 +65,7 @@ pub enum Fault {
 }
 
 #[derive(Debug, Clone)]
-pub struct Status {
+pub(crate) struct Status {
     pub id: u64,
     pub sha: String,
     pub context: String,
@@ -76,7 +76,7 @@ pub struct Status {
 }
 
 #[derive(Debug, Clone)]
-pub struct Comment {
+pub(crate) struct Comment {
     pub id: u64,
     /// `pulls/7`, `issues/3`.
     pub place: String,
@@ -85,7 +85,7 @@ pub struct Comment {
 }
 
 #[derive(Debug, Clone)]
-pub struct Pull {
+pub(crate) struct Pull {
     pub number: u64,
     pub head: String,
     pub branch: String,
@@ -96,13 +96,13 @@ pub struct Pull {
 
 /// What a token may do.
 #[derive(Debug, Clone, Copy)]
-pub struct Rights {
+pub(crate) struct Rights {
     pub statuses: bool,
     pub comments: bool,
 }
 
 #[derive(Debug)]
-pub struct World {
+pub(crate) struct World {
     pub kind: Kind,
     pub project: String,
     pub account: String,
@@ -125,7 +125,7 @@ pub struct World {
 }
 
 /// An answer.
-pub struct Reply {
+pub(crate) struct Reply {
     code: u16,
     headers: Vec<(String, String)>,
     body: Value,
@@ -157,21 +157,30 @@ impl World {
     }
 
     /// The newest status of a context on a commit.
-    pub fn status(&self, sha: &str, context: &str) -> Option<&Status> {
-        self.statuses.iter().filter(|status| status.sha == sha && status.context == context).max_by_key(|status| status.id)
+    pub(crate) fn status(&self, sha: &str, context: &str) -> Option<&Status> {
+        self.statuses
+            .iter()
+            .filter(|status| status.sha == sha && status.context == context)
+            .max_by_key(|status| status.id)
     }
 
     /// All states that a context went through, in order.
-    pub fn history(&self, sha: &str, context: &str) -> Vec<String> {
+    pub(crate) fn history(&self, sha: &str, context: &str) -> Vec<String> {
         let of = |status: &&Status| status.sha == sha && status.context == context;
         self.statuses.iter().filter(of).map(|status| status.state.clone()).collect()
     }
 
-    pub fn writes(&self) -> usize {
-        self.received.iter().filter(|request| request.is_write() && !request.path.contains("access_tokens")).count()
+    pub(crate) fn writes(&self) -> usize {
+        self.received
+            .iter()
+            .filter(|request| request.is_write() && !request.path.contains("access_tokens"))
+            .count()
     }
 
     fn answer(&mut self, request: &Received) -> Reply {
+        if request.path.starts_with("OUTSIDE") {
+            return Reply::refused(404, json!("<html>there is no such page</html>"));
+        }
         match self.kind {
             Kind::GitHub => github::answer(self, request),
             Kind::GitLab => gitlab::answer(self, request),
@@ -182,7 +191,7 @@ impl World {
 }
 
 /// The API's base below the forge's address.
-pub fn base(kind: Kind) -> &'static str {
+pub(crate) fn base(kind: Kind) -> &'static str {
     match kind {
         Kind::GitHub => "/api/v3",
         Kind::GitLab => "/api/v4",
@@ -192,19 +201,20 @@ pub fn base(kind: Kind) -> &'static str {
 }
 
 /// A simulated forge; ends when it is dropped.
-pub struct FakeForge {
+pub(crate) struct FakeForge {
     pub world: Arc<Mutex<World>>,
     pub address: SocketAddr,
     tasks: JoinSet<()>,
 }
 
-pub const TOKEN: &str = "tok-5ecret-0123456789-abcdefghij";
+pub(crate) const TOKEN: &str = "tok-5ecret-0123456789-abcdefghij";
 
 impl FakeForge {
-    pub async fn start(kind: Kind) -> Self {
+    pub(crate) async fn start(kind: Kind) -> Self {
         let world = World {
             kind,
-            project: if kind == Kind::GitLab { "acme/infra/fleet" } else { "acme/fleet" }.to_owned(),
+            project: if kind == Kind::GitLab { "acme/infra/fleet" } else { "acme/fleet" }
+                .to_owned(),
             account: "moorline-bot".to_owned(),
             token: Some(TOKEN.to_owned()),
             rights: Rights { statuses: true, comments: true },
@@ -230,43 +240,49 @@ impl FakeForge {
     }
 
     /// Listens (again) at the same address.
-    pub async fn open(&mut self) {
+    pub(crate) async fn open(&mut self) {
         let listener = TcpListener::bind(self.address).await.unwrap();
         self.address = listener.local_addr().unwrap();
         let world = Arc::clone(&self.world);
-        let router = axum::Router::new().fallback(move |request| receive(Arc::clone(&world), request));
+        let router =
+            axum::Router::new().fallback(move |request| receive(Arc::clone(&world), request));
         self.tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });
     }
 
     /// Refuses connections.
-    pub async fn close(&mut self) {
+    pub(crate) async fn close(&mut self) {
         self.tasks.shutdown().await;
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    pub fn look<T>(&self, at: impl FnOnce(&mut World) -> T) -> T {
+    pub(crate) fn look<T>(&self, at: impl FnOnce(&mut World) -> T) -> T {
         at(&mut self.world.lock().unwrap())
     }
 }
 
 impl FakeForge {
     /// The answer to a status that someone else posts.
-    pub async fn raw_status(&self, sha: &str) -> Value {
+    pub(crate) async fn raw_status(&self, sha: &str) -> Value {
         let (kind, project) = self.look(|world| (world.kind, world.project.replace('/', "%2F")));
         let path = match kind {
             Kind::GitLab => format!("/projects/{project}/statuses/{sha}"),
             _ => format!("/repos/{}/statuses/{sha}", project.replace("%2F", "/")),
         };
         let url = format!("{}{}{path}", self.url(), base(kind));
-        let client = reqwest::Client::builder().no_proxy().tls_backend_preconfigured(plain_tls()).build().unwrap();
-        let token = match kind {
-            Kind::GitHub => format!("Bearer {TOKEN}"),
-            _ => format!("token {TOKEN}"),
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .tls_backend_preconfigured(plain_tls())
+            .build()
+            .unwrap();
+        let (name, token) = match kind {
+            Kind::GitHub => ("authorization", format!("Bearer {TOKEN}")),
+            Kind::GitLab => ("private-token", TOKEN.to_owned()),
+            _ => ("authorization", format!("token {TOKEN}")),
         };
-        let request = client.post(url).header("authorization", token).header("private-token", TOKEN);
+        let request = client.post(url).header(name, token);
         let body = json!({ "state": "success", "context": "x", "name": "x", "description": "y" });
         request.json(&body).send().await.unwrap().json().await.unwrap()
     }
@@ -274,7 +290,9 @@ impl FakeForge {
 
 fn plain_tls() -> rustls::ClientConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap();
     builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth()
 }
 
@@ -286,8 +304,7 @@ async fn receive(world: Arc<Mutex<World>>, request: axum::extract::Request) -> R
     for (name, value) in &head.headers {
         let text = value.to_str().unwrap_or_default().to_owned();
         match name.as_str() {
-            "private-token" => token = Some(text),
-            "authorization" => token = token.or(Some(text)),
+            "authorization" | "private-token" => token = Some(text),
             _ => {
                 headers.insert(name.to_string(), text);
             }
@@ -298,7 +315,9 @@ async fn receive(world: Arc<Mutex<World>>, request: axum::extract::Request) -> R
     let received = Received {
         method: head.method.to_string(),
         path: whole.strip_prefix(base(kind)).unwrap_or(&format!("OUTSIDE{whole}")).to_owned(),
-        query: url::form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes()).into_owned().collect(),
+        query: url::form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes())
+            .into_owned()
+            .collect(),
         body: (!body.is_empty()).then(|| serde_json::from_slice(&body).unwrap()),
         headers,
         token,
@@ -311,7 +330,10 @@ async fn receive(world: Arc<Mutex<World>>, request: axum::extract::Request) -> R
             None | Some(Fault::Lose) => Some(world.answer(&received)),
             Some(Fault::Answer(code, headers, body)) => Some(Reply {
                 code: *code,
-                headers: headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+                headers: headers
+                    .iter()
+                    .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                    .collect(),
                 body: body.clone(),
             }),
             Some(Fault::Hang | Fault::Break) => None,
@@ -328,10 +350,17 @@ async fn respond(fault: Option<Fault>, reply: Option<Reply>, received: &Received
     let Some(reply) = reply.filter(|_| !matches!(fault, Some(Fault::Lose | Fault::Break))) else {
         let pieces: Vec<Result<Bytes, std::io::Error>> =
             vec![Ok(Bytes::from_static(b"{\"id\":")), Err(std::io::Error::other("cut"))];
-        return Response::builder().status(201).body(Body::from_stream(stream::iter(pieces))).unwrap();
+        return Response::builder()
+            .status(201)
+            .body(Body::from_stream(stream::iter(pieces)))
+            .unwrap();
     };
     let text = reply.body.to_string();
-    let etag = format!("\"{:x}\"", text.len() ^ text.bytes().fold(7, |sum: usize, byte| sum.wrapping_mul(31) + usize::from(byte)));
+    let etag = format!(
+        "\"{:x}\"",
+        text.len()
+            ^ text.bytes().fold(7, |sum: usize, byte| sum.wrapping_mul(31) + usize::from(byte))
+    );
     let fresh = reply.code == 200 && received.headers.get("if-none-match") == Some(&etag);
     let mut builder = Response::builder().status(if fresh { 304 } else { reply.code });
     builder = builder.header("content-type", "application/json").header("etag", etag);
@@ -349,8 +378,15 @@ fn page(request: &Received, items: Vec<Value>, size: &str, most: usize, default:
     let shown: Vec<Value> = items.into_iter().skip((number - 1) * per).take(per).collect();
     let reply = Reply::ok(Value::Array(shown)).header("x-total-count", total);
     if number * per < total {
-        let next = format!("<http://behind.proxy.invalid{}?page={}&{size}={per}>; rel=\"next\"", request.path, number + 1);
-        return reply.header("link", format!("{next}, <http://behind.proxy.invalid/?page=99>; rel=\"last\""));
+        let next = format!(
+            "<http://behind.proxy.invalid{}?page={}&{size}={per}>; rel=\"next\"",
+            request.path,
+            number + 1
+        );
+        return reply.header(
+            "link",
+            format!("{next}, <http://behind.proxy.invalid/?page=99>; rel=\"last\""),
+        );
     }
     reply
 }
