@@ -23,6 +23,7 @@
 //! - [`drift`]: desired against observed, field by field.
 //! - `desired`: a Compose project in the shape of the Engine's resources.
 //! - `compose`: a manifest tree in, a project and diagnostics out.
+//! - [`fleet`]: which replica sits on which host, who goes first, and when.
 //! - [`schedule`]: what happened and now in, when the next pass is due out.
 //! - [`config`]: settings and fleet file.
 //! - [`yaml`]: YAML text as a tree that remembers positions.
@@ -34,6 +35,7 @@ pub mod apply;
 pub mod config;
 pub mod docker;
 pub mod drift;
+pub mod fleet;
 pub mod forge;
 pub mod git;
 pub mod model;

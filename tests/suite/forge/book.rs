@@ -32,7 +32,7 @@ fn carry(book: &mut StatusBook, now: Timestamp) -> Vec<Letter> {
                 sent.push(*letter);
             }
             Errand::ReadBack(revision) => {
-                assert_eq!(book.read(&revision, Ok(Vec::new()), now), None)
+                assert_eq!(book.read(&revision, Ok(Vec::new()), now), None);
             }
             Errand::Wait(_) | Errand::Rest => return sent,
         }
@@ -140,7 +140,7 @@ fn a_denied_ability_rests_longer_each_time_and_warns_once() {
     assert_eq!(book.condition(at(10)).behind, 1);
     let Errand::Send(letter, None) = book.next(at(3600)) else { panic!("it is tried again") };
     drop(book.failed(&letter, &denied(Right::Statuses), at(3600)));
-    assert_eq!(book.next(at(3600)), Errand::Wait(Duration::from_secs(7200)));
+    assert_eq!(book.next(at(3600)), Errand::Wait(Duration::from_hours(2)));
     assert_eq!(book.failed(&letter, &denied(Right::Statuses), at(10_800)), None);
     book.reopen();
     assert!(matches!(book.next(at(10_801)), Errand::Send(..)));
@@ -219,7 +219,7 @@ fn an_hour_of_silence_is_asked_about_once_a_minute_at_most() {
     while second < 3600 {
         match book.next(at(second)) {
             Errand::Wait(wait) => {
-                second += i64::try_from(wait.as_millis().div_ceil(1000).max(1)).unwrap()
+                second += i64::try_from(wait.as_millis().div_ceil(1000).max(1)).unwrap();
             }
             Errand::ReadBack(revision) => {
                 tries += 1;

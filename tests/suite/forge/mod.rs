@@ -22,7 +22,6 @@ use crate::support::fake_forge::{FakeForge, TOKEN};
 
 const KINDS: [Kind; 5] = [Kind::GitHub, Kind::GitLab, Kind::Gitea, Kind::Forgejo, Kind::Bitbucket];
 
-#[expect(clippy::disallowed_methods, reason = "the tests' own clock")]
 fn clock() -> Timestamp {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap())
@@ -42,7 +41,7 @@ const QUICK: Pace = Pace {
     settle: Duration::ZERO,
     gap: Duration::ZERO,
     backoff: Duration::from_millis(50),
-    denied: Duration::from_secs(3600),
+    denied: Duration::from_hours(1),
 };
 
 fn sha(digit: char) -> Revision {
@@ -72,7 +71,7 @@ fn comment(number: u64, body: &str) -> Letter {
 
 /// A courier at work, and where its memory is.
 struct Post {
-    pub postbox: Postbox,
+    postbox: Postbox,
     stop: CancellationToken,
     work: JoinSet<()>,
 }

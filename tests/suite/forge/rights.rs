@@ -151,7 +151,6 @@ async fn a_github_app_buys_its_token_and_renews_it() {
 fn rsa_key(folder: &std::path::Path) -> (std::path::PathBuf, Vec<u8>) {
     use rustls::pki_types::pem::PemObject as _;
     let file = folder.join("app.pem");
-    #[expect(clippy::disallowed_methods, reason = "only the tests make keys")]
     let made = std::process::Command::new("openssl")
         .args(["genrsa", "-traditional", "-out"])
         .arg(&file)

@@ -107,7 +107,9 @@ async fn a_hundred_passes_without_a_change_send_nothing() {
         }
         forge.look(|world| world.received.clear());
         for _ in 0..100 {
-            pass().into_iter().for_each(|letter| post.postbox.put(letter));
+            for letter in pass() {
+                post.postbox.put(letter);
+            }
         }
         post.quiet().await;
         post.stop().await;

@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 
 /// A request as it came.
 #[derive(Debug, Clone)]
-pub(crate) struct Received {
+pub struct Received {
     pub method: String,
     /// Without the API's base, still escaped.
     pub path: String,
@@ -34,7 +34,7 @@ pub(crate) struct Received {
 }
 
 impl Received {
-    pub(crate) fn is_write(&self) -> bool {
+    pub fn is_write(&self) -> bool {
         self.method != "GET"
     }
 
@@ -53,7 +53,7 @@ impl Received {
 
 /// What goes wrong with the next requests.
 #[derive(Debug, Clone)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// This answer instead.
     Answer(u16, Vec<(&'static str, String)>, Value),
     /// Nothing ever comes.
@@ -65,7 +65,7 @@ pub(crate) enum Fault {
 }
 
 #[derive(Debug, Clone)]
-pub(crate) struct Status {
+pub struct Status {
     pub id: u64,
     pub sha: String,
     pub context: String,
@@ -76,7 +76,7 @@ pub(crate) struct Status {
 }
 
 #[derive(Debug, Clone)]
-pub(crate) struct Comment {
+pub struct Comment {
     pub id: u64,
     /// `pulls/7`, `issues/3`.
     pub place: String,
@@ -85,7 +85,7 @@ pub(crate) struct Comment {
 }
 
 #[derive(Debug, Clone)]
-pub(crate) struct Pull {
+pub struct Pull {
     pub number: u64,
     pub head: String,
     pub branch: String,
@@ -96,13 +96,13 @@ pub(crate) struct Pull {
 
 /// What a token may do.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Rights {
+pub struct Rights {
     pub statuses: bool,
     pub comments: bool,
 }
 
 #[derive(Debug)]
-pub(crate) struct World {
+pub struct World {
     pub kind: Kind,
     pub project: String,
     pub account: String,
@@ -125,7 +125,7 @@ pub(crate) struct World {
 }
 
 /// An answer.
-pub(crate) struct Reply {
+pub struct Reply {
     code: u16,
     headers: Vec<(String, String)>,
     body: Value,
@@ -157,7 +157,7 @@ impl World {
     }
 
     /// The newest status of a context on a commit.
-    pub(crate) fn status(&self, sha: &str, context: &str) -> Option<&Status> {
+    pub fn status(&self, sha: &str, context: &str) -> Option<&Status> {
         self.statuses
             .iter()
             .filter(|status| status.sha == sha && status.context == context)
@@ -165,12 +165,12 @@ impl World {
     }
 
     /// All states that a context went through, in order.
-    pub(crate) fn history(&self, sha: &str, context: &str) -> Vec<String> {
+    pub fn history(&self, sha: &str, context: &str) -> Vec<String> {
         let of = |status: &&Status| status.sha == sha && status.context == context;
         self.statuses.iter().filter(of).map(|status| status.state.clone()).collect()
     }
 
-    pub(crate) fn writes(&self) -> usize {
+    pub fn writes(&self) -> usize {
         self.received
             .iter()
             .filter(|request| request.is_write() && !request.path.contains("access_tokens"))
@@ -191,7 +191,7 @@ impl World {
 }
 
 /// The API's base below the forge's address.
-pub(crate) fn base(kind: Kind) -> &'static str {
+pub fn base(kind: Kind) -> &'static str {
     match kind {
         Kind::GitHub => "/api/v3",
         Kind::GitLab => "/api/v4",
@@ -201,16 +201,16 @@ pub(crate) fn base(kind: Kind) -> &'static str {
 }
 
 /// A simulated forge; ends when it is dropped.
-pub(crate) struct FakeForge {
+pub struct FakeForge {
     pub world: Arc<Mutex<World>>,
     pub address: SocketAddr,
     tasks: JoinSet<()>,
 }
 
-pub(crate) const TOKEN: &str = "tok-5ecret-0123456789-abcdefghij";
+pub const TOKEN: &str = "tok-5ecret-0123456789-abcdefghij";
 
 impl FakeForge {
-    pub(crate) async fn start(kind: Kind) -> Self {
+    pub async fn start(kind: Kind) -> Self {
         let world = World {
             kind,
             project: if kind == Kind::GitLab { "acme/infra/fleet" } else { "acme/fleet" }
@@ -240,7 +240,7 @@ impl FakeForge {
     }
 
     /// Listens (again) at the same address.
-    pub(crate) async fn open(&mut self) {
+    pub async fn open(&mut self) {
         let listener = TcpListener::bind(self.address).await.unwrap();
         self.address = listener.local_addr().unwrap();
         let world = Arc::clone(&self.world);
@@ -250,22 +250,22 @@ impl FakeForge {
     }
 
     /// Refuses connections.
-    pub(crate) async fn close(&mut self) {
+    pub async fn close(&mut self) {
         self.tasks.shutdown().await;
     }
 
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    pub(crate) fn look<T>(&self, at: impl FnOnce(&mut World) -> T) -> T {
+    pub fn look<T>(&self, at: impl FnOnce(&mut World) -> T) -> T {
         at(&mut self.world.lock().unwrap())
     }
 }
 
 impl FakeForge {
     /// The answer to a status that someone else posts.
-    pub(crate) async fn raw_status(&self, sha: &str) -> Value {
+    pub async fn raw_status(&self, sha: &str) -> Value {
         let (kind, project) = self.look(|world| (world.kind, world.project.replace('/', "%2F")));
         let path = match kind {
             Kind::GitLab => format!("/projects/{project}/statuses/{sha}"),
@@ -345,7 +345,7 @@ async fn receive(world: Arc<Mutex<World>>, request: axum::extract::Request) -> R
 
 async fn respond(fault: Option<Fault>, reply: Option<Reply>, received: &Received) -> Response {
     if matches!(fault, Some(Fault::Hang)) {
-        tokio::time::sleep(Duration::from_secs(600)).await;
+        tokio::time::sleep(Duration::from_mins(10)).await;
     }
     let Some(reply) = reply.filter(|_| !matches!(fault, Some(Fault::Lose | Fault::Break))) else {
         let pieces: Vec<Result<Bytes, std::io::Error>> =
