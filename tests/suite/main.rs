@@ -16,6 +16,8 @@
 )]
 
 mod config;
+mod desired;
+mod engine;
 mod forge;
 mod house;
 mod placement;

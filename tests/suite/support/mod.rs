@@ -1,3 +1,4 @@
-//! What the tests share.
+//! What several tests need.
 
-pub(crate) mod fake_forge;
+pub mod engines;
+pub mod fake_forge;
