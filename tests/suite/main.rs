@@ -15,6 +15,7 @@
     reason = "a test stops at the first surprise, looks at the machine that it runs on, and may tell a long story"
 )]
 
+mod comments;
 mod config;
 mod desired;
 mod engine;
@@ -22,3 +23,4 @@ mod forge;
 mod house;
 mod placement;
 mod support;
+mod webhooks;
