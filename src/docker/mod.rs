@@ -3,12 +3,24 @@
 //! In go an [`Endpoint`], scopes and actions; out come observations in the nouns of [`crate::model`], events, and
 //! errors with a remedy. Nothing is decided here. What could not be seen is a gap in the observation, never an
 //! absence.
+//!
+//! Two callers share one connection pool: plain calls whose answers are read into our own types (an Engine newer
+//! than this program may say words that it does not know), and bollard for the verbs of a container's life.
 
 mod act;
 mod connect;
 mod error;
 mod events;
 mod look;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use bollard::Docker;
+use tokio::sync::broadcast;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 pub use act::{Progress, Terms};
 pub use connect::{
@@ -19,12 +31,39 @@ pub use error::{Cause, EngineError};
 pub use events::{EngineEvent, EventKind, EventStream};
 pub use look::{Depth, HostView, Scope};
 
-use crate::model::{Action, EngineFacts, Observed, Timestamp};
+use self::act::RegistryAuth;
+use self::connect::{Ask, Wire};
+use self::look::{Info, Looker, Memory, Version, api, facts};
+use crate::model::{EngineFacts, Observed, Timestamp};
+
+/// The newest API version whose answers were read and understood (Engine 28).
+const NEWEST: (u32, u32) = (1, 51);
+/// Engine 20.10.
+const OLDEST: (u32, u32) = (1, 41);
+/// The Engine's facts are read again by a full look after this long: it may have been upgraded meanwhile.
+const FACTS_AGE: Duration = Duration::from_mins(1);
+/// bollard's own limit covers headers only and is in the way; ours is around every call.
+const UNLIMITED_SECONDS: u64 = 7 * 24 * 3600;
+/// Events that a wait may miss before it looks again anyway.
+const TOUCHES: usize = 256;
 
 /// One Engine. Cheap to clone; clones share connections and what was learnt of the host.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Engine {
-    facts: EngineFacts,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    wire: Wire,
+    verbs: Docker,
+    memory: Memory,
+    registries: RegistryAuth,
+    owner: String,
+    facts: RwLock<(EngineFacts, Instant)>,
+    /// Names of the containers that carry files just now.
+    helpers: Mutex<BTreeSet<String>>,
+    /// Ids and names of containers of which an event told.
+    touched: broadcast::Sender<String>,
 }
 
 impl Engine {
@@ -36,16 +75,36 @@ impl Engine {
         endpoint: &Endpoint,
         settings: &EngineSettings,
     ) -> Result<Self, EngineError> {
-        let _ = (endpoint, settings);
-        Err(EngineError::Cancelled)
+        let wire = Wire::new(endpoint, &settings.limits);
+        let facts = learn(&wire).await?;
+        let verbs = verbs(&wire)?;
+        let shared = Shared {
+            wire,
+            verbs,
+            memory: Memory::default(),
+            registries: RegistryAuth::new(settings.registries.clone()),
+            owner: settings.owner.clone(),
+            facts: RwLock::new((facts, Instant::now())),
+            helpers: Mutex::default(),
+            touched: broadcast::Sender::new(TOUCHES),
+        };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// What is known of the Engine itself.
     pub fn facts(&self) -> EngineFacts {
-        self.facts.clone()
+        self.shared.facts.read().unwrap_or_else(PoisonError::into_inner).0.clone()
     }
 
-    /// Looks at the host once, for any number of stacks.
+    /// Where it is, in words without secrets.
+    pub fn endpoint(&self) -> &str {
+        self.wire().endpoint()
+    }
+
+    /// Looks at the host once, for any number of stacks: one list, inspections of what changed, and little else.
+    /// `now` is the caller's time when the look begins.
+    ///
+    /// Carrying containers that a crash left behind are removed on the way.
     ///
     /// # Errors
     /// When the list of containers cannot be read. Everything else that fails is a gap of the view.
@@ -55,11 +114,21 @@ impl Engine {
         depth: Depth,
         now: Timestamp,
     ) -> Result<HostView, EngineError> {
-        let _ = (scopes, depth, now);
-        Err(EngineError::Cancelled)
+        let began = Instant::now();
+        if depth == Depth::Full {
+            self.refresh_facts().await?;
+        }
+        let looker =
+            Looker::new(self.wire(), self.memory(), &self.shared.registries, scopes, depth);
+        let sight = Box::pin(looker.look()).await?;
+        self.sweep(sight.helpers).await;
+        Ok(sight.view.taken(now.plus(began.elapsed()), self.facts()))
     }
 
     /// [`Engine::look`] for one stack.
+    ///
+    /// # Errors
+    /// When the list of containers cannot be read.
     pub async fn observe(
         &self,
         scope: &Scope,
@@ -69,17 +138,135 @@ impl Engine {
         Ok(self.look(std::slice::from_ref(scope), depth, now).await?.of(scope))
     }
 
-    /// What happens on the host from `since` on (from now on when `None`). While the stream is read, looks with
-    /// [`Depth::Changed`] are cheap. Its end is an item; pass the last event's time to go on: the overlap that clocks and
-    /// lost connections need is added here.
-    pub async fn events(&self, since: Option<Timestamp>) -> Result<EventStream, EngineError> {
-        let _ = since;
-        Err(EngineError::Cancelled)
+    async fn refresh_facts(&self) -> Result<(), EngineError> {
+        let read_at = self.shared.facts.read().unwrap_or_else(PoisonError::into_inner).1;
+        if read_at.elapsed() < FACTS_AGE {
+            return Ok(());
+        }
+        let facts = learn(self.wire()).await?;
+        *self.shared.facts.write().unwrap_or_else(PoisonError::into_inner) =
+            (facts, Instant::now());
+        Ok(())
     }
 
-    /// Carries out one action.
-    pub async fn carry_out(&self, action: &Action, terms: &Terms<'_>) -> Result<(), EngineError> {
-        let _ = (action, terms);
-        Err(EngineError::Cancelled)
+    /// Removes carrying containers of ours that nobody is using: a crash left them behind.
+    async fn sweep(&self, helpers: Vec<(String, String, String)>) {
+        let stop = CancellationToken::new();
+        let terms = Terms {
+            step: self.wire().limits().read,
+            progress: self.wire().limits().read,
+            stop: &stop,
+            tell: &|_| {},
+        };
+        for (id, name, owner) in helpers {
+            let in_use = self.helpers().contains(&name);
+            if owner == self.owner() && !in_use {
+                if let Err(error) = self.remove_helper(&id, &terms).await {
+                    tracing::debug!(%error, name, "a container that carried files stays behind");
+                }
+            }
+        }
     }
+
+    fn wire(&self) -> &Wire {
+        &self.shared.wire
+    }
+
+    fn verbs(&self) -> &Docker {
+        &self.shared.verbs
+    }
+
+    fn memory(&self) -> &Memory {
+        &self.shared.memory
+    }
+
+    fn registries(&self) -> &RegistryAuth {
+        &self.shared.registries
+    }
+
+    fn owner(&self) -> &str {
+        &self.shared.owner
+    }
+
+    fn helpers(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+        self.shared.helpers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Marks a carrying container as being in use until the guard is dropped.
+    fn helper_begins(&self, name: &str) -> InFlight {
+        self.helpers().insert(name.to_owned());
+        InFlight { engine: self.clone(), name: name.to_owned() }
+    }
+
+    fn touched(&self) -> broadcast::Receiver<String> {
+        self.shared.touched.subscribe()
+    }
+
+    /// Wakes those who wait for the container that an event is about.
+    fn touch(&self, event: &EngineEvent) {
+        if let Some(container) = event.container() {
+            // Nobody waits: nobody is to be woken.
+            let _heard = self.shared.touched.send(container.to_owned());
+            let _heard = self.shared.touched.send(event.name().to_owned());
+        }
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Engine({:?})", self.shared.wire)
+    }
+}
+
+struct InFlight {
+    engine: Engine,
+    name: String,
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.engine.helpers().remove(&self.name);
+    }
+}
+
+/// Agrees on a version, and asks for the facts. Some of them may be missing: `/info` hangs on hosts with a dead plugin.
+async fn learn(wire: &Wire) -> Result<EngineFacts, EngineError> {
+    let version: Version = wire.probe(Ask::get("/version", "ask for the version")).await?;
+    let refused = |spoken: &str, needed: String| EngineError::Version {
+        endpoint: wire.endpoint().to_owned(),
+        spoken: spoken.to_owned(),
+        needed,
+    };
+    let Some(newest) = api(&version.api_version).filter(|newest| *newest >= OLDEST) else {
+        return Err(refused(&version.api_version, format!("{}.{} or newer", OLDEST.0, OLDEST.1)));
+    };
+    if api(&version.min_api_version).is_some_and(|oldest| oldest > NEWEST) {
+        let spoken = format!("{} or newer", version.min_api_version);
+        return Err(refused(&spoken, format!("{}.{} or older", NEWEST.0, NEWEST.1)));
+    }
+    let spoken = newest.min(NEWEST);
+    wire.speak(spoken);
+    let info: Info = match wire.read(Ask::get("/info", "ask for the facts")).await {
+        Ok(info) => info,
+        Err(error) if error.is_unreachable() => return Err(error),
+        Err(error) => {
+            tracing::warn!(endpoint = wire.endpoint(), %error, "the engine does not tell its facts");
+            Info::default()
+        }
+    };
+    Ok(facts(spoken, version, info))
+}
+
+fn verbs(wire: &Wire) -> Result<Docker, EngineError> {
+    let transport = wire.clone();
+    let connection = Docker::connect_with_custom_transport(
+        move |request| transport.clone().forward(request),
+        Some("http://engine"),
+        UNLIMITED_SECONDS,
+        bollard::API_DEFAULT_VERSION,
+    );
+    connection.map_err(|error| EngineError::Unreachable {
+        endpoint: wire.endpoint().to_owned(),
+        source: error.into(),
+    })
 }

@@ -1,3 +1,25 @@
 //! One binary for all tests: see `tests/README.md`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    clippy::too_many_lines,
+    missing_docs,
+    unreachable_pub,
+    reason = "a test stops at the first surprise, looks at the machine that it runs on, and may tell a long story"
+)]
+
 mod config;
+mod desired;
+mod engine;
+mod forge;
 mod git;
+mod house;
+mod placement;
+mod support;

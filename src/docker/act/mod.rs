@@ -1,9 +1,26 @@
 //! Carrying out actions: one method per variant, none of which decides anything.
+//!
+//! *Guarantees.* Every action but [`Action::RunHook`], [`Action::Restart`] and the waits may be carried out again after
+//! its answer was lost: what is there already is not made twice, and what is gone is not missed.
+
+mod containers;
+mod files;
+mod images;
+mod networks;
+mod registry;
+mod verbs;
+mod waits;
 
 use std::fmt;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+
+pub(super) use registry::RegistryAuth;
+
+use super::look::Doubt;
+use super::{Engine, EngineError};
+use crate::model::{Action, ContainerHandle};
 
 /// Under which terms an action is carried out.
 #[derive(Clone, Copy)]
@@ -36,4 +53,114 @@ pub struct Progress {
     pub done: u64,
     /// Bytes in all, as far as known.
     pub total: Option<u64>,
+}
+
+impl Engine {
+    /// Carries out one action. One that may be repeated is, once, when the connection breaks under it.
+    ///
+    /// # Errors
+    /// Whatever the Engine says. After an [ambiguous](EngineError::is_ambiguous) error the action may have happened;
+    /// a further look tells, and carrying it out again does no harm.
+    pub async fn carry_out(&self, action: &Action, terms: &Terms<'_>) -> Result<(), EngineError> {
+        self.call_into_doubt(action);
+        let first = Box::pin(self.carry_out_once(action, terms)).await;
+        let outcome = match first {
+            Err(EngineError::Broken { what, source }) if may_be_repeated(action) => {
+                tracing::debug!(what, %source, "the connection broke; trying once more");
+                Box::pin(self.carry_out_once(action, terms)).await
+            }
+            other => other,
+        };
+        self.call_into_doubt(action);
+        outcome
+    }
+
+    async fn carry_out_once(&self, action: &Action, terms: &Terms<'_>) -> Result<(), EngineError> {
+        match action {
+            Action::Pull { image, platform } => self.pull(image, platform, terms).await,
+            Action::Build { image, build } => self.build(image, build, terms).await,
+            Action::CreateNetwork(spec) => self.create_network(spec, terms).await,
+            Action::RemoveNetwork { id, name } => self.remove_network(id, name, terms).await,
+            Action::CreateVolume(spec) => self.create_volume(spec, terms).await,
+            Action::RemoveVolume { name } => self.remove_volume(name, terms).await,
+            Action::PutFiles { digest, bundle } => self.put_files(digest, bundle, terms).await,
+            Action::Create { name, spec } => self.create(name, spec, terms).await,
+            Action::Upload { container, files } => self.upload(container, files, terms).await,
+            Action::Connect { container, network, endpoint } => {
+                self.connect_network(container, network, endpoint, terms).await
+            }
+            Action::Disconnect { container, network } => {
+                self.disconnect_network(container, network, terms).await
+            }
+            Action::Start { container } => self.start(container, terms).await,
+            Action::Restart { container, grace } => self.restart(container, *grace, terms).await,
+            Action::Unpause { container } => self.unpause(container, terms).await,
+            Action::Stop { container, grace } => self.stop(container, *grace, terms).await,
+            Action::Remove { container, anonymous_volumes } => {
+                self.remove(container, *anonymous_volumes, terms).await
+            }
+            Action::Rename { container, name } => self.rename(container, name, terms).await,
+            Action::Update { container, spec } => self.update(container, spec, terms).await,
+            Action::RunHook { container, hook } => self.run_hook(container, hook, terms).await,
+            Action::AwaitHealthy { container, monitor, limit } => {
+                self.await_healthy(container, *monitor, *limit, terms).await
+            }
+            Action::AwaitCompletion { container, limit } => {
+                self.await_completion(container, *limit, terms).await
+            }
+            Action::Delay { pause } => Self::delay(*pause, terms).await,
+        }
+    }
+
+    /// What an action may change is not known any more, whether it succeeds or not.
+    fn call_into_doubt(&self, action: &Action) {
+        let container = |container: &ContainerHandle| {
+            self.memory().doubt(Doubt::Container(container.address()));
+            self.memory().doubt(Doubt::Container(container.name()));
+        };
+        match action {
+            Action::Pull { .. } | Action::Build { .. } => self.memory().doubt(Doubt::Images),
+            Action::CreateNetwork(_) | Action::RemoveNetwork { .. } => {
+                self.memory().doubt(Doubt::Networks)
+            }
+            Action::CreateVolume(_) | Action::RemoveVolume { .. } => {
+                self.memory().doubt(Doubt::Volumes)
+            }
+            Action::Create { name, .. } => {
+                self.memory().doubt(Doubt::Container(name));
+                self.memory().doubt(Doubt::Volumes);
+            }
+            Action::Remove { container: removed, .. } => {
+                container(removed);
+                self.memory().doubt(Doubt::Volumes);
+            }
+            Action::Rename { container: renamed, name } => {
+                container(renamed);
+                self.memory().doubt(Doubt::Container(name));
+            }
+            Action::Upload { container: changed, .. }
+            | Action::Connect { container: changed, .. }
+            | Action::Disconnect { container: changed, .. }
+            | Action::Start { container: changed }
+            | Action::Restart { container: changed, .. }
+            | Action::Unpause { container: changed }
+            | Action::Stop { container: changed, .. }
+            | Action::Update { container: changed, .. } => container(changed),
+            Action::PutFiles { .. }
+            | Action::RunHook { .. }
+            | Action::AwaitHealthy { .. }
+            | Action::AwaitCompletion { .. }
+            | Action::Delay { .. } => {}
+        }
+    }
+}
+
+/// Whether doing it twice is the same as doing it once.
+fn may_be_repeated(action: &Action) -> bool {
+    !matches!(action, Action::RunHook { .. } | Action::Restart { .. } | Action::Build { .. })
+}
+
+/// Whether the Engine itself said no, other than "there is no such thing".
+fn is_refusal(error: &EngineError) -> bool {
+    error.status().is_some_and(|status| status != 404)
 }

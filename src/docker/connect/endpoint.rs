@@ -124,6 +124,8 @@ pub struct Limits {
     pub connect: Duration,
     /// A list, or an inspection of one thing.
     pub read: Duration,
+    /// One inspection of a container within a look: beyond that it is a gap.
+    pub inspect: Duration,
     /// All inspections of one look together: those not answered by then are gaps.
     pub look: Duration,
     /// How long a container whose inspection was not answered is not asked about again.
@@ -137,6 +139,7 @@ impl Default for Limits {
         Self {
             connect: Duration::from_secs(10),
             read: Duration::from_secs(15),
+            inspect: Duration::from_secs(5),
             look: Duration::from_secs(20),
             wedged: Duration::from_mins(1),
             parallel: 16,

@@ -1,25 +1,336 @@
-//! Looking at a host: lists, inspections of what changed, and what they mean in our nouns.
+//! Looking at a host: one list, inspections of what changed since the last look, and what they mean in our nouns.
+//!
+//! A list that cannot be read is an error. Anything else that cannot be seen is a gap of the view: a container whose
+//! inspection hangs while the lists answer must not hide the others.
 
+mod labels;
+mod memory;
+mod read;
 mod scope;
+mod view;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures_util::stream::{self, StreamExt as _};
+use tokio::time::Instant;
+
+pub(super) use labels::{BUILD, HELPER};
+pub(super) use memory::{Doubt, Memory};
+pub(super) use read::{ImageInspection, Info, Inspection, NetworkEntry, Version, api, facts};
 pub use scope::{Depth, Scope};
+pub use view::HostView;
 
-use crate::model::{EngineFacts, Gap, Observed, Timestamp};
+use self::memory::Since;
+use self::read::{Distribution, Summary, VolumeList};
+use self::view::{About, Blind};
+use super::EngineError;
+use super::act::RegistryAuth;
+use super::connect::{Ask, Wire, parse, segment};
+use crate::model::{
+    ContainerId, Gap, ImageRef, ImageSight, ObservedContainer, Replica, VolumeSpec,
+};
 
-/// What one look found, for all scopes that it was about.
-#[derive(Debug, Clone, Default)]
-pub struct HostView {
-    /// When the look ended.
-    pub taken_at: Timestamp,
-    /// The Engine itself.
-    pub facts: EngineFacts,
-    /// What could not be seen, of the whole host.
-    pub gaps: Vec<Gap>,
+/// Images asked about at a time: an inspection of one reads little, and a registry does not like to be stormed.
+const PARALLEL_IMAGES: usize = 4;
+
+/// One look in progress.
+pub(super) struct Looker<'a> {
+    pub(super) wire: &'a Wire,
+    pub(super) memory: &'a Memory,
+    pub(super) registries: &'a RegistryAuth,
+    pub(super) scopes: &'a [Scope],
+    since: Since,
 }
 
-impl HostView {
-    /// The part of one stack. The scope must have been among those that were looked at.
-    pub fn of(&self, _scope: &Scope) -> Observed {
-        Observed::default()
+/// What a look found beside the view.
+pub(super) struct Sight {
+    pub(super) view: HostView,
+    /// Containers that were made to carry files: id, name, and by whom.
+    pub(super) helpers: Vec<(String, String, String)>,
+}
+
+/// A container to be inspected.
+#[derive(Clone)]
+struct Suspect {
+    id: ContainerId,
+    fingerprint: u64,
+    name: String,
+    stacks: Vec<String>,
+    replica: Option<Replica>,
+}
+
+impl<'a> Looker<'a> {
+    pub(super) fn new(
+        wire: &'a Wire,
+        memory: &'a Memory,
+        registries: &'a RegistryAuth,
+        scopes: &'a [Scope],
+        depth: Depth,
+    ) -> Self {
+        let since = memory.begin(depth == Depth::Full);
+        Self { wire, memory, registries, scopes, since }
+    }
+
+    /// Looks. `taken_at` and `facts` of the view are the caller's to fill in.
+    pub(super) async fn look(&self) -> Result<Sight, EngineError> {
+        let ask = Ask::get("/containers/json", "list containers").query("all", "1");
+        let bytes = self.wire.read_bytes(ask).await?;
+        let lines: Vec<Summary<'_>> = parse("list containers", &bytes)?;
+        let helpers = lines.iter().filter_map(|line| {
+            let owner = line.helper_of()?.to_owned();
+            Some((line.id.clone().into_owned(), line.name().to_owned(), owner))
+        });
+        let helpers = helpers.collect();
+        let attached = attached(&lines);
+        self.forget_all_but(&lines);
+        let (known, suspects) = self.sift(&lines);
+        drop(lines);
+        drop(bytes);
+        let mut view = HostView { attached, containers: known, ..HostView::default() };
+        let ((inspected, mut blind), networks, volumes, images) = tokio::join!(
+            self.inspect_all(suspects),
+            self.networks(),
+            self.volumes(),
+            Box::pin(self.images())
+        );
+        view.containers.extend(inspected);
+        view.containers.sort_by(|a, b| a.name.cmp(&b.name));
+        view.networks = or_blind(networks, "networks", &mut blind);
+        view.volumes = or_blind(volumes, "volumes", &mut blind);
+        let (images, blind_images, silent) = images;
+        view.images = images;
+        view.silent = silent;
+        blind.extend(blind_images);
+        view.blind = blind;
+        Ok(Sight { view, helpers })
+    }
+
+    fn forget_all_but(&self, lines: &[Summary<'_>]) {
+        let there: BTreeSet<&str> = lines.iter().map(|line| &*line.id).collect();
+        self.memory.retain(|id| there.contains(id.as_str()));
+    }
+
+    /// What is known already, and what has to be inspected. Containers that concern nobody are neither.
+    fn sift(&self, lines: &[Summary<'_>]) -> (Vec<Arc<ObservedContainer>>, Vec<Suspect>) {
+        let stacks: BTreeSet<&str> = self.scopes.iter().map(|scope| scope.stack.as_str()).collect();
+        let names: BTreeSet<&str> =
+            self.scopes.iter().flat_map(|scope| &scope.containers).map(String::as_str).collect();
+        let concerns = |line: &&Summary<'_>| {
+            line.helper_of().is_none()
+                && (line.stacks().any(|stack| stacks.contains(stack))
+                    || names.contains(line.name()))
+        };
+        let (mut known, mut suspects) = (Vec::new(), Vec::new());
+        for line in lines.iter().filter(concerns) {
+            let Ok(id) = ContainerId::parse(&line.id) else { continue };
+            let fingerprint = line.fingerprint();
+            let kept = self.memory.container(&id, fingerprint).filter(|_| !self.since.anew);
+            match kept {
+                Some(container) => known.push(container),
+                None => suspects.push(Suspect {
+                    id,
+                    fingerprint,
+                    name: line.name().to_owned(),
+                    stacks: line.stacks().map(str::to_owned).collect(),
+                    replica: line.replica(),
+                }),
+            }
+        }
+        (known, suspects)
+    }
+
+    /// Inspects some at a time until the look's limit; whoever has not answered by then is a gap.
+    async fn inspect_all(
+        &self,
+        suspects: Vec<Suspect>,
+    ) -> (Vec<Arc<ObservedContainer>>, Vec<Blind>) {
+        let limits = self.wire.limits();
+        let deadline = Instant::now() + limits.look;
+        let mut open: BTreeMap<ContainerId, Suspect> =
+            suspects.iter().map(|suspect| (suspect.id.clone(), suspect.clone())).collect();
+        let (mut found, mut blind) = (Vec::new(), Vec::new());
+        // Owned, so that the calls are futures of one lifetime and may be awaited on any thread.
+        let calls = suspects.into_iter().map(|suspect| async move {
+            let answer = self.inspect(&suspect).await;
+            (suspect, answer)
+        });
+        let mut answers =
+            std::pin::pin!(stream::iter(calls).buffer_unordered(limits.parallel.max(1)));
+        while let Ok(Some((suspect, answer))) =
+            tokio::time::timeout_at(deadline, answers.next()).await
+        {
+            open.remove(&suspect.id);
+            match answer {
+                Ok(container) => found.extend(container),
+                Err(why) => blind.push(suspect.blind(why)),
+            }
+        }
+        let late = || format!("not asked about within {:?}", limits.look);
+        blind.extend(open.values().map(|suspect| suspect.blind(late())));
+        (found, blind)
+    }
+
+    /// One container; `None` when it is gone by now.
+    async fn inspect(&self, suspect: &Suspect) -> Result<Option<Arc<ObservedContainer>>, String> {
+        let limits = self.wire.limits();
+        if let Some(left) = self.memory.wedged(&suspect.id, Instant::now()) {
+            return Err(format!("did not answer; it is asked again in {} s", left.as_secs() + 1));
+        }
+        let what = format!("inspect {}", suspect.name);
+        let ask = Ask::get(format!("/containers/{}/json", suspect.id), what);
+        let answer = tokio::time::timeout(limits.inspect, self.wire.read::<Inspection>(ask)).await;
+        match answer {
+            Ok(Ok(inspection)) => {
+                let Some(container) = inspection.into_observed() else {
+                    return Err("its id makes no sense".to_owned());
+                };
+                let container = Arc::new(container);
+                self.memory.keep_container(self.since, suspect.fingerprint, &container);
+                Ok(Some(container))
+            }
+            Ok(Err(error)) if error.status() == Some(404) => Ok(None),
+            Ok(Err(error)) => Err(in_one_line(&error)),
+            Err(_) => {
+                self.memory.mark_wedged(&suspect.id, Instant::now() + limits.wedged);
+                Err(format!("no answer within {:?}", limits.inspect))
+            }
+        }
+    }
+
+    async fn networks(&self) -> Result<Arc<Vec<NetworkEntry>>, EngineError> {
+        if let Some(known) = self.memory.networks().filter(|_| !self.since.anew) {
+            return Ok(known);
+        }
+        let networks = Arc::new(self.wire.read(Ask::get("/networks", "list networks")).await?);
+        self.memory.keep_networks(self.since, &networks);
+        Ok(networks)
+    }
+
+    async fn volumes(&self) -> Result<Arc<Vec<VolumeSpec>>, EngineError> {
+        if let Some(known) = self.memory.volumes().filter(|_| !self.since.anew) {
+            return Ok(known);
+        }
+        let list: VolumeList = self.wire.read(Ask::get("/volumes", "list volumes")).await?;
+        let volumes = Arc::new(list.volumes.unwrap_or_default());
+        self.memory.keep_volumes(self.since, &volumes);
+        Ok(volumes)
+    }
+
+    async fn images(
+        &self,
+    ) -> (BTreeMap<ImageRef, ImageSight>, Vec<Blind>, BTreeMap<ImageRef, String>) {
+        let wanted: BTreeSet<ImageRef> =
+            self.scopes.iter().flat_map(|scope| scope.images.iter().cloned()).collect();
+        let asked: BTreeSet<ImageRef> =
+            self.scopes.iter().flat_map(|scope| scope.registry.iter().cloned()).collect();
+        let (mut found, mut blind) = (BTreeMap::new(), Vec::new());
+        let calls = wanted.into_iter().map(|image| async move {
+            let sight = self.image(&image).await;
+            (image, sight)
+        });
+        let mut answers = std::pin::pin!(stream::iter(calls).buffer_unordered(PARALLEL_IMAGES));
+        while let Some((image, answer)) = answers.next().await {
+            match answer {
+                Ok(sight) => drop(found.insert(image.clone(), sight)),
+                Err(error) => blind.push(blind_image(&image, &error)),
+            }
+        }
+        let silent = self.ask_registries(asked).await;
+        for (image, sight) in &mut found {
+            if let ImageSight::Present(present) = sight {
+                present.registry_digest = self.memory.registry(image);
+            }
+        }
+        (found, blind, silent)
+    }
+
+    /// A registry that does not answer is no gap: what the host runs can be seen without it.
+    async fn ask_registries(&self, asked: BTreeSet<ImageRef>) -> BTreeMap<ImageRef, String> {
+        let calls = asked.into_iter().map(|image| async move {
+            let answer = self.ask_registry(&image).await;
+            (image, answer)
+        });
+        let mut answers = std::pin::pin!(stream::iter(calls).buffer_unordered(PARALLEL_IMAGES));
+        let mut silent = BTreeMap::new();
+        while let Some((image, answer)) = answers.next().await {
+            if let Err(error) = answer {
+                silent.insert(image, in_one_line(&error));
+            }
+        }
+        silent
+    }
+
+    async fn image(&self, image: &ImageRef) -> Result<ImageSight, EngineError> {
+        if let Some(known) = self.memory.image(image).filter(|_| !self.since.anew) {
+            return Ok(known);
+        }
+        let ask = Ask::get(
+            format!("/images/{}/json", segment(image.as_str())),
+            format!("inspect image {image}"),
+        );
+        let sight = match self.wire.read::<ImageInspection>(ask).await {
+            Ok(inspection) => ImageSight::Present(Box::new(inspection.into_observed())),
+            Err(error) if error.status() == Some(404) => ImageSight::Absent,
+            Err(error) => return Err(error),
+        };
+        self.memory.keep_image(self.since, image, &sight);
+        Ok(sight)
+    }
+
+    async fn ask_registry(&self, image: &ImageRef) -> Result<(), EngineError> {
+        let path = format!("/distribution/{}/json", segment(image.as_str()));
+        let mut ask = Ask::get(path, format!("ask the registry about {image}"));
+        if let Some(credentials) = self.registries.header_for(image).await? {
+            ask = ask.header("x-registry-auth", credentials.reveal());
+        }
+        let answer: Distribution = self.wire.read(ask).await?;
+        self.memory.keep_registry(image, answer.descriptor.digest);
+        Ok(())
+    }
+}
+
+impl Suspect {
+    fn blind(&self, why: String) -> Blind {
+        let what = format!("container {}", self.name);
+        Blind {
+            gap: Gap { what, container: Some(self.id.clone()), replica: self.replica.clone(), why },
+            about: About::Container { name: self.name.clone(), stacks: self.stacks.clone() },
+        }
+    }
+}
+
+fn blind_image(image: &ImageRef, error: &EngineError) -> Blind {
+    let what = format!("image {image}");
+    let gap = Gap { what, container: None, replica: None, why: in_one_line(error) };
+    Blind { gap, about: About::Image(image.clone()) }
+}
+
+/// A list that could not be read is a gap for everybody.
+fn or_blind<T: Default>(answer: Result<T, EngineError>, what: &str, blind: &mut Vec<Blind>) -> T {
+    answer.unwrap_or_else(|error| {
+        let gap =
+            Gap { what: what.to_owned(), container: None, replica: None, why: in_one_line(&error) };
+        blind.push(Blind { gap, about: About::Everybody });
+        T::default()
+    })
+}
+
+fn attached(lines: &[Summary<'_>]) -> BTreeMap<String, Vec<ContainerId>> {
+    let mut attached: BTreeMap<String, Vec<ContainerId>> = BTreeMap::new();
+    for line in lines {
+        let Ok(id) = ContainerId::parse(&line.id) else { continue };
+        for network in line.attached_to() {
+            attached.entry(network.to_owned()).or_default().push(id.clone());
+        }
+    }
+    attached
+}
+
+/// An error and its cause.
+fn in_one_line(error: &EngineError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
     }
 }

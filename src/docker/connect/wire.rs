@@ -1,0 +1,349 @@
+//! One HTTP client for an Engine: every call has a limit that covers the body too, and names the API version.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{HeaderName, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::{self, Client};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use url::form_urlencoded;
+
+use super::super::{Cause, EngineError};
+use super::dial::Dialer;
+use super::endpoint::{Endpoint, Limits};
+
+/// More than any list of an Engine that anybody runs; keeps a mad one from eating our memory.
+const LARGEST_BODY: usize = 256 << 20;
+/// Idle connections close after this, so that a fleet does not hold thousands.
+const IDLE: Duration = Duration::from_secs(30);
+
+pub(super) type Body = UnsyncBoxBody<Bytes, Cause>;
+
+/// A question to the Engine.
+#[derive(Debug, Clone)]
+pub(in crate::docker) struct Ask {
+    what: String,
+    method: Method,
+    path: String,
+    query: Vec<(String, String)>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    body: Bytes,
+}
+
+impl Ask {
+    /// A question; `what` says it in words for errors, `path` is below the API version.
+    pub(in crate::docker) fn new(
+        method: Method,
+        path: impl Into<String>,
+        what: impl Into<String>,
+    ) -> Self {
+        let (what, path) = (what.into(), path.into());
+        Self { what, method, path, query: Vec::new(), headers: Vec::new(), body: Bytes::new() }
+    }
+
+    pub(in crate::docker) fn get(path: impl Into<String>, what: impl Into<String>) -> Self {
+        Self::new(Method::GET, path, what)
+    }
+
+    pub(in crate::docker) fn post(path: impl Into<String>, what: impl Into<String>) -> Self {
+        Self::new(Method::POST, path, what)
+    }
+
+    pub(in crate::docker) fn query(mut self, name: &str, value: &str) -> Self {
+        self.query.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Adds the parameter where there is something to say.
+    pub(in crate::docker) fn query_unless_empty(self, name: &str, value: &str) -> Self {
+        if value.is_empty() { self } else { self.query(name, value) }
+    }
+
+    pub(in crate::docker) fn header(mut self, name: &'static str, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.push((HeaderName::from_static(name), value));
+        }
+        self
+    }
+
+    pub(in crate::docker) fn json(mut self, body: &impl Serialize) -> Result<Self, EngineError> {
+        let bytes = serde_json::to_vec(body).map_err(|error| EngineError::Garbled {
+            what: self.what.clone(),
+            source: error.into(),
+        })?;
+        self.body = bytes.into();
+        Ok(self.header("content-type", "application/json"))
+    }
+
+    pub(in crate::docker) fn tar(mut self, bytes: Bytes) -> Self {
+        self.body = bytes;
+        self.header("content-type", "application/x-tar")
+    }
+
+    fn into_request(self, version: &str) -> Result<Request<Body>, http::Error> {
+        let mut target = format!("{version}{}", self.path);
+        if !self.query.is_empty() {
+            target.push('?');
+            target.push_str(
+                &form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.query).finish(),
+            );
+        }
+        let mut request =
+            Request::builder().method(self.method).uri(format!("http://engine{target}"));
+        for (name, value) in self.headers {
+            request = request.header(name, value);
+        }
+        request.body(Full::new(self.body).map_err(|never| match never {}).boxed_unsync())
+    }
+}
+
+/// One segment of a path, safe to put between slashes. Slashes stay: image names have them.
+pub(in crate::docker) fn segment(text: &str) -> String {
+    use std::fmt::Write as _;
+    text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~/:@+=".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _always = write!(out, "%{byte:02X}");
+        }
+        out
+    })
+}
+
+/// The client. Cheap to clone.
+#[derive(Clone)]
+pub(in crate::docker) struct Wire {
+    client: Client<Dialer, Body>,
+    version: Arc<RwLock<String>>,
+    endpoint: Arc<str>,
+    limits: Limits,
+}
+
+impl Wire {
+    pub(in crate::docker) fn new(endpoint: &Endpoint, limits: &Limits) -> Self {
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(limits.parallel)
+            .build(Dialer::new(endpoint.clone(), limits.connect));
+        Self {
+            client,
+            version: Arc::default(),
+            endpoint: endpoint.to_string().into(),
+            limits: limits.clone(),
+        }
+    }
+
+    pub(in crate::docker) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    pub(in crate::docker) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Every path is put under this API version from now on.
+    pub(in crate::docker) fn speak(&self, (major, minor): (u32, u32)) {
+        *self.version.write().unwrap_or_else(PoisonError::into_inner) =
+            format!("/v{major}.{minor}");
+    }
+
+    fn version(&self) -> String {
+        self.version.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Asks without a version in the path.
+    pub(in crate::docker) async fn probe<T: DeserializeOwned>(
+        &self,
+        ask: Ask,
+    ) -> Result<T, EngineError> {
+        let what = ask.what.clone();
+        let bytes = self.within(self.limits.read, &what, self.whole("", ask)).await?;
+        parse(&what, &bytes)
+    }
+
+    /// Reads something. A connection that breaks is tried once more: reading does no harm.
+    pub(in crate::docker) async fn read<T: DeserializeOwned>(
+        &self,
+        ask: Ask,
+    ) -> Result<T, EngineError> {
+        let what = ask.what.clone();
+        let bytes = self.read_bytes(ask).await?;
+        parse(&what, &bytes)
+    }
+
+    /// [`Wire::read`] for what is not JSON, or is parsed elsewhere.
+    pub(in crate::docker) async fn read_bytes(&self, ask: Ask) -> Result<Bytes, EngineError> {
+        let (what, limit, version) = (ask.what.clone(), self.limits.read, self.version());
+        let first = self.within(limit, &what, self.whole(&version, ask.clone())).await;
+        match first {
+            Err(EngineError::Broken { .. }) => {
+                self.within(limit, &what, self.whole(&version, ask)).await
+            }
+            other => other,
+        }
+    }
+
+    /// Changes something: once. The answer's body is returned.
+    pub(in crate::docker) async fn write(
+        &self,
+        ask: Ask,
+        limit: Duration,
+    ) -> Result<Bytes, EngineError> {
+        let (what, version) = (ask.what.clone(), self.version());
+        self.within(limit, &what, self.whole(&version, ask)).await
+    }
+
+    /// Begins something whose answer is a stream; the limit covers the headers only.
+    pub(in crate::docker) async fn begin(
+        &self,
+        ask: Ask,
+        limit: Duration,
+    ) -> Result<Incoming, EngineError> {
+        let (what, version) = (ask.what.clone(), self.version());
+        let response = self.within(limit, &what, self.answer(&version, ask)).await?;
+        Ok(response.into_body())
+    }
+
+    async fn whole(&self, version: &str, ask: Ask) -> Result<Bytes, EngineError> {
+        let what = ask.what.clone();
+        let response = self.answer(version, ask).await?;
+        body_of(&what, response).await
+    }
+
+    /// The answer, when it is not a refusal.
+    async fn answer(&self, version: &str, ask: Ask) -> Result<Response<Incoming>, EngineError> {
+        let what = ask.what.clone();
+        let request = ask
+            .into_request(version)
+            .map_err(|error| EngineError::Garbled { what: what.clone(), source: error.into() })?;
+        let response =
+            self.client.request(request).await.map_err(|error| self.failed(&what, error))?;
+        let status = response.status();
+        if status.is_success() || status == StatusCode::NOT_MODIFIED {
+            return Ok(response);
+        }
+        let message = refusal(&body_of(&what, response).await?, status);
+        Err(EngineError::Refused { what, status: status.as_u16(), message })
+    }
+
+    /// The same client for the typed calls of bollard, which does not put the API version into paths by itself.
+    pub(in crate::docker) async fn forward(
+        self,
+        request: bollard::BollardRequest,
+    ) -> Result<Response<Incoming>, bollard::errors::Error> {
+        let (mut parts, body) = request.into_parts();
+        let asked = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+        parts.uri = format!("http://engine{}{asked}", self.version()).parse()?;
+        parts.headers.remove(http::header::HOST);
+        let body = body.map_err(Cause::from).boxed_unsync();
+        Ok(self.client.request(Request::from_parts(parts, body)).await?)
+    }
+
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        what: &str,
+        call: impl Future<Output = Result<T, EngineError>>,
+    ) -> Result<T, EngineError> {
+        tokio::time::timeout(limit, call)
+            .await
+            .unwrap_or_else(|_| Err(EngineError::TimedOut { what: what.to_owned(), limit }))
+    }
+
+    /// What a failed request means: the connector's own error where there was no connection at all.
+    pub(in crate::docker) fn failed(&self, what: &str, error: legacy::Error) -> EngineError {
+        if !error.is_connect() {
+            return EngineError::Broken { what: what.to_owned(), source: error.into() };
+        }
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+        while let Some(current) = cause {
+            if let Some(dialled) = current.downcast_ref::<EngineError>() {
+                return again(dialled);
+            }
+            cause = current.source();
+        }
+        EngineError::Unreachable { endpoint: self.endpoint().to_owned(), source: error.into() }
+    }
+}
+
+impl std::fmt::Debug for Wire {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Wire({}{})", self.endpoint, self.version())
+    }
+}
+
+async fn body_of(what: &str, response: Response<Incoming>) -> Result<Bytes, EngineError> {
+    let body = Limited::new(response.into_body(), LARGEST_BODY).collect().await;
+    body.map(http_body_util::Collected::to_bytes)
+        .map_err(|source| EngineError::Broken { what: what.to_owned(), source })
+}
+
+pub(in crate::docker) fn parse<'de, T: Deserialize<'de>>(
+    what: &str,
+    bytes: &'de [u8],
+) -> Result<T, EngineError> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| EngineError::Garbled { what: what.to_owned(), source: error.into() })
+}
+
+/// The Engine's own words, which it wraps as `{"message": …}`.
+fn refusal(body: &[u8], status: StatusCode) -> String {
+    #[derive(serde::Deserialize)]
+    struct Wrapped {
+        message: String,
+    }
+    match serde_json::from_slice::<Wrapped>(body) {
+        Ok(wrapped) => wrapped.message.trim().to_owned(),
+        Err(_) if body.is_empty() => status.to_string(),
+        Err(_) => String::from_utf8_lossy(body).trim().chars().take(500).collect(),
+    }
+}
+
+/// The connector's error came wrapped and borrowed; this says the same.
+fn again(error: &EngineError) -> EngineError {
+    match error {
+        EngineError::UnknownHostKey { host, fingerprint, known_hosts } => {
+            EngineError::UnknownHostKey {
+                host: host.clone(),
+                fingerprint: fingerprint.clone(),
+                known_hosts: known_hosts.clone(),
+            }
+        }
+        EngineError::ChangedHostKey { host, fingerprint } => {
+            EngineError::ChangedHostKey { host: host.clone(), fingerprint: fingerprint.clone() }
+        }
+        EngineError::AccessDenied { host, user } => {
+            EngineError::AccessDenied { host: host.clone(), user: user.clone() }
+        }
+        EngineError::BadFile { path, source } => {
+            EngineError::BadFile { path: path.clone(), source: source.to_string().into() }
+        }
+        EngineError::Unreachable { endpoint, source } => {
+            EngineError::Unreachable { endpoint: endpoint.clone(), source: chain(&**source).into() }
+        }
+        other => EngineError::Unreachable { endpoint: String::new(), source: chain(other).into() },
+    }
+}
+
+/// An error and its causes in one line.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let words = inner.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+        cause = inner.source();
+    }
+    text
+}

@@ -1,0 +1,33 @@
+//! Labels by which containers, networks and volumes are told apart.
+
+use std::collections::BTreeMap;
+
+use super::Scope;
+use crate::model::Ownership;
+
+pub(in crate::docker) const PROJECT: &str = "com.docker.compose.project";
+pub(in crate::docker) const SERVICE: &str = "com.docker.compose.service";
+pub(in crate::docker) const NUMBER: &str = "com.docker.compose.container-number";
+pub(in crate::docker) const ONE_OFF: &str = "com.docker.compose.oneoff";
+pub(in crate::docker) const STACK: &str = "moorline.stack";
+pub(in crate::docker) const REPOSITORY: &str = "moorline.repository";
+pub(in crate::docker) const REVISION: &str = "moorline.revision";
+pub(in crate::docker) const SPEC: &str = "moorline.spec";
+pub(in crate::docker) const BUILD: &str = "moorline.build";
+pub(in crate::docker) const HELPER: &str = "moorline.helper";
+
+/// Whose a resource with these labels is, for one who asks about a stack.
+pub(super) fn ownership(labels: &BTreeMap<String, String>, scope: &Scope) -> Ownership {
+    let is_stack = |label: &str| labels.get(label).is_some_and(|name| name == scope.stack.as_str());
+    match labels.get(REPOSITORY) {
+        Some(repository) if is_stack(STACK) => {
+            if repository == scope.repository.as_str() {
+                Ownership::Ours
+            } else {
+                Ownership::OtherRepository(repository.clone())
+            }
+        }
+        _ if is_stack(STACK) || is_stack(PROJECT) => Ownership::Foreign,
+        _ => Ownership::Unrelated,
+    }
+}

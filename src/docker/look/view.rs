@@ -1,0 +1,161 @@
+//! What one look found, and the part of it that concerns one stack.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::read::NetworkEntry;
+use super::{Scope, labels};
+use crate::model::{
+    ContainerId, EngineFacts, Gap, ImageRef, ImageSight, Observed, ObservedContainer,
+    ObservedNetwork, ObservedVolume, Ownership, Timestamp, VolumeSpec,
+};
+
+/// What one look found, for all scopes that it was about.
+#[derive(Debug, Clone, Default)]
+pub struct HostView {
+    pub(super) taken_at: Timestamp,
+    pub(super) facts: EngineFacts,
+    /// By name.
+    pub(super) containers: Vec<Arc<ObservedContainer>>,
+    pub(super) networks: Arc<Vec<NetworkEntry>>,
+    /// Network id to the containers that run in it.
+    pub(super) attached: BTreeMap<String, Vec<ContainerId>>,
+    pub(super) volumes: Arc<Vec<VolumeSpec>>,
+    pub(super) images: BTreeMap<ImageRef, ImageSight>,
+    pub(super) blind: Vec<Blind>,
+    pub(super) silent: BTreeMap<ImageRef, String>,
+}
+
+/// A gap, and whom it concerns.
+#[derive(Debug, Clone)]
+pub(super) struct Blind {
+    pub(super) gap: Gap,
+    pub(super) about: About,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum About {
+    Everybody,
+    Image(ImageRef),
+    Container { name: String, stacks: Vec<String> },
+}
+
+impl HostView {
+    /// Dates it and adds the facts.
+    pub(in crate::docker) fn taken(self, taken_at: Timestamp, facts: EngineFacts) -> Self {
+        Self { taken_at, facts, ..self }
+    }
+
+    /// When the look ended.
+    pub fn taken_at(&self) -> Timestamp {
+        self.taken_at
+    }
+
+    /// The Engine itself.
+    pub fn facts(&self) -> &EngineFacts {
+        &self.facts
+    }
+
+    /// Everything that could not be seen, of all stacks.
+    pub fn gaps(&self) -> impl Iterator<Item = &Gap> {
+        self.blind.iter().map(|blind| &blind.gap)
+    }
+
+    /// Images whose registry was asked and did not answer, and why. What it said before still counts.
+    pub fn silent_registries(&self) -> &BTreeMap<ImageRef, String> {
+        &self.silent
+    }
+
+    /// The part of one stack. The scope must have been among those that were looked at.
+    pub fn of(&self, scope: &Scope) -> Observed {
+        Observed {
+            taken_at: self.taken_at,
+            engine: self.facts.clone(),
+            containers: self.containers_of(scope),
+            networks: self.networks_of(scope),
+            volumes: self.volumes_of(scope),
+            images: self.images_of(scope),
+            gaps: self.gaps_of(scope),
+        }
+    }
+
+    fn containers_of(&self, scope: &Scope) -> Vec<ObservedContainer> {
+        self.containers
+            .iter()
+            .map(|container| (labels::ownership(&container.spec.config.labels, scope), container))
+            .filter(|(ownership, container)| {
+                *ownership != Ownership::Unrelated || scope.containers.contains(&container.name)
+            })
+            .map(|(ownership, container)| ObservedContainer {
+                ownership,
+                ..ObservedContainer::clone(container)
+            })
+            .collect()
+    }
+
+    /// Names of networks are not unique on a host: of several with one name, the one that is ours counts.
+    fn networks_of(&self, scope: &Scope) -> BTreeMap<String, ObservedNetwork> {
+        let mut found: BTreeMap<String, ObservedNetwork> = BTreeMap::new();
+        for entry in self.networks.iter() {
+            let ownership = labels::ownership(&entry.spec.labels, scope);
+            let name = &entry.spec.name;
+            let wanted = ownership != Ownership::Unrelated || scope.networks.contains(name);
+            let better =
+                found.get(name).is_none_or(|other| rank(&ownership) < rank(&other.ownership));
+            if wanted && better {
+                let attached = self.attached.get(&entry.id).cloned().unwrap_or_default();
+                let network = ObservedNetwork {
+                    id: entry.id.clone(),
+                    ownership,
+                    spec: entry.spec.clone(),
+                    attached,
+                };
+                found.insert(name.clone(), network);
+            }
+        }
+        found
+    }
+
+    fn volumes_of(&self, scope: &Scope) -> BTreeMap<String, ObservedVolume> {
+        self.volumes
+            .iter()
+            .map(|spec| (labels::ownership(&spec.labels, scope), spec))
+            .filter(|(ownership, spec)| {
+                *ownership != Ownership::Unrelated || scope.volumes.contains(&spec.name)
+            })
+            .map(|(ownership, spec)| {
+                (spec.name.clone(), ObservedVolume { ownership, spec: spec.clone() })
+            })
+            .collect()
+    }
+
+    fn images_of(&self, scope: &Scope) -> BTreeMap<ImageRef, ImageSight> {
+        let sights = scope.images.iter().filter_map(|image| self.images.get_key_value(image));
+        sights.map(|(image, sight)| (image.clone(), sight.clone())).collect()
+    }
+
+    fn gaps_of(&self, scope: &Scope) -> Vec<Gap> {
+        let concerns = |about: &About| match about {
+            About::Everybody => true,
+            About::Image(image) => scope.images.contains(image),
+            About::Container { name, stacks } => {
+                scope.containers.contains(name)
+                    || stacks.iter().any(|name| name == scope.stack.as_str())
+            }
+        };
+        self.blind
+            .iter()
+            .filter(|blind| concerns(&blind.about))
+            .map(|blind| blind.gap.clone())
+            .collect()
+    }
+}
+
+fn rank(ownership: &Ownership) -> u8 {
+    match ownership {
+        Ownership::Ours => 0,
+        Ownership::OtherRepository(_) => 1,
+        Ownership::Foreign => 2,
+        Ownership::Unrelated => 3,
+    }
+}

@@ -1,0 +1,4 @@
+//! What several tests need.
+
+pub mod engines;
+pub mod fake_forge;
