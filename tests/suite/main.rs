@@ -16,5 +16,5 @@
 )]
 
 mod config;
-mod placement;
 mod house;
+mod placement;
