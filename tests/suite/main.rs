@@ -16,5 +16,8 @@
 )]
 
 mod config;
+mod desired;
+mod engine;
 mod house;
 mod placement;
+mod support;
