@@ -17,5 +17,7 @@
 
 mod config;
 mod desired;
+mod drift;
 mod house;
 mod placement;
+mod support;
