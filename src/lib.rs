@@ -32,7 +32,11 @@
 //! - [`model`]: plain data.
 
 pub mod apply;
+pub mod checkout;
+pub mod cli;
+pub mod compose;
 pub mod config;
+pub mod controller;
 pub mod desired;
 pub mod docker;
 pub mod drift;
@@ -40,6 +44,7 @@ pub mod fleet;
 pub mod forge;
 pub mod git;
 pub mod model;
+pub mod pass;
 pub mod plan;
 pub mod report;
 pub mod schedule;

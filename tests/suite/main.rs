@@ -18,6 +18,7 @@
 mod config;
 mod desired;
 mod drift;
+mod engine;
 mod house;
 mod placement;
 mod support;

@@ -1,3 +1,4 @@
 //! What several tests need.
 
 pub mod engine_fill;
+pub mod engines;
