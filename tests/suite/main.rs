@@ -19,6 +19,7 @@ mod config;
 mod desired;
 mod drift;
 mod engine;
+mod forge;
 mod house;
 mod placement;
 mod support;

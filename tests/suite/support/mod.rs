@@ -2,3 +2,4 @@
 
 pub mod engine_fill;
 pub mod engines;
+pub mod fake_forge;
