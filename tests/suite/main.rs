@@ -17,7 +17,9 @@
 
 mod config;
 mod desired;
+mod drift;
 mod engine;
+mod forge;
 mod house;
 mod placement;
 mod support;
