@@ -17,6 +17,7 @@
 
 mod config;
 mod desired;
+mod drift;
 mod engine;
 mod forge;
 mod git;
