@@ -17,8 +17,10 @@
 
 mod config;
 mod desired;
+mod drift;
 mod engine;
 mod forge;
+mod git;
 mod house;
 mod placement;
 mod support;
