@@ -18,8 +18,10 @@
 mod comments;
 mod config;
 mod desired;
+mod drift;
 mod engine;
 mod forge;
+mod git;
 mod house;
 mod placement;
 mod support;
