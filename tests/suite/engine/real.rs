@@ -28,6 +28,7 @@ fn healthy(name: &str) -> Action {
         container: named(name),
         monitor: Duration::from_millis(200),
         limit: Duration::from_secs(20),
+        ending: moorline::model::Ending::Fails,
     }
 }
 
