@@ -29,7 +29,6 @@ fn healthy(name: &str) -> Action {
         ending: moorline::model::Ending::Fails,
         monitor: Duration::from_millis(200),
         limit: Duration::from_secs(20),
-        ending: moorline::model::Ending::Fails,
     }
 }
 
