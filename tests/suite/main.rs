@@ -16,5 +16,6 @@
 )]
 
 mod config;
-mod placement;
+mod documents;
 mod house;
+mod placement;
