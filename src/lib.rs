@@ -21,8 +21,8 @@
 //! - `report`: a plan, its outcomes and health, said in one line or in many.
 //! - `plan`: drift and policy in, ordered steps and held findings out.
 //! - [`drift`]: desired against observed, field by field.
-//! - `desired`: a Compose project in the shape of the Engine's resources.
-//! - `compose`: a manifest tree in, a project and diagnostics out.
+//! - [`compose`]: a manifest tree in, a project and diagnostics out.
+//! - [`desired`]: a Compose project in the shape of the Engine's resources.
 //! - [`fleet`]: which replica sits on which host, who goes first, and when.
 //! - [`schedule`]: what happened and now in, when the next pass is due out.
 //! - [`config`]: settings and fleet file.
@@ -32,13 +32,19 @@
 //! - [`model`]: plain data.
 
 pub mod apply;
+pub mod checkout;
+pub mod cli;
+pub mod compose;
 pub mod config;
+pub mod controller;
+pub mod desired;
 pub mod docker;
 pub mod drift;
 pub mod fleet;
 pub mod forge;
 pub mod git;
 pub mod model;
+pub mod pass;
 pub mod plan;
 pub mod report;
 pub mod schedule;

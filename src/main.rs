@@ -1,3 +1,7 @@
 //! Process entry: parse, run, exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    moorline::cli::main()
+}

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use crate::model::{Remedy, Replica, Timestamp};
+use crate::model::{Remedy, Replica, ServiceName, Timestamp};
 
 /// How often a branch's head is looked at, unless the settings say otherwise.
 pub const POLL_INTERVAL: Duration = Duration::from_mins(1);
@@ -264,6 +264,12 @@ impl Recoveries {
     /// Whether a replica fails again and again.
     pub fn is_degraded(&self, replica: &Replica, now: Timestamp) -> bool {
         self.0.get(replica).is_some_and(|attempts| attempts.is_degraded(now))
+    }
+
+    /// Whether any replica of a service fails again and again.
+    pub fn has_degraded(&self, service: &ServiceName, now: Timestamp) -> bool {
+        let mut all = self.0.iter();
+        all.any(|(replica, attempts)| replica.service == *service && attempts.is_degraded(now))
     }
 
     /// What is remembered of a replica.

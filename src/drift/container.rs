@@ -303,8 +303,17 @@ fn endpoint(
     };
     let gateway_told = look.observed.engine.api >= (1, 48);
     let lines = |endpoint: &Endpoint, fixed_mac: bool| -> BTreeMap<&'static str, String> {
-        let Endpoint { ipam_config, links, aliases, driver_opts, mac_address, gw_priority } =
-            endpoint;
+        let Endpoint {
+            ipam_config,
+            links,
+            aliases,
+            driver_opts,
+            mac_address,
+            gw_priority,
+            // Told by the Engine, whatever was asked for.
+            ip_address: _,
+            ipv6_gateway: _,
+        } = endpoint;
         let EndpointIpam { ipv4_address, ipv6_address, link_local_ips } =
             ipam_config.clone().unwrap_or_default();
         let names: BTreeSet<&str> =

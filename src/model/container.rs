@@ -460,6 +460,13 @@ pub struct Endpoint {
     pub mac_address: String,
     /// Gateway priority (API 1.48).
     pub gw_priority: i64,
+    /// The address: sent along with a fixed one as the reference does, told by inspect for every one. Says nothing
+    /// about what is asked for; `ipam_config` does.
+    #[serde(rename = "IPAddress")]
+    pub ip_address: String,
+    /// The fixed IPv6 address once more, as the reference sends it; inspect tells the gateway here.
+    #[serde(rename = "IPv6Gateway")]
+    pub ipv6_gateway: String,
 }
 }
 

@@ -1,6 +1,7 @@
 //! A plan, its outcomes and health, said in one line or in many. Text only: nothing here sends it.
 
 pub mod comment;
+pub mod diff;
 pub mod drift_report;
 mod markdown;
 pub mod mask;

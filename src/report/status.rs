@@ -54,6 +54,11 @@ pub fn roll_up(statuses: &[CommitStatus]) -> CommitStatus {
     }
 }
 
+/// A status of one line, cut to what every forge takes.
+pub fn line_of(context: String, state: CommitState, text: &str) -> CommitStatus {
+    CommitStatus { context, state, description: cut(text), link: None }
+}
+
 /// The state that a report asks for.
 pub fn state(report: &Report) -> CommitState {
     if report.failure.is_some() || report.sync == Sync::Unknown {

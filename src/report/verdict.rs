@@ -8,8 +8,9 @@ use serde::Serialize;
 
 use crate::drift::Findings;
 use crate::model::{
-    CommitState, Diagnostics, Drift, Health, Held, HostName, Outcome, Plan, Remedy, RepositoryName,
-    Revision, ServiceName, StackName, StepOutcome, Sync, Timestamp,
+    CommitState, ContainerState, Diagnostics, Drift, Health, HealthCheckState, Held, HostName,
+    Observed, ObservedContainer, Outcome, Plan, Remedy, RepositoryName, Revision, ServiceName,
+    StackName, StepOutcome, Sync, Timestamp,
 };
 
 /// One stack on one host: the unit of a pass.
@@ -47,6 +48,77 @@ pub struct Round {
     pub outcomes: Vec<StepOutcome>,
 }
 
+/// A container that stands for a replica, in one line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReplicaLine {
+    /// The replica.
+    pub replica: String,
+    /// The container's name.
+    pub container: String,
+    /// What it does.
+    pub state: ContainerState,
+    /// What its health check says.
+    pub health: HealthCheckState,
+    /// The image that it was made from.
+    pub image: String,
+    /// The commit that made it.
+    pub revision: Option<Revision>,
+    /// Since when it does that.
+    pub since: Option<Timestamp>,
+}
+
+impl ReplicaLine {
+    fn of(container: &ObservedContainer, findings: &Findings) -> Option<Self> {
+        let replica = container.replica.as_ref()?;
+        if findings.keepers.get(replica) != Some(&container.id) {
+            return None;
+        }
+        Some(Self {
+            replica: replica.to_string(),
+            container: container.name.clone(),
+            state: container.state,
+            health: container.health,
+            image: container.spec.config.image.clone(),
+            revision: container.revision.clone(),
+            since: if container.state.is_up() {
+                container.started_at
+            } else {
+                container.finished_at
+            },
+        })
+    }
+}
+
+impl fmt::Display for ReplicaLine {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: {} ", self.replica, self.image)?;
+        match self.state {
+            ContainerState::Exited(0) => write!(out, "complete")?,
+            ContainerState::Exited(code) => write!(out, "exited ({code})")?,
+            ContainerState::Created => write!(out, "created")?,
+            ContainerState::Running => write!(out, "running")?,
+            ContainerState::Paused => write!(out, "paused")?,
+            ContainerState::Restarting => write!(out, "restarting")?,
+            ContainerState::Removing => write!(out, "removing")?,
+            ContainerState::Dead => write!(out, "dead")?,
+            ContainerState::Unknown => write!(out, "unknown")?,
+        }
+        match self.health {
+            HealthCheckState::None => {}
+            HealthCheckState::Starting => write!(out, " (starting)")?,
+            HealthCheckState::Healthy => write!(out, " (healthy)")?,
+            HealthCheckState::Unhealthy => write!(out, " (unhealthy)")?,
+        }
+        if let Some(since) = self.since {
+            write!(out, " since {since}")?;
+        }
+        match &self.revision {
+            Some(revision) => write!(out, " from {}", revision.short()),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Everything that one pass has to say.
 #[derive(Debug, Clone)]
 pub struct Report {
@@ -62,6 +134,8 @@ pub struct Report {
     pub health: Health,
     /// How each service is doing.
     pub services: BTreeMap<ServiceName, Health>,
+    /// What stands there now.
+    pub replicas: Vec<ReplicaLine>,
     /// What differed when the pass began.
     pub found: Vec<Drift>,
     /// What differs now.
@@ -86,6 +160,7 @@ impl Report {
             sync: Sync::Unknown,
             health: Health::Unknown,
             services: BTreeMap::new(),
+            replicas: Vec::new(),
             found: Vec::new(),
             remaining: Vec::new(),
             rounds: Vec::new(),
@@ -96,7 +171,9 @@ impl Report {
     }
 
     /// Takes over what a look found.
-    pub fn now_found(&mut self, findings: &Findings) {
+    pub fn now_found(&mut self, findings: &Findings, observed: &Observed) {
+        let all = observed.containers.iter();
+        self.replicas = all.filter_map(|container| ReplicaLine::of(container, findings)).collect();
         self.services.clone_from(&findings.health);
         self.remaining.clone_from(&findings.drifts);
         self.health = findings.health.values().copied().max().unwrap_or(Health::Healthy);
@@ -188,6 +265,7 @@ impl Report {
             "state": super::status::state(self),
             "summary": super::status::line(self),
             "services": self.services,
+            "replicas": self.replicas,
             "found": self.found,
             "remaining": self.remaining,
             "rounds": self.rounds.iter().map(|round| serde_json::json!({

@@ -16,6 +16,9 @@
 )]
 
 mod config;
+mod desired;
 mod documents;
+mod engine;
 mod house;
 mod placement;
+mod support;

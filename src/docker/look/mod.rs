@@ -51,6 +51,7 @@ pub(super) struct Sight {
 }
 
 /// A container to be inspected.
+#[derive(Clone)]
 struct Suspect {
     id: ContainerId,
     fingerprint: u64,
@@ -146,11 +147,14 @@ impl<'a> Looker<'a> {
     ) -> (Vec<Arc<ObservedContainer>>, Vec<Blind>) {
         let limits = self.wire.limits();
         let deadline = Instant::now() + limits.look;
-        let mut open: BTreeMap<ContainerId, &Suspect> =
-            suspects.iter().map(|suspect| (suspect.id.clone(), suspect)).collect();
+        let mut open: BTreeMap<ContainerId, Suspect> =
+            suspects.iter().map(|suspect| (suspect.id.clone(), suspect.clone())).collect();
         let (mut found, mut blind) = (Vec::new(), Vec::new());
-        let calls =
-            suspects.iter().map(|suspect| async move { (suspect, self.inspect(suspect).await) });
+        // Owned, so that the calls are futures of one lifetime and may be awaited on any thread.
+        let calls = suspects.into_iter().map(|suspect| async move {
+            let answer = self.inspect(&suspect).await;
+            (suspect, answer)
+        });
         let mut answers =
             std::pin::pin!(stream::iter(calls).buffer_unordered(limits.parallel.max(1)));
         while let Ok(Some((suspect, answer))) =
@@ -216,17 +220,20 @@ impl<'a> Looker<'a> {
     async fn images(
         &self,
     ) -> (BTreeMap<ImageRef, ImageSight>, Vec<Blind>, BTreeMap<ImageRef, String>) {
-        let wanted: BTreeSet<&ImageRef> =
-            self.scopes.iter().flat_map(|scope| &scope.images).collect();
-        let asked: BTreeSet<&ImageRef> =
-            self.scopes.iter().flat_map(|scope| &scope.registry).collect();
+        let wanted: BTreeSet<ImageRef> =
+            self.scopes.iter().flat_map(|scope| scope.images.iter().cloned()).collect();
+        let asked: BTreeSet<ImageRef> =
+            self.scopes.iter().flat_map(|scope| scope.registry.iter().cloned()).collect();
         let (mut found, mut blind) = (BTreeMap::new(), Vec::new());
-        let calls = wanted.into_iter().map(|image| async move { (image, self.image(image).await) });
+        let calls = wanted.into_iter().map(|image| async move {
+            let sight = self.image(&image).await;
+            (image, sight)
+        });
         let mut answers = std::pin::pin!(stream::iter(calls).buffer_unordered(PARALLEL_IMAGES));
         while let Some((image, answer)) = answers.next().await {
             match answer {
                 Ok(sight) => drop(found.insert(image.clone(), sight)),
-                Err(error) => blind.push(blind_image(image, &error)),
+                Err(error) => blind.push(blind_image(&image, &error)),
             }
         }
         let silent = self.ask_registries(asked).await;
@@ -239,14 +246,19 @@ impl<'a> Looker<'a> {
     }
 
     /// A registry that does not answer is no gap: what the host runs can be seen without it.
-    async fn ask_registries(&self, asked: BTreeSet<&ImageRef>) -> BTreeMap<ImageRef, String> {
-        let calls =
-            asked.into_iter().map(|image| async move { (image, self.ask_registry(image).await) });
-        let answers = stream::iter(calls).buffer_unordered(PARALLEL_IMAGES);
-        answers
-            .filter_map(async |(image, answer)| Some((image.clone(), in_one_line(&answer.err()?))))
-            .collect()
-            .await
+    async fn ask_registries(&self, asked: BTreeSet<ImageRef>) -> BTreeMap<ImageRef, String> {
+        let calls = asked.into_iter().map(|image| async move {
+            let answer = self.ask_registry(&image).await;
+            (image, answer)
+        });
+        let mut answers = std::pin::pin!(stream::iter(calls).buffer_unordered(PARALLEL_IMAGES));
+        let mut silent = BTreeMap::new();
+        while let Some((image, answer)) = answers.next().await {
+            if let Err(error) = answer {
+                silent.insert(image, in_one_line(&error));
+            }
+        }
+        silent
     }
 
     async fn image(&self, image: &ImageRef) -> Result<ImageSight, EngineError> {

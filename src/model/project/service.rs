@@ -25,6 +25,9 @@ macro_rules! service {
             /// Env files. They are part of `environment` already, and not printed.
             #[serde(skip_serializing)]
             pub env_file: Vec<EnvFile>,
+            /// Containers that run before it.
+            #[serde(skip_deserializing, skip_serializing_if = "is_default")]
+            pub pre_start: Vec<PreStart>,
             /// `x-` attributes, not printed in JSON.
             #[serde(skip)]
             pub extensions: Extensions,
@@ -158,8 +161,6 @@ service! {
     pub platform: String,
     /// Published ports.
     pub ports: Vec<ServicePort>,
-    /// Containers that run before it.
-    pub pre_start: Vec<PreStart>,
     /// Commands right after its start.
     pub post_start: Vec<ServiceHook>,
     /// Commands right before its stop.
@@ -481,8 +482,7 @@ pub struct ServiceHook {
 
 /// A container that runs to its end before the service's own starts: the service's settings, with what the
 /// hook says laid over them.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct PreStart {
     /// What the container is to be.
     #[serde(flatten)]

@@ -1,0 +1,332 @@
+//! One commit, read and loaded: the fleet, and each stack's project with the files that it needs.
+//!
+//! Only what is needed is read: first every manifest by name, then what those ask for (included and extended files,
+//! variables, mounted and built files). A repository of many files costs what its few Compose files cost.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::compose::{
+    self, Files, LoadRequest, Lookup, ReadProblem, TREE_ROOT, TreeFiles, tree_path,
+};
+use crate::config::fleet_file::{self, COMPOSE_FILES, FLEET_FILE, Fleet, Stack, Surroundings};
+use crate::config::settings::Labels;
+use crate::desired::{self, RelativePaths};
+use crate::git::{CommitFacts, Git, GitError, Pulled, Source, TreeSelection, Wanted};
+use crate::model::{
+    Desired, Diagnostic, Diagnostics, Digest, EngineFacts, HostName, Location, ManifestTree,
+    Project, RepositoryName, Revision, StackName, TreePath,
+};
+use crate::report::Target;
+
+/// Rounds of reading: includes of includes of includes. What is still missing then does not exist.
+const ROUNDS_MAX: usize = 12;
+
+/// Where commits are read from.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// Clones.
+    pub git: &'a Git,
+    /// The remote.
+    pub source: &'a Source,
+    /// Its name in the settings.
+    pub repository: &'a RepositoryName,
+    /// Hosts of the settings and their labels.
+    pub hosts: &'a BTreeMap<HostName, Labels>,
+}
+
+/// One commit.
+#[derive(Debug, Clone)]
+pub struct Checkout {
+    /// Its id.
+    pub revision: Revision,
+    /// What it says of itself.
+    pub facts: CommitFacts,
+    /// The fleet; `None` when the fleet file cannot be used.
+    pub fleet: Option<Fleet>,
+    /// Problems of the fleet file and of reading.
+    pub problems: Diagnostics,
+    /// Its stacks.
+    pub stacks: BTreeMap<StackName, Arc<LoadedStack>>,
+}
+
+impl Checkout {
+    /// Why the commit as a whole cannot be used, if it cannot.
+    pub fn fleet_problem(&self) -> Option<String> {
+        let first = self.problems.first_error()?;
+        Some(format!("{}: {}", first.location, first.message))
+    }
+}
+
+/// One stack of a commit.
+#[derive(Clone)]
+pub struct LoadedStack {
+    /// What the fleet file says of it.
+    pub stack: Stack,
+    /// Its project; `None` when its manifests cannot be used.
+    pub project: Option<Project>,
+    /// Problems of its manifests.
+    pub problems: Diagnostics,
+    /// Its Compose files, as the model names them.
+    pub config_files: Vec<String>,
+    /// The files that it needs.
+    pub tree: ManifestTree,
+    /// A digest over all of this: two commits with the same one ask for the same.
+    pub digest: Digest,
+}
+
+impl fmt::Debug for LoadedStack {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("LoadedStack").field("stack", &self.stack.name).finish_non_exhaustive()
+    }
+}
+
+/// What a stack asks of one host.
+#[derive(Debug)]
+pub struct Written {
+    /// What it asks; `None` when it cannot be used.
+    pub desired: Option<Desired>,
+    /// Problems with this Engine.
+    pub problems: Diagnostics,
+}
+
+impl LoadedStack {
+    /// What the stack asks of one host.
+    pub fn write(
+        &self,
+        target: &Target,
+        revision: &Revision,
+        host_data: &str,
+        engine: &EngineFacts,
+    ) -> Written {
+        let Some(project) = &self.project else {
+            return Written { desired: None, problems: Diagnostics::default() };
+        };
+        let folder = tree_path(&project.root).and_then(|path| TreePath::parse(path).ok());
+        let config_files: Vec<String> = self
+            .config_files
+            .iter()
+            .map(|path| tree_path(path).unwrap_or(path).to_owned())
+            .collect();
+        let (desired, problems) = desired::make(desired::Input {
+            project,
+            folder: &folder.unwrap_or_default(),
+            tree: &self.tree,
+            stack: &target.stack,
+            repository: &target.repository,
+            revision,
+            config_files: &config_files,
+            host_data,
+            engine,
+            paths: RelativePaths::FromGit,
+        });
+        Written { desired: Some(desired), problems }
+    }
+
+    /// The same stack without services: what becomes of one that left the repository.
+    pub fn emptied(&self) -> Self {
+        let root = self.project.as_ref().map_or(String::new(), |project| project.root.clone());
+        Self {
+            stack: self.stack.clone(),
+            project: Some(Project::empty(self.stack.name.clone(), root)),
+            problems: Diagnostics::default(),
+            config_files: Vec::new(),
+            tree: ManifestTree::default(),
+            digest: Digest::of(b"emptied"),
+        }
+    }
+}
+
+/// Reads and loads a commit.
+pub async fn read(
+    place: &Place<'_>,
+    wanted: &Wanted,
+    stop: &CancellationToken,
+) -> Result<Checkout, GitError> {
+    let names = COMPOSE_FILES.iter().flat_map(|name| overrides_of(name));
+    let manifests = TreeSelection::named(COMPOSE_FILES.into_iter().chain([FLEET_FILE, ".env"]));
+    let mut selection = manifests;
+    selection.names.extend(names);
+    let pulled = place.git.pull(place.source, wanted, &selection, stop).await?;
+    let revision = Wanted::Revision(pulled.revision.clone());
+    let (fleet, mut problems) = fleet_of(place, &pulled);
+    problems.0.extend(pulled.problems.0.iter().cloned());
+    let mut checkout = Checkout {
+        revision: pulled.revision.clone(),
+        facts: pulled.facts.clone(),
+        fleet,
+        problems,
+        stacks: BTreeMap::new(),
+    };
+    let Some(fleet) = checkout.fleet.clone() else { return Ok(checkout) };
+    let mut pulled = pulled;
+    for round in 0..ROUNDS_MAX {
+        let mut missing = BTreeSet::new();
+        checkout.stacks.clear();
+        for stack in fleet.stacks.values() {
+            let (loaded, asked) = load(stack, &pulled.tree);
+            missing.extend(asked);
+            checkout.stacks.insert(stack.name.clone(), Arc::new(loaded));
+        }
+        missing.retain(|path| !selection.paths.contains(path));
+        if missing.is_empty() || round + 1 == ROUNDS_MAX {
+            break;
+        }
+        selection.paths.extend(missing);
+        pulled = place.git.pull(place.source, &revision, &selection, stop).await?;
+    }
+    let unread =
+        pulled.problems.0.into_iter().filter(|problem| !checkout.problems.0.contains(problem));
+    let unread: Vec<Diagnostic> = unread.collect();
+    checkout.problems.0.extend(unread);
+    Ok(checkout)
+}
+
+/// `compose.yaml` → `compose.override.yaml`, `compose.override.yml`.
+fn overrides_of(name: &str) -> Vec<String> {
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    vec![format!("{stem}.override.yaml"), format!("{stem}.override.yml")]
+}
+
+/// The fleet that a commit asks for: its fleet file, or else its folders.
+fn fleet_of(place: &Place<'_>, pulled: &Pulled) -> (Option<Fleet>, Diagnostics) {
+    let paths: BTreeSet<TreePath> = pulled.tree.files().map(|(path, _)| path.clone()).collect();
+    let file = TreePath::parse(FLEET_FILE).ok().and_then(|path| pulled.tree.file(&path));
+    match file {
+        Some(file) => {
+            // Folders without a manifest of Compose's own name were not read: only hosts are checked here, and a
+            // folder that does not exist is found when its stack is loaded.
+            let around = Surroundings { paths: None, hosts: Some(place.hosts) };
+            match fleet_file::parse(FLEET_FILE, &file.bytes, around) {
+                Ok((fleet, warnings)) => (Some(fleet), warnings),
+                Err(problems) => (None, problems),
+            }
+        }
+        None => {
+            let (fleet, problems) = fleet_file::discover(&paths, place.repository);
+            (Some(fleet), problems)
+        }
+    }
+}
+
+/// Loads one stack from what was read so far. Returns what it asked for and was not there.
+pub fn load(stack: &Stack, tree: &ManifestTree) -> (LoadedStack, BTreeSet<TreePath>) {
+    let files = Recorded { tree, missing: RefCell::new(BTreeSet::new()) };
+    let compose_files: Vec<String> = stack.files.iter().map(absolute).collect();
+    let env_files: Vec<String> = stack.env_files.iter().map(absolute).collect();
+    let loaded = compose::load(&LoadRequest {
+        files: &files,
+        folder: &absolute(&stack.path),
+        compose_files: &compose_files,
+        lookup: Lookup::Folder,
+        profiles: &stack.profiles,
+        variables: &stack.environment,
+        env_files: &env_files,
+        project_name: Some(stack.name.as_str()),
+        project_directory: None,
+        home: None,
+    });
+    let mut missing = files.missing.into_inner();
+    let mut problems = loaded.problems;
+    if let Some(project) = &loaded.project {
+        missing.extend(wanted_files(project));
+    }
+    if loaded.project.is_none() && !problems.has_errors() {
+        let location = Location::file(stack.path.to_string());
+        problems.push(Diagnostic::error(location, "the stack has no Compose file"));
+    }
+    let mut text = format!("{stack:?}");
+    for (path, file) in tree.below(&stack.path) {
+        let content = Digest::of(&file.bytes);
+        text.extend([path.as_str(), &format!("{:?}", file.mode), content.as_str()]);
+    }
+    let digest = Digest::of(text.as_bytes());
+    let project = loaded.project.filter(|_| !problems.has_errors());
+    let loaded = LoadedStack {
+        stack: stack.clone(),
+        project,
+        problems,
+        config_files: loaded.files_used.into_iter().filter(|path| is_yaml(path)).collect(),
+        tree: tree.clone(),
+        digest,
+    };
+    (loaded, missing)
+}
+
+fn is_yaml(path: &str) -> bool {
+    let extension = std::path::Path::new(path).extension();
+    extension.is_some_and(|end| end.eq_ignore_ascii_case("yaml") || end.eq_ignore_ascii_case("yml"))
+}
+
+/// Where a path of the tree is in a model.
+fn absolute(path: &TreePath) -> String {
+    match path.as_str() {
+        "" => TREE_ROOT.to_owned(),
+        below => format!("{TREE_ROOT}/{below}"),
+    }
+}
+
+/// The files of a tree; remembers what was asked for and is not there.
+struct Recorded<'a> {
+    tree: &'a ManifestTree,
+    missing: RefCell<BTreeSet<TreePath>>,
+}
+
+impl Recorded<'_> {
+    fn note(&self, path: &str) {
+        let path = tree_path(path).and_then(|path| TreePath::parse(path).ok());
+        self.missing.borrow_mut().extend(path);
+    }
+}
+
+impl Files for Recorded<'_> {
+    fn read(&self, path: &str) -> Result<Arc<[u8]>, ReadProblem> {
+        let read = TreeFiles(self.tree).read(path);
+        if read.is_err() {
+            self.note(path);
+        }
+        read
+    }
+
+    fn is_folder(&self, path: &str) -> bool {
+        let there = TreeFiles(self.tree).is_folder(path);
+        if !there {
+            self.note(path);
+        }
+        there
+    }
+
+    fn may_refer(&self, path: &str) -> bool {
+        TreeFiles(self.tree).may_refer(path)
+    }
+
+    fn show(&self, path: &str) -> String {
+        TreeFiles(self.tree).show(path)
+    }
+}
+
+/// Files and folders that a project mounts or builds from.
+fn wanted_files(project: &Project) -> BTreeSet<TreePath> {
+    let mut paths: Vec<String> = Vec::new();
+    for service in project.services.values() {
+        let binds = service.volumes.iter().filter(|volume| volume.kind == "bind");
+        paths.extend(binds.map(|volume| volume.source.clone()));
+        paths.extend(service.label_file.iter().cloned());
+        if let Some(build) = &service.build {
+            paths.push(build.context.clone());
+            paths.push(build.dockerfile.clone());
+            paths.extend(build.additional_contexts.values().cloned());
+        }
+    }
+    paths.extend(project.configs.values().map(|config| config.file.clone()));
+    paths.extend(project.secrets.values().map(|secret| secret.file.clone()));
+    paths
+        .iter()
+        .filter_map(|path| tree_path(path))
+        .filter_map(|path| TreePath::parse(path).ok())
+        .collect()
+}

@@ -1,0 +1,263 @@
+//! The commands that look at hosts.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::controller::once::{self, Saved, Seen};
+use crate::controller::{self, Setup};
+use crate::model::{CommitState, Plan, Sync};
+use crate::pass::Mode;
+use crate::plan as planning;
+use crate::report::{Report, diff, status as verdict};
+
+use super::options::Chosen;
+use super::output::{self, Format, note, show};
+use super::{progress, signals};
+
+/// What `plan` and `drift` exit with when a host is not what Git says.
+const OUT_OF_SYNC: u8 = 2;
+
+/// `run`: until stopped.
+pub(super) fn follow(setup: Setup) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
+    let result = runtime.block_on(async {
+        tokio::select! {
+            result = controller::run(setup, stop.clone(), abort.clone()) => result,
+            () = signals::listen(stop.clone(), abort.clone()) => Ok(()),
+        }
+    });
+    runtime.shutdown_background();
+    result?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `sync`: one pass.
+pub(super) fn sync(chosen: &Chosen, format: Format) -> anyhow::Result<ExitCode> {
+    let listeners = if format == Format::Text { progress::listeners() } else { progress::silent() };
+    let (seen, reports) = with_runtime(|stop| async move {
+        let seen = once::read(&chosen.setup, &chosen.wish, &stop).await?;
+        let mode = Mode::SyncByHand;
+        let reports =
+            once::run(&chosen.setup, &seen, &chosen.wish, mode, &listeners, &stop).await?;
+        once::publish(&chosen.setup, &chosen.wish, &seen, &reports).await;
+        Ok((seen, reports))
+    })?;
+    show(format, &reports_json(&reports), || status_text(&seen, &reports, Detail::Verdicts))?;
+    tell_problems(&reports, format);
+    let good = reports.iter().all(|report| {
+        matches!(verdict::state(report), CommitState::Success | CommitState::Pending)
+    });
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// `plan`: what a pass would do.
+pub(super) fn plan(
+    chosen: &Chosen,
+    observed: Option<&Path>,
+    format: Format,
+) -> anyhow::Result<ExitCode> {
+    let saved = observed.map(saved).transpose()?;
+    let reports = with_runtime(|stop| async move {
+        let seen = once::read(&chosen.setup, &chosen.wish, &stop).await?;
+        Ok(match saved {
+            Some(saved) => once::plan_saved(&chosen.setup, &seen, &chosen.wish, saved)?,
+            None => look(chosen, &seen, &stop).await?,
+        })
+    })?;
+    show(format, &reports_json(&reports), || plans_text(&reports))?;
+    tell_problems(&reports, format);
+    Ok(exit_of(&reports))
+}
+
+/// `drift`: how the hosts differ from Git.
+pub(super) fn drift(chosen: &Chosen, format: Format) -> anyhow::Result<ExitCode> {
+    let reports = with_runtime(|stop| async move {
+        let seen = once::read(&chosen.setup, &chosen.wish, &stop).await?;
+        look(chosen, &seen, &stop).await
+    })?;
+    show(format, &reports_json(&reports), || {
+        let mut text = String::new();
+        for report in &reports {
+            let diff = diff::unified(report);
+            if !diff.is_empty() {
+                push(&mut text, &format!("# {} at {}", report.target, report.revision.short()));
+                text.push_str(&diff);
+            }
+        }
+        text
+    })?;
+    tell_problems(&reports, format);
+    Ok(exit_of(&reports))
+}
+
+/// `status`: what runs where.
+pub(super) fn status(chosen: &Chosen, format: Format) -> anyhow::Result<ExitCode> {
+    let (seen, reports) = with_runtime(|stop| async move {
+        let seen = once::read(&chosen.setup, &chosen.wish, &stop).await?;
+        let reports = look(chosen, &seen, &stop).await?;
+        Ok((seen, reports))
+    })?;
+    show(format, &reports_json(&reports), || status_text(&seen, &reports, Detail::Replicas))?;
+    tell_problems(&reports, format);
+    let unseen = reports.iter().any(|report| report.failure.is_some());
+    Ok(if unseen { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// `observe`: what the hosts run, as data.
+pub(super) fn observe(chosen: &Chosen, format: Format) -> anyhow::Result<ExitCode> {
+    let saved = with_runtime(|stop| async move {
+        let seen = once::read(&chosen.setup, &chosen.wish, &stop).await?;
+        Ok(once::observe(&chosen.setup, &seen, &chosen.wish).await?)
+    })?;
+    let value = serde_json::to_value(&saved)?;
+    show(format, &value, || {
+        let mut text = String::new();
+        for one in &saved {
+            push(&mut text, &format!("{}@{}", one.stack, one.host));
+            for container in &one.observed.containers {
+                let line = format!(
+                    "  {}  {:?}  {}",
+                    container.name, container.state, container.spec.config.image
+                );
+                push(&mut text, &line);
+            }
+        }
+        text
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs something to its end or until a signal.
+fn with_runtime<T, F: Future<Output = anyhow::Result<T>>>(
+    work: impl FnOnce(CancellationToken) -> F,
+) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
+    let result = runtime.block_on(async {
+        let listening = signals::listen(stop.clone(), abort.clone());
+        tokio::select! {
+            result = work(stop.clone()) => result,
+            () = abort.cancelled() => Err(anyhow::anyhow!("stopped")),
+            () = listening => Err(anyhow::anyhow!("stopped")),
+        }
+    });
+    runtime.shutdown_background();
+    result
+}
+
+async fn look(
+    chosen: &Chosen,
+    seen: &[Seen],
+    stop: &CancellationToken,
+) -> anyhow::Result<Vec<Report>> {
+    let silent = progress::silent();
+    Ok(once::run(&chosen.setup, seen, &chosen.wish, Mode::Show, &silent, stop).await?)
+}
+
+fn saved(path: &Path) -> anyhow::Result<Vec<Saved>> {
+    let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_slice(&text)
+        .with_context(|| {
+            format!("{} is not what `moorline observe --output json` prints", path.display())
+        })
+        .map_err(|error| {
+            output::advised(error, "save one with `moorline observe --output json > FILE`")
+        })
+}
+
+fn reports_json(reports: &[Report]) -> Value {
+    let all: Vec<Value> = reports.iter().map(Report::to_json).collect();
+    json!({ "reports": all })
+}
+
+fn exit_of(reports: &[Report]) -> ExitCode {
+    if reports.iter().any(|report| report.failure.is_some() || report.sync == Sync::Unknown) {
+        return ExitCode::FAILURE;
+    }
+    let differs = reports.iter().any(|report| {
+        report.sync != Sync::Synced || report.rounds.iter().any(|round| !round.plan.is_empty())
+    });
+    if differs { ExitCode::from(OUT_OF_SYNC) } else { ExitCode::SUCCESS }
+}
+
+fn plans_text(reports: &[Report]) -> String {
+    let mut text = String::new();
+    for report in reports {
+        let plan: Option<&Plan> = report.rounds.last().map(|round| &*round.plan);
+        let said = match (&report.failure, plan) {
+            (Some(_), _) => "cannot be planned".to_owned(),
+            (None, Some(plan)) => planning::summary(plan),
+            (None, None) => "nothing to do".to_owned(),
+        };
+        push(&mut text, &format!("{} at {}: {said}", report.target, report.revision.short()));
+        if let Some(plan) = plan {
+            text.push_str(&planning::render(plan));
+        }
+    }
+    text
+}
+
+/// How much `status` tells.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Detail {
+    Verdicts,
+    Replicas,
+}
+
+fn status_text(seen: &[Seen], reports: &[Report], detail: Detail) -> String {
+    let mut text = String::new();
+    let subjects: BTreeMap<_, _> =
+        seen.iter().map(|seen| (&seen.repository, &seen.checkout.facts.subject)).collect();
+    let mut last = None;
+    for report in reports {
+        let repository = &report.target.repository;
+        if last != Some(repository) {
+            let subject = subjects.get(repository).map_or("", |subject| subject.as_str());
+            push(&mut text, &format!("{repository} at {} {subject}", report.revision.short()));
+            last = Some(repository);
+        }
+        let state = verdict::state(report);
+        push(&mut text, &format!("  {}  {state}  {}", report.target, verdict::line(report)));
+        if detail == Detail::Replicas {
+            for replica in &report.replicas {
+                push(&mut text, &format!("    {replica}"));
+            }
+        }
+    }
+    text
+}
+
+/// Problems go to standard error; data formats carry them already.
+fn tell_problems(reports: &[Report], format: Format) {
+    if format != Format::Text {
+        return;
+    }
+    let mut said: Vec<String> = Vec::new();
+    for report in reports {
+        let failure = report
+            .failure
+            .as_ref()
+            .map(|failure| format!("{}: {}", report.target, failure.message));
+        let problems = report.problems.0.iter().map(ToString::to_string);
+        for line in problems.chain(failure) {
+            if !said.iter().any(|known| line.ends_with(known.as_str())) {
+                note(&line);
+                said.push(line);
+            }
+        }
+    }
+}
+
+fn push(text: &mut String, line: &str) {
+    // Writing into a String cannot fail.
+    if writeln!(text, "{line}").is_err() {
+        text.push('\n');
+    }
+}

@@ -1,0 +1,158 @@
+//! The command line: arguments in, text out. Data goes to standard output, everything else to standard error.
+
+mod commands;
+mod disk;
+mod options;
+mod output;
+mod progress;
+mod render;
+mod signals;
+mod validate;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use options::{Chosen, Global, Stacks};
+use output::Output;
+
+pub use disk::DiskFiles;
+pub use output::Format;
+
+/// GitOps for plain Docker hosts: keeps stacks of Compose files at what Git says.
+#[derive(Debug, Parser)]
+#[command(name = "moorline", version, about, max_term_width = 100, propagate_version = true)]
+struct Arguments {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Follow the repositories and keep the hosts at what they say, until stopped.
+    Run {
+        /// Keep only this host of the settings; statuses are called `moorline/STACK@HOST`.
+        #[arg(long, value_name = "HOST", env = "MOORLINE_AS_HOST")]
+        as_host: Option<String>,
+    },
+    /// Run one pass now, then exit.
+    Sync {
+        #[command(flatten)]
+        stacks: Stacks,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Say what a pass would do, and why. Exits with 0 when in sync, 2 when not.
+    Plan {
+        #[command(flatten)]
+        stacks: Stacks,
+        /// Another commit than the branch's head: an id, a tag, a branch.
+        #[arg(long, value_name = "REV")]
+        revision: Option<String>,
+        /// Plan against a saved observation (`moorline observe --output json`) instead of the hosts.
+        #[arg(long, value_name = "FILE")]
+        observed: Option<PathBuf>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show how the hosts differ from Git, field by field. Exits with 0 when in sync, 2 when not.
+    Drift {
+        #[command(flatten)]
+        stacks: Stacks,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show what runs where, at which revision.
+    Status {
+        #[command(flatten)]
+        stacks: Stacks,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Print what the hosts run, as data: the input of `plan --observed`. Holds the containers' environment.
+    Observe {
+        #[command(flatten)]
+        stacks: Stacks,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Print the Compose model after interpolation, merge and normalisation; needs neither host nor Git.
+    Render(render::Args),
+    /// Report every problem in the fleet file and the manifests.
+    Validate(validate::Args),
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page.
+    Man,
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments) {
+        Ok(code) => code,
+        Err(error) => output::complain(&error),
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let Arguments { global, command } = arguments;
+    match command {
+        Command::Render(args) => render::run(&args, &Surroundings::of_process()?),
+        Command::Validate(args) => validate::run(&args, &Surroundings::of_process()?),
+        Command::Completions { shell } => {
+            let mut command = Arguments::command();
+            clap_complete::generate(shell, &mut command, "moorline", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man => {
+            output::manual(&Arguments::command())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Run { as_host } => {
+            let setup = global.setup(as_host.as_deref())?;
+            output::log_to_stderr(global.log_format);
+            commands::follow(setup)
+        }
+        Command::Sync { stacks, output } => {
+            let chosen = Chosen::new(&global, &stacks, None)?;
+            commands::sync(&chosen, output.format)
+        }
+        Command::Plan { stacks, revision, observed, output } => {
+            let chosen = Chosen::new(&global, &stacks, revision)?;
+            commands::plan(&chosen, observed.as_deref(), output.format)
+        }
+        Command::Drift { stacks, output } => {
+            commands::drift(&Chosen::new(&global, &stacks, None)?, output.format)
+        }
+        Command::Status { stacks, output } => {
+            commands::status(&Chosen::new(&global, &stacks, None)?, output.format)
+        }
+        Command::Observe { stacks, output } => {
+            commands::observe(&Chosen::new(&global, &stacks, None)?, output.format)
+        }
+    }
+}
+
+/// What a command is given by the process: nothing else of the process is read.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    /// The working folder.
+    pub folder: PathBuf,
+    /// The home folder, for paths that begin with `~`.
+    pub home: Option<PathBuf>,
+}
+
+impl Surroundings {
+    /// Those of this process.
+    pub fn of_process() -> anyhow::Result<Self> {
+        let home = std::env::var_os("HOME").map(PathBuf::from);
+        Ok(Self { folder: options::working_folder()?, home })
+    }
+}

@@ -1,0 +1,162 @@
+//! Flags, environment variables and the settings file, brought together.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+
+use crate::config::settings::{self, Overrides, SETTINGS_FILE, Settings};
+use crate::controller::Setup;
+use crate::controller::edges::Surroundings;
+use crate::controller::once::Wish;
+use crate::model::{HostName, StackName};
+
+use super::output::{Problems, advised};
+
+/// Flags of every command. Each has an environment variable, and both have the last word over the settings file.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Global {
+    /// Settings file; `moorline.yaml` in the current folder when it is there.
+    #[arg(long, global = true, value_name = "FILE", env = "MOORLINE_SETTINGS")]
+    settings: Option<PathBuf>,
+    /// Repository to follow: an https, ssh or git address, a path, or a name from the settings.
+    #[arg(long, global = true, value_name = "URL", env = "MOORLINE_REPOSITORY")]
+    repository: Option<String>,
+    /// Branch to follow; the remote's own default otherwise.
+    #[arg(long, global = true, value_name = "BRANCH", env = "MOORLINE_BRANCH")]
+    branch: Option<String>,
+    /// Folder of the repository that is taken for its root.
+    #[arg(long, global = true, value_name = "FOLDER", env = "MOORLINE_PATH")]
+    path: Option<String>,
+    /// Between two looks at the branch's head, such as `60s`.
+    #[arg(long, global = true, value_name = "DURATION", env = "MOORLINE_INTERVAL")]
+    interval: Option<String>,
+    /// File with a token for https remotes and the forge.
+    #[arg(long, global = true, value_name = "FILE", env = "MOORLINE_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+    /// Private key for ssh remotes.
+    #[arg(long, global = true, value_name = "FILE", env = "MOORLINE_SSH_KEY_FILE")]
+    ssh_key_file: Option<PathBuf>,
+    /// Pinned host keys for ssh remotes.
+    #[arg(long, global = true, value_name = "FILE", env = "MOORLINE_KNOWN_HOSTS_FILE")]
+    known_hosts_file: Option<PathBuf>,
+    /// Certificate authorities for https remotes and the forge, beside the system's.
+    #[arg(long, global = true, value_name = "FILE", env = "MOORLINE_CA_FILE")]
+    ca_file: Option<PathBuf>,
+    /// A host and its Engine: `edge-1=ssh://deploy@edge-1.example.com`. May be given several times.
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME=ENDPOINT",
+        env = "MOORLINE_HOST",
+        value_delimiter = ','
+    )]
+    host: Vec<String>,
+    /// Folder of Moorline's own data on this machine.
+    #[arg(long, global = true, value_name = "DIR", env = "MOORLINE_DATA")]
+    data: Option<PathBuf>,
+    /// Address of the listener for webhooks and health, or `none`.
+    #[arg(long, global = true, value_name = "ADDRESS", env = "MOORLINE_LISTEN")]
+    listen: Option<String>,
+    /// Form of log lines.
+    #[arg(long, global = true, value_enum, default_value = "text", env = "MOORLINE_LOG_FORMAT")]
+    pub(super) log_format: LogFormat,
+}
+
+/// Form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// Which stacks.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Stacks {
+    /// Only these stacks; all when none is named.
+    #[arg(value_name = "STACK")]
+    stacks: Vec<String>,
+}
+
+/// What a command is about.
+#[derive(Debug)]
+pub(super) struct Chosen {
+    pub(super) setup: Setup,
+    pub(super) wish: Wish,
+}
+
+impl Chosen {
+    pub(super) fn new(
+        global: &Global,
+        stacks: &Stacks,
+        revision: Option<String>,
+    ) -> anyhow::Result<Self> {
+        let stacks: Result<BTreeSet<StackName>, _> =
+            stacks.stacks.iter().map(|name| StackName::parse(name)).collect();
+        Ok(Self { setup: global.setup(None)?, wish: Wish { stacks: stacks?, revision } })
+    }
+}
+
+impl Global {
+    /// The settings that follow from file, environment and flags.
+    pub(super) fn setup(&self, as_host: Option<&str>) -> anyhow::Result<Setup> {
+        let folder = working_folder()?;
+        let settings = self.settings_file(&folder)?;
+        let flags = Overrides {
+            repository: self.repository.clone(),
+            branch: self.branch.clone(),
+            path: self.path.clone(),
+            interval: self.interval.clone(),
+            token_file: self.token_file.clone(),
+            ssh_key_file: self.ssh_key_file.clone(),
+            known_hosts_file: self.known_hosts_file.clone(),
+            ca_file: self.ca_file.clone(),
+            hosts: self.host.clone(),
+            data: self.data.clone(),
+            listen: self.listen.clone(),
+            folder,
+        };
+        let settings = settings.with(&flags).map_err(Problems)?;
+        let as_host = as_host.map(HostName::parse).transpose()?;
+        Ok(Setup { settings, around: surroundings(), as_host })
+    }
+
+    fn settings_file(&self, folder: &Path) -> anyhow::Result<Settings> {
+        let path = match &self.settings {
+            Some(path) => folder.join(path),
+            None => {
+                let usual = folder.join(SETTINGS_FILE);
+                if !usual.exists() {
+                    return Ok(Settings::default());
+                }
+                usual
+            }
+        };
+        let shown = path.display().to_string();
+        let text = std::fs::read(&path)
+            .with_context(|| format!("cannot read the settings file {shown}"))
+            .map_err(|error| advised(error, "name another one with `--settings FILE`"))?;
+        let below = path.parent().unwrap_or(folder);
+        let (settings, warnings) = settings::parse(&shown, &text, below).map_err(Problems)?;
+        for warning in &warnings.0 {
+            super::output::note(&warning.to_string());
+        }
+        Ok(settings)
+    }
+}
+
+/// The current folder, made absolute here so that nothing below depends on it.
+#[expect(clippy::disallowed_methods, reason = "paths become absolute at this door")]
+pub(super) fn working_folder() -> anyhow::Result<PathBuf> {
+    std::env::current_dir().context("cannot tell the current folder")
+}
+
+/// What of the environment matters beside the flags' own variables.
+fn surroundings() -> Surroundings {
+    let path =
+        |name: &str| std::env::var_os(name).filter(|text| !text.is_empty()).map(PathBuf::from);
+    Surroundings { ssh_agent: path("SSH_AUTH_SOCK"), home: path("HOME") }
+}

@@ -1,0 +1,175 @@
+//! How things are said: formats, errors, logs.
+
+use std::fmt;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+use crate::model::Diagnostics;
+
+use super::options::LogFormat;
+
+/// The form of printed data.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct Output {
+    /// Form of the printed data.
+    #[arg(long = "output", value_enum, default_value = "text", value_name = "FORM")]
+    pub(super) format: Format,
+}
+
+/// The form of printed data.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// JSON, whose shape is stable.
+    Json,
+    /// The same as YAML.
+    Yaml,
+}
+
+/// Problems of a file, as an error.
+#[derive(Debug)]
+pub(super) struct Problems(pub(super) Diagnostics);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<String> = self.0.0.iter().map(ToString::to_string).collect();
+        out.write_str(&lines.join("\n"))
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// An error with advice.
+#[derive(Debug)]
+struct Advised {
+    text: String,
+    help: String,
+}
+
+impl fmt::Display for Advised {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Advised {}
+
+/// An error that a person can act on.
+pub(super) fn advised(error: impl Into<anyhow::Error>, help: &str) -> anyhow::Error {
+    let error: anyhow::Error = error.into();
+    Advised { text: format!("{error:#}"), help: help.to_owned() }.into()
+}
+
+/// Prints text to standard output. A closed pipe ends the command quietly.
+pub(super) fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = anstream::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+/// Prints text, with a line end if it has none.
+pub(super) fn print_lines(text: &str) -> anyhow::Result<()> {
+    if text.ends_with('\n') { print(text) } else { print(&format!("{text}\n")) }
+}
+
+/// Prints a value in the form that was asked for; `text` is made only when it is wanted.
+pub(super) fn show(
+    format: Format,
+    value: &serde_json::Value,
+    text: impl FnOnce() -> String,
+) -> anyhow::Result<()> {
+    match format {
+        Format::Text => print(&text()),
+        Format::Json => print(&format!("{}\n", serde_json::to_string_pretty(value)?)),
+        Format::Yaml => print(&serde_yaml::to_string(value)?),
+    }
+}
+
+/// Says all problems of a load.
+pub(super) fn problems(problems: &Diagnostics) {
+    for problem in &problems.0 {
+        note(&problem.to_string());
+    }
+}
+
+/// Data as JSON text, indented.
+pub(super) fn json(value: &impl serde::Serialize) -> anyhow::Result<String> {
+    Ok(serde_json::to_string_pretty(value)?)
+}
+
+/// Data as YAML text.
+pub(super) fn yaml(value: &impl serde::Serialize) -> anyhow::Result<String> {
+    Ok(serde_yaml::to_string(value)?)
+}
+
+/// Says something to people, on standard error.
+#[expect(
+    clippy::let_underscore_must_use,
+    reason = "nobody is left to tell when standard error is closed"
+)]
+pub(super) fn note(text: &str) {
+    // Nobody is left to tell when standard error is closed.
+    drop(writeln!(anstream::stderr().lock(), "{text}"));
+}
+
+/// Says why a command failed, and what to do.
+pub(super) fn complain(error: &anyhow::Error) -> ExitCode {
+    if let Some(problems) = error.downcast_ref::<Problems>() {
+        note(&problems.to_string());
+        return ExitCode::FAILURE;
+    }
+    let style = anstyle::AnsiColor::Red.on_default().bold();
+    note(&format!("{style}error{style:#}: {error:#}"));
+    let once = error.downcast_ref::<crate::controller::once::OnceError>();
+    let start = error.downcast_ref::<crate::controller::StartError>();
+    let help = error
+        .downcast_ref::<Advised>()
+        .map(|advised| advised.help.clone())
+        .or_else(|| once.and_then(crate::controller::once::OnceError::help))
+        .or_else(|| start.and_then(crate::controller::StartError::help));
+    if let Some(help) = help {
+        note(&format!("  help: {help}"));
+    }
+    ExitCode::FAILURE
+}
+
+/// Prints the manual page in roff.
+pub(super) fn manual(command: &clap::Command) -> anyhow::Result<()> {
+    let mut page = Vec::new();
+    let mut command = command.clone();
+    command.build();
+    clap_mangen::Man::new(command.clone()).render(&mut page)?;
+    for sub in command.get_subcommands() {
+        clap_mangen::Man::new(sub.clone()).render(&mut page)?;
+    }
+    std::io::stdout().write_all(&page)?;
+    Ok(())
+}
+
+/// Sends log lines to standard error; `RUST_LOG` says how many.
+pub(super) fn log_to_stderr(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("info,hyper=warn,russh=warn,reqwest=warn"));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let done = match format {
+        LogFormat::Text => lines.with_ansi(colour()).with_target(false).try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    };
+    if let Err(error) = done {
+        note(&format!("cannot log: {error}"));
+    }
+}
+
+/// Whether standard error wants colour.
+pub(super) fn colour() -> bool {
+    use std::io::IsTerminal as _;
+    let choice = anstream::AutoStream::choice(&std::io::stderr());
+    std::io::stderr().is_terminal() && choice != anstream::ColorChoice::Never
+}

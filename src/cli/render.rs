@@ -1,0 +1,186 @@
+//! `moorline render`: the Compose model after interpolation, merge and normalisation.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use serde_json::Value;
+
+use super::{DiskFiles, Format, Surroundings, output};
+use crate::compose::{LoadRequest, Loaded, Lookup, load};
+use crate::model::Project;
+
+/// Arguments of `render`, and of every command that loads one Compose project from the disk.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Args {
+    /// Folder of the project, or its Compose file; default: the working directory and those above it
+    path: Option<String>,
+    /// Compose file, relative to the working directory; several are merged in order
+    #[arg(short, long = "file", value_name = "FILE")]
+    files: Vec<String>,
+    /// Active profile; * for all
+    #[arg(long = "profile", value_name = "PROFILE")]
+    profiles: Vec<String>,
+    /// Env file in place of .env
+    #[arg(long = "env-file", value_name = "FILE")]
+    env_files: Vec<String>,
+    /// Project name
+    #[arg(short, long, value_name = "NAME")]
+    project_name: Option<String>,
+    /// Folder that relative paths are relative to
+    #[arg(long, value_name = "FOLDER")]
+    project_directory: Option<String>,
+    /// Variable with the place of the shell's; the process's own environment is not read
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    variables: Vec<String>,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+impl Args {
+    /// How to print.
+    pub(super) fn output(&self) -> Format {
+        self.output
+    }
+}
+
+/// Runs the command.
+pub(super) fn run(args: &Args, surroundings: &Surroundings) -> anyhow::Result<ExitCode> {
+    let loaded = load_from_disk(args, surroundings)?;
+    output::problems(&loaded.problems);
+    let Some(project) = loaded.project else { return Ok(ExitCode::FAILURE) };
+    let text = match args.output {
+        Format::Json => doubled(&output::json(&project)?),
+        Format::Yaml => doubled(&yaml(&project)?),
+        Format::Text => summary(&project),
+    };
+    output::print_lines(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Loads the project that the arguments name.
+pub(super) fn load_from_disk(args: &Args, surroundings: &Surroundings) -> anyhow::Result<Loaded> {
+    let folder = surroundings.folder.to_str().context("the working directory is not UTF-8")?;
+    let files = DiskFiles { folder: surroundings.folder.clone() };
+    let variables = variables(&args.variables)?;
+    let home = surroundings.home.as_ref().and_then(|home| home.to_str());
+    let mut compose_files = args.files.clone();
+    let mut start = folder.to_owned();
+    let mut lookup = Lookup::FolderAndAbove;
+    if let Some(path) = &args.path {
+        let full = surroundings.folder.join(path);
+        if full.is_dir() {
+            start = full.canonicalize()?.to_str().context("the path is not UTF-8")?.to_owned();
+            lookup = Lookup::Folder;
+        } else if compose_files.is_empty() {
+            compose_files.push(path.clone());
+        }
+    }
+    Ok(load(&LoadRequest {
+        files: &files,
+        folder: &start,
+        compose_files: &compose_files,
+        lookup,
+        profiles: &args.profiles,
+        variables: &variables,
+        env_files: &args.env_files,
+        project_name: args.project_name.as_deref(),
+        project_directory: args.project_directory.as_deref(),
+        home,
+    }))
+}
+
+fn variables(given: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
+    given
+        .iter()
+        .map(|text| {
+            let (name, value) = text
+                .split_once('=')
+                .with_context(|| format!("--set {text}: NAME=VALUE was expected"))?;
+            Ok((name.to_owned(), value.to_owned()))
+        })
+        .collect()
+}
+
+/// Dollars are doubled, so that what is printed can be loaded again.
+fn doubled(text: &str) -> String {
+    text.replace('$', "$$")
+}
+
+/// The YAML shape: as JSON, with models, and without null commands.
+fn yaml(project: &Project) -> anyhow::Result<String> {
+    let mut value = serde_json::to_value(project)?;
+    let services = value.get_mut("services").and_then(Value::as_object_mut);
+    for service in services.into_iter().flat_map(serde_json::Map::values_mut) {
+        tidy(service);
+    }
+    if !project.models.is_empty()
+        && let Some(map) = value.as_object_mut()
+    {
+        map.insert("models".to_owned(), serde_json::to_value(&project.models)?);
+    }
+    output::yaml(&value)
+}
+
+fn tidy(service: &mut Value) {
+    let Some(map) = service.as_object_mut() else { return };
+    for key in ["command", "entrypoint"] {
+        if map.get(key).is_some_and(Value::is_null) {
+            map.remove(key);
+        }
+    }
+    if let Some(blkio) = map.get_mut("blkio_config").and_then(Value::as_object_mut) {
+        for list in blkio.values_mut().filter_map(Value::as_array_mut) {
+            for item in list.iter_mut().filter_map(Value::as_object_mut) {
+                *item = std::mem::take(item)
+                    .into_iter()
+                    .map(|(key, value)| (key.to_lowercase(), value))
+                    .collect();
+            }
+        }
+    }
+    for hook in map.get_mut("pre_start").and_then(Value::as_array_mut).into_iter().flatten() {
+        tidy(hook);
+    }
+}
+
+/// The model for people: one line a service, then what it uses.
+fn summary(project: &Project) -> String {
+    let mut text = format!("project {}\n", project.name);
+    let mut line = |words: String| {
+        // Writing to a String cannot fail.
+        drop(writeln!(text, "{words}"));
+    };
+    for (name, service) in &project.services {
+        let image = if service.image.is_empty() { "(built)" } else { &service.image };
+        line(format!("service {name}: {image} x{}", service.replicas()));
+        for port in &service.ports {
+            let host =
+                if port.host_ip.is_empty() { String::new() } else { format!("{}:", port.host_ip) };
+            line(format!("  port {host}{}:{}/{}", port.published, port.target, port.protocol));
+        }
+        for volume in &service.volumes {
+            line(format!("  {} {} -> {}", volume.kind, volume.source, volume.target));
+        }
+        if !service.depends_on.is_empty() {
+            let names: Vec<&str> = service.depends_on.keys().map(AsRef::as_ref).collect();
+            line(format!("  after {}", names.join(", ")));
+        }
+    }
+    for name in project.disabled.keys() {
+        line(format!("service {name}: not enabled by any profile"));
+    }
+    for (noun, names) in [
+        ("network", project.networks.values().map(|n| n.name.as_str()).collect::<Vec<_>>()),
+        ("volume", project.volumes.values().map(|v| v.name.as_str()).collect()),
+        ("config", project.configs.values().map(|c| c.name.as_str()).collect()),
+        ("secret", project.secrets.values().map(|s| s.name.as_str()).collect()),
+    ] {
+        for name in names {
+            line(format!("{noun} {name}"));
+        }
+    }
+    text
+}

@@ -1,0 +1,435 @@
+//! Short syntaxes written out in full.
+
+use super::attributes::{ItemKey, Meeting, Shape};
+use super::place::Place;
+use super::text::{ports, volumes, words};
+use crate::model::Diagnostics;
+use crate::yaml::{Entry, Kind, Map, Node, Scalar, Span, Tag, Value};
+
+/// Writes out all short syntaxes below a node. What is not understood is reported and left as it is.
+pub(super) fn canonicalise(
+    node: &mut Node,
+    shape: &Shape,
+    place: Place<'_>,
+    problems: &mut Diagnostics,
+) {
+    if node.tag == Tag::Reset || node.is_null() {
+        return;
+    }
+    widen(node, shape, place, problems);
+    match &mut node.kind {
+        Kind::Map(map) => {
+            for entry in map {
+                if let Some(child) = shape.key(&entry.key) {
+                    canonicalise(&mut entry.value, child, place.key(&entry.key), problems);
+                }
+            }
+        }
+        Kind::List(items) => {
+            if let Some(child) = &shape.item {
+                for (index, item) in items.iter_mut().enumerate() {
+                    canonicalise(item, child, place.index(index), problems);
+                }
+            }
+        }
+        Kind::Scalar(_) => {}
+    }
+}
+
+/// Writes out the short syntax of this node itself.
+fn widen(node: &mut Node, shape: &Shape, place: Place<'_>, problems: &mut Diagnostics) {
+    match shape.id {
+        "services.*.build" => wrap_text(node, "context"),
+        "services.*.extends" => wrap_text(node, "service"),
+        "include[]" => wrap_text(node, "path"),
+        "services.*.env_file" => {
+            listed(node);
+            each(node, |item| wrap_text(item, "path"));
+        }
+        "services.*.configs" | "services.*.secrets" | "services.*.build.secrets" => {
+            each(node, |item| wrap_text(item, "source"));
+        }
+        "services.*.depends_on" => named(node, |span| {
+            let mut map = Map::default();
+            map.set("condition", Node::text(span.clone(), "service_started"));
+            map.set("required", Node::plain(span.clone(), "true"));
+            Kind::Map(map)
+        }),
+        "services.*.networks" | "services.*.models" => {
+            named(node, |_| Kind::Scalar(Scalar::plain("")));
+        }
+        "services.*.ports" => expand_ports(node, place, problems),
+        "services.*.volumes[]" => widen_volume(node, place, problems),
+        "services.*.devices[]" => widen_device(node, place, problems),
+        "services.*.gpus" => {
+            if node.as_text() == Some("all") {
+                let mut map = Map::default();
+                map.set("count", Node::plain(node.span.clone(), "-1"));
+                node.kind = Kind::List(vec![Node::new(node.span.clone(), Kind::Map(map))]);
+            }
+        }
+        "services.*.healthcheck.test" => {
+            if let Some(text) = node.as_text() {
+                let shell = Node::text(node.span.clone(), "CMD-SHELL");
+                let text = Node::text(node.span.clone(), text);
+                node.kind = Kind::List(vec![shell, text]);
+            }
+        }
+        "services.*.expose" | "services.*.group_add" => each(node, text_of),
+        "services.*.extra_hosts" | "services.*.build.extra_hosts" => hosts(node),
+        "services.*.build.ssh" => keys(node),
+        "services.*.provider.options.*" => listed(node),
+        "networks.*" | "volumes.*" | "configs.*" | "secrets.*" => external(node),
+        _ if is_command(shape.id) => command(node, place, problems),
+        _ if shape.is_pairs() => pairs(node),
+        _ if is_text_or_list(shape) => listed(node),
+        _ => {}
+    }
+}
+
+fn is_command(id: &str) -> bool {
+    matches!(
+        id,
+        "services.*.command"
+            | "services.*.entrypoint"
+            | "services.*.pre_start[].command"
+            | "services.*.post_start[].command"
+            | "services.*.pre_stop[].command"
+            | "services.*.develop.watch[].exec.command"
+    )
+}
+
+fn is_text_or_list(shape: &Shape) -> bool {
+    use super::attributes::Kinds;
+    shape.kinds.allow(Kinds::TEXT)
+        && shape.kinds.allow(Kinds::LIST)
+        && !shape.kinds.allow(Kinds::MAP)
+}
+
+fn each(node: &mut Node, change: impl Fn(&mut Node)) {
+    if let Kind::List(items) = &mut node.kind {
+        items.iter_mut().for_each(change);
+    }
+}
+
+/// A scalar becomes a mapping with that one key.
+fn wrap_text(node: &mut Node, key: &str) {
+    if let Kind::Scalar(scalar) = &node.kind {
+        let value = Node::new(node.span.clone(), Kind::Scalar(scalar.clone()));
+        let mut map = Map::default();
+        map.set(key, value);
+        node.kind = Kind::Map(map);
+    }
+}
+
+/// A scalar becomes a list of one.
+fn listed(node: &mut Node) {
+    if let Kind::Scalar(scalar) = &node.kind {
+        node.kind = Kind::List(vec![Node::new(node.span.clone(), Kind::Scalar(scalar.clone()))]);
+    }
+}
+
+/// A list of names becomes a mapping.
+fn named(node: &mut Node, value: impl Fn(&Span) -> Kind) {
+    let Kind::List(items) = &node.kind else { return };
+    let entries = items
+        .iter()
+        .filter_map(|item| {
+            let key = item.as_text()?.to_owned();
+            let kind = value(&item.span);
+            Some(Entry {
+                key,
+                key_span: item.span.clone(),
+                value: Node::new(item.span.clone(), kind),
+            })
+        })
+        .collect();
+    node.kind = Kind::Map(Map::from_entries(entries));
+}
+
+/// A list of `NAME=VALUE` becomes a mapping; a name alone has no value. Later names win.
+fn pairs(node: &mut Node) {
+    let Kind::List(items) = &node.kind else { return };
+    let entries = items
+        .iter()
+        .filter_map(|item| {
+            let text = item.value()?.to_text().into_owned();
+            let (key, scalar) = match text.split_once('=') {
+                Some((key, value)) => (key.to_owned(), Scalar::quoted(value)),
+                None => (text, Scalar::plain("")),
+            };
+            let value = Node::new(item.span.clone(), Kind::Scalar(scalar));
+            Some(Entry { key, key_span: item.span.clone(), value })
+        })
+        .collect();
+    node.kind = Kind::Map(Map::from_entries(entries));
+}
+
+/// A mapping becomes a list of `NAME` or `NAME=VALUE`.
+fn keys(node: &mut Node) {
+    let Kind::Map(map) = &node.kind else { return };
+    let lines = map
+        .iter()
+        .map(|entry| {
+            let value = entry.value.value().map(|value| value.to_text().into_owned());
+            let text = match value {
+                Some(value) if !value.is_empty() => format!("{}={value}", entry.key),
+                _ => entry.key.clone(),
+            };
+            Node::text(entry.key_span.clone(), text)
+        })
+        .collect();
+    node.kind = Kind::List(lines);
+}
+
+fn text_of(node: &mut Node) {
+    if let Some(text) = node.value().map(|value| value.to_text().into_owned()) {
+        node.kind = Kind::Scalar(Scalar::quoted(text));
+    }
+}
+
+/// Hosts become a list of `HOST=IP`; brackets around an address go.
+fn hosts(node: &mut Node) {
+    let mut lines: Vec<Node> = Vec::new();
+    let line = |host: &str, ip: &str, span: &Span| {
+        let ip = ip.strip_prefix('[').and_then(|ip| ip.strip_suffix(']')).unwrap_or(ip);
+        Node::text(span.clone(), format!("{}={}", host.trim(), ip.trim()))
+    };
+    match &node.kind {
+        Kind::Map(map) => {
+            for entry in map {
+                let one = std::slice::from_ref(&entry.value);
+                for ip in entry.value.as_list().unwrap_or(one) {
+                    let text = ip.value().map(|value| value.to_text().into_owned());
+                    lines.push(line(&entry.key, &text.unwrap_or_default(), &ip.span));
+                }
+            }
+        }
+        Kind::List(items) => {
+            for item in items {
+                let Some(text) = item.as_text() else { continue };
+                match text.split_once('=').or_else(|| text.split_once(':')) {
+                    Some((host, ip)) => lines.push(line(host, ip, &item.span)),
+                    None => lines.push(Node::text(item.span.clone(), text)),
+                }
+            }
+        }
+        Kind::Scalar(_) => return,
+    }
+    node.kind = Kind::List(lines);
+}
+
+/// `external: {name: x}` becomes `external: true` and `name: x`.
+fn external(node: &mut Node) {
+    let Kind::Map(map) = &mut node.kind else { return };
+    let Some(external) = map.get_mut("external") else { return };
+    let Kind::Map(inner) = &external.kind else { return };
+    let name = inner.get("name").cloned();
+    external.kind = Kind::Scalar(Scalar::plain("true"));
+    if let Some(name) = name
+        && !map.contains("name")
+    {
+        map.set("name", name);
+    }
+}
+
+fn command(node: &mut Node, place: Place<'_>, problems: &mut Diagnostics) {
+    let Some(text) = node.as_text() else { return };
+    match words::split(text) {
+        Some(words) => {
+            let words = words.into_iter().map(|word| Node::text(node.span.clone(), word)).collect();
+            node.kind = Kind::List(words);
+        }
+        None => problems.push(
+            node.error("a quote or an escape is left open in this command line")
+                .at(place.to_string())
+                .help("write the command as a list of words"),
+        ),
+    }
+}
+
+fn expand_ports(node: &mut Node, place: Place<'_>, problems: &mut Diagnostics) {
+    let Kind::List(items) = &mut node.kind else { return };
+    let mut expanded = Vec::with_capacity(items.len());
+    for (index, item) in std::mem::take(items).into_iter().enumerate() {
+        let text = match item.value() {
+            Some(Value::Null | Value::Bool(_)) | None => None,
+            Some(value) => Some(value.to_text().into_owned()),
+        };
+        let Some(text) = text else {
+            expanded.push(long_port(item));
+            continue;
+        };
+        match ports::parse(&text) {
+            Ok(ports) => expanded.extend(ports.into_iter().map(|port| port_node(&item.span, port))),
+            Err(message) => {
+                let message = format!("not a port: {message}");
+                problems.push(item.error(message).at(place.index(index).to_string()));
+            }
+        }
+    }
+    *items = expanded;
+}
+
+/// The defaults of a port in the long syntax.
+fn long_port(mut item: Node) -> Node {
+    let span = item.span.clone();
+    if let Kind::Map(map) = &mut item.kind {
+        for (key, default) in [("mode", "ingress"), ("protocol", "tcp")] {
+            if map.get(key).is_none_or(Node::is_null) {
+                map.set(key, Node::text(span.clone(), default));
+            }
+        }
+        if let Some(published) = map.get_mut("published")
+            && !published.is_null()
+        {
+            text_of(published);
+        }
+    }
+    item
+}
+
+fn port_node(span: &Span, port: ports::Port) -> Node {
+    let mut map = Map::default();
+    map.set("mode", Node::text(span.clone(), "ingress"));
+    map.set("protocol", Node::text(span.clone(), port.protocol));
+    map.set("target", Node::plain(span.clone(), port.target.to_string()));
+    if !port.published.is_empty() {
+        map.set("published", Node::text(span.clone(), port.published));
+    }
+    if !port.host_ip.is_empty() {
+        map.set("host_ip", Node::text(span.clone(), port.host_ip));
+    }
+    Node::new(span.clone(), Kind::Map(map))
+}
+
+fn widen_volume(node: &mut Node, place: Place<'_>, problems: &mut Diagnostics) {
+    let span = node.span.clone();
+    match &mut node.kind {
+        Kind::Scalar(scalar) => {
+            let text = scalar.value().to_text().into_owned();
+            match volumes::parse(&text) {
+                Ok(mount) => node.kind = Kind::Map(volume_map(&span, &text, &mount)),
+                Err(message) => {
+                    let message = format!("not a mount: {message}");
+                    problems.push(node.error(message).at(place.to_string()));
+                }
+            }
+        }
+        Kind::Map(map) => {
+            if let Some(target) = map.get_mut("target")
+                && let Some(text) = target.as_text()
+                && !text.is_empty()
+            {
+                target.kind = Kind::Scalar(Scalar::quoted(super::files::clean(text)));
+            }
+        }
+        Kind::List(_) => {}
+    }
+}
+
+fn volume_map(span: &Span, text: &str, mount: &volumes::Mount) -> Map {
+    let kind = mount.kind();
+    let mut map = Map::default();
+    map.set("type", Node::text(span.clone(), kind));
+    map.set("target", Node::text(span.clone(), super::files::clean(&mount.target)));
+    if !mount.source.is_empty() {
+        map.set("source", Node::text(span.clone(), mount.source.clone()));
+    }
+    if mount.read_only {
+        map.set("read_only", Node::plain(span.clone(), "true"));
+    }
+    let mut bind = Map::default();
+    if !mount.selinux.is_empty() {
+        bind.set("selinux", Node::text(span.clone(), mount.selinux.clone()));
+    }
+    if !mount.propagation.is_empty() {
+        bind.set("propagation", Node::text(span.clone(), mount.propagation.clone()));
+    }
+    if kind == "bind" {
+        bind.set("create_host_path", Node::plain(span.clone(), "true"));
+    }
+    if !bind.is_empty() {
+        map.set("bind", Node::new(span.clone(), Kind::Map(bind)));
+    }
+    let mut volume = Map::default();
+    if mount.nocopy {
+        volume.set("nocopy", Node::plain(span.clone(), "true"));
+    }
+    if mount.nocopy || (kind == "volume" && text.len() > 2) {
+        map.set("volume", Node::new(span.clone(), Kind::Map(volume)));
+    }
+    map
+}
+
+fn widen_device(node: &mut Node, place: Place<'_>, problems: &mut Diagnostics) {
+    let Some(text) = node.as_text() else { return };
+    let parts: Vec<&str> = text.split(':').collect();
+    let (source, target, permissions) = match parts.as_slice() {
+        [source] => (*source, *source, "rwm"),
+        [source, target] => (*source, *target, "rwm"),
+        [source, target, permissions] => (*source, *target, *permissions),
+        _ => {
+            let message = format!("not a device: too many colons in {text:?}");
+            problems.push(
+                node.error(message)
+                    .at(place.to_string())
+                    .help("write source, target and permissions as a mapping"),
+            );
+            return;
+        }
+    };
+    let span = &node.span;
+    let mut map = Map::default();
+    map.set("source", Node::text(span.clone(), source));
+    map.set("target", Node::text(span.clone(), target));
+    map.set("permissions", Node::text(span.clone(), permissions));
+    node.kind = Kind::Map(map);
+}
+
+/// Makes items with one key one: the later item stays, in the earlier one's place.
+pub(super) fn dedupe(items: Vec<Node>, meeting: Meeting) -> Vec<Node> {
+    let mut kept: Vec<Node> = Vec::with_capacity(items.len());
+    let mut places = std::collections::BTreeMap::new();
+    for item in items {
+        let Some(key) = key_of(&item, meeting) else {
+            kept.push(item);
+            continue;
+        };
+        match places.get(&key).and_then(|place: &usize| kept.get_mut(*place)) {
+            Some(earlier) => *earlier = item,
+            None => {
+                places.insert(key, kept.len());
+                kept.push(item);
+            }
+        }
+    }
+    kept
+}
+
+fn key_of(item: &Node, meeting: Meeting) -> Option<String> {
+    let field = |key: &str| {
+        item.get(key)
+            .and_then(Node::value)
+            .filter(|value| *value != Value::Null)
+            .map(|value| value.to_text().into_owned())
+    };
+    match meeting {
+        Meeting::Set => item.value().map(|value| value.to_text().into_owned()),
+        Meeting::Keyed(ItemKey::Target) => field("target").or_else(|| field("source")),
+        Meeting::Keyed(ItemKey::Path) => field("path"),
+        Meeting::Keyed(ItemKey::Config) => {
+            field("target").or_else(|| field("source").map(|source| format!("/{source}")))
+        }
+        Meeting::Keyed(ItemKey::Secret) => field("target")
+            .or_else(|| field("source").map(|source| format!("/run/secrets/{source}"))),
+        Meeting::Keyed(ItemKey::Port) => Some(format!(
+            "{}:{}:{}/{}",
+            field("host_ip").unwrap_or_else(|| "0.0.0.0".to_owned()),
+            field("published").unwrap_or_default(),
+            field("target")?,
+            field("protocol").unwrap_or_else(|| "tcp".to_owned()),
+        )),
+        Meeting::Usual | Meeting::Replace | Meeting::Logging | Meeting::Subnet => None,
+    }
+}

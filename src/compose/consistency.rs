@@ -1,0 +1,315 @@
+//! Rules between the resources of a model: what is referred to exists, nothing contradicts itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::convert::Parts;
+use crate::model::{Diagnostic, Diagnostics, Location, Origins, Service, ServiceName};
+
+/// Checks the services that are enabled.
+pub(super) struct Checks<'a> {
+    pub(super) parts: &'a Parts,
+    pub(super) enabled: &'a BTreeSet<ServiceName>,
+    pub(super) origins: &'a Origins,
+    pub(super) problems: &'a mut Diagnostics,
+}
+
+impl Checks<'_> {
+    /// Reports everything that is inconsistent.
+    pub(super) fn run(&mut self) {
+        let parts = self.parts;
+        let mut containers: BTreeMap<&str, &ServiceName> = BTreeMap::new();
+        for (name, service) in
+            parts.services.iter().filter(|(name, _)| self.enabled.contains(*name))
+        {
+            self.service(name, service);
+            if service.container_name.is_empty() {
+                continue;
+            }
+            if let Some(other) = containers.insert(&service.container_name, name) {
+                let message = format!(
+                    "the container name {:?} is used by the service {other} too",
+                    service.container_name
+                );
+                self.report(name, "container_name", message, "");
+            }
+        }
+        self.cycles();
+    }
+
+    fn report(
+        &mut self,
+        name: &ServiceName,
+        attribute: &str,
+        message: impl Into<String>,
+        help: &str,
+    ) {
+        let path = if attribute.is_empty() {
+            format!("services.{name}")
+        } else {
+            format!("services.{name}.{attribute}")
+        };
+        let location = self.origins.nearest(&path).unwrap_or_else(|| Location::file(""));
+        self.problems.push(Diagnostic::error(location, message).at(path).help(help));
+    }
+
+    fn service(&mut self, name: &ServiceName, service: &Service) {
+        if service.image.is_empty() && service.build.is_none() && service.provider.is_none() {
+            let message = format!("the service {name} has neither an image nor a build");
+            self.report(name, "", message, "add image: or build:");
+        }
+        if !service.network_mode.is_empty() && !service.networks.is_empty() {
+            let message = "network_mode and networks exclude each other";
+            self.report(name, "network_mode", message, "keep one of the two");
+        }
+        let test = service.healthcheck.as_ref().and_then(|check| check.test.first());
+        if test.is_some_and(|first| !matches!(first.as_str(), "CMD" | "CMD-SHELL" | "NONE")) {
+            let help = "write CMD, CMD-SHELL or NONE first, or the whole command as one text";
+            let message = "the list must begin with CMD, CMD-SHELL or NONE";
+            self.report(name, "healthcheck.test", message, help);
+        }
+        self.build(name, service);
+        self.references(name, service);
+        self.dependencies(name, service);
+        self.amounts(name, service);
+        self.mounts(name, service);
+    }
+
+    fn build(&mut self, name: &ServiceName, service: &Service) {
+        let Some(build) = &service.build else { return };
+        if !build.dockerfile.is_empty() && !build.dockerfile_inline.is_empty() {
+            let message = "dockerfile and dockerfile_inline exclude each other";
+            self.report(name, "build.dockerfile_inline", message, "keep one of the two");
+        }
+        if !build.platforms.is_empty()
+            && !service.platform.is_empty()
+            && !build.platforms.contains(&service.platform)
+        {
+            let message = format!("the service's platform {} is not among them", service.platform);
+            self.report(name, "build.platforms", message, "add it");
+        }
+        for (context, target) in &build.additional_contexts {
+            let Some(target) = target.strip_prefix("service:") else { continue };
+            let attribute = format!("build.additional_contexts.{context}");
+            match self.enabled.get(target).and_then(|target| self.parts.services.get(target)) {
+                None => {
+                    let message = format!("there is no service {target}");
+                    self.report(name, &attribute, message, "");
+                }
+                Some(other) if other.build.is_none() => {
+                    let message = format!("the service {target} has no build");
+                    self.report(name, &attribute, message, "");
+                }
+                Some(_) => {}
+            }
+        }
+        for (index, secret) in build.secrets.iter().enumerate() {
+            if !self.parts.secrets.contains_key(&secret.source) {
+                let attribute = format!("build.secrets.{index}");
+                self.undefined(name, &attribute, "secret", &secret.source);
+            }
+        }
+    }
+
+    fn undefined(&mut self, name: &ServiceName, attribute: &str, noun: &str, key: &str) {
+        let known: Vec<&str> = match noun {
+            "network" => self.parts.networks.keys().map(String::as_str).collect(),
+            "volume" => self.parts.volumes.keys().map(String::as_str).collect(),
+            "config" => self.parts.configs.keys().map(String::as_str).collect(),
+            "secret" => self.parts.secrets.keys().map(String::as_str).collect(),
+            _ => self.parts.models.keys().map(String::as_str).collect(),
+        };
+        let help = match crate::yaml::nearest(key, known) {
+            Some(near) => format!("did you mean {near:?}?"),
+            None => format!("declare it under {noun}s: at the top level"),
+        };
+        let message = format!("the {noun} {key:?} is not declared");
+        self.report(name, attribute, message, &help);
+    }
+
+    fn references(&mut self, name: &ServiceName, service: &Service) {
+        let parts = self.parts;
+        for key in service.networks.keys().filter(|key| !parts.networks.contains_key(*key)) {
+            self.undefined(name, &format!("networks.{key}"), "network", key);
+        }
+        for (index, volume) in service.volumes.iter().enumerate() {
+            let is_named = volume.kind == "volume" && !volume.source.is_empty();
+            if is_named && !parts.volumes.contains_key(&volume.source) {
+                self.undefined(name, &format!("volumes.{index}"), "volume", &volume.source);
+            }
+        }
+        for (index, config) in service.configs.iter().enumerate() {
+            if !parts.configs.contains_key(&config.source) {
+                self.undefined(name, &format!("configs.{index}"), "config", &config.source);
+            }
+        }
+        for (index, secret) in service.secrets.iter().enumerate() {
+            if !parts.secrets.contains_key(&secret.source) {
+                self.undefined(name, &format!("secrets.{index}"), "secret", &secret.source);
+            }
+        }
+        for key in service.models.keys().filter(|key| !parts.models.contains_key(*key)) {
+            self.undefined(name, &format!("models.{key}"), "model", key);
+        }
+    }
+
+    fn dependencies(&mut self, name: &ServiceName, service: &Service) {
+        for (other, link) in &service.depends_on {
+            if self.enabled.contains(other) || self.parts.broken.contains(other) {
+                continue;
+            }
+            let is_disabled = self.parts.services.contains_key(other);
+            if is_disabled && !link.required {
+                continue;
+            }
+            let attribute = self.why(service, other);
+            if is_disabled {
+                let message = format!("the service {other} is not enabled by any profile");
+                self.report(
+                    name,
+                    &attribute,
+                    message,
+                    "activate its profile, or write required: false",
+                );
+            } else if link.required || !is_disabled {
+                let names = self.parts.services.keys().map(ServiceName::as_str);
+                let help = crate::yaml::nearest(other.as_str(), names)
+                    .map_or(String::new(), |near| format!("did you mean {near:?}?"));
+                self.report(name, &attribute, format!("there is no service {other}"), &help);
+            }
+        }
+    }
+
+    /// The attribute by which a service depends on another.
+    fn why(&self, service: &Service, other: &ServiceName) -> String {
+        let named = |value: &str| value.strip_prefix("service:") == Some(other.as_str());
+        let first = |value: &String| value.split(':').next() == Some(other.as_str());
+        for (value, attribute) in [
+            (&service.network_mode, "network_mode"),
+            (&service.ipc, "ipc"),
+            (&service.pid, "pid"),
+            (&service.uts, "uts"),
+            (&service.cgroup, "cgroup"),
+        ] {
+            if named(value) {
+                return attribute.to_owned();
+            }
+        }
+        if let Some(index) = service.volumes_from.iter().position(first) {
+            return format!("volumes_from.{index}");
+        }
+        if let Some(index) = service.links.iter().position(first) {
+            return format!("links.{index}");
+        }
+        format!("depends_on.{other}")
+    }
+
+    fn amounts(&mut self, name: &ServiceName, service: &Service) {
+        let deploy = service.deploy.as_ref();
+        if let (Some(scale), Some(replicas)) = (service.scale, deploy.and_then(|d| d.replicas))
+            && scale != replicas
+        {
+            let message = "scale and deploy.replicas say different numbers";
+            self.report(name, "scale", message, "keep deploy.replicas");
+        }
+        if service.replicas() > 1 && !service.container_name.is_empty() {
+            let message = "several containers cannot have one container_name";
+            self.report(name, "container_name", message, "remove it, or run one replica");
+        }
+        let limits = deploy.and_then(|deploy| deploy.resources.limits.as_ref());
+        let reservations = deploy.and_then(|deploy| deploy.resources.reservations.as_ref());
+        let pairs = [
+            (
+                f64::from(service.cpus.0),
+                limits.map_or(0.0, |l| f64::from(l.cpus.0)),
+                "cpus",
+                "limits.cpus",
+            ),
+            (
+                whole(service.mem_limit.0),
+                limits.map_or(0.0, |l| whole(l.memory.0)),
+                "mem_limit",
+                "limits.memory",
+            ),
+            (
+                whole(service.pids_limit),
+                limits.map_or(0.0, |l| whole(l.pids)),
+                "pids_limit",
+                "limits.pids",
+            ),
+            (
+                whole(service.mem_reservation.0),
+                reservations.map_or(0.0, |r| whole(r.memory.0)),
+                "mem_reservation",
+                "reservations.memory",
+            ),
+        ];
+        for (own, deployed, attribute, other) in pairs {
+            if own != 0.0 && deployed != 0.0 && (own - deployed).abs() > f64::EPSILON {
+                let message =
+                    format!("{attribute} and deploy.resources.{other} say different amounts");
+                self.report(name, attribute, message, "keep the one below deploy");
+            }
+        }
+    }
+
+    fn mounts(&mut self, name: &ServiceName, service: &Service) {
+        let mut targets: BTreeMap<&str, String> = BTreeMap::new();
+        let tmpfs = service.tmpfs.iter().enumerate().map(|(index, tmpfs)| {
+            (tmpfs.split(':').next().unwrap_or_default(), format!("tmpfs.{index}"))
+        });
+        let volumes = service
+            .volumes
+            .iter()
+            .enumerate()
+            .map(|(index, volume)| (volume.target.as_str(), format!("volumes.{index}")));
+        for (target, attribute) in tmpfs.chain(volumes) {
+            if let Some(other) = targets.insert(target, attribute.clone()) {
+                let message = format!("{target} is mounted by {other} too");
+                self.report(name, &attribute, message, "");
+            }
+        }
+    }
+
+    /// Reports services that wait for each other in a circle: each circle once.
+    fn cycles(&mut self) {
+        let parts = self.parts;
+        let mut done: BTreeSet<&ServiceName> = BTreeSet::new();
+        for start in parts.services.keys().filter(|name| self.enabled.contains(*name)) {
+            let mut way: Vec<&ServiceName> = Vec::new();
+            let mut stack: Vec<(&ServiceName, bool)> = vec![(start, false)];
+            while let Some((name, is_left)) = stack.pop() {
+                if is_left {
+                    way.pop();
+                    done.insert(name);
+                    continue;
+                }
+                if let Some(place) = way.iter().position(|seen| *seen == name) {
+                    let circle: Vec<&str> =
+                        way.iter().skip(place).chain([&name]).map(|name| name.as_str()).collect();
+                    let message = format!(
+                        "services wait for each other in a circle: {}",
+                        circle.join(" -> ")
+                    );
+                    self.report(name, "depends_on", message, "remove one of the dependencies");
+                    return;
+                }
+                if done.contains(name) {
+                    continue;
+                }
+                way.push(name);
+                stack.push((name, true));
+                let service = parts.services.get(name);
+                for next in service.into_iter().flat_map(|service| service.depends_on.keys()) {
+                    if self.enabled.contains(next) {
+                        stack.push((next, false));
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "only compared for being equal")]
+fn whole(number: i64) -> f64 {
+    number as f64
+}

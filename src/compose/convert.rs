@@ -1,0 +1,181 @@
+//! The merged canonical model as typed values, and where each attribute stands.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::de::Reader;
+use crate::model::project::{FileObject, Model, Network, PreStart, SecretObject, Volume};
+use crate::model::{Diagnostic, Diagnostics, Extensions, Service, ServiceName};
+use crate::yaml::{Kind, Node, Value};
+
+/// A place of an attribute: dotted path, file, line, column.
+pub(super) type Spot = (Box<str>, Arc<str>, u32, u32);
+
+/// The typed parts of a model.
+#[derive(Debug, Default)]
+pub(super) struct Parts {
+    pub(super) services: BTreeMap<ServiceName, Service>,
+    pub(super) networks: BTreeMap<String, Network>,
+    pub(super) volumes: BTreeMap<String, Volume>,
+    pub(super) configs: BTreeMap<String, FileObject>,
+    pub(super) secrets: BTreeMap<String, SecretObject>,
+    pub(super) models: BTreeMap<String, Model>,
+    pub(super) extensions: Extensions,
+    pub(super) spots: Vec<Spot>,
+    /// Services that could not be converted: others may still refer to them.
+    pub(super) broken: Vec<ServiceName>,
+}
+
+/// Converts a model; what does not fit is reported and left out.
+pub(super) fn convert(root: &Node, problems: &mut Diagnostics) -> Parts {
+    let mut parts = Parts::default();
+    for entry in root.get("services").and_then(Node::as_map).into_iter().flatten() {
+        let Ok(name) = ServiceName::parse(&entry.key) else { continue };
+        match service(&entry.key, &entry.value, problems) {
+            Some(service) => drop(parts.services.insert(name, service)),
+            None => parts.broken.push(name),
+        }
+    }
+    parts.networks = section(root, "networks", problems);
+    parts.volumes = section(root, "volumes", problems);
+    parts.configs = section(root, "configs", problems);
+    parts.secrets = section(root, "secrets", problems);
+    parts.models = section(root, "models", problems);
+    parts.extensions = extensions(root);
+    let mut path = String::new();
+    collect(root, &mut path, &mut parts.spots);
+    parts
+}
+
+fn section<T: for<'de> Deserialize<'de>>(
+    root: &Node,
+    name: &str,
+    problems: &mut Diagnostics,
+) -> BTreeMap<String, T> {
+    let map = root.get(name).and_then(Node::as_map);
+    map.into_iter()
+        .flatten()
+        .filter_map(|entry| {
+            let path = format!("{name}.{}", entry.key);
+            read(&entry.value, &path, problems).map(|value| (entry.key.clone(), value))
+        })
+        .collect()
+}
+
+fn read<T: for<'de> Deserialize<'de>>(
+    node: &Node,
+    path: &str,
+    problems: &mut Diagnostics,
+) -> Option<T> {
+    match T::deserialize(Reader(node)) {
+        Ok(value) => Some(value),
+        Err(unfit) => {
+            let location =
+                unfit.span.as_ref().map_or_else(|| node.location(), crate::yaml::Span::location);
+            let below: Vec<&str> = unfit.path.iter().rev().map(String::as_str).collect();
+            let path = if below.is_empty() {
+                path.to_owned()
+            } else {
+                format!("{path}.{}", below.join("."))
+            };
+            problems.push(Diagnostic::error(location, unfit.message).at(path));
+            None
+        }
+    }
+}
+
+fn service(name: &str, node: &Node, problems: &mut Diagnostics) -> Option<Service> {
+    let path = format!("services.{name}");
+    let mut service: Service = read(node, &path, problems)?;
+    service.extensions = extensions(node);
+    let hooks = node.get("pre_start").and_then(Node::as_list).unwrap_or_default();
+    for (index, hook) in hooks.iter().enumerate() {
+        let path = format!("{path}.pre_start.{index}");
+        let container: Service = read(hook, &path, problems)?;
+        let per_replica = hook.get("per_replica").and_then(Node::value) == Some(Value::Bool(true))
+            || hook.get("per_replica").and_then(Node::as_text) == Some("true");
+        service.pre_start.push(PreStart { container: Box::new(container), per_replica });
+    }
+    Some(service)
+}
+
+fn extensions(node: &Node) -> Extensions {
+    let map = node.as_map().into_iter().flatten();
+    map.filter(|entry| entry.key.starts_with("x-"))
+        .map(|entry| (entry.key.clone(), json(&entry.value)))
+        .collect()
+}
+
+/// A node as plain data.
+fn json(node: &Node) -> serde_json::Value {
+    use serde_json::Value as Json;
+    match &node.kind {
+        Kind::List(items) => Json::Array(items.iter().map(json).collect()),
+        Kind::Map(map) => {
+            Json::Object(map.iter().map(|e| (e.key.clone(), json(&e.value))).collect())
+        }
+        Kind::Scalar(scalar) => match scalar.value() {
+            Value::Null => Json::Null,
+            Value::Bool(value) => Json::Bool(value),
+            Value::Int(number) => match i64::try_from(number) {
+                Ok(number) => Json::from(number),
+                Err(_) => Json::from(u64::try_from(number).unwrap_or(u64::MAX)),
+            },
+            #[expect(clippy::cast_possible_truncation, reason = "whole and small enough")]
+            Value::Float(number) if number.fract() == 0.0 && number.abs() < 1e15 => {
+                Json::from(number as i64)
+            }
+            Value::Float(number) => Json::from(number),
+            Value::Date(text) | Value::Text(text) => Json::from(text),
+        },
+    }
+}
+
+/// Collects where everything below a node stands.
+fn collect(node: &Node, path: &mut String, spots: &mut Vec<Spot>) {
+    let length = path.len();
+    let dot = if path.is_empty() { "" } else { "." };
+    match &node.kind {
+        Kind::Map(map) => {
+            for entry in map {
+                path.push_str(dot);
+                path.push_str(&entry.key);
+                let span = &entry.value.span;
+                let span = if span.line == 0 { &entry.key_span } else { span };
+                let place = if matches!(entry.value.kind, Kind::Scalar(_)) {
+                    span
+                } else {
+                    &entry.key_span
+                };
+                spots.push((
+                    path.as_str().into(),
+                    Arc::clone(&place.file),
+                    place.line,
+                    place.column,
+                ));
+                collect(&entry.value, path, spots);
+                path.truncate(length);
+            }
+        }
+        Kind::List(items) => {
+            for (index, item) in items.iter().enumerate() {
+                // Writing to a String cannot fail.
+                if write!(path, "{dot}{index}").is_ok() {
+                    let span = &item.span;
+                    spots.push((
+                        path.as_str().into(),
+                        Arc::clone(&span.file),
+                        span.line,
+                        span.column,
+                    ));
+                    collect(item, path, spots);
+                }
+                path.truncate(length);
+            }
+        }
+        Kind::Scalar(_) => {}
+    }
+}

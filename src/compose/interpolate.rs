@@ -1,0 +1,138 @@
+//! References in the values of a file, filled in from the project's variables.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::attributes::{Cast, Shape};
+use super::place::Place;
+use super::text::template::{self, TemplateProblem};
+use crate::model::{Diagnostic, Diagnostics};
+use crate::yaml::{Kind, Node, Scalar, Tag};
+
+/// Variables by name.
+pub(super) type Env = BTreeMap<String, String>;
+
+/// Fills in all references below a node, and turns texts into numbers and booleans where the attribute asks
+/// for them. Variables without a value are warned of once a file.
+pub(super) fn interpolate(
+    node: &mut Node,
+    shape: Option<&Shape>,
+    env: &Env,
+    problems: &mut Diagnostics,
+) {
+    let mut walk = Walk { env, problems, warned: BTreeSet::new() };
+    walk.node(node, shape, Place::TOP);
+}
+
+struct Walk<'a> {
+    env: &'a Env,
+    problems: &'a mut Diagnostics,
+    warned: BTreeSet<String>,
+}
+
+impl Walk<'_> {
+    fn node(&mut self, node: &mut Node, shape: Option<&Shape>, place: Place<'_>) {
+        match &mut node.kind {
+            Kind::Map(map) => {
+                for entry in map {
+                    let child = shape.and_then(|shape| shape.key(&entry.key));
+                    self.node(&mut entry.value, child, place.key(&entry.key));
+                }
+            }
+            Kind::List(items) => {
+                let child = shape.and_then(|shape| shape.item.as_deref());
+                for (index, item) in items.iter_mut().enumerate() {
+                    self.node(item, child, place.index(index));
+                }
+            }
+            Kind::Scalar(scalar) => {
+                let has_reference = scalar.text.contains('$');
+                let cast = shape.and_then(|shape| shape.cast);
+                if !has_reference && cast.is_none() {
+                    return;
+                }
+                if has_reference {
+                    self.fill(node, place);
+                }
+                if let Some(cast) = cast
+                    && node.tag != Tag::Reset
+                {
+                    self.cast(node, cast, place);
+                }
+            }
+        }
+    }
+
+    fn fill(&mut self, node: &mut Node, place: Place<'_>) {
+        let env = self.env;
+        let lookup = |name: &str| env.get(name).map(String::as_str);
+        let Some(scalar) = node.as_scalar() else { return };
+        match template::fill(&scalar.text, &lookup) {
+            Ok(filled) => {
+                for name in filled.unset {
+                    if self.warned.insert(name.clone()) {
+                        let message =
+                            format!("the variable {name} is not set: it stands for nothing");
+                        self.problems.push(
+                            Diagnostic::warning(node.location(), message).at(place.to_string()),
+                        );
+                    }
+                }
+                node.kind = Kind::Scalar(Scalar::quoted(filled.text));
+            }
+            Err(problem) => {
+                let (message, help) = match problem {
+                    TemplateProblem::Malformed(text) => (
+                        format!("{text:?} is not a reference to a variable"),
+                        "write $$ for a dollar".to_owned(),
+                    ),
+                    TemplateProblem::Missing { name, message } if message.is_empty() => {
+                        (format!("the required variable {name} has no value"), "set it".to_owned())
+                    }
+                    TemplateProblem::Missing { name, message } => (
+                        format!("the required variable {name} has no value: {message}"),
+                        String::new(),
+                    ),
+                    TemplateProblem::TooLarge => {
+                        ("the references nest or grow too much".to_owned(), String::new())
+                    }
+                };
+                self.problems.push(node.error(message).at(place.to_string()).help(help));
+                // An empty text would only bring more errors about the same value.
+                node.kind = Kind::Scalar(Scalar::plain(""));
+            }
+        }
+    }
+
+    /// Turns a text into what the attribute asks for. Only texts: numbers and booleans stay.
+    fn cast(&mut self, node: &mut Node, cast: Cast, place: Place<'_>) {
+        let Some(text) = node.as_text() else { return };
+        let (cast, noun) = match cast {
+            Cast::Int => {
+                (text.parse::<i64>().ok().map(|number| number.to_string()), "a whole number")
+            }
+            Cast::Float => (text.parse::<f64>().ok().map(|_| decimal(text)), "a number"),
+            Cast::Bool => (boolean(text).map(str::to_owned), "a boolean: true or false"),
+        };
+        match cast {
+            Some(text) => node.kind = Kind::Scalar(Scalar::plain(text)),
+            None => {
+                let message = format!("{text:?} is not {noun}");
+                self.problems.push(node.error(message).at(place.to_string()));
+                node.kind = Kind::Scalar(Scalar::plain(""));
+            }
+        }
+    }
+}
+
+/// A number's text in a form that YAML reads as that number.
+fn decimal(text: &str) -> String {
+    text.parse::<f64>().map_or_else(|_| text.to_owned(), crate::yaml::float_text)
+}
+
+fn boolean(text: &str) -> Option<&'static str> {
+    match text.to_ascii_lowercase().as_str() {
+        "y" | "yes" | "true" | "on" => Some("true"),
+        "n" | "no" | "false" | "off" => Some("false"),
+        _ => None,
+    }
+}

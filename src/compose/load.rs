@@ -1,0 +1,369 @@
+//! From a request to a project.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::consistency::Checks;
+use super::convert::{Parts, convert};
+use super::files::{Files, ReadProblem, is_remote, join, parent};
+use super::interpolate::Env;
+use super::loader::Loader;
+use super::normalize::{name_resources, normalize, read_files, resolve_contents};
+use super::text::dotenv::Variables;
+use super::text::template;
+use crate::model::{
+    Diagnostic, Diagnostics, Location, Origins, Project, Service, ServiceName, StackName,
+};
+use crate::yaml::Node;
+
+const DEFAULT_FILES: [&str; 4] =
+    ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
+const OVERRIDE_FILES: [&str; 4] = [
+    "compose.override.yml",
+    "compose.override.yaml",
+    "docker-compose.override.yml",
+    "docker-compose.override.yaml",
+];
+
+/// Where Compose's own file names are looked for when no files are named.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Lookup {
+    /// In the folder only.
+    #[default]
+    Folder,
+    /// In the folder and those above it, the nearest first.
+    FolderAndAbove,
+}
+
+/// What is to be loaded. Paths are relative to `folder` unless they are absolute.
+#[derive(Clone, Copy)]
+pub struct LoadRequest<'a> {
+    /// Where files come from.
+    pub files: &'a dyn Files,
+    /// The absolute folder that the paths below are relative to; for a tree it begins with
+    /// [`super::TREE_ROOT`].
+    pub folder: &'a str,
+    /// Compose files in the order in which they are merged; empty for Compose's own names.
+    pub compose_files: &'a [String],
+    /// Where Compose's own names are looked for.
+    pub lookup: Lookup,
+    /// Active profiles; `*` for all. Empty for those of `COMPOSE_PROFILES`.
+    pub profiles: &'a [String],
+    /// Variables that have the place of the shell's: they win over all env files. `COMPOSE_FILE`,
+    /// `COMPOSE_PROFILES`, `COMPOSE_PROJECT_NAME` and the like have their meaning.
+    pub variables: &'a BTreeMap<String, String>,
+    /// Env files in place of `.env`.
+    pub env_files: &'a [String],
+    /// Project name; otherwise the manifest's, otherwise the folder's.
+    pub project_name: Option<&'a str>,
+    /// The folder that relative paths in the first file are relative to; otherwise that file's folder.
+    pub project_directory: Option<&'a str>,
+    /// What `~` stands for.
+    pub home: Option<&'a str>,
+}
+
+impl std::fmt::Debug for LoadRequest<'_> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Variables may hold secrets.
+        out.debug_struct("LoadRequest")
+            .field("folder", &self.folder)
+            .field("compose_files", &self.compose_files)
+            .field("profiles", &self.profiles)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What came of a request.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The project; `None` when a problem is an error.
+    pub project: Option<Project>,
+    /// Everything that is wrong or doubtful, by place.
+    pub problems: Diagnostics,
+    /// Absolute paths of the files that were read.
+    pub files_used: Vec<String>,
+}
+
+/// Loads a project.
+pub fn load(request: &LoadRequest<'_>) -> Loaded {
+    let mut loader = Loader::new(request.files, request.home);
+    let project = load_with(request, &mut loader);
+    let mut problems = loader.problems;
+    problems.0.sort_by(|a, b| (&a.location, &a.path).cmp(&(&b.location, &b.path)));
+    let mut seen = BTreeSet::new();
+    problems.0.retain(|p| seen.insert((p.location.clone(), p.path.clone(), p.message.clone())));
+    Loaded {
+        project: project.filter(|_| !problems.has_errors()),
+        problems,
+        files_used: loader.used.into_iter().collect(),
+    }
+}
+
+fn load_with(request: &LoadRequest<'_>, loader: &mut Loader<'_>) -> Option<Project> {
+    let mut env: Env = request.variables.clone();
+    let mut setting = Setting { request, loader };
+    let files = setting.compose_files(&mut env)?;
+    let folder = setting.project_folder(&files);
+    let name = setting.project_name(&files, &folder, &env)?;
+    env.insert("COMPOSE_PROJECT_NAME".to_owned(), name.to_string());
+    let loader = setting.loader;
+    let Some(model) = loader.model(&files, &folder, &env, &[]) else {
+        if !loader.problems.has_errors() {
+            let shown = files.first().map(|file| request.files.show(file)).unwrap_or_default();
+            loader.problems.push(
+                Diagnostic::error(Location::file(shown), "the Compose file is empty")
+                    .help("it needs services:"),
+            );
+        }
+        return None;
+    };
+    if model.as_map().is_none_or(crate::yaml::Map::is_empty) {
+        loader.problems.push(model.error("the Compose file is empty").help("it needs services:"));
+        return None;
+    }
+    finish(request, loader, &model, (name, folder), &env)
+}
+
+/// Converts the model, writes out what is implied, and checks it.
+fn finish(
+    request: &LoadRequest<'_>,
+    loader: &mut Loader<'_>,
+    model: &Node,
+    (name, folder): (StackName, String),
+    env: &Env,
+) -> Option<Project> {
+    let first = loader.problems.0.len();
+    let mut parts = convert(model, &mut loader.problems);
+    let enabled = enabled(&parts, request.profiles, env);
+    normalize(&mut parts, &enabled, &folder, env);
+    name_resources(&mut parts, name.as_str());
+    resolve_contents(&mut parts, env);
+    read_files(&mut parts, &enabled, env, loader);
+    let origins = Origins::collect(std::mem::take(&mut parts.spots));
+    let problems = &mut loader.problems;
+    Checks { parts: &parts, enabled: &enabled, origins: &origins, problems }.run();
+    for problem in problems.0.iter_mut().skip(first).filter(|p| p.location.file.is_empty()) {
+        if let Some(location) = origins.nearest(&problem.path) {
+            problem.location = location;
+        }
+    }
+    if problems.has_errors() {
+        return None;
+    }
+    let mut project = Project::empty(name, folder);
+    project.origins = origins;
+    for (name, service) in parts.services {
+        let is_enabled = enabled.contains(&name);
+        let services = if is_enabled { &mut project.services } else { &mut project.disabled };
+        services.insert(name, service);
+    }
+    project.networks = parts.networks;
+    project.volumes = parts.volumes;
+    project.configs = parts.configs;
+    project.secrets = parts.secrets;
+    project.models = parts.models;
+    project.extensions = parts.extensions;
+    drop_unused(&mut project);
+    Some(project)
+}
+
+/// The services that the active profiles enable.
+fn enabled(parts: &Parts, profiles: &[String], env: &Env) -> BTreeSet<ServiceName> {
+    let from_env: Vec<String> = match env.get("COMPOSE_PROFILES") {
+        Some(profiles) => profiles.split(',').map(|name| name.trim().to_owned()).collect(),
+        None => Vec::new(),
+    };
+    let active = if profiles.is_empty() { &from_env } else { profiles };
+    let is_active = |service: &Service| {
+        service.profiles.is_empty()
+            || active.iter().any(|profile| profile == "*" || service.profiles.contains(profile))
+    };
+    let active = parts.services.iter().filter(|(_, service)| is_active(service));
+    active.map(|(name, _)| name.clone()).collect()
+}
+
+/// Leaves out the resources that no enabled service uses.
+fn drop_unused(project: &mut Project) {
+    let mut networks = BTreeSet::new();
+    let mut volumes = BTreeSet::new();
+    let mut configs = BTreeSet::new();
+    let mut secrets = BTreeSet::new();
+    let mut models = BTreeSet::new();
+    for service in project.services.values() {
+        networks.extend(service.networks.keys().cloned());
+        volumes.extend(
+            service.volumes.iter().filter(|v| v.kind == "volume").map(|v| v.source.clone()),
+        );
+        configs.extend(service.configs.iter().map(|config| config.source.clone()));
+        secrets.extend(service.secrets.iter().map(|secret| secret.source.clone()));
+        let built = service.build.iter().flat_map(|build| &build.secrets);
+        secrets.extend(built.map(|secret| secret.source.clone()));
+        models.extend(service.models.keys().cloned());
+    }
+    project.networks.retain(|key, _| networks.contains(key));
+    project.volumes.retain(|key, _| volumes.contains(key));
+    project.configs.retain(|key, _| configs.contains(key));
+    project.secrets.retain(|key, _| secrets.contains(key));
+    project.models.retain(|key, _| models.contains(key));
+}
+
+/// Finds files, variables and names before anything is loaded.
+struct Setting<'r, 'l, 'a> {
+    request: &'r LoadRequest<'r>,
+    loader: &'l mut Loader<'a>,
+}
+
+impl Setting<'_, '_, '_> {
+    fn refuse<T>(&mut self, message: impl Into<String>, help: &str) -> Option<T> {
+        let shown = self.request.files.show(self.request.folder);
+        let problem = Diagnostic::error(Location::file(shown), message).help(help);
+        self.loader.problems.push(problem);
+        None
+    }
+
+    /// The Compose files. Adds the variables of env files on the way, because they may name them.
+    fn compose_files(&mut self, env: &mut Env) -> Option<Vec<String>> {
+        let request = self.request;
+        let given = request.compose_files;
+        let folder = request.folder;
+        let early = match (request.project_directory, given.first()) {
+            (Some(directory), _) => join(folder, directory),
+            (None, Some(first)) => parent(&join(folder, first)).to_owned(),
+            (None, None) => folder.to_owned(),
+        };
+        self.env_files(&early, env)?;
+        let named = if given.is_empty() { files_of(env) } else { given.to_vec() };
+        let mut files = Vec::new();
+        for name in &named {
+            if is_remote(name) || name == "-" {
+                let message = format!("{name:?} is not a file here");
+                return self.refuse(message, "name a file of the repository");
+            }
+            files.push(join(folder, name));
+        }
+        if files.is_empty() {
+            files = self.default_files(&early)?;
+        }
+        let late = self.project_folder(&files);
+        if late != early {
+            self.env_files(&late, env)?;
+        }
+        Some(files)
+    }
+
+    /// Adds the variables of the env files, or of `.env` in a folder. What is set already stays.
+    fn env_files(&mut self, folder: &str, env: &mut Env) -> Option<()> {
+        let mut paths: Vec<String> =
+            self.request.env_files.iter().map(|file| join(self.request.folder, file)).collect();
+        if paths.is_empty()
+            && let Some(files) = env.get("COMPOSE_ENV_FILES").filter(|files| !files.is_empty())
+        {
+            paths = files.split(',').map(|file| join(self.request.folder, file)).collect();
+        }
+        let is_off =
+            env.get("COMPOSE_DISABLE_ENV_FILE").is_some_and(|v| matches!(v.as_str(), "1" | "true"));
+        if paths.is_empty() && !is_off {
+            let default = join(folder, ".env");
+            match self.request.files.read(&default) {
+                Ok(_) => paths.push(default),
+                Err(ReadProblem::NotFound | ReadProblem::IsFolder | ReadProblem::Outside) => {}
+                Err(ReadProblem::Other(why)) => {
+                    return self.refuse(format!(".env cannot be read: {why}"), "");
+                }
+            }
+        }
+        let mut variables = Variables::new();
+        for path in paths {
+            self.loader.env_file(&path, None, env, &mut variables)?;
+        }
+        for (name, variable) in variables {
+            env.entry(name).or_insert(variable.value);
+        }
+        Some(())
+    }
+
+    /// Compose's own file and its override, in the folder or above it.
+    fn default_files(&mut self, folder: &str) -> Option<Vec<String>> {
+        let files = self.request.files;
+        let present = |folder: &str, names: &[&str]| {
+            let mut paths = names.iter().map(|name| join(folder, name));
+            paths.find(|path| files.read(path).is_ok())
+        };
+        let mut at = folder.to_owned();
+        loop {
+            if let Some(file) = present(&at, &DEFAULT_FILES) {
+                let over = present(&at, &OVERRIDE_FILES);
+                return Some([Some(file), over].into_iter().flatten().collect());
+            }
+            let above = parent(&at).to_owned();
+            if self.request.lookup == Lookup::Folder || above == at {
+                let names = DEFAULT_FILES.join(", ");
+                return self
+                    .refuse("there is no Compose file here", &format!("known names: {names}"));
+            }
+            at = above;
+        }
+    }
+
+    /// The folder that relative paths are relative to.
+    fn project_folder(&self, files: &[String]) -> String {
+        match (self.request.project_directory, files.first()) {
+            (Some(directory), _) => join(self.request.folder, directory),
+            (None, Some(first)) => parent(first).to_owned(),
+            (None, None) => self.request.folder.to_owned(),
+        }
+    }
+
+    fn project_name(&mut self, files: &[String], folder: &str, env: &Env) -> Option<StackName> {
+        let asked = self.request.project_name.filter(|name| !name.is_empty());
+        let asked = asked.or_else(|| env.get("COMPOSE_PROJECT_NAME").map(String::as_str));
+        if let Some(name) = asked.filter(|name| !name.is_empty()) {
+            return match StackName::parse(name) {
+                Ok(name) => Some(name),
+                Err(problem) => self.refuse(problem.to_string(), "choose another project name"),
+            };
+        }
+        let stated = files.iter().rev().find_map(|file| self.stated_name(file, env));
+        let base =
+            stated.unwrap_or_else(|| folder.rsplit('/').next().unwrap_or_default().to_owned());
+        let plain = normal_name(&base);
+        match StackName::parse(&plain) {
+            Ok(name) => Some(name),
+            Err(_) => self.refuse(
+                "the project has no name",
+                "write name: at the top, or give --project-name",
+            ),
+        }
+    }
+
+    /// The `name` attribute of a file, filled in. Problems are reported when the file is loaded.
+    fn stated_name(&mut self, file: &str, env: &Env) -> Option<String> {
+        let documents = self.loader.parsed(file)?;
+        let name = documents
+            .iter()
+            .rev()
+            .find_map(|document| document.get("name").and_then(Node::as_text).map(str::to_owned))?;
+        let lookup = |name: &str| env.get(name).map(String::as_str);
+        let filled = template::fill(&name, &lookup).ok()?;
+        Some(filled.text).filter(|name| !name.is_empty())
+    }
+}
+
+/// The files that `COMPOSE_FILE` names.
+fn files_of(env: &Env) -> Vec<String> {
+    let separator = env.get("COMPOSE_PATH_SEPARATOR").map_or(":", String::as_str);
+    match env.get("COMPOSE_FILE").filter(|files| !files.is_empty()) {
+        Some(files) if !separator.is_empty() => files.split(separator).map(str::to_owned).collect(),
+        Some(file) => vec![file.clone()],
+        None => Vec::new(),
+    }
+}
+
+/// A text as a project name: lower case, without what is not allowed.
+fn normal_name(text: &str) -> String {
+    let lower = text.to_lowercase();
+    let kept: String = lower
+        .chars()
+        .filter(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(*c))
+        .collect();
+    kept.trim_start_matches(['-', '_']).to_owned()
+}

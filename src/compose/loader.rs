@@ -1,0 +1,485 @@
+//! Files to one canonical model: reading, extending, including, merging.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::attributes::{self, Shape};
+use super::check::{Demand, check};
+use super::files::{Files, ReadProblem, is_remote, join, parent};
+use super::interpolate::{Env, interpolate};
+use super::merge::{Tags, merge, merge_service, settle};
+use super::paths::Paths;
+use super::place::Place;
+use super::text::dotenv::{self, Variables};
+use super::{canonical, rules};
+use crate::model::{Diagnostic, Diagnostics, Location};
+use crate::yaml::{self, Kind, Map, Node, Tag, Value};
+
+/// Files that one model may be made of.
+const MAX_FILES: usize = 1_000;
+/// Services that one service may extend in a row.
+const MAX_CHAIN: usize = 100;
+/// Includes in includes.
+const MAX_INCLUDES: usize = 50;
+/// Nodes that `extends` may copy.
+const MAX_COPIED: usize = 4_000_000;
+
+/// Reads files and puts one model together.
+pub(super) struct Loader<'a> {
+    pub(super) files: &'a dyn Files,
+    pub(super) home: Option<&'a str>,
+    pub(super) problems: Diagnostics,
+    /// Files that were read, by absolute path.
+    pub(super) used: BTreeSet<String>,
+    /// Variables that included env files are read with, by the env file's path.
+    pub(super) scopes: BTreeMap<String, Arc<Env>>,
+    /// Files that were read to extend from, interpolated and canonical.
+    bases: BTreeMap<String, Option<Arc<Node>>>,
+    /// Files that were parsed before they are loaded.
+    early: BTreeMap<String, Vec<Node>>,
+    loads: usize,
+    copied: usize,
+}
+
+/// Where a service's definition stands.
+#[derive(Clone, Copy)]
+struct Standing<'s> {
+    /// The services around it.
+    services: &'s Map,
+    /// Its file.
+    file: &'s str,
+    /// The folder that its `extends.file` is relative to.
+    folder: &'s str,
+}
+
+impl<'a> Loader<'a> {
+    pub(super) fn new(files: &'a dyn Files, home: Option<&'a str>) -> Self {
+        Self {
+            files,
+            home,
+            problems: Diagnostics::default(),
+            used: BTreeSet::new(),
+            scopes: BTreeMap::new(),
+            bases: BTreeMap::new(),
+            early: BTreeMap::new(),
+            loads: 0,
+            copied: 0,
+        }
+    }
+
+    /// One model of these files, with absolute paths and resolved variables. `chain` holds the files that are
+    /// being included.
+    pub(super) fn model(
+        &mut self,
+        files: &[String],
+        folder: &str,
+        env: &Env,
+        chain: &[String],
+    ) -> Option<Node> {
+        let root = attributes::root();
+        let mut whole: Option<Node> = None;
+        for file in files {
+            for mut document in self.documents(file, env, None) {
+                self.extend_all(&mut document, file, folder, env);
+                let mut chain = chain.to_vec();
+                chain.push(file.clone());
+                let document = self.include_all(document, folder, env, &chain);
+                whole = Some(match whole {
+                    None => document,
+                    Some(earlier) => {
+                        merge(earlier, document, Some(root), Tags::Drop, &mut self.problems)
+                    }
+                });
+            }
+        }
+        let mut whole = whole?;
+        settle(&mut whole, Some(root));
+        check(&whole, root, Demand::Whole, &mut self.problems);
+        rules::check(&whole, &mut self.problems);
+        let paths = Paths { files: self.files, folder, home: self.home };
+        paths.resolve(&mut whole, &mut self.problems);
+        resolve_environment(&mut whole, env);
+        Some(whole)
+    }
+
+    /// Reads a file: its documents, interpolated, checked and canonical. `asked_at` is the place that asks.
+    fn documents(&mut self, path: &str, env: &Env, asked_at: Option<&Node>) -> Vec<Node> {
+        self.loads += 1;
+        if self.loads > MAX_FILES {
+            let message = format!("more than {MAX_FILES} files are included or extended");
+            self.refuse(asked_at, path, message);
+            return Vec::new();
+        }
+        let root = attributes::root();
+        let Some(documents) = self.parse(path, asked_at) else { return Vec::new() };
+        let mut read = Vec::with_capacity(documents.len());
+        for mut document in documents {
+            if document.as_map().is_none() {
+                let message = format!("a mapping was expected, and this is {}", document.noun());
+                self.problems.push(
+                    document
+                        .error(message)
+                        .help("a Compose file begins with a line such as services:"),
+                );
+                continue;
+            }
+            interpolate(&mut document, Some(root), env, &mut self.problems);
+            check(&document, root, Demand::Fragment, &mut self.problems);
+            canonical::canonicalise(&mut document, root, Place::TOP, &mut self.problems);
+            read.push(document);
+        }
+        read
+    }
+
+    /// The documents of a file as they are written.
+    fn parse(&mut self, path: &str, asked_at: Option<&Node>) -> Option<Vec<Node>> {
+        if let Some(documents) = self.early.remove(path) {
+            return Some(documents);
+        }
+        let bytes = self.read(path, asked_at)?;
+        match yaml::parse(&self.files.show(path), &bytes) {
+            Ok(documents) => Some(documents),
+            Err(problems) => {
+                self.problems.0.extend(problems.0);
+                None
+            }
+        }
+    }
+
+    /// The documents of a file before it is loaded; parsed only once. Problems wait until it is loaded.
+    pub(super) fn parsed(&mut self, path: &str) -> Option<&[Node]> {
+        if !self.early.contains_key(path) {
+            let bytes = self.files.read(path).ok()?;
+            let documents = yaml::parse(&self.files.show(path), &bytes).ok()?;
+            self.used.insert(path.to_owned());
+            self.early.insert(path.to_owned(), documents);
+        }
+        self.early.get(path).map(Vec::as_slice)
+    }
+
+    /// The content of a file; problems are reported where it is asked for.
+    pub(super) fn read(&mut self, path: &str, asked_at: Option<&Node>) -> Option<Arc<[u8]>> {
+        match self.files.read(path) {
+            Ok(bytes) => {
+                self.used.insert(path.to_owned());
+                Some(bytes)
+            }
+            Err(problem) => {
+                let shown = self.files.show(path);
+                let message = match problem {
+                    ReadProblem::NotFound => format!("there is no file {shown}"),
+                    ReadProblem::IsFolder => {
+                        format!("{shown} is a folder, and a file was expected")
+                    }
+                    ReadProblem::Outside => format!("{shown} lies outside the repository"),
+                    ReadProblem::Other(why) => format!("{shown} cannot be read: {why}"),
+                };
+                self.refuse(asked_at, path, message);
+                None
+            }
+        }
+    }
+
+    fn refuse(&mut self, asked_at: Option<&Node>, path: &str, message: String) {
+        let location = match asked_at {
+            Some(node) => node.location(),
+            None => Location::file(self.files.show(path)),
+        };
+        self.problems.push(Diagnostic::error(location, message));
+    }
+
+    fn extend_all(&mut self, document: &mut Node, file: &str, folder: &str, env: &Env) {
+        let Some(services) = document.as_map_mut().and_then(|map| map.get_mut("services")) else {
+            return;
+        };
+        let Kind::Map(services) = &mut services.kind else { return };
+        let names: Vec<String> = services
+            .iter()
+            .filter(|entry| entry.value.get("extends").is_some())
+            .map(|entry| entry.key.clone())
+            .collect();
+        for name in names {
+            let standing = Standing { services, file, folder };
+            let extended = self.extended(&name, standing, env, &mut Vec::new());
+            let place = services.get_mut(&name);
+            if let (Some(place), Some(extended)) = (place, extended) {
+                *place = extended;
+            }
+        }
+    }
+
+    /// A service with what it extends, recursively. `trail` holds the services on the way.
+    fn extended(
+        &mut self,
+        name: &str,
+        at: Standing<'_>,
+        env: &Env,
+        trail: &mut Vec<(String, String)>,
+    ) -> Option<Node> {
+        let mut service = at.services.get(name)?.clone();
+        let extends = match service.as_map_mut().and_then(|map| map.remove("extends")) {
+            Some(extends) if extends.value.tag != Tag::Reset => extends.value,
+            _ => return Some(service),
+        };
+        let here = (at.file.to_owned(), name.to_owned());
+        if trail.contains(&here) || trail.len() >= MAX_CHAIN {
+            let way: Vec<&str> =
+                trail.iter().map(|(_, name)| name.as_str()).chain([name]).collect();
+            let message = if trail.contains(&here) {
+                format!("the services extend each other in a circle: {}", way.join(" extends "))
+            } else {
+                format!("more than {MAX_CHAIN} services extend each other in a row")
+            };
+            self.problems.push(extends.error(message).at(format!("services.{name}.extends")));
+            return Some(service);
+        }
+        trail.push(here);
+        let base = self.base(name, &extends, at, env, trail);
+        trail.pop();
+        let Some(base) = base else { return Some(service) };
+        let shape = attributes::root().key("services").and_then(|shape| shape.any.as_deref())?;
+        let services = Place::TOP.key("services");
+        Some(merge_service(base, service, shape, services.key(name), &mut self.problems))
+    }
+
+    /// The service that `extends` names, itself extended, with absolute paths when it is of another file.
+    fn base(
+        &mut self,
+        name: &str,
+        extends: &Node,
+        at: Standing<'_>,
+        env: &Env,
+        trail: &mut Vec<(String, String)>,
+    ) -> Option<Node> {
+        let path = format!("services.{name}.extends");
+        let Some(wanted) = extends.get("service").and_then(Node::as_text) else {
+            self.problems.push(extends.error("it must name a service").at(path));
+            return None;
+        };
+        let missing = |file: &str, services: &Map| {
+            let near = yaml::nearest(wanted, services.iter().map(|entry| entry.key.as_str()));
+            let help = near.map_or(String::new(), |near| format!("did you mean {near:?}?"));
+            let message = format!("there is no service {wanted:?} in {file}");
+            extends.get("service").unwrap_or(extends).error(message).at(path.clone()).help(help)
+        };
+        let mut base = match extends.get("file").filter(|file| !file.is_null()) {
+            None => {
+                if !at.services.contains(wanted) {
+                    let shown = self.files.show(at.file);
+                    self.problems.push(missing(&shown, at.services));
+                    return None;
+                }
+                self.extended(wanted, at, env, trail)?
+            }
+            Some(file) => {
+                let text = file.as_text().unwrap_or_default();
+                if is_remote(text) {
+                    let message = format!("{text:?} is on another machine");
+                    self.problems.push(
+                        file.error(message).at(path).help("put the file into the repository"),
+                    );
+                    return None;
+                }
+                let other = join(at.folder, text);
+                let document = self.base_document(&other, env, file)?;
+                let empty = Map::default();
+                let services = document.get("services").and_then(Node::as_map).unwrap_or(&empty);
+                if !services.contains(wanted) {
+                    let shown = self.files.show(&other);
+                    self.problems.push(missing(&shown, services));
+                    return None;
+                }
+                let folder = parent(&other);
+                let standing = Standing { services, file: &other, folder };
+                let mut base = self.extended(wanted, standing, env, trail)?;
+                let paths = Paths { files: self.files, folder, home: self.home };
+                let services = Place::TOP.key("services");
+                paths.service(&mut base, services.key(name), &mut self.problems);
+                base
+            }
+        };
+        self.copied = self.copied.saturating_add(size(&base));
+        if self.copied > MAX_COPIED {
+            self.problems.push(extends.error("what is extended grows excessively large").at(path));
+            return None;
+        }
+        if let Some(shape) = attributes::root().key("services").and_then(|s| s.any.as_deref()) {
+            settle(&mut base, Some(shape));
+        }
+        base.as_map().is_some().then_some(base)
+    }
+
+    /// A file to extend from: its documents merged. Read once.
+    fn base_document(&mut self, path: &str, env: &Env, asked_at: &Node) -> Option<Arc<Node>> {
+        if let Some(known) = self.bases.get(path) {
+            return known.clone();
+        }
+        let root = attributes::root();
+        let documents = self.documents(path, env, Some(asked_at));
+        let merged = documents
+            .into_iter()
+            .reduce(|base, over| merge(base, over, Some(root), Tags::Drop, &mut self.problems))
+            .map(Arc::new);
+        self.bases.insert(path.to_owned(), merged.clone());
+        merged
+    }
+
+    /// The document laid over what it includes.
+    fn include_all(&mut self, document: Node, folder: &str, env: &Env, chain: &[String]) -> Node {
+        let mut document = document;
+        let includes = document.as_map_mut().and_then(|map| map.remove("include"));
+        let Some(includes) = includes else { return document };
+        for include in includes.value.as_list().unwrap_or_default() {
+            let Some(mut included) = self.included(include, folder, env, chain) else { continue };
+            if let Kind::Map(map) = &mut included.kind {
+                let kept = ["services", "volumes", "networks", "configs", "secrets", "models"];
+                map.retain(|entry| kept.contains(&entry.key.as_str()));
+            }
+            let root = attributes::root();
+            document = merge(included, document, Some(root), Tags::Keep, &mut self.problems);
+        }
+        document
+    }
+
+    fn included(
+        &mut self,
+        include: &Node,
+        folder: &str,
+        env: &Env,
+        chain: &[String],
+    ) -> Option<Node> {
+        let mut files = Vec::new();
+        for path in texts(include.get("path")) {
+            let text = path.as_text().unwrap_or_default();
+            if is_remote(text) {
+                let message = format!("{text:?} is on another machine");
+                self.problems.push(
+                    path.error(message).at("include").help("put the file into the repository"),
+                );
+                return None;
+            }
+            let file = join(folder, text);
+            if chain.contains(&file) || chain.len() >= MAX_INCLUDES {
+                let way: Vec<String> =
+                    chain.iter().chain([&file]).map(|path| self.files.show(path)).collect();
+                let message =
+                    format!("files include each other in a circle: {}", way.join(" includes "));
+                self.problems.push(path.error(message).at("include"));
+                return None;
+            }
+            // The loader reports missing files at the place that asks for them.
+            self.read(&file, Some(path))?;
+            files.push(file);
+        }
+        let first = files.first()?;
+        let directory = match include.get("project_directory").and_then(Node::as_text) {
+            Some(directory) if !directory.is_empty() => join(folder, directory),
+            _ => parent(first).to_owned(),
+        };
+        let mut inner = env.clone();
+        self.include_env(include, folder, &directory, &mut inner)?;
+        let scope = Arc::new(inner);
+        let model = self.model(&files, &directory, &scope, chain)?;
+        self.keep_scopes(&model, &scope);
+        Some(model)
+    }
+
+    /// Adds the variables of an include's env files that are not set already.
+    fn include_env(
+        &mut self,
+        include: &Node,
+        folder: &str,
+        directory: &str,
+        env: &mut Env,
+    ) -> Option<()> {
+        let given = texts(include.get("env_file"));
+        let mut variables = Variables::new();
+        if given.is_empty() {
+            let default = join(directory, ".env");
+            if self.files.read(&default).is_ok() {
+                self.env_file(&default, None, env, &mut variables)?;
+            }
+        }
+        for file in given {
+            let text = file.as_text().unwrap_or_default();
+            if text != "/dev/null" {
+                self.env_file(&join(folder, text), Some(file), env, &mut variables)?;
+            }
+        }
+        for (name, variable) in variables {
+            env.entry(name).or_insert(variable.value);
+        }
+        Some(())
+    }
+
+    /// Reads an env file into `variables`.
+    pub(super) fn env_file(
+        &mut self,
+        path: &str,
+        asked_at: Option<&Node>,
+        env: &Env,
+        variables: &mut Variables,
+    ) -> Option<()> {
+        let bytes = self.read(path, asked_at)?;
+        let shown = self.files.show(path);
+        let Ok(text) = std::str::from_utf8(&bytes) else {
+            self.problems.push(Diagnostic::error(Location::file(shown), "it is not UTF-8 text"));
+            return None;
+        };
+        let outside = |name: &str| env.get(name).map(String::as_str);
+        match dotenv::parse(text, &outside, variables) {
+            Ok(()) => Some(()),
+            Err(problem) => {
+                let location = Location { file: shown, line: problem.line, column: 0 };
+                self.problems.push(Diagnostic::error(location, problem.message));
+                None
+            }
+        }
+    }
+
+    fn keep_scopes(&mut self, model: &Node, scope: &Arc<Env>) {
+        let services = model.get("services").and_then(Node::as_map);
+        for service in services.into_iter().flatten() {
+            let files = service.value.get("env_file").and_then(Node::as_list).unwrap_or_default();
+            for path in files.iter().filter_map(|file| file.get("path").and_then(Node::as_text)) {
+                self.scopes.entry(path.to_owned()).or_insert_with(|| Arc::clone(scope));
+            }
+        }
+    }
+}
+
+fn texts(node: Option<&Node>) -> Vec<&Node> {
+    let Some(node) = node else { return Vec::new() };
+    let one = std::slice::from_ref(node);
+    node.as_list().unwrap_or(one).iter().filter(|item| !item.is_null()).collect()
+}
+
+fn size(node: &Node) -> usize {
+    match &node.kind {
+        Kind::Scalar(scalar) => 1 + scalar.text.len() / 64,
+        Kind::List(items) => 1 + items.iter().map(size).sum::<usize>(),
+        Kind::Map(map) => 1 + map.iter().map(|entry| size(&entry.value)).sum::<usize>(),
+    }
+}
+
+/// Gives the variables of services that have no value the project's.
+fn resolve_environment(root: &mut Node, env: &Env) {
+    let services = root.as_map_mut().and_then(|map| map.get_mut("services"));
+    let Some(services) = services.and_then(Node::as_map_mut) else { return };
+    for service in services {
+        let variables = service.value.as_map_mut().and_then(|map| map.get_mut("environment"));
+        let Some(variables) = variables.and_then(Node::as_map_mut) else { continue };
+        for variable in variables {
+            if variable.value.value() == Some(Value::Null)
+                && let Some(value) = env.get(&variable.key)
+            {
+                variable.value.kind = Node::text(variable.value.span.clone(), value.clone()).kind;
+            }
+        }
+    }
+}
+
+/// The attribute of a service.
+pub(super) fn service_shape() -> Option<&'static Shape> {
+    attributes::root().key("services").and_then(|shape| shape.any.as_deref())
+}

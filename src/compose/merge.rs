@@ -1,0 +1,173 @@
+//! How a later file's model is laid over an earlier one's. Both are canonical.
+
+use super::attributes::{Meeting, Shape};
+use super::canonical::dedupe;
+use super::place::Place;
+use crate::model::Diagnostics;
+use crate::yaml::{Entry, Kind, Map, Node, Tag, Value};
+
+/// What becomes of the tags `!reset` and `!override` of the later model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tags {
+    /// They stay, because the result is laid over yet another model.
+    Keep,
+    /// They are done with.
+    Drop,
+}
+
+/// Lays `over` over `base`.
+pub(super) fn merge(
+    base: Node,
+    over: Node,
+    shape: Option<&Shape>,
+    tags: Tags,
+    problems: &mut Diagnostics,
+) -> Node {
+    Merger { tags, problems }.node(base, over, shape, Place::TOP)
+}
+
+/// The same for one service.
+pub(super) fn merge_service(
+    base: Node,
+    over: Node,
+    shape: &Shape,
+    place: Place<'_>,
+    problems: &mut Diagnostics,
+) -> Node {
+    Merger { tags: Tags::Keep, problems }.node(base, over, Some(shape), place)
+}
+
+/// Removes what is tagged `!reset`, forgets `!override`, and makes equal items one.
+pub(super) fn settle(node: &mut Node, shape: Option<&Shape>) {
+    node.tag = Tag::None;
+    match &mut node.kind {
+        Kind::Map(map) => {
+            map.retain(|entry| entry.value.tag != Tag::Reset);
+            for entry in map {
+                settle(&mut entry.value, shape.and_then(|shape| shape.key(&entry.key)));
+            }
+        }
+        Kind::List(items) => {
+            items.retain(|item| item.tag != Tag::Reset);
+            let child = shape.and_then(|shape| shape.item.as_deref());
+            for item in items.iter_mut() {
+                settle(item, child);
+            }
+            if let Some(shape) = shape {
+                *items = dedupe(std::mem::take(items), shape.meeting);
+            }
+        }
+        Kind::Scalar(_) => {}
+    }
+}
+
+struct Merger<'p> {
+    tags: Tags,
+    problems: &'p mut Diagnostics,
+}
+
+impl Merger<'_> {
+    fn node(&mut self, base: Node, over: Node, shape: Option<&Shape>, place: Place<'_>) -> Node {
+        if over.tag != Tag::None {
+            return over;
+        }
+        if over.is_null() {
+            return base;
+        }
+        let meeting = shape.map_or(Meeting::Usual, |shape| shape.meeting);
+        if base.is_null() || base.tag == Tag::Reset || meeting == Meeting::Replace {
+            return over;
+        }
+        if meeting == Meeting::Logging && other_driver(&base, &over) {
+            return over;
+        }
+        let (base_noun, over_noun) = (base.noun(), over.noun());
+        let (span, tag) = (over.span.clone(), base.tag);
+        match (base.kind, over.kind) {
+            (Kind::Map(earlier), Kind::Map(later)) => {
+                let kind = Kind::Map(self.maps(earlier, later, shape, place));
+                Node { span: base.span, tag, kind }
+            }
+            (Kind::List(mut earlier), Kind::List(later)) => {
+                earlier.extend(later);
+                let items = match meeting {
+                    Meeting::Subnet => self.subnets(earlier, shape, place),
+                    meeting => dedupe(earlier, meeting),
+                };
+                Node { span: base.span, tag, kind: Kind::List(items) }
+            }
+            (Kind::Scalar(_), later @ Kind::Scalar(_)) => {
+                Node { span, tag: Tag::None, kind: later }
+            }
+            (_, later) => {
+                let node = Node { span, tag: Tag::None, kind: later };
+                let message = format!("{over_noun} cannot override {base_noun}");
+                let help = format!("the other one stands at {}", base.span.location());
+                self.problems.push(node.error(message).at(place.to_string()).help(help));
+                node
+            }
+        }
+    }
+
+    fn maps(&mut self, earlier: Map, later: Map, shape: Option<&Shape>, place: Place<'_>) -> Map {
+        let is_pairs = shape.is_some_and(Shape::is_pairs);
+        let mut merged = Vec::with_capacity(earlier.len().max(later.len()));
+        let mut earlier = earlier.into_entries().into_iter().peekable();
+        for entry in later.into_entries() {
+            while let Some(before) = earlier.next_if(|before| before.key < entry.key) {
+                merged.push(before);
+            }
+            match earlier.next_if(|before| before.key == entry.key) {
+                None => merged.push(entry),
+                Some(before) => {
+                    let child = shape.and_then(|shape| shape.key(&entry.key));
+                    let is_whole = is_pairs || (child.is_none() && entry.key.starts_with("x-"));
+                    if is_whole {
+                        merged.push(entry);
+                        continue;
+                    }
+                    let here = place.key(&entry.key);
+                    let value = self.node(before.value, entry.value, child, here);
+                    merged.push(Entry { key: before.key, key_span: before.key_span, value });
+                }
+            }
+        }
+        merged.extend(earlier);
+        if self.tags == Tags::Drop {
+            merged.retain(|entry| entry.value.tag != Tag::Reset);
+        }
+        Map::from_entries(merged)
+    }
+
+    /// Address pools with one subnet merge.
+    fn subnets(&mut self, items: Vec<Node>, shape: Option<&Shape>, place: Place<'_>) -> Vec<Node> {
+        let child = shape.and_then(|shape| shape.item.as_deref());
+        let mut kept: Vec<Node> = Vec::new();
+        for (index, item) in items.into_iter().enumerate() {
+            let subnet = |node: &Node| {
+                node.get("subnet").and_then(Node::value).map(|value| value.to_text().into_owned())
+            };
+            let wanted = subnet(&item);
+            match kept.iter().position(|node| wanted.is_some() && subnet(node) == wanted) {
+                Some(found) => {
+                    let earlier = kept.remove(found);
+                    let merged = self.node(earlier, item, child, place.index(index));
+                    kept.insert(found, merged);
+                }
+                None => kept.push(item),
+            }
+        }
+        kept
+    }
+}
+
+fn other_driver(base: &Node, over: &Node) -> bool {
+    let driver = |node: &Node| match node.get("driver").and_then(Node::value) {
+        Some(Value::Text(text)) => Some(text.to_owned()),
+        _ => None,
+    };
+    match (driver(base), driver(over)) {
+        (Some(base), Some(over)) => base != over,
+        _ => false,
+    }
+}

@@ -1,0 +1,300 @@
+//! Implied values written out: default network, names, dependencies, env files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::convert::{Parts, Spot};
+use super::interpolate::Env;
+use super::loader::Loader;
+use super::text::dotenv::{self, Variables};
+use crate::model::project::{EnvFile, Link, PreStart};
+use crate::model::{Diagnostic, Location, Secret, Service, ServiceName};
+
+/// Variables that env files may bring into one model.
+const MAX_VARIABLES: usize = 4_000_000;
+
+/// Writes out what is implied.
+pub(super) fn normalize(
+    parts: &mut Parts,
+    enabled: &BTreeSet<ServiceName>,
+    folder: &str,
+    env: &Env,
+) {
+    for service in parts.services.values_mut() {
+        normalize_service(service, folder, env);
+    }
+    let mut active = parts.services.iter().filter(|(name, _)| enabled.contains(*name));
+    let uses_default = active.any(|(_, service)| service.networks.contains_key("default"));
+    if uses_default {
+        parts.networks.entry("default".to_owned()).or_default();
+    }
+}
+
+/// Gives resources without a name theirs: the key for external ones, else the project's name and the key.
+pub(super) fn name_resources(parts: &mut Parts, project: &str) {
+    let name = |name: &mut String, key: &str, external: bool| {
+        if name.is_empty() {
+            *name = if external { key.to_owned() } else { format!("{project}_{key}") };
+        }
+    };
+    for (key, network) in &mut parts.networks {
+        name(&mut network.name, key, network.external);
+    }
+    for (key, volume) in &mut parts.volumes {
+        name(&mut volume.name, key, volume.external);
+    }
+    for (key, config) in &mut parts.configs {
+        name(&mut config.name, key, config.external);
+    }
+    for (key, secret) in &mut parts.secrets {
+        name(&mut secret.name, key, secret.external);
+    }
+}
+
+/// Gives configs and secrets that come from a variable its value.
+pub(super) fn resolve_contents(parts: &mut Parts, env: &Env) {
+    let value = |name: &str| env.get(name).map(|value| Secret::new(value.clone()));
+    for config in parts.configs.values_mut().filter(|config| !config.environment.is_empty()) {
+        config.value = value(&config.environment);
+    }
+    for secret in parts.secrets.values_mut().filter(|secret| !secret.environment.is_empty()) {
+        secret.value = value(&secret.environment);
+    }
+}
+
+fn normalize_service(service: &mut Service, folder: &str, env: &Env) {
+    if service.pull_policy == "if_not_present" {
+        "missing".clone_into(&mut service.pull_policy);
+    }
+    if service.networks.is_empty() && service.network_mode.is_empty() && service.provider.is_none()
+    {
+        service.networks.insert("default".to_owned(), None);
+    }
+    if let Some(build) = &mut service.build {
+        if build.context.is_empty() {
+            folder.clone_into(&mut build.context);
+        }
+        if build.dockerfile.is_empty() && build.dockerfile_inline.is_empty() {
+            "Dockerfile".clone_into(&mut build.dockerfile);
+        }
+        for (name, value) in &mut build.args {
+            if value.is_none() {
+                *value = env.get(name).cloned();
+            }
+        }
+        build.args.retain(|_, value| value.is_some());
+    }
+    let devices = service
+        .deploy
+        .as_mut()
+        .and_then(|deploy| deploy.resources.reservations.as_mut())
+        .map(|reservations| reservations.devices.as_mut_slice())
+        .unwrap_or_default();
+    for gpu in devices.iter_mut().chain(&mut service.gpus) {
+        if gpu.count.0 == 0 && gpu.device_ids.is_empty() {
+            gpu.count.0 = -1;
+        }
+    }
+    for secret in &mut service.secrets {
+        if secret.target.is_empty() {
+            secret.target = format!("/run/secrets/{}", secret.source);
+        }
+    }
+    service.dns.retain(|server| !server.is_empty());
+    service.extra_hosts.sort();
+    service.extra_hosts.dedup();
+    if let Some(build) = &mut service.build {
+        build.extra_hosts.sort();
+    }
+    if let (Some(scale), Some(deploy)) = (service.scale, service.deploy.as_mut())
+        && deploy.replicas.is_none()
+    {
+        deploy.replicas = Some(scale);
+    }
+    imply_dependencies(service);
+    let hooks = std::mem::take(&mut service.pre_start);
+    service.pre_start = hooks.into_iter().map(|hook| inherit(service, hook)).collect();
+}
+
+fn imply_dependencies(service: &mut Service) {
+    let mut implied: Vec<(String, bool)> = Vec::new();
+    for link in &service.links {
+        let name = link.split_once(':').map_or(link.as_str(), |(name, _)| name);
+        implied.push((name.to_owned(), true));
+    }
+    for namespace in
+        [&service.network_mode, &service.ipc, &service.pid, &service.uts, &service.cgroup]
+    {
+        if let Some(name) = namespace.strip_prefix("service:") {
+            implied.push((name.to_owned(), true));
+        }
+    }
+    for source in &service.volumes_from {
+        if !source.starts_with("container:") {
+            let name = source.split_once(':').map_or(source.as_str(), |(name, _)| name);
+            implied.push((name.to_owned(), false));
+        }
+    }
+    for (name, restart) in implied {
+        if let Ok(name) = ServiceName::parse(&name) {
+            let link = Link { restart, ..Link::default() };
+            service.depends_on.entry(name).or_insert(link);
+        }
+    }
+}
+
+/// A container before the start takes from its service what it does not say itself.
+fn inherit(service: &Service, hook: PreStart) -> PreStart {
+    let own = *hook.container;
+    let mut container = service.clone();
+    container.pre_start = Vec::new();
+    container.post_start = Vec::new();
+    container.pre_stop = Vec::new();
+    container.profiles = Vec::new();
+    container.depends_on = BTreeMap::new();
+    container.deploy = None;
+    container.develop = None;
+    container.attach = None;
+    container.provider = None;
+    container.build = None;
+    container.healthcheck = None;
+    container.ports = Vec::new();
+    container.volumes = Vec::new();
+    container.scale = None;
+    container.container_name = String::new();
+    container.restart = String::new();
+    container.command = own.command.or(container.command);
+    if !own.image.is_empty() {
+        container.image = own.image;
+    }
+    if !own.user.is_empty() {
+        container.user = own.user;
+    }
+    if !own.working_dir.is_empty() {
+        container.working_dir = own.working_dir;
+    }
+    container.privileged |= own.privileged;
+    container.environment.extend(own.environment);
+    PreStart { container: Box::new(container), per_replica: hook.per_replica }
+}
+
+/// Reads env files and label files of the services into their variables and labels.
+pub(super) fn read_files(
+    parts: &mut Parts,
+    enabled: &BTreeSet<ServiceName>,
+    env: &Env,
+    loader: &mut Loader<'_>,
+) {
+    let scopes = std::mem::take(&mut loader.scopes);
+    let mut read = 0_usize;
+    let mut spots: Vec<Spot> = Vec::new();
+    for (name, service) in parts.services.iter_mut().filter(|(name, _)| enabled.contains(*name)) {
+        if !service.env_file.is_empty() {
+            let Some(variables) = env_files(name, service, env, &scopes, loader, &mut spots) else {
+                continue;
+            };
+            read += variables.len();
+            if read > MAX_VARIABLES {
+                let location = Location::file("");
+                loader.problems.push(
+                    Diagnostic::error(location, "env files make the model excessively large")
+                        .at(format!("services.{name}.env_file")),
+                );
+                return;
+            }
+            for (key, value) in variables {
+                service.environment.entry(key).or_insert(Some(value));
+            }
+        }
+        for path in service.label_file.clone() {
+            let mut labels = Variables::new();
+            if loader.env_file(&path, None, env, &mut labels).is_some() {
+                for (key, label) in labels {
+                    service.labels.insert(key, label.value);
+                }
+            }
+        }
+    }
+    parts.spots.extend(spots);
+}
+
+/// The variables of a service's env files; later files win.
+fn env_files(
+    name: &ServiceName,
+    service: &Service,
+    env: &Env,
+    scopes: &BTreeMap<String, Arc<Env>>,
+    loader: &mut Loader<'_>,
+    spots: &mut Vec<Spot>,
+) -> Option<Env> {
+    let mut all = Env::new();
+    for file in &service.env_file {
+        let scope = scopes.get(&file.path).map_or(env, |scope| &**scope);
+        let variables = one_file(name, file, service, scope, &all, loader)?;
+        let shown: Arc<str> = loader.files.show(&file.path).into();
+        for (key, variable) in variables {
+            if !service.environment.contains_key(&key) {
+                let path = format!("services.{name}.environment.{key}");
+                spots.push((path.into(), Arc::clone(&shown), variable.line, 1));
+            }
+            all.insert(key, variable.value);
+        }
+    }
+    Some(all)
+}
+
+fn one_file(
+    name: &ServiceName,
+    file: &EnvFile,
+    service: &Service,
+    env: &Env,
+    before: &Env,
+    loader: &mut Loader<'_>,
+) -> Option<Variables> {
+    let mut variables = Variables::new();
+    let bytes = match loader.files.read(&file.path) {
+        Ok(bytes) => bytes,
+        Err(_) if !file.required => return Some(variables),
+        Err(_) => {
+            let shown = loader.files.show(&file.path);
+            let problem =
+                Diagnostic::error(Location::file(""), format!("there is no env file {shown}"));
+            loader.problems.push(
+                problem
+                    .at(format!("services.{name}.env_file"))
+                    .help("create it, or write required: false next to its path"),
+            );
+            return None;
+        }
+    };
+    loader.used.insert(file.path.clone());
+    let shown = loader.files.show(&file.path);
+    let Ok(text) = std::str::from_utf8(&bytes) else {
+        loader.problems.push(Diagnostic::error(Location::file(shown), "it is not UTF-8 text"));
+        return None;
+    };
+    let outside = |key: &str| {
+        env.get(key)
+            .or_else(|| service.environment.get(key).and_then(Option::as_ref))
+            .or_else(|| before.get(key))
+            .map(String::as_str)
+    };
+    let read = match file.format.as_str() {
+        "" => dotenv::parse(text, &outside, &mut variables),
+        "raw" => dotenv::parse_raw(text, &outside, &mut variables),
+        other => {
+            let problem =
+                Diagnostic::error(Location::file(""), format!("{other:?} is not a format"));
+            loader
+                .problems
+                .push(problem.at(format!("services.{name}.env_file")).help("raw, or leave it out"));
+            return None;
+        }
+    };
+    if let Err(problem) = read {
+        let location = Location { file: shown, line: problem.line, column: 0 };
+        loader.problems.push(Diagnostic::error(location, problem.message));
+        return None;
+    }
+    Some(variables)
+}

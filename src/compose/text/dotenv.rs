@@ -1,0 +1,325 @@
+//! Env files: `NAME=value`, quotes, escapes, comments, references to other variables.
+
+use std::collections::BTreeMap;
+
+use super::template::{self, TemplateProblem};
+
+/// A variable of an env file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::compose) struct Variable {
+    /// Its value.
+    pub(in crate::compose) value: String,
+    /// The line that sets it, from 1.
+    pub(in crate::compose) line: u32,
+}
+
+/// Why an env file cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::compose) struct DotenvProblem {
+    /// The line, from 1.
+    pub(in crate::compose) line: u32,
+    /// What is wrong.
+    pub(in crate::compose) message: String,
+}
+
+/// The variables that an env file sets, by name.
+pub(in crate::compose) type Variables = BTreeMap<String, Variable>;
+
+/// Reads an env file into `variables`. `outside` gives the variables from elsewhere: they come first in
+/// references, and give a value to a name that stands alone.
+pub(in crate::compose) fn parse<'v>(
+    text: &str,
+    outside: &dyn Fn(&str) -> Option<&'v str>,
+    variables: &mut Variables,
+) -> Result<(), DotenvProblem> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n");
+    let mut parser = Parser { rest: &text, line: 1 };
+    while parser.skip_to_statement() {
+        let line = parser.line;
+        let Some(key) = parser.key()? else { continue };
+        let value = match key.value {
+            Follows::Value => parser.value(outside, variables)?,
+            Follows::Nothing => match outside(&key.name) {
+                Some(value) => value.to_owned(),
+                None => continue,
+            },
+        };
+        if !key.name.starts_with(|first: char| first.is_ascii_digit()) {
+            variables.insert(key.name, Variable { value, line });
+        }
+    }
+    Ok(())
+}
+
+/// Reads an env file of format `raw`: lines `NAME=value`, taken literally.
+pub(in crate::compose) fn parse_raw<'v>(
+    text: &str,
+    outside: &dyn Fn(&str) -> Option<&'v str>,
+    variables: &mut Variables,
+) -> Result<(), DotenvProblem> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    for (number, line) in (1_u32..).zip(text.lines()) {
+        let statement = line.trim_start();
+        if statement.is_empty() || statement.starts_with('#') {
+            continue;
+        }
+        let problem = |message: String| DotenvProblem { line: number, message };
+        let (name, value) = match statement.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (statement, outside(statement.trim()).map(str::to_owned)),
+        };
+        if name.is_empty() {
+            return Err(problem(format!("no variable name in {statement:?}")));
+        }
+        if name.contains(char::is_whitespace) {
+            return Err(problem(format!("the variable name {name:?} contains a blank")));
+        }
+        if let Some(value) = value {
+            variables.insert(name.to_owned(), Variable { value, line: number });
+        }
+    }
+    Ok(())
+}
+
+struct Parser<'t> {
+    rest: &'t str,
+    line: u32,
+}
+
+struct Key {
+    name: String,
+    value: Follows,
+}
+
+enum Follows {
+    Value,
+    Nothing,
+}
+
+fn is_blank(c: char) -> bool {
+    c != '\n' && c.is_whitespace()
+}
+
+impl<'t> Parser<'t> {
+    fn take(&mut self, length: usize) -> &'t str {
+        let (taken, rest) = self.rest.split_at_checked(length).unwrap_or((self.rest, ""));
+        let lines = taken.bytes().filter(|byte| *byte == b'\n').count();
+        self.line = self.line.saturating_add(u32::try_from(lines).unwrap_or(u32::MAX));
+        self.rest = rest;
+        taken
+    }
+
+    fn skip_blanks(&mut self) {
+        self.rest = self.rest.trim_start_matches(is_blank);
+    }
+
+    /// Skips white space and comments; false at the end.
+    fn skip_to_statement(&mut self) -> bool {
+        loop {
+            let blank = self.rest.len() - self.rest.trim_start().len();
+            self.take(blank);
+            if self.rest.is_empty() {
+                return false;
+            }
+            if !self.rest.starts_with('#') {
+                return true;
+            }
+            let Some(end) = self.rest.find('\n') else { return false };
+            self.take(end);
+        }
+    }
+
+    fn problem(&self, message: impl Into<String>) -> DotenvProblem {
+        DotenvProblem { line: self.line, message: message.into() }
+    }
+
+    fn key(&mut self) -> Result<Option<Key>, DotenvProblem> {
+        if let Some(rest) = self.rest.strip_prefix("export")
+            && rest.starts_with(is_blank)
+        {
+            self.rest = rest.trim_start_matches(is_blank);
+        }
+        let end = self.rest.find(['=', ':', '\n']).unwrap_or(self.rest.len());
+        let name = self.rest.get(..end).unwrap_or_default();
+        let bad = |c: char| !(c.is_alphanumeric() || is_blank(c) || "_.-[]".contains(c));
+        if let Some(bad) = name.chars().find(|c| bad(*c)) {
+            let shown: String = name.chars().take(40).collect();
+            return Err(self
+                .problem(format!("unexpected character {bad:?} in the variable name {shown:?}")));
+        }
+        let name = name.trim_end().to_owned();
+        if name.contains(is_blank) {
+            return Err(self.problem(format!("the variable name {name:?} contains a blank")));
+        }
+        let separator = self.rest.get(end..).and_then(|rest| rest.chars().next());
+        let value = match separator {
+            Some('=' | ':') => Follows::Value,
+            _ => Follows::Nothing,
+        };
+        self.take(end + usize::from(separator.is_some()));
+        if matches!(value, Follows::Value) {
+            self.skip_blanks();
+        }
+        Ok((!name.is_empty()).then_some(Key { name, value }))
+    }
+
+    fn value<'v>(
+        &mut self,
+        outside: &dyn Fn(&str) -> Option<&'v str>,
+        variables: &Variables,
+    ) -> Result<String, DotenvProblem> {
+        match self.rest.chars().next() {
+            Some(quote @ ('"' | '\'')) => {
+                let line = self.line;
+                let inside = self.quoted(quote)?;
+                if quote == '\'' {
+                    return Ok(inside);
+                }
+                expand(&unescape(&inside), line, outside, variables)
+            }
+            _ => {
+                let line = self.line;
+                let end = self.rest.find('\n').unwrap_or(self.rest.len());
+                let text = self.take(end);
+                let text = text.split_once(" #").map_or(text, |(before, _)| before).trim_end();
+                expand(text, line, outside, variables)
+            }
+        }
+    }
+
+    /// The text inside quotes; a backslash before the quote takes it literally.
+    fn quoted(&mut self, quote: char) -> Result<String, DotenvProblem> {
+        let mut text = String::new();
+        let mut escaped = false;
+        for (place, c) in self.rest.char_indices().skip(1) {
+            if c == quote && !escaped {
+                self.take(place + 1);
+                return Ok(text);
+            }
+            if c == '\\' && !escaped {
+                escaped = true;
+                continue;
+            }
+            if escaped && c != quote {
+                text.push('\\');
+            }
+            escaped = false;
+            text.push(c);
+        }
+        let shown: String = self.rest.lines().next().unwrap_or_default().chars().take(40).collect();
+        Err(self.problem(format!("unterminated quoted value {shown}")))
+    }
+}
+
+/// Escapes of double quotes. `\$` becomes `$$`, which a template takes for a dollar.
+fn unescape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        out.push_str(rest.get(..at).unwrap_or_default());
+        let after = rest.get(at + 1..).unwrap_or_default();
+        let plain = match after.chars().next() {
+            Some('a') => "\u{7}",
+            Some('b') => "\u{8}",
+            Some('f') => "\u{c}",
+            Some('n') => "\n",
+            Some('r') => "\r",
+            Some('t') => "\t",
+            Some('v') => "\u{b}",
+            Some('$') => "$$",
+            Some('"') => "\"",
+            Some('\\') => "\\",
+            Some('0') => {
+                rest = octal(after, &mut out);
+                continue;
+            }
+            _ => {
+                out.push('\\');
+                rest = after;
+                continue;
+            }
+        };
+        out.push_str(plain);
+        rest = after.get(1..).unwrap_or_default();
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Reads `0` and three octal digits; fewer digits stay as they are, without the zero.
+fn octal<'t>(after: &'t str, out: &mut String) -> &'t str {
+    let digits: usize = after.bytes().skip(1).take(3).take_while(u8::is_ascii_digit).count();
+    let number = after.get(1..=digits).unwrap_or_default();
+    match u32::from_str_radix(number, 8)
+        .ok()
+        .filter(|n| digits == 3 && *n < 256)
+        .and_then(char::from_u32)
+    {
+        Some(c) => out.push(c),
+        None => {
+            out.push('\\');
+            out.push_str(number);
+        }
+    }
+    after.get(digits + 1..).unwrap_or_default()
+}
+
+fn expand<'v>(
+    text: &str,
+    line: u32,
+    outside: &dyn Fn(&str) -> Option<&'v str>,
+    variables: &Variables,
+) -> Result<String, DotenvProblem> {
+    if !text.contains('$') {
+        return Ok(text.to_owned());
+    }
+    let own = |name: &str| variables.get(name).map(|variable| variable.value.clone());
+    // A template borrows its values; those of this file are copied, because the map is about to change.
+    let copies: BTreeMap<&str, String> = names(text)
+        .filter_map(|name| match outside(name) {
+            Some(value) => Some((name, value.to_owned())),
+            None => own(name).map(|value| (name, value)),
+        })
+        .collect();
+    let lookup = |name: &str| copies.get(name).map(String::as_str);
+    template::fill(text, &lookup).map(|filled| filled.text).map_err(|problem| DotenvProblem {
+        line,
+        message: match problem {
+            TemplateProblem::Malformed(text) => format!("{text:?} is not a reference"),
+            TemplateProblem::Missing { name, message } => {
+                format!("the required variable {name} has no value: {message}")
+            }
+            TemplateProblem::TooLarge => "the references nest or grow too much".to_owned(),
+        },
+    })
+}
+
+/// Everything in a text that may be a variable's name.
+fn names(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| c != '_' && !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> String {
+        let mut variables = Variables::new();
+        let outside = |name: &str| (name == "OUT").then_some("out");
+        match parse(text, &outside, &mut variables) {
+            Ok(()) => {
+                variables.iter().map(|(k, v)| format!("{k}={}@{} ", v.value, v.line)).collect()
+            }
+            Err(problem) => format!("{}: {}", problem.line, problem.message),
+        }
+    }
+
+    #[test]
+    fn env_files_are_read_as_the_reference_reads_them() {
+        assert_eq!(read("A=1 # c\n\nexport B: 2\nOUT\n"), "A=1@1 B=2@3 OUT=out@4 ");
+        assert_eq!(read("A='x\\'$y'\nB=\"$A\\n\\0123\""), "A=x'$y@1 B=x'$y\nS@2 ");
+        assert_eq!(read("A=\"x\ny\"\nB=2"), "A=x\ny@1 B=2@3 ");
+        assert_eq!(read("A B=1"), "1: the variable name \"A B\" contains a blank");
+        assert_eq!(read("\nA='x"), "2: unterminated quoted value 'x");
+    }
+}

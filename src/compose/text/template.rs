@@ -1,0 +1,203 @@
+//! `$NAME`, `${NAME}` and the operators `:-`, `-`, `:+`, `+`, `:?`, `?`.
+
+use std::collections::BTreeSet;
+
+/// The deepest nesting of `${…}` that is followed.
+const MAX_DEPTH: usize = 32;
+/// The longest text that a template may grow to.
+const MAX_LENGTH: usize = 1 << 20;
+
+/// Why a template cannot be filled in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::compose) enum TemplateProblem {
+    /// The text from the `$` on is not a reference.
+    Malformed(String),
+    /// A variable with `?` has no value.
+    Missing {
+        /// The variable.
+        name: String,
+        /// What the template says about it; may be empty.
+        message: String,
+    },
+    /// It nests or grows too much.
+    TooLarge,
+}
+
+/// A text with its references filled in.
+#[derive(Debug, Default)]
+pub(in crate::compose) struct Filled {
+    /// The text.
+    pub(in crate::compose) text: String,
+    /// Variables without a value that stood for nothing.
+    pub(in crate::compose) unset: BTreeSet<String>,
+}
+
+/// Fills in the references of a text.
+pub(in crate::compose) fn fill<'v>(
+    template: &str,
+    lookup: &dyn Fn(&str) -> Option<&'v str>,
+) -> Result<Filled, TemplateProblem> {
+    let mut filled = Filled::default();
+    Filler { lookup, unset: &mut filled.unset }.run(template, &mut filled.text, 0)?;
+    Ok(filled)
+}
+
+struct Filler<'l, 'v> {
+    lookup: &'l dyn Fn(&str) -> Option<&'v str>,
+    unset: &'l mut BTreeSet<String>,
+}
+
+impl Filler<'_, '_> {
+    fn run(
+        &mut self,
+        template: &str,
+        out: &mut String,
+        depth: usize,
+    ) -> Result<(), TemplateProblem> {
+        if depth > MAX_DEPTH || out.len() > MAX_LENGTH {
+            return Err(TemplateProblem::TooLarge);
+        }
+        let mut rest = template;
+        while let Some(at) = rest.find('$') {
+            let (before, reference) = rest.split_at(at);
+            out.push_str(before);
+            let after = reference.get(1..).unwrap_or_default();
+            rest = match after.chars().next() {
+                Some('$') => {
+                    out.push('$');
+                    after.get(1..).unwrap_or_default()
+                }
+                Some('{') => self.braced(reference, out, depth)?,
+                Some(first) if is_name_start(first) => {
+                    let (name, rest) = after.split_at(name_length(after));
+                    self.plain(name, out);
+                    rest
+                }
+                _ => {
+                    out.push('$');
+                    after
+                }
+            };
+        }
+        out.push_str(rest);
+        if out.len() > MAX_LENGTH { Err(TemplateProblem::TooLarge) } else { Ok(()) }
+    }
+
+    fn plain(&mut self, name: &str, out: &mut String) {
+        match (self.lookup)(name) {
+            Some(value) => out.push_str(value),
+            None => {
+                self.unset.insert(name.to_owned());
+            }
+        }
+    }
+
+    /// Fills in a reference that begins with `${`, and returns what follows it.
+    fn braced<'t>(
+        &mut self,
+        reference: &'t str,
+        out: &mut String,
+        depth: usize,
+    ) -> Result<&'t str, TemplateProblem> {
+        let malformed = || {
+            let shown: String = reference.chars().take(60).collect();
+            TemplateProblem::Malformed(shown)
+        };
+        let end = closing_brace(reference).ok_or_else(malformed)?;
+        let inside = reference.get(2..end).ok_or_else(malformed)?;
+        let rest = reference.get(end + 1..).unwrap_or_default();
+        if !inside.starts_with(is_name_start) {
+            return Err(malformed());
+        }
+        let (name, operation) = inside.split_at(name_length(inside));
+        let value = (self.lookup)(name);
+        let (operator, word, value) = match operation.strip_prefix(':') {
+            Some(operation) => {
+                let mut parts = operation.chars();
+                (parts.next(), parts.as_str(), value.filter(|value| !value.is_empty()))
+            }
+            None if operation.is_empty() => {
+                self.plain(name, out);
+                return Ok(rest);
+            }
+            None => {
+                let mut parts = operation.chars();
+                (parts.next(), parts.as_str(), value)
+            }
+        };
+        match (operator, value) {
+            (Some('-' | '?'), Some(value)) => out.push_str(value),
+            (Some('-'), None) | (Some('+'), Some(_)) => self.run(word, out, depth + 1)?,
+            (Some('+'), None) => {}
+            (Some('?'), None) => {
+                let mut message = String::new();
+                self.run(word, &mut message, depth + 1)?;
+                return Err(TemplateProblem::Missing { name: name.to_owned(), message });
+            }
+            _ => return Err(malformed()),
+        }
+        Ok(rest)
+    }
+}
+
+fn is_name_start(c: char) -> bool {
+    c == '_' || c.is_ascii_alphabetic()
+}
+
+fn name_length(text: &str) -> usize {
+    text.find(|c: char| c != '_' && !c.is_ascii_alphanumeric()).unwrap_or(text.len())
+}
+
+/// Where the brace closes that opens at the text's second byte.
+fn closing_brace(text: &str) -> Option<usize> {
+    let mut open = 0_usize;
+    let mut before = 0_u8;
+    for (place, byte) in text.bytes().enumerate() {
+        match byte {
+            b'{' if before == b'$' => open += 1,
+            b'}' => {
+                open = open.checked_sub(1)?;
+                if open == 0 {
+                    return Some(place);
+                }
+            }
+            _ => {}
+        }
+        before = byte;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(template: &str) -> String {
+        let lookup = |name: &str| match name {
+            "A" => Some("a"),
+            "E" => Some(""),
+            _ => None,
+        };
+        match fill(template, &lookup) {
+            Ok(filled) => filled.text,
+            Err(problem) => format!("{problem:?}"),
+        }
+    }
+
+    #[test]
+    fn references_are_filled_in_as_the_specification_says() {
+        for (template, expected) in [
+            ("$A-${A}", "a-a"),
+            ("$$A $$$A $} $1", "$A $a $} $1"),
+            ("${E:-x}${E-x}${U-x}", "xx"),
+            ("${A:+y}${E:+y}${E+y}${U+y}", "yy"),
+            ("${U:-${A:-z}-$A}!", "a-a!"),
+            ("${U:-a-b?c}", "a-b?c"),
+            ("${U:?no $A}", "Missing { name: \"U\", message: \"no a\" }"),
+            ("${U", "Malformed(\"${U\")"),
+            ("${ A}", "Malformed(\"${ A}\")"),
+        ] {
+            assert_eq!(filled(template), expected, "{template}");
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! From the settings' words to those of the edges: how each remote, Engine and forge is reached.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::Endpoint as HostAddress;
+use crate::config::settings::{ForgeKind, HostSettings, RepositorySettings, Settings};
+use crate::docker::{
+    self, Endpoint, EngineError, EngineSettings, RegistryAccess, SshIdentity, TlsFiles,
+};
+use crate::forge::{self, ForgeError};
+use crate::git::{self, Remote, RemoteProblem, Source};
+use crate::model::{Digest, HostName, Secret};
+
+use super::clock;
+
+/// What of the process's environment matters: named here, read in `cli`.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// `SSH_AUTH_SOCK`.
+    pub ssh_agent: Option<PathBuf>,
+    /// `HOME`, for Docker's `config.json`.
+    pub home: Option<PathBuf>,
+}
+
+/// How a repository's remote is reached.
+pub fn source(
+    settings: &RepositorySettings,
+    around: &Surroundings,
+) -> Result<Source, RemoteProblem> {
+    let remote = Remote::parse(settings.url.reveal(), Path::new("/"))?;
+    let credentials = &settings.credentials;
+    let credentials = if let Some(file) = &credentials.ssh_key_file {
+        git::Credentials::SshKey {
+            file: file.clone(),
+            passphrase_file: credentials.ssh_passphrase_file.clone(),
+        }
+    } else if let (true, Some(socket)) = (credentials.ssh_agent, &around.ssh_agent) {
+        git::Credentials::SshAgent { socket: socket.clone() }
+    } else if let Some(file) = &credentials.token_file {
+        git::Credentials::Token { file: file.clone(), username: credentials.username.clone() }
+    } else {
+        git::Credentials::None
+    };
+    let known_hosts_file = settings
+        .credentials
+        .known_hosts_file
+        .clone()
+        .or_else(|| around.home.as_ref().map(|home| home.join(".ssh/known_hosts")));
+    let access = git::Access {
+        credentials,
+        ca_file: settings.tls.ca_file.clone(),
+        pin_sha256: settings.tls.pin_sha256.first().cloned(),
+        proxy: settings.proxy.as_ref().map(|proxy| Secret::new(proxy.reveal().to_owned())),
+        known_hosts_file,
+        limits: git::Limits { whole: settings.timeout, ..git::Limits::default() },
+    };
+    Ok(Source { remote, branch: settings.branch.clone(), path: settings.path.clone(), access })
+}
+
+/// How a host's Engine is reached.
+pub fn engine(
+    name: &HostName,
+    host: &HostSettings,
+    settings: &Settings,
+    around: &Surroundings,
+) -> Result<(Endpoint, EngineSettings), EngineError> {
+    let tls = match (&host.tls.ca_file, &host.tls.cert_file, &host.tls.key_file) {
+        (Some(ca), Some(cert), Some(key)) => {
+            Some(TlsFiles { ca: ca.clone(), cert: cert.clone(), key: key.clone() })
+        }
+        _ => None,
+    };
+    let identity = identity(host, around)?;
+    let known_hosts = host
+        .ssh
+        .known_hosts_file
+        .clone()
+        .or_else(|| around.home.as_ref().map(|home| home.join(".ssh/known_hosts")));
+    let plain = tls.is_none() && matches!(host.engine, HostAddress::Tcp { .. });
+    let access = docker::Access { tls, plain, identity, known_hosts };
+    let endpoint = Endpoint::parse(&host.engine.to_string(), &access)?;
+    let config_file = settings
+        .registries_file
+        .clone()
+        .or_else(|| around.home.as_ref().map(|home| home.join(".docker/config.json")));
+    let limits = docker::Limits { read: host.timeout, ..docker::Limits::default() };
+    let registries = RegistryAccess { config_file, ..RegistryAccess::default() };
+    Ok((endpoint, EngineSettings { limits, registries, owner: name.to_string() }))
+}
+
+fn identity(
+    host: &HostSettings,
+    around: &Surroundings,
+) -> Result<Option<SshIdentity>, EngineError> {
+    if let Some(path) = &host.ssh.key_file {
+        let read = |file: &PathBuf| {
+            std::fs::read_to_string(file)
+                .map(|text| Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+                .map_err(|source| EngineError::BadFile {
+                    path: file.clone(),
+                    source: source.into(),
+                })
+        };
+        let passphrase = host.ssh.passphrase_file.as_ref().map(read).transpose()?;
+        return Ok(Some(SshIdentity::KeyFile { path: path.clone(), passphrase }));
+    }
+    Ok(around.ssh_agent.clone().map(|socket| SshIdentity::Agent { socket }))
+}
+
+/// How a repository's forge is reached; `None` where statuses go elsewhere.
+pub fn forge(settings: &RepositorySettings) -> Result<Option<forge::ForgeSettings>, ForgeError> {
+    let kind = match settings.forge.kind {
+        ForgeKind::Github => forge::Kind::GitHub,
+        ForgeKind::Gitlab => forge::Kind::GitLab,
+        ForgeKind::Gitea => forge::Kind::Gitea,
+        ForgeKind::Forgejo => forge::Kind::Forgejo,
+        ForgeKind::Bitbucket => forge::Kind::Bitbucket,
+        ForgeKind::Notes | ForgeKind::None => return Ok(None),
+    };
+    let api = settings.forge.api.as_ref().and_then(|api| url::Url::parse(api.reveal()).ok());
+    let remote = settings.url.reveal();
+    let mut into = forge::ForgeSettings::for_remote(remote, Some(kind), api, clock::now)?;
+    if !settings.forge.project.is_empty() {
+        into.project.clone_from(&settings.forge.project);
+    }
+    into.ca_file.clone_from(&settings.tls.ca_file);
+    into.pin = settings.tls.pin_sha256.first().and_then(|pin| Digest::parse(pin).ok());
+    into.proxy = settings.proxy.as_ref().and_then(|proxy| url::Url::parse(proxy.reveal()).ok());
+    into.credentials = forge_credentials(settings);
+    Ok(Some(into))
+}
+
+fn forge_credentials(settings: &RepositorySettings) -> forge::Credentials {
+    if let Some(app) = &settings.forge.app {
+        return forge::Credentials::App {
+            app: app.id.clone(),
+            key_file: app.key_file.clone(),
+            installation: app.installation.as_ref().and_then(|id| id.parse().ok()),
+        };
+    }
+    let file =
+        settings.forge.token_file.clone().or_else(|| settings.credentials.token_file.clone());
+    match (file, settings.forge.kind, &settings.credentials.username) {
+        (None, _, _) => forge::Credentials::Anonymous,
+        (Some(file), ForgeKind::Bitbucket, Some(user)) => {
+            forge::Credentials::UserTokenFile { user: user.clone(), file }
+        }
+        (Some(file), _, _) => forge::Credentials::TokenFile(file),
+    }
+}

@@ -1,0 +1,164 @@
+//! The data folder: locks that keep two writers apart, and what is remembered between starts.
+//!
+//! Nothing here is needed to decide; deleting the folder costs one full look and the knowledge of which revision a host
+//! last reached.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use crate::model::{Remedy, Revision, Timestamp};
+use crate::report::Target;
+
+/// How often a lock that another process holds is tried again.
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
+
+/// Why the data folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// It cannot be written.
+    #[error("cannot use the data folder {}", folder.display())]
+    Unusable {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another daemon uses it.
+    #[error("another moorline daemon uses the data folder {}", folder.display())]
+    Taken {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// Another process is in a pass for the same target, and the wait for it was ended.
+    #[error("another moorline process is busy with {target}")]
+    Busy {
+        /// The target.
+        target: String,
+    },
+}
+
+impl DataError {
+    /// What helps.
+    pub fn remedy(&self) -> Remedy {
+        match self {
+            Self::Unusable { .. } | Self::Taken { .. } => Remedy::Operator,
+            Self::Busy { .. } => Remedy::Retry,
+        }
+    }
+}
+
+/// The data folder.
+#[derive(Debug, Clone)]
+pub struct DataFolder {
+    root: PathBuf,
+}
+
+/// A lock that is given back when it is dropped, or when the process ends, however it ends.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// What is remembered of a target.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TargetRecord {
+    /// The last revision that the host was in sync with.
+    pub reached: Option<Revision>,
+    /// When.
+    pub at: Option<Timestamp>,
+}
+
+impl DataFolder {
+    /// Uses a folder, which is made when it is not there.
+    pub fn open(root: &Path) -> Result<Self, DataError> {
+        let folder = Self { root: root.to_owned() };
+        for below in ["git", "locks", "targets", "forge"] {
+            fs::create_dir_all(root.join(below)).map_err(|source| folder.unusable(source))?;
+        }
+        Ok(folder)
+    }
+
+    /// Where clones are kept.
+    pub fn git(&self) -> PathBuf {
+        self.root.join("git")
+    }
+
+    /// Where it is remembered what forges were told.
+    pub fn forge(&self) -> PathBuf {
+        self.root.join("forge")
+    }
+
+    /// The daemon's own lock: one daemon a folder.
+    pub fn lock_daemon(&self) -> Result<Lock, DataError> {
+        let file = self.lock_file("daemon")?;
+        match file.try_lock() {
+            Ok(()) => Ok(Lock { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(DataError::Taken { folder: self.root.clone() }),
+            Err(TryLockError::Error(source)) => Err(self.unusable(source)),
+        }
+    }
+
+    /// A target's lock: one pass at a time, whichever process runs it. Waits until it is free or `stop` says so.
+    pub async fn lock_target(
+        &self,
+        target: &Target,
+        stop: &CancellationToken,
+    ) -> Result<Lock, DataError> {
+        let file = self.lock_file(&file_name(target))?;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Lock { _file: file }),
+                Err(TryLockError::Error(source)) => return Err(self.unusable(source)),
+                Err(TryLockError::WouldBlock) => {}
+            }
+            if stop.run_until_cancelled(tokio::time::sleep(LOCK_PAUSE)).await.is_none() {
+                return Err(DataError::Busy { target: target.to_string() });
+            }
+        }
+    }
+
+    /// What is remembered of a target; nothing when it cannot be read.
+    pub fn recall(&self, target: &Target) -> TargetRecord {
+        let text = fs::read_to_string(self.record_path(target)).unwrap_or_default();
+        serde_json::from_str(&text).unwrap_or_default()
+    }
+
+    /// Remembers something of a target.
+    pub fn remember(&self, target: &Target, record: &TargetRecord) -> Result<(), DataError> {
+        let text = serde_json::to_vec(record).map_err(|error| self.unusable(error.into()))?;
+        write_whole(&self.record_path(target), &text).map_err(|source| self.unusable(source))
+    }
+
+    fn record_path(&self, target: &Target) -> PathBuf {
+        self.root.join("targets").join(format!("{}.json", file_name(target)))
+    }
+
+    fn lock_file(&self, name: &str) -> Result<File, DataError> {
+        let path = self.root.join("locks").join(format!("{name}.lock"));
+        let open = File::options().create(true).truncate(false).write(true).open(path);
+        open.map_err(|source| self.unusable(source))
+    }
+
+    fn unusable(&self, source: io::Error) -> DataError {
+        DataError::Unusable { folder: self.root.clone(), source }
+    }
+}
+
+fn file_name(target: &Target) -> String {
+    format!("{}.{}@{}", target.repository, target.stack, target.host)
+}
+
+/// Writes a file so that a reader sees the old one or the new one, whole.
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let passing = path.with_extension("next");
+    let mut file = File::create(&passing)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(passing, path)
+}

@@ -1,0 +1,219 @@
+//! One task a host: keeps its Engine connected, reads its events, and rings the targets that they concern.
+//!
+//! An Engine that cannot be reached is a state of that host. Its targets are told, and everything else goes on.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::docker::{Endpoint, Engine, EngineError, EngineEvent, EngineSettings, EventKind};
+use crate::model::{HostName, Remedy, StackName, Timestamp};
+use crate::report::Failure;
+use crate::schedule;
+
+use super::clock;
+
+/// A host's Engine, as far as it can be reached.
+#[derive(Debug, Clone)]
+pub enum Link {
+    /// Not tried yet.
+    Connecting,
+    /// Connected.
+    Up(Engine),
+    /// Out of reach.
+    Down {
+        /// Since when.
+        since: Timestamp,
+        /// Why.
+        failure: Failure,
+    },
+}
+
+/// Rings a target: ten rings before it looks are one look.
+#[derive(Debug, Default)]
+pub struct TargetBell {
+    notify: Notify,
+    thorough: std::sync::atomic::AtomicBool,
+}
+
+/// What a ring asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ring {
+    /// Something happened: look at what changed.
+    Changed,
+    /// Events may have been missed: look at everything.
+    Full,
+}
+
+impl TargetBell {
+    /// Rings.
+    pub fn ring(&self, ring: Ring) {
+        if ring == Ring::Full {
+            self.thorough.store(true, std::sync::atomic::Ordering::Release);
+        }
+        self.notify.notify_one();
+    }
+
+    /// Waits for a ring.
+    pub async fn rung(&self) {
+        self.notify.notified().await;
+    }
+
+    /// Whether a full look was asked for since this was last called.
+    pub fn take_full(&self) -> bool {
+        self.thorough.swap(false, std::sync::atomic::Ordering::AcqRel)
+    }
+}
+
+/// A host as its targets see it.
+#[derive(Debug)]
+pub struct Host {
+    /// Its name.
+    pub name: HostName,
+    /// Folder of Moorline's data on it.
+    pub data: String,
+    link: watch::Sender<Link>,
+    bells: Mutex<BTreeMap<StackName, Vec<Arc<TargetBell>>>>,
+}
+
+impl Host {
+    /// A host that is not connected yet.
+    pub fn new(name: HostName, data: String) -> Arc<Self> {
+        let (link, _) = watch::channel(Link::Connecting);
+        Arc::new(Self { name, data, link, bells: Mutex::new(BTreeMap::new()) })
+    }
+
+    /// Follows the connection.
+    pub fn link(&self) -> watch::Receiver<Link> {
+        self.link.subscribe()
+    }
+
+    /// Has a bell rung for what concerns a stack, until it is dropped elsewhere.
+    pub fn attach(&self, stack: &StackName, bell: &Arc<TargetBell>) {
+        let mut bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);
+        bells.entry(stack.clone()).or_default().push(Arc::clone(bell));
+    }
+
+    /// Rings no more.
+    pub fn detach(&self, stack: &StackName, bell: &Arc<TargetBell>) {
+        let mut bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(list) = bells.get_mut(stack) {
+            list.retain(|other| !Arc::ptr_eq(other, bell));
+            if list.is_empty() {
+                bells.remove(stack);
+            }
+        }
+    }
+
+    fn ring_all(&self, ring: Ring) {
+        let bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);
+        bells.values().flatten().for_each(|bell| bell.ring(ring));
+    }
+
+    fn ring_for(&self, event: &EngineEvent) {
+        let bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);
+        match (event.kind, event.project()) {
+            (EventKind::Container, project) => {
+                let list = project.and_then(|project| bells.get(project));
+                list.into_iter().flatten().for_each(|bell| bell.ring(Ring::Changed));
+            }
+            // The Engine does not tell these by label; Compose's names begin with the project's.
+            (EventKind::Network | EventKind::Volume, _) => {
+                let concerned = bells.iter().filter(|(stack, _)| {
+                    event
+                        .name()
+                        .strip_prefix(stack.as_str())
+                        .is_some_and(|rest| rest.starts_with('_'))
+                });
+                concerned.flat_map(|(_, list)| list).for_each(|bell| bell.ring(Ring::Changed));
+            }
+            (EventKind::Image, _) => {}
+        }
+    }
+
+    /// Keeps the host connected until `stop`.
+    pub async fn run(
+        self: Arc<Self>,
+        endpoint: Endpoint,
+        settings: EngineSettings,
+        stop: CancellationToken,
+    ) {
+        let mut failures = schedule::Failures::default();
+        while !stop.is_cancelled() {
+            let connected = stop.run_until_cancelled(Engine::connect(&endpoint, &settings)).await;
+            let error = match connected {
+                None => return,
+                Some(Ok(engine)) => {
+                    failures.succeeded();
+                    tracing::info!(host = %self.name, version = %engine.facts().version, "host connected");
+                    self.link.send_replace(Link::Up(engine.clone()));
+                    match stop.run_until_cancelled(self.follow(&engine)).await {
+                        None => return,
+                        Some(error) => error,
+                    }
+                }
+                Some(Err(error)) => error,
+            };
+            failures.failed(error.remedy(), clock::now());
+            self.went_down(&error, &failures);
+            let wait = schedule::retry_delay(Remedy::Retry, failures.in_a_row());
+            let wait = wait.unwrap_or(Duration::from_secs(5));
+            if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Reads events until the Engine as a whole is out of reach.
+    async fn follow(&self, engine: &Engine) -> EngineError {
+        let mut since: Option<Timestamp> = None;
+        loop {
+            let error = match engine.events(since).await {
+                Ok(mut stream) => {
+                    // What happened before the stream began is found by looking.
+                    self.ring_all(Ring::Full);
+                    loop {
+                        match stream.next().await {
+                            Some(Ok(event)) => {
+                                since = Some(event.at);
+                                self.ring_for(&event);
+                            }
+                            Some(Err(error)) => break error,
+                            None => break EngineError::EventsEnded,
+                        }
+                    }
+                }
+                Err(error) => error,
+            };
+            if error.is_unreachable() {
+                return error;
+            }
+            tracing::debug!(host = %self.name, %error, "event stream ended");
+            tokio::time::sleep(EVENTS_PAUSE).await;
+        }
+    }
+
+    fn went_down(&self, error: &EngineError, failures: &schedule::Failures) {
+        let since = failures.since().unwrap_or_else(clock::now);
+        if failures.in_a_row() == 1 {
+            tracing::warn!(host = %self.name, %error, "host out of reach");
+        }
+        let mut message = error.to_string();
+        let mut source = std::error::Error::source(error);
+        while let Some(cause) = source {
+            message = format!("{message}: {cause}");
+            source = cause.source();
+        }
+        if let Some(help) = error.help() {
+            message = format!("{message}; {help}");
+        }
+        let failure = Failure { message, remedy: error.remedy() };
+        self.link.send_replace(Link::Down { since, failure });
+    }
+}
+
+/// Between two event streams of an Engine that ends them at once.
+const EVENTS_PAUSE: Duration = Duration::from_millis(500);

@@ -1,0 +1,373 @@
+//! The daemon: one loop a repository, one a host, one a target; the clock, signals and events.
+//!
+//! ```text
+//! repository loop ── new commit ──► target loops ── report ──► board ──► herald (forge or notes)
+//! host loop ── link, events ──────►      │
+//! signals, webhooks ── look now ──► repository loop
+//! ```
+//!
+//! *Guarantees:* whoever starts a task awaits it; the first stop lets running steps end and their reports leave, the
+//! second ends everything. *Assumptions:* one daemon a data folder (a lock sees to it).
+
+pub mod board;
+pub mod clock;
+pub mod edges;
+pub mod files;
+pub mod herald;
+pub mod host;
+pub mod once;
+mod repository;
+mod systemd;
+mod target;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::settings::{ForgeKind, RepositorySettings, Settings, Transport};
+use crate::docker::EngineError;
+use crate::forge::ForgeError;
+use crate::git::{Git, RemoteProblem, Source};
+use crate::model::{HostName, RepositoryName, Secret};
+use crate::web::{self, Bell, Doors, Hook, HookBook, HookKind, Readiness, WebError};
+
+use board::Board;
+use edges::Surroundings;
+use files::{DataError, DataFolder};
+use herald::Sink;
+use host::Host;
+use repository::RepositoryLoop;
+
+/// Why the daemon cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// There is nothing to follow.
+    #[error("no repository is named")]
+    NoRepository,
+    /// A host that is to be kept does not exist.
+    #[error("there is no host {name} in the settings")]
+    NoHost {
+        /// The name.
+        name: HostName,
+    },
+    /// A repository's address cannot be used.
+    #[error("repository {name}")]
+    Remote {
+        /// The repository.
+        name: RepositoryName,
+        /// Why.
+        source: RemoteProblem,
+    },
+    /// A host's endpoint cannot be used.
+    #[error("host {name}")]
+    Host {
+        /// The host.
+        name: HostName,
+        /// Why.
+        source: EngineError,
+    },
+    /// A forge cannot be used.
+    #[error("the forge of repository {name}")]
+    Forge {
+        /// The repository.
+        name: RepositoryName,
+        /// Why.
+        source: ForgeError,
+    },
+    /// A secret's file cannot be read.
+    #[error("cannot read {}", path.display())]
+    SecretFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The listener cannot start.
+    #[error(transparent)]
+    Web(#[from] WebError),
+}
+
+impl StartError {
+    /// A sentence of advice, where there is one to give.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::NoRepository => Some(
+                "say `--repository URL`, or name one in the settings file (`--settings FILE`)"
+                    .to_owned(),
+            ),
+            Self::NoHost { .. } => {
+                Some("name it under `hosts:`, or with `--host NAME=ENDPOINT`".to_owned())
+            }
+            Self::Host { source, .. } => source.help(),
+            Self::Data(DataError::Taken { .. }) => {
+                Some("stop the other one, or give this one its own folder with `--data`".to_owned())
+            }
+            Self::Data(DataError::Unusable { .. }) => {
+                Some("make it writable, or name another one with `--data`".to_owned())
+            }
+            Self::Web(WebError::Bind { .. }) => {
+                Some("name another address with `--listen`, or `--listen none`".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What the daemon is to do.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The operator's settings.
+    pub settings: Settings,
+    /// The environment, as far as it matters.
+    pub around: Surroundings,
+    /// The only host to keep, when each host has a daemon of its own.
+    pub as_host: Option<HostName>,
+}
+
+/// Runs until `stop`, then lets running steps end; until `abort`, which ends everything at once.
+pub async fn run(
+    setup: Setup,
+    stop: CancellationToken,
+    abort: CancellationToken,
+) -> Result<(), StartError> {
+    let settings = &setup.settings;
+    if settings.repositories.is_empty() {
+        return Err(StartError::NoRepository);
+    }
+    let data = DataFolder::open(&settings.data)?;
+    let _lock = data.lock_daemon()?;
+    let bell = Bell::default();
+    let readiness = Readiness::default();
+    let listener = listener(settings, &bell, &readiness).await?;
+    let mut tasks: JoinSet<()> = JoinSet::new();
+    let hosts = start_hosts(&setup, &mut tasks, &stop)?;
+    let heralds_stop = CancellationToken::new();
+    let mut heralds: JoinSet<()> = JoinSet::new();
+    let mut knocks: BTreeMap<RepositoryName, Arc<Notify>> = BTreeMap::new();
+    let git = Arc::new(Git::new(&data.git()));
+    let seats = Arc::new(Semaphore::new(settings.limits.parallel_passes.max(1)));
+    for (name, repository) in &settings.repositories {
+        let board = Arc::new(Board::default());
+        let worker =
+            repository_loop(&setup, name, repository, &hosts, (&git, &data, &board, &seats))?;
+        let sink =
+            sink(name, repository, (Arc::clone(&worker.git), worker.source.clone()), &data).await?;
+        knocks.insert(name.clone(), Arc::clone(&worker.look_now));
+        heralds.spawn(herald::run(
+            sink,
+            board,
+            setup.as_host.clone(),
+            repository.branch.clone(),
+            heralds_stop.clone(),
+        ));
+        let token = stop.clone();
+        tasks.spawn(Box::pin(worker.run(token)));
+    }
+    if let Some((socket, router)) = listener {
+        tasks.spawn(web::serve(socket, router, stop.clone()));
+    }
+    readiness.ready();
+    tracing::info!(
+        repositories = settings.repositories.len(),
+        hosts = hosts.len(),
+        data = %settings.data.display(),
+        "moorline {} is running", env!("CARGO_PKG_VERSION")
+    );
+    systemd::ready();
+    attend(&bell, &knocks, &stop).await;
+    systemd::stopping();
+    tracing::info!("stopping: running steps end, no new one begins");
+    let graceful = async {
+        while tasks.join_next().await.is_some() {}
+        heralds_stop.cancel();
+        while heralds.join_next().await.is_some() {}
+    };
+    tokio::select! {
+        () = abort.cancelled() => tracing::warn!("stopped at once"),
+        () = tokio::time::sleep(settings.limits.stop) => tracing::warn!("stopped before everything had ended"),
+        () = graceful => tracing::info!("stopped"),
+    }
+    Ok(())
+}
+
+/// Passes "look now" on until the daemon stops, and feeds systemd's watchdog.
+async fn attend(
+    bell: &Bell,
+    knocks: &BTreeMap<RepositoryName, Arc<Notify>>,
+    stop: &CancellationToken,
+) {
+    let every = systemd::watchdog_interval().unwrap_or(Duration::from_hours(1));
+    let mut beat = tokio::time::interval(every);
+    let mut hangups = Hangups::listen();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = beat.tick() => systemd::alive(),
+            look = bell.heard() => {
+                if let Some(knock) = knocks.get(&look.repository) {
+                    knock.notify_one();
+                }
+            }
+            () = hangups.next() => {
+                tracing::info!("asked to look now");
+                for knock in knocks.values() {
+                    knock.notify_one();
+                }
+            }
+        }
+    }
+}
+
+/// SIGHUP asks for a look.
+struct Hangups(Option<tokio::signal::unix::Signal>);
+
+impl Hangups {
+    fn listen() -> Self {
+        let kind = tokio::signal::unix::SignalKind::hangup();
+        match tokio::signal::unix::signal(kind) {
+            Ok(signal) => Self(Some(signal)),
+            Err(error) => {
+                tracing::warn!(%error, "cannot listen for SIGHUP");
+                Self(None)
+            }
+        }
+    }
+
+    async fn next(&mut self) {
+        if let Some(signal) = &mut self.0
+            && signal.recv().await.is_some()
+        {
+            return;
+        }
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Starts the loops of the hosts that this daemon keeps.
+fn start_hosts(
+    setup: &Setup,
+    tasks: &mut JoinSet<()>,
+    stop: &CancellationToken,
+) -> Result<BTreeMap<HostName, Arc<Host>>, StartError> {
+    let settings = &setup.settings;
+    if let Some(name) = &setup.as_host
+        && !settings.hosts.contains_key(name)
+    {
+        return Err(StartError::NoHost { name: name.clone() });
+    }
+    let mut hosts = BTreeMap::new();
+    for (name, one) in &settings.hosts {
+        if setup.as_host.as_ref().is_some_and(|only| only != name) {
+            continue;
+        }
+        let (endpoint, engine) = edges::engine(name, one, settings, &setup.around)
+            .map_err(|source| StartError::Host { name: name.clone(), source })?;
+        let host = Host::new(name.clone(), one.data.to_string_lossy().into_owned());
+        tasks.spawn(Arc::clone(&host).run(endpoint, engine, stop.clone()));
+        hosts.insert(name.clone(), host);
+    }
+    Ok(hosts)
+}
+
+/// What all loops of a daemon share.
+type Shared<'a> = (&'a Arc<Git>, &'a DataFolder, &'a Arc<Board>, &'a Arc<Semaphore>);
+
+fn repository_loop(
+    setup: &Setup,
+    name: &RepositoryName,
+    repository: &RepositorySettings,
+    hosts: &BTreeMap<HostName, Arc<Host>>,
+    (git, data, board, seats): Shared<'_>,
+) -> Result<RepositoryLoop, StartError> {
+    let source = edges::source(repository, &setup.around)
+        .map_err(|source| StartError::Remote { name: name.clone(), source })?;
+    let local = repository.url.transport() == Transport::Local;
+    let path = repository.url.reveal();
+    let watched = local.then(|| PathBuf::from(path.strip_prefix("file://").unwrap_or(path)));
+    Ok(RepositoryLoop {
+        name: name.clone(),
+        source,
+        interval: repository.interval,
+        watched,
+        git: Arc::clone(git),
+        hosts: hosts.clone(),
+        labels: Arc::new(setup.settings.host_labels()),
+        board: Arc::clone(board),
+        data: data.clone(),
+        limits: Arc::new(setup.settings.limits.clone()),
+        seats: Arc::clone(seats),
+        look_now: Arc::new(Notify::new()),
+    })
+}
+
+/// Where a repository's statuses go.
+async fn sink(
+    name: &RepositoryName,
+    repository: &RepositorySettings,
+    (git, source): (Arc<Git>, Source),
+    data: &DataFolder,
+) -> Result<Sink, StartError> {
+    match repository.forge.kind {
+        ForgeKind::None => Ok(Sink::Nowhere),
+        ForgeKind::Notes => Ok(Sink::Notes(git, Box::new(source))),
+        ForgeKind::Github
+        | ForgeKind::Gitlab
+        | ForgeKind::Gitea
+        | ForgeKind::Forgejo
+        | ForgeKind::Bitbucket => {
+            let settings = edges::forge(repository)
+                .map_err(|source| StartError::Forge { name: name.clone(), source })?;
+            match settings {
+                Some(settings) => Ok(Sink::forge(settings, name, &data.forge()).await),
+                None => Ok(Sink::Nowhere),
+            }
+        }
+    }
+}
+
+/// The listener for webhooks and health, if there is to be one.
+async fn listener(
+    settings: &Settings,
+    bell: &Bell,
+    readiness: &Readiness,
+) -> Result<Option<(tokio::net::TcpListener, axum::Router)>, StartError> {
+    let Some(address) = settings.listen else { return Ok(None) };
+    let mut hooks = BTreeMap::new();
+    for (name, repository) in &settings.repositories {
+        let secrets = match &repository.forge.webhook_secret_file {
+            None => Vec::new(),
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|source| StartError::SecretFile { path: path.clone(), source })?;
+                vec![Secret::new(text.trim().to_owned())]
+            }
+        };
+        hooks.insert(name.clone(), Hook { kind: hook_kind(repository.forge.kind), secrets });
+    }
+    let doors = Doors {
+        hooks: Arc::new(HookBook::new(hooks)),
+        bell: bell.clone(),
+        readiness: readiness.clone(),
+        clock: clock::now,
+    };
+    let socket = web::bind(&address.to_string()).await?;
+    Ok(Some((socket, doors.router())))
+}
+
+fn hook_kind(kind: ForgeKind) -> Option<HookKind> {
+    match kind {
+        ForgeKind::Github => Some(HookKind::GitHub),
+        ForgeKind::Gitlab => Some(HookKind::GitLab),
+        ForgeKind::Gitea | ForgeKind::Forgejo => Some(HookKind::Gitea),
+        ForgeKind::Bitbucket => Some(HookKind::Bitbucket),
+        ForgeKind::Notes | ForgeKind::None => None,
+    }
+}

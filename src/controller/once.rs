@@ -1,0 +1,465 @@
+//! One look or one pass over all targets, for the commands: no loops, no events.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::apply::Listener;
+use crate::checkout::{self, Checkout, Place};
+use crate::config::settings::DATA_FOLDER;
+use crate::docker::{Depth, Engine, EngineError, Scope};
+use crate::git::{Git, GitError, Source, Wanted};
+use crate::model::{HostName, Observed, Remedy, RepositoryName, Revision, StackName};
+use crate::pass::{self, Memory, Mode, Work};
+use crate::report::{Failure, Report, Target};
+
+use super::board::Board;
+use super::files::{DataFolder, TargetRecord};
+use super::{Setup, StartError, clock, edges, herald};
+
+/// Why a command could not look at all.
+#[derive(Debug, thiserror::Error)]
+pub enum OnceError {
+    /// The settings cannot be used.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The repository cannot be read.
+    #[error("repository {name}")]
+    Git {
+        /// Which.
+        name: RepositoryName,
+        /// Why.
+        source: GitError,
+    },
+    /// The commit's fleet file cannot be used.
+    #[error("{problem}")]
+    Fleet {
+        /// Its problems, one a line.
+        problem: String,
+    },
+    /// There is no such stack.
+    #[error("there is no stack {name} in the repository")]
+    NoStack {
+        /// The name.
+        name: StackName,
+        /// Those that there are.
+        known: Vec<StackName>,
+    },
+}
+
+impl OnceError {
+    /// A sentence of advice, where there is one to give.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Start(error) => error.help(),
+            Self::Git { source, .. } => Some(source.help()).filter(|help| !help.is_empty()),
+            Self::Fleet { .. } => None,
+            Self::NoStack { known, .. } => {
+                let names: Vec<&str> = known.iter().map(StackName::as_str).collect();
+                Some(format!("there are: {}", names.join(", ")))
+            }
+        }
+    }
+}
+
+/// What a command asks for.
+#[derive(Debug, Clone, Default)]
+pub struct Wish {
+    /// Only these stacks; all when empty.
+    pub stacks: BTreeSet<StackName>,
+    /// Another commit than the branch's head.
+    pub revision: Option<String>,
+}
+
+/// One repository as a command sees it.
+#[derive(Debug)]
+pub struct Seen {
+    /// Its name.
+    pub repository: RepositoryName,
+    /// Its commit.
+    pub checkout: Arc<Checkout>,
+    /// Clones, for who writes notes afterwards.
+    pub git: Arc<Git>,
+    /// The remote.
+    pub source: Source,
+}
+
+/// Reads every repository's commit.
+pub async fn read(
+    setup: &Setup,
+    wish: &Wish,
+    stop: &CancellationToken,
+) -> Result<Vec<Seen>, OnceError> {
+    let settings = &setup.settings;
+    if settings.repositories.is_empty() {
+        return Err(StartError::NoRepository.into());
+    }
+    let data = DataFolder::open(&settings.data).map_err(StartError::from)?;
+    let labels = settings.host_labels();
+    let git = Arc::new(Git::new(&data.git()));
+    let mut all = Vec::new();
+    for (name, repository) in &settings.repositories {
+        let source = edges::source(repository, &setup.around)
+            .map_err(|source| StartError::Remote { name: name.clone(), source })?;
+        let failed = |source| OnceError::Git { name: name.clone(), source };
+        let wanted = match &wish.revision {
+            None => Wanted::Head,
+            Some(text) => Wanted::Revision(git.resolve(&source, text, stop).await.map_err(failed)?),
+        };
+        let place = Place { git: &git, source: &source, repository: name, hosts: &labels };
+        let checkout = checkout::read(&place, &wanted, stop).await.map_err(failed)?;
+        if checkout.fleet.is_none() {
+            let lines: Vec<String> = checkout.problems.0.iter().map(ToString::to_string).collect();
+            return Err(OnceError::Fleet { problem: lines.join("\n") });
+        }
+        let checkout = Arc::new(checkout);
+        all.push(Seen { repository: name.clone(), checkout, git: Arc::clone(&git), source });
+    }
+    check_names(wish, &all)?;
+    Ok(all)
+}
+
+fn check_names(wish: &Wish, all: &[Seen]) -> Result<(), OnceError> {
+    let known: BTreeSet<StackName> =
+        all.iter().flat_map(|seen| seen.checkout.stacks.keys().cloned()).collect();
+    match wish.stacks.iter().find(|name| !known.contains(*name)) {
+        None => Ok(()),
+        Some(name) => {
+            Err(OnceError::NoStack { name: name.clone(), known: known.into_iter().collect() })
+        }
+    }
+}
+
+/// Connects the hosts of the settings; one that cannot be reached is an error of its own.
+pub async fn connect(
+    setup: &Setup,
+) -> Result<BTreeMap<HostName, Result<Engine, Failure>>, StartError> {
+    let mut tasks = JoinSet::new();
+    for (name, host) in &setup.settings.hosts {
+        if setup.as_host.as_ref().is_some_and(|only| only != name) {
+            continue;
+        }
+        let (endpoint, settings) = edges::engine(name, host, &setup.settings, &setup.around)
+            .map_err(|source| StartError::Host { name: name.clone(), source })?;
+        let name = name.clone();
+        tasks.spawn(async move { (name, Engine::connect(&endpoint, &settings).await) });
+    }
+    let mut engines = BTreeMap::new();
+    while let Some(ended) = tasks.join_next().await {
+        if let Ok((name, result)) = ended {
+            engines.insert(name, result.map_err(|error| failure(&error)));
+        }
+    }
+    Ok(engines)
+}
+
+fn failure(error: &EngineError) -> Failure {
+    let mut message = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        message = format!("{message}: {cause}");
+        source = cause.source();
+    }
+    if let Some(help) = error.help() {
+        message = format!("{message}; {help}");
+    }
+    Failure { message, remedy: error.remedy() }
+}
+
+/// Makes the listener of one target's steps.
+pub type Listeners = Arc<dyn Fn(&Target) -> Listener + Send + Sync>;
+
+/// Runs one pass over all targets that were asked for, stacks in the order of their `after`. Reports come back by
+/// target.
+pub async fn run(
+    setup: &Setup,
+    seen: &[Seen],
+    wish: &Wish,
+    mode: Mode,
+    listeners: &Listeners,
+    stop: &CancellationToken,
+) -> Result<Vec<Report>, OnceError> {
+    let engines = Arc::new(connect(setup).await?);
+    let mut reports: Vec<Report> = Vec::new();
+    for repository in seen {
+        for wave in waves(&repository.checkout, wish) {
+            let mut tasks = JoinSet::new();
+            for stack in wave {
+                for host in hosts_of(setup, &repository.checkout, &stack) {
+                    let target = Target {
+                        repository: repository.repository.clone(),
+                        stack: stack.clone(),
+                        host,
+                    };
+                    let listener = listeners(&target);
+                    let one = One {
+                        setup: setup.clone(),
+                        checkout: Arc::clone(&repository.checkout),
+                        engines: Arc::clone(&engines),
+                        target,
+                        mode,
+                        listener,
+                    };
+                    let stop = stop.clone();
+                    tasks.spawn(async move { one.run(&stop).await });
+                }
+            }
+            while let Some(ended) = tasks.join_next().await {
+                reports.extend(ended.ok());
+            }
+        }
+    }
+    reports.sort_by(|one, other| one.target.cmp(&other.target));
+    Ok(reports)
+}
+
+fn hosts_of(setup: &Setup, checkout: &Checkout, stack: &StackName) -> BTreeSet<HostName> {
+    let labels = setup.settings.host_labels();
+    let chosen = checkout.stacks.get(stack).map(|stack| stack.stack.hosts.select(&labels));
+    let mut chosen = chosen.unwrap_or_default();
+    chosen.retain(|host| setup.as_host.as_ref().is_none_or(|only| only == host));
+    chosen
+}
+
+/// Stacks in waves: each comes after those that it names in `after`.
+fn waves(checkout: &Checkout, wish: &Wish) -> Vec<Vec<StackName>> {
+    let mut open: BTreeMap<StackName, BTreeSet<StackName>> = checkout
+        .stacks
+        .iter()
+        .filter(|(name, _)| wish.stacks.is_empty() || wish.stacks.contains(*name))
+        .map(|(name, stack)| (name.clone(), stack.stack.after.clone()))
+        .collect();
+    let mut waves = Vec::new();
+    while !open.is_empty() {
+        let names: BTreeSet<StackName> = open.keys().cloned().collect();
+        let mut wave: Vec<StackName> = open
+            .iter()
+            .filter(|(_, after)| after.is_disjoint(&names))
+            .map(|(name, _)| name.clone())
+            .collect();
+        if wave.is_empty() {
+            // The fleet file refuses circles; whatever is left goes together.
+            wave = open.keys().cloned().collect();
+        }
+        open.retain(|name, _| !wave.contains(name));
+        waves.push(wave);
+    }
+    waves
+}
+
+/// A saved observation of one target: what `observe` prints and `plan --observed` reads.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Saved {
+    /// The stack.
+    pub stack: StackName,
+    /// The host.
+    pub host: HostName,
+    /// What was seen.
+    pub observed: Observed,
+}
+
+/// Looks at all targets that were asked for. A host that cannot be seen fails the whole: half an observation would be
+/// taken for a whole one later.
+pub async fn observe(
+    setup: &Setup,
+    seen: &[Seen],
+    wish: &Wish,
+) -> Result<Vec<Saved>, ObserveError> {
+    let engines = connect(setup).await?;
+    let mut all = Vec::new();
+    for repository in seen {
+        for stack in waves(&repository.checkout, wish).into_iter().flatten() {
+            for host in hosts_of(setup, &repository.checkout, &stack) {
+                let unseen = |failure: &Failure| ObserveError::Unseen {
+                    host: host.clone(),
+                    why: failure.message.clone(),
+                };
+                let Some(engine) = engines.get(&host) else { continue };
+                let engine = engine.as_ref().map_err(unseen)?;
+                let mut scope = Scope::new(stack.clone(), repository.repository.clone());
+                let target = Target {
+                    repository: repository.repository.clone(),
+                    stack: stack.clone(),
+                    host: host.clone(),
+                };
+                let host_data = host_data(setup, &host);
+                if let Some(loaded) = repository.checkout.stacks.get(&stack)
+                    && let Some(desired) = loaded
+                        .write(&target, &repository.checkout.revision, &host_data, &engine.facts())
+                        .desired
+                {
+                    scope = Scope::of(&desired);
+                }
+                let observed = engine.observe(&scope, Depth::Full, clock::now()).await;
+                let observed = observed.map_err(|error| unseen(&failure(&error)))?;
+                all.push(Saved { stack: stack.clone(), host: host.clone(), observed });
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Why a look failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ObserveError {
+    /// The settings cannot be used.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// A host cannot be seen.
+    #[error("host {host} cannot be seen: {why}")]
+    Unseen {
+        /// Which.
+        host: HostName,
+        /// Why.
+        why: String,
+    },
+}
+
+/// Plans against saved observations; no host is asked. Targets of which none was saved are left out.
+pub fn plan_saved(
+    setup: &Setup,
+    seen: &[Seen],
+    wish: &Wish,
+    saved: Vec<Saved>,
+) -> Result<Vec<Report>, OnceError> {
+    let mut reports = Vec::new();
+    for one in saved {
+        if !wish.stacks.is_empty() && !wish.stacks.contains(&one.stack) {
+            continue;
+        }
+        for repository in seen {
+            let Some(stack) = repository.checkout.stacks.get(&one.stack) else { continue };
+            let target = Target {
+                repository: repository.repository.clone(),
+                stack: one.stack.clone(),
+                host: one.host.clone(),
+            };
+            let policy = stack.stack.policy(&setup.settings.limits);
+            let revision = &repository.checkout.revision;
+            let data = host_data(setup, &one.host);
+            let looked = (&one.observed, data.as_str());
+            reports.push(pass::plan_saved(&target, stack, revision, &policy, looked, clock::now()));
+        }
+    }
+    reports.sort_by(|one, other| one.target.cmp(&other.target));
+    Ok(reports)
+}
+
+/// Folder of Moorline's data on a host.
+fn host_data(setup: &Setup, host: &HostName) -> String {
+    let hosts = &setup.settings.hosts;
+    hosts.get(host).map_or(DATA_FOLDER.to_owned(), |host| host.data.to_string_lossy().into_owned())
+}
+
+/// Says on the commits what became of a pass over all their stacks, as the daemon would. A part of the stacks says
+/// nothing: the daemon does.
+pub async fn publish(setup: &Setup, wish: &Wish, seen: &[Seen], reports: &[Report]) {
+    if !wish.stacks.is_empty() {
+        return;
+    }
+    let Ok(data) = DataFolder::open(&setup.settings.data) else { return };
+    for repository in seen {
+        let Some(settings) = setup.settings.repositories.get(&repository.repository) else {
+            continue;
+        };
+        let own: Vec<&Report> = reports
+            .iter()
+            .filter(|report| report.target.repository == repository.repository)
+            .collect();
+        let board = Arc::new(Board::default());
+        let targets: Vec<Target> = own.iter().map(|report| report.target.clone()).collect();
+        board.expect(&repository.checkout.revision, &targets, repository.checkout.fleet_problem());
+        own.into_iter().for_each(|report| board.report(report));
+        let place = (Arc::clone(&repository.git), repository.source.clone());
+        match super::sink(&repository.repository, settings, place, &data).await {
+            Ok(sink) => {
+                herald::once(sink, &board, setup.as_host.as_ref(), settings.branch.as_ref()).await
+            }
+            Err(error) => tracing::warn!(%error, "cannot say it on the commit"),
+        }
+    }
+}
+
+/// One target's pass.
+struct One {
+    setup: Setup,
+    checkout: Arc<Checkout>,
+    engines: Arc<BTreeMap<HostName, Result<Engine, Failure>>>,
+    target: Target,
+    mode: Mode,
+    listener: Listener,
+}
+
+impl One {
+    async fn run(self, stop: &CancellationToken) -> Report {
+        let revision = &self.checkout.revision;
+        match self.attempt(revision, stop).await {
+            Ok(report) => report,
+            Err(failure) => {
+                let mut report =
+                    Report::failed(self.target.clone(), revision.clone(), clock::now(), failure);
+                if let Some(stack) = self.checkout.stacks.get(&self.target.stack) {
+                    report.problems.clone_from(&stack.problems);
+                }
+                report
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        revision: &Revision,
+        stop: &CancellationToken,
+    ) -> Result<Report, Failure> {
+        let gone = |what: &str| Failure { message: what.to_owned(), remedy: Remedy::Operator };
+        let stack =
+            self.checkout.stacks.get(&self.target.stack).ok_or_else(|| gone("no such stack"))?;
+        if stack.project.is_none() {
+            let first = stack.problems.first_error();
+            let message =
+                first.map_or("the manifest cannot be used".to_owned(), ToString::to_string);
+            return Err(Failure { message, remedy: Remedy::NewRevision });
+        }
+        let engine = self.engines.get(&self.target.host).ok_or_else(|| gone("no such host"))?;
+        let engine = engine.as_ref().map_err(Clone::clone)?;
+        let data = DataFolder::open(&self.setup.settings.data).map_err(|error| locked(&error))?;
+        let _lock = match self.mode {
+            Mode::Show => None,
+            Mode::Sync | Mode::SyncByHand => {
+                Some(data.lock_target(&self.target, stop).await.map_err(|error| locked(&error))?)
+            }
+        };
+        let record = data.recall(&self.target);
+        let mut memory = Memory::since(record.reached.clone());
+        let policy = stack.stack.policy(&self.setup.settings.limits);
+        let host_data = host_data(&self.setup, &self.target.host);
+        let work = Work {
+            target: &self.target,
+            stack,
+            revision,
+            policy: &policy,
+            engine,
+            host_data: &host_data,
+            mode: self.mode,
+            depth: Depth::Full,
+            listener: Arc::clone(&self.listener),
+            clock: clock::now,
+        };
+        let report = pass::run(&work, &mut memory, stop).await;
+        if self.mode != Mode::Show && report.is_good() && record.reached.as_ref() != Some(revision)
+        {
+            let record = TargetRecord { reached: Some(revision.clone()), at: Some(clock::now()) };
+            data.remember(&self.target, &record).map_err(|error| locked(&error))?;
+        }
+        Ok(report)
+    }
+}
+
+fn locked(error: &super::files::DataError) -> Failure {
+    let source = std::error::Error::source(error);
+    let message = source.map_or(error.to_string(), |cause| format!("{error}: {cause}"));
+    Failure { message, remedy: error.remedy() }
+}

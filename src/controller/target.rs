@@ -1,0 +1,299 @@
+//! One loop a target: waits until a pass is due, runs it, puts its report on the board.
+//!
+//! *Guarantees:* no pass of a target overlaps another, in this process or any other that uses the data folder; rings
+//! during a pass lead to one more. *Caveats:* a newer commit ends the waits of a running pass, not its calls.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::apply::{Event, Listener};
+use crate::checkout::{Checkout, LoadedStack};
+use crate::config::settings::Limits;
+use crate::docker::{Depth, Engine};
+use crate::model::{CommitState, Outcome, Remedy, Timestamp};
+use crate::pass::{self, Memory, Mode, Work};
+use crate::report::{Failure, Report, Target, status};
+use crate::schedule::{self, Failures, PassEnded};
+
+use super::board::{Board, Standing};
+use super::clock;
+use super::files::{DataFolder, TargetRecord};
+use super::host::{Host, Link, Ring, TargetBell};
+
+/// What a target's loop works with.
+#[derive(Debug, Clone)]
+pub(super) struct TargetLoop {
+    /// Which stack on which host.
+    pub target: Target,
+    /// The newest commit of its repository.
+    pub checkouts: watch::Receiver<Option<Arc<Checkout>>>,
+    /// The host.
+    pub host: Arc<Host>,
+    /// Where reports go.
+    pub board: Arc<Board>,
+    /// Locks and memory.
+    pub data: DataFolder,
+    /// Limits of passes.
+    pub limits: Arc<Limits>,
+    /// Passes at one time.
+    pub seats: Arc<Semaphore>,
+}
+
+/// What a loop remembers.
+struct Course {
+    memory: Memory,
+    failures: Failures,
+    /// The commit that this target is kept at: the newest one that nothing kept from being deployed.
+    current: Option<Arc<Checkout>>,
+    full_look_at: Timestamp,
+    round: u64,
+    said: String,
+}
+
+impl TargetLoop {
+    /// Keeps the target until `stop`.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        let bell = Arc::new(TargetBell::default());
+        self.host.attach(&self.target.stack, &bell);
+        let mut link = self.host.link();
+        let record = self.data.recall(&self.target);
+        let mut course = Course {
+            memory: Memory::since(record.reached),
+            failures: Failures::default(),
+            current: None,
+            full_look_at: clock::now(),
+            round: 0,
+            said: String::new(),
+        };
+        bell.ring(Ring::Full);
+        let mut due = clock::now();
+        loop {
+            let pause = due.since(clock::now());
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                () = bell.rung() => {}
+                changed = self.checkouts.changed() => if changed.is_err() { break },
+                changed = link.changed() => if changed.is_err() { break },
+                () = tokio::time::sleep(pause) => {}
+            }
+            let now_linked = link.borrow_and_update().clone();
+            due = self.turn(&mut course, now_linked, &bell, &stop).await;
+        }
+        self.host.detach(&self.target.stack, &bell);
+    }
+
+    /// One turn of the loop. Returns when the next one is due if nothing happens before.
+    async fn turn(
+        &mut self,
+        course: &mut Course,
+        link: Link,
+        bell: &TargetBell,
+        stop: &CancellationToken,
+    ) -> Timestamp {
+        let quiet = clock::now().plus(self.limits.full_look);
+        let latest = self.checkouts.borrow_and_update().clone();
+        let Some(latest) = latest else { return quiet };
+        let hindrance = self.hindrance(&latest);
+        let checkout = match (&hindrance, &course.current) {
+            (None, _) => Arc::clone(&latest),
+            (Some(_), Some(current)) => Arc::clone(current),
+            (Some(why), None) => {
+                self.board.stands(&self.target, Standing::Waiting(why.clone()));
+                return clock::now().plus(WAITING_PAUSE);
+            }
+        };
+        let Some(stack) = checkout.stacks.get(&self.target.stack).cloned() else { return quiet };
+        course.current = Some(Arc::clone(&checkout));
+        let engine = match link {
+            Link::Up(engine) => engine,
+            Link::Connecting => return quiet,
+            Link::Down { since, failure } => {
+                self.report_down(&checkout, since, &failure);
+                return quiet;
+            }
+        };
+        let full = bell.take_full() || course.full_look_at <= clock::now();
+        let depth = if full { Depth::Full } else { Depth::Changed };
+        let report = self.pass(course, (&checkout, &stack), (&engine, depth), stop).await;
+        if stop.is_cancelled() && report.failure.is_some() {
+            return quiet;
+        }
+        self.conclude(course, &report, depth);
+        if let Some(why) = hindrance {
+            self.board.stands(&self.target, Standing::Waiting(why));
+            return clock::now().plus(WAITING_PAUSE);
+        }
+        self.next_due(course, &report)
+    }
+
+    /// Why the newest commit must not be deployed here yet; recovery at the current one goes on meanwhile.
+    fn hindrance(&self, latest: &Checkout) -> Option<String> {
+        let stack = latest.stacks.get(&self.target.stack)?;
+        if stack.project.is_none() {
+            let first = stack.problems.first_error();
+            return Some(first.map_or("the manifest cannot be used".to_owned(), |problem| {
+                format!("{}: {}", problem.location, problem.message)
+            }));
+        }
+        let waited =
+            stack.stack.after.iter().find(|name| !self.board.is_good(name, &latest.revision));
+        waited.map(|name| format!("waits for {name}"))
+    }
+
+    async fn pass(
+        &self,
+        course: &mut Course,
+        (checkout, stack): (&Checkout, &LoadedStack),
+        (engine, depth): (&Engine, Depth),
+        stop: &CancellationToken,
+    ) -> Report {
+        let failed = |failure| {
+            Report::failed(self.target.clone(), checkout.revision.clone(), clock::now(), failure)
+        };
+        let Ok(_seat) = self.seats.acquire().await else {
+            return failed(Failure { message: "stopped".to_owned(), remedy: Remedy::Retry });
+        };
+        let _lock = match self.data.lock_target(&self.target, stop).await {
+            Ok(lock) => lock,
+            Err(error) => {
+                return failed(Failure { message: error.to_string(), remedy: error.remedy() });
+            }
+        };
+        let policy = stack.stack.policy(&self.limits);
+        let work = Work {
+            target: &self.target,
+            stack,
+            revision: &checkout.revision,
+            policy: &policy,
+            engine,
+            host_data: &self.host.data,
+            mode: Mode::Sync,
+            depth,
+            listener: self.listener(),
+            clock: clock::now,
+        };
+        // A newer commit for this stack ends the waits of this pass: what it waits for may never come.
+        let own = stop.child_token();
+        let superseded = self.superseded(stack);
+        let running = pass::run(&work, &mut course.memory, &own);
+        tokio::pin!(running);
+        tokio::select! {
+            report = &mut running => report,
+            () = superseded => {
+                tracing::info!(target_name = %self.target, "a newer commit ends the waits of this pass");
+                own.cancel();
+                running.await
+            }
+        }
+    }
+
+    /// Resolves when a newer commit changes this stack.
+    async fn superseded(&self, stack: &LoadedStack) {
+        let mut checkouts = self.checkouts.clone();
+        loop {
+            if checkouts.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+            let latest = checkouts.borrow_and_update().clone();
+            let same = latest
+                .and_then(|latest| {
+                    latest.stacks.get(&self.target.stack).map(|new| new.digest == stack.digest)
+                })
+                .unwrap_or(false);
+            if !same {
+                return;
+            }
+        }
+    }
+
+    fn listener(&self) -> Listener {
+        let (board, target) = (Arc::clone(&self.board), self.target.clone());
+        Arc::new(move |event| match event {
+            Event::Begun(step) => {
+                if step.id.0 == 1 {
+                    board.stands(&target, Standing::Deploying);
+                }
+            }
+            Event::Progress(..) => {}
+            Event::Ended(step, outcome) => match &outcome.outcome {
+                Outcome::Done => {
+                    tracing::info!(stack = %target.stack, host = %target.host, because = %step.because, millis = outcome.millis, "{}", step.action);
+                }
+                Outcome::Failed { error, .. } => {
+                    tracing::error!(stack = %target.stack, host = %target.host, because = %step.because, %error, "{} failed", step.action);
+                }
+                Outcome::Blocked { .. } | Outcome::Cancelled => {}
+            },
+        })
+    }
+
+    fn report_down(&self, checkout: &Checkout, since: Timestamp, failure: &Failure) {
+        let message = format!("unknown since {since}: {}", failure.message);
+        let failure = Failure { message, remedy: failure.remedy };
+        let report =
+            Report::failed(self.target.clone(), checkout.revision.clone(), clock::now(), failure);
+        self.board.report(&report);
+    }
+
+    fn conclude(&self, course: &mut Course, report: &Report, depth: Depth) {
+        let now = clock::now();
+        match report.remedy() {
+            Some(remedy) => course.failures.failed(remedy, now),
+            None => course.failures.succeeded(),
+        }
+        if depth == Depth::Full && report.failure.is_none() {
+            let seed = schedule::seed(&self.target.to_string(), course.round);
+            course.full_look_at = schedule::next_full_look(now, self.limits.full_look, seed);
+        }
+        course.round = course.round.wrapping_add(1);
+        self.say(course, report);
+        if report.is_good() {
+            let record = TargetRecord { reached: Some(report.revision.clone()), at: Some(now) };
+            if self.data.recall(&self.target).reached != record.reached
+                && let Err(error) = self.data.remember(&self.target, &record)
+            {
+                tracing::warn!(%error, "cannot remember the reached revision");
+            }
+        }
+        self.board.report(report);
+    }
+
+    /// A quiet target is quiet: only a change of its verdict is logged.
+    fn say(&self, course: &mut Course, report: &Report) {
+        let state = status::state(report);
+        let line = format!("{state}: {} at {}", status::line(report), report.revision.short());
+        if line == course.said {
+            return;
+        }
+        let (stack, host) = (&self.target.stack, &self.target.host);
+        match state {
+            CommitState::Success | CommitState::Pending => tracing::info!(%stack, %host, "{line}"),
+            CommitState::Failure | CommitState::Error => tracing::warn!(%stack, %host, "{line}"),
+        }
+        course.said = line;
+    }
+
+    fn next_due(&self, course: &Course, report: &Report) -> Timestamp {
+        let now = clock::now();
+        // A wait that was ended by a newer commit goes on at once.
+        let cut_short = report.outcomes().any(|outcome| matches!(outcome, Outcome::Cancelled));
+        if cut_short {
+            return now;
+        }
+        let ended = PassEnded {
+            at: now,
+            failures: course.failures,
+            held_until: course.memory.recoveries.next_due(now),
+        };
+        let seed = schedule::seed(&self.target.to_string(), course.round);
+        let due = schedule::next_pass(&ended, self.limits.full_look, seed);
+        due.at.min(course.full_look_at)
+    }
+}
+
+/// How often a target that is kept waiting looks whether it may go on; changes of the board do not ring it.
+const WAITING_PAUSE: Duration = Duration::from_secs(1);

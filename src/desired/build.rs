@@ -1,0 +1,196 @@
+//! Builds: everything that goes into an image, from the repository's own files.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::desk::{Desk, at};
+use super::dockerignore::Patterns;
+use crate::model::project::{Build, Service};
+use crate::model::{
+    BuildSpec, BundleFile, Digest, FileMode, ImageRef, ServiceName, TreeFile, TreePath,
+};
+
+/// Name of a Dockerfile that does not lie in the context.
+const OUTSIDE_DOCKERFILE: &str = ".moorline.dockerfile";
+
+/// What a build needs; `None` after a problem.
+pub(super) fn spec(
+    desk: &mut Desk<'_>,
+    (name, service): (&ServiceName, &Service),
+    build: &Build,
+    image: &ImageRef,
+) -> Option<BuildSpec> {
+    refuse_unsupported(desk, name, build);
+    let folder = context_folder(desk, name, build)?;
+    let mut context = context(desk, &folder, build);
+    let dockerfile = dockerfile(desk, (name, build), &folder, &mut context)?;
+    let args =
+        build.args.iter().filter_map(|(arg, value)| Some((arg.clone(), value.clone()?))).collect();
+    let platform = match build.platforms.as_slice() {
+        [only] => only.clone(),
+        _ => service.platform.clone(),
+    };
+    let mut spec = BuildSpec {
+        digest: Digest::of(&[]),
+        context,
+        dockerfile,
+        args,
+        target: build.target.clone(),
+        labels: labels(desk, name, build),
+        cache_from: build.cache_from.clone(),
+        tags: build.tags.iter().filter(|tag| tag.as_str() != image.as_str()).cloned().collect(),
+        network: build.network.clone(),
+        pull: build.pull,
+        no_cache: build.no_cache,
+        shm_size: build.shm_size.0,
+        extra_hosts: build.extra_hosts.iter().map(|host| host.replacen('=', ":", 1)).collect(),
+        platform,
+        isolation: build.isolation.clone(),
+    };
+    spec.digest = digest(desk, &spec);
+    Some(spec)
+}
+
+fn labels(desk: &Desk<'_>, name: &ServiceName, build: &Build) -> BTreeMap<String, String> {
+    let mut labels = build.labels.clone();
+    let project = desk.input.project.name.to_string();
+    labels.insert("com.docker.compose.project".to_owned(), project);
+    labels.insert("com.docker.compose.service".to_owned(), name.to_string());
+    labels
+}
+
+fn refuse_unsupported(desk: &mut Desk<'_>, name: &ServiceName, build: &Build) {
+    let asked = [
+        ("ssh", !build.ssh.is_empty(), "put what is needed into the context"),
+        ("secrets", !build.secrets.is_empty(), "the Engine's own builder takes none"),
+        (
+            "additional_contexts",
+            !build.additional_contexts.is_empty(),
+            "copy them into the context",
+        ),
+        ("entitlements", !build.entitlements.is_empty(), "the Engine's own builder has none"),
+        ("privileged", build.privileged, "the Engine's own builder cannot do that"),
+        ("cache_to", !build.cache_to.is_empty(), "the Engine keeps its cache itself"),
+        ("no_cache_filter", !build.no_cache_filter.is_empty(), "use no_cache"),
+        ("platforms", build.platforms.len() > 1, "ask for one platform"),
+        ("ulimits", !build.ulimits.is_empty(), "set them on the Engine"),
+        ("sbom", is_on(&build.sbom), "the Engine's own builder makes none"),
+        ("provenance", is_on(&build.provenance), "the Engine's own builder makes none"),
+    ];
+    for (attribute, _, help) in asked.into_iter().filter(|(_, asked, _)| *asked) {
+        let path = at(name, &format!("build.{attribute}"));
+        desk.refuse(path, format!("build.{attribute} is not supported"), help);
+    }
+}
+
+fn is_on(word: &str) -> bool {
+    !matches!(word, "" | "false" | "0")
+}
+
+/// The context's folder in the tree.
+fn context_folder(desk: &mut Desk<'_>, name: &ServiceName, build: &Build) -> Option<TreePath> {
+    let path = at(name, "build.context");
+    let remote = build.context.contains("://") || build.context.starts_with("git@");
+    if remote {
+        desk.refuse(path, "a build context outside the repository", "use a folder of it");
+        return None;
+    }
+    let Some(folder) = super::files::tree_path(desk, &build.context) else {
+        desk.refuse(path, "the build context leaves the repository", "use a folder of it");
+        return None;
+    };
+    let empty = !desk.input.tree.is_folder(&folder) && build.dockerfile_inline.is_empty();
+    if empty {
+        let message = format!("there is no folder {folder} in the repository");
+        desk.refuse(path, message, "name a folder that holds the Dockerfile");
+        return None;
+    }
+    Some(folder)
+}
+
+/// The context's files, without those that its ignore file names.
+fn context(desk: &Desk<'_>, folder: &TreePath, build: &Build) -> BTreeMap<String, BundleFile> {
+    let tree = desk.input.tree;
+    let file = |name: &str| folder.join(name).ok().and_then(|path| tree.file(&path));
+    let own = format!("{}.dockerignore", dockerfile_name(build));
+    let ignore = file(&own).or_else(|| file(".dockerignore"));
+    let patterns = ignore.map(|file| Patterns::parse(&String::from_utf8_lossy(&file.bytes)));
+    let skip = if folder.as_str().is_empty() { 0 } else { folder.as_str().len() + 1 };
+    tree.below(folder)
+        .filter_map(|(path, file)| Some((path.as_str().get(skip..)?, file)))
+        .filter(|(path, _)| !patterns.as_ref().is_some_and(|all| all.ignores(path)))
+        .map(|(path, file)| (path.to_owned(), bundled(file)))
+        .collect()
+}
+
+fn bundled(file: &TreeFile) -> BundleFile {
+    BundleFile { mode: file.mode, bytes: Arc::clone(&file.bytes) }
+}
+
+fn dockerfile_name(build: &Build) -> &str {
+    if build.dockerfile.is_empty() { "Dockerfile" } else { &build.dockerfile }
+}
+
+/// The Dockerfile's path below the context; an inline one, or one from outside, is put there.
+fn dockerfile(
+    desk: &mut Desk<'_>,
+    (name, build): (&ServiceName, &Build),
+    folder: &TreePath,
+    context: &mut BTreeMap<String, BundleFile>,
+) -> Option<String> {
+    if !build.dockerfile_inline.is_empty() {
+        let bytes = build.dockerfile_inline.as_bytes().into();
+        let file = BundleFile { mode: FileMode::Regular, bytes };
+        context.insert(OUTSIDE_DOCKERFILE.to_owned(), file);
+        return Some(OUTSIDE_DOCKERFILE.to_owned());
+    }
+    let asked = dockerfile_name(build);
+    let path = match asked.strip_prefix('/') {
+        Some(_) => super::files::tree_path(desk, asked),
+        None => folder.join(asked).ok(),
+    };
+    let Some((path, file)) = path.and_then(|path| {
+        let file = desk.input.tree.file(&path)?;
+        Some((path, bundled(file)))
+    }) else {
+        let message = format!("there is no Dockerfile {asked} in the repository");
+        desk.refuse(at(name, "build.dockerfile"), message, "add it, or name another");
+        return None;
+    };
+    let prefix = if folder.as_str().is_empty() { String::new() } else { format!("{folder}/") };
+    // Also when an ignore file names it: the builder needs it.
+    let inside = path.as_str().strip_prefix(&prefix).map(str::to_owned);
+    let below = inside.unwrap_or_else(|| OUTSIDE_DOCKERFILE.to_owned());
+    context.insert(below.clone(), file);
+    Some(below)
+}
+
+/// Over everything that changes what comes out. Arguments may be secrets: see [`Desk::digest`].
+fn digest(desk: &Desk<'_>, spec: &BuildSpec) -> Digest {
+    let BuildSpec {
+        digest: _,
+        context,
+        dockerfile,
+        args,
+        target,
+        labels,
+        // Where layers come from does not change what they are; nor do further names.
+        cache_from: _,
+        tags: _,
+        network,
+        pull: _,
+        no_cache: _,
+        shm_size,
+        extra_hosts,
+        platform,
+        isolation,
+    } = spec;
+    let settings = (dockerfile, args, target, labels, network, shm_size, extra_hosts);
+    let further = (platform, isolation);
+    let mut whole = serde_json::to_vec(&(settings, further)).unwrap_or_default();
+    for (path, BundleFile { mode, bytes }) in context {
+        whole.extend(format!("\0{path}\0{mode:?}\0{}\0", bytes.len()).into_bytes());
+        whole.extend(bytes.iter());
+    }
+    desk.digest(&whole)
+}

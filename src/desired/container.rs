@@ -1,0 +1,270 @@
+//! One replica: the whole payload of its create call.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::desk::{Desk, at};
+use super::files::{self, Files};
+use super::network::{self, Called};
+use super::{limits, mounts, payload};
+use crate::model::project::{Healthcheck, Service};
+use crate::model::{
+    ContainerConfig, ContainerSpec, DesiredReplica, Empty, HealthConfig, HostConfig, ImageRef,
+    LogConfig, PortBinding, Replica, RestartPolicy, ServiceName,
+};
+
+/// Makes a replica of a service.
+pub(super) fn replica(
+    desk: &mut Desk<'_>,
+    (name, service): (&ServiceName, &Service),
+    image: &ImageRef,
+    number: u32,
+) -> DesiredReplica {
+    let container = payload::container_name(desk, name.as_str(), service, number);
+    let mut files = Files::default();
+    files::attach(desk, &mut files, name, service);
+    let mut host = host(desk, (name, service));
+    mounts::write(desk, &mut host, &mut files, (name, service));
+    host.links = network::links(desk, service, number);
+    let called = Called { service: name, number, name: &container };
+    let (mode, endpoints) = network::attach(desk, service, called);
+    host.network_mode = mode;
+    let shares = share(desk, &mut host, service);
+    let mut config = config(service, image);
+    if !desk.speaks(1, 44) {
+        let primary = endpoints.get(&host.network_mode);
+        config.mac_address = primary.map(|place| place.mac_address.clone()).unwrap_or_default();
+    }
+    if endpoints.is_empty() {
+        config.mac_address.clone_from(&service.mac_address);
+    }
+    config.labels = payload::container_labels(desk, (name, service), number);
+    if let Some(label) = files::label(desk, &files) {
+        config.labels.insert("moorline.files".to_owned(), label);
+    }
+    let mut spec = ContainerSpec { config, host, endpoints, platform: service.platform.clone() };
+    let spec_digest = payload::seal(desk, &mut spec);
+    let Files { bundles, uploads, .. } = files;
+    DesiredReplica {
+        replica: Replica { service: name.clone(), number },
+        name: container,
+        spec,
+        spec_digest,
+        uploads,
+        bundles,
+        shares,
+    }
+}
+
+fn config(service: &Service, image: &ImageRef) -> ContainerConfig {
+    let env = service.environment.iter().map(|(name, value)| match value {
+        Some(value) => format!("{name}={value}"),
+        None => name.clone(),
+    });
+    ContainerConfig {
+        image: image.to_string(),
+        cmd: service.command.clone(),
+        entrypoint: service.entrypoint.clone(),
+        env: env.collect(),
+        user: service.user.clone(),
+        working_dir: service.working_dir.clone(),
+        hostname: service.hostname.clone(),
+        domainname: service.domainname.clone(),
+        tty: service.tty,
+        open_stdin: service.stdin_open,
+        attach_stdout: true,
+        attach_stderr: true,
+        stop_signal: service.stop_signal.clone(),
+        stop_timeout: service.stop_grace_period.map(|grace| grace.nanos / 1_000_000_000),
+        healthcheck: service.healthcheck.as_ref().map(health),
+        exposed_ports: exposed(service),
+        network_disabled: service.network_mode == "disabled",
+        ..ContainerConfig::default()
+    }
+}
+
+fn health(check: &Healthcheck) -> HealthConfig {
+    let Healthcheck { test, timeout, interval, retries, start_period, start_interval, disable } =
+        check;
+    let nanos = |period: &Option<crate::model::project::Period>| period.map_or(0, |one| one.nanos);
+    HealthConfig {
+        test: if *disable { vec!["NONE".to_owned()] } else { test.clone() },
+        interval: nanos(interval),
+        timeout: nanos(timeout),
+        retries: retries.and_then(|count| i64::try_from(count).ok()).unwrap_or(0),
+        start_period: nanos(start_period),
+        start_interval: nanos(start_interval),
+    }
+}
+
+fn exposed(service: &Service) -> BTreeMap<String, Empty> {
+    let published = service.ports.iter().map(|port| format!("{}/{}", port.target, port.protocol));
+    let exposed = service.expose.iter().flat_map(|port| expanded(port));
+    published.chain(exposed).map(|port| (port, Empty {})).collect()
+}
+
+/// `3000-3002/udp` port by port, with the protocol.
+fn expanded(port: &str) -> Vec<String> {
+    let (numbers, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
+    let range = numbers
+        .split_once('-')
+        .and_then(|(from, to)| Some((from.parse::<u16>().ok()?, to.parse::<u16>().ok()?)));
+    match range {
+        Some((from, to)) => (from..=to).map(|number| format!("{number}/{protocol}")).collect(),
+        None => vec![format!("{numbers}/{protocol}")],
+    }
+}
+
+fn host(desk: &mut Desk<'_>, (name, service): (&ServiceName, &Service)) -> HostConfig {
+    let (security_opt, open_paths) = security(desk, name, service);
+    let logging = service.logging.as_ref();
+    let mut host = HostConfig {
+        port_bindings: bindings(service),
+        restart_policy: restart(service),
+        cap_add: capabilities(&service.cap_add, &[]),
+        cap_drop: capabilities(&service.cap_drop, &service.cap_add),
+        dns: service.dns.clone(),
+        dns_options: service.dns_opt.clone(),
+        dns_search: service.dns_search.clone(),
+        extra_hosts: service.extra_hosts.iter().map(|entry| entry.replacen('=', ":", 1)).collect(),
+        group_add: service.group_add.clone(),
+        ipc_mode: service.ipc.clone(),
+        pid_mode: service.pid.clone(),
+        uts_mode: service.uts.clone(),
+        userns_mode: service.userns_mode.clone(),
+        cgroupns_mode: service.cgroup.clone(),
+        privileged: service.privileged,
+        readonly_rootfs: service.read_only,
+        security_opt,
+        storage_opt: service.storage_opt.clone(),
+        sysctls: service.sysctls.clone(),
+        shm_size: service.shm_size.0,
+        runtime: service.runtime.clone(),
+        isolation: service.isolation.clone(),
+        init: service.init,
+        log_config: LogConfig {
+            kind: logging.map(|log| log.driver.clone()).unwrap_or_default(),
+            config: logging.map(|log| log.options.clone()).unwrap_or_default(),
+        },
+        annotations: service.annotations.clone(),
+        masked_paths: open_paths.then(Vec::new),
+        readonly_paths: open_paths.then(Vec::new),
+        ..HostConfig::default()
+    };
+    limits::write(&mut host, service);
+    host
+}
+
+fn bindings(service: &Service) -> BTreeMap<String, Option<Vec<PortBinding>>> {
+    let mut bindings: BTreeMap<String, Option<Vec<PortBinding>>> = BTreeMap::new();
+    for port in &service.ports {
+        let binding =
+            PortBinding { host_ip: port.host_ip.clone(), host_port: port.published.clone() };
+        bindings
+            .entry(format!("{}/{}", port.target, port.protocol))
+            .or_default()
+            .get_or_insert_default()
+            .push(binding);
+    }
+    bindings
+}
+
+/// The restart policy: `deploy.restart_policy` overrides `restart`.
+pub(super) fn restart(service: &Service) -> RestartPolicy {
+    let word = |name: &str| match name {
+        "none" | "no" => "no".to_owned(),
+        "any" | "always" => "always".to_owned(),
+        other => other.to_owned(),
+    };
+    let deployed = service.deploy.as_ref().and_then(|deploy| deploy.restart_policy.as_ref());
+    if let Some(policy) = deployed {
+        let attempts = policy.max_attempts.and_then(|count| i64::try_from(count).ok());
+        return RestartPolicy {
+            name: word(&policy.condition),
+            maximum_retry_count: attempts.unwrap_or(0),
+        };
+    }
+    let (name, attempts) = service.restart.split_once(':').unwrap_or((&service.restart, ""));
+    RestartPolicy { name: word(name), maximum_retry_count: attempts.parse().unwrap_or(0) }
+}
+
+/// Capabilities in the spelling of the Engine, sorted; `ALL` swallows the others, what is added is not dropped.
+fn capabilities(names: &[String], added: &[String]) -> Vec<String> {
+    let spelled = |name: &String| {
+        let upper = name.trim().to_ascii_uppercase();
+        let plain = upper == "ALL" || upper == "RESET" || upper.starts_with("CAP_");
+        if plain { upper } else { format!("CAP_{upper}") }
+    };
+    let all: BTreeSet<String> = names.iter().map(spelled).collect();
+    let added: BTreeSet<String> = added.iter().map(spelled).collect();
+    if all.contains("ALL") && !added.contains("ALL") {
+        return vec!["ALL".to_owned()];
+    }
+    all.into_iter().filter(|name| !added.contains(name)).collect()
+}
+
+/// Security options, and whether the system's paths are to be open. A seccomp profile is a file of the repository.
+fn security(desk: &mut Desk<'_>, name: &ServiceName, service: &Service) -> (Vec<String>, bool) {
+    let mut options = Vec::new();
+    let mut open_paths = false;
+    for (place, option) in service.security_opt.iter().enumerate() {
+        let (key, value) = option.split_once(['=', ':']).unwrap_or((option, ""));
+        match (key, value) {
+            ("systempaths", "unconfined") => open_paths = true,
+            ("seccomp", value) if !matches!(value, "unconfined" | "builtin" | "") => {
+                let path = at(name, &format!("security_opt.{place}"));
+                options.extend(seccomp(desk, &path, value));
+            }
+            (_, _) => options.push(option.clone()),
+        }
+    }
+    (options, open_paths)
+}
+
+fn seccomp(desk: &mut Desk<'_>, path: &str, file: &str) -> Option<String> {
+    let tree = desk.input.tree;
+    let below = desk.input.project.below_root(file).unwrap_or(file);
+    let found = desk.input.folder.join(below).ok().and_then(|at| tree.file(&at));
+    let profile = found.and_then(|file| {
+        serde_json::from_slice::<serde::de::IgnoredAny>(&file.bytes).ok()?;
+        std::str::from_utf8(&file.bytes).ok()
+    });
+    let Some(profile) = profile else {
+        let message = format!("the seccomp profile {file} is not a JSON file of the repository");
+        desk.refuse(path, message, "name a file relative to the project's folder");
+        return None;
+    };
+    Some(format!("seccomp={}", compact(profile)))
+}
+
+/// JSON without white space between its tokens, in its own order.
+fn compact(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    let (mut quoted, mut escaped) = (false, false);
+    for c in json.chars() {
+        if quoted {
+            quoted = c != '"' || escaped;
+            escaped = c == '\\' && !escaped;
+        } else if c == '"' {
+            quoted = true;
+        }
+        if quoted || !c.is_ascii_whitespace() {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// Resolves `service:NAME` in network mode, IPC, PID and volumes to the container's name; the replicas shared with.
+fn share(desk: &Desk<'_>, host: &mut HostConfig, service: &Service) -> BTreeSet<Replica> {
+    let project = desk.input.project;
+    let (from, shared) = mounts::volumes_from(desk, service);
+    host.volumes_from = from;
+    let mut shares: BTreeSet<Replica> = shared.into_iter().collect();
+    for mode in [&mut host.network_mode, &mut host.ipc_mode, &mut host.pid_mode] {
+        let Some(name) = mode.strip_prefix("service:").map(str::to_owned) else { continue };
+        let Some((key, other)) = project.services.get_key_value(name.as_str()) else { continue };
+        *mode = format!("container:{}", payload::container_name(desk, &name, other, 1));
+        shares.insert(Replica { service: key.clone(), number: 1 });
+    }
+    shares
+}

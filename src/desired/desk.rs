@@ -1,0 +1,92 @@
+//! The table on which desired state is put together: the input, and what piles up on the way.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ring::hmac;
+
+use super::Input;
+use crate::model::{Diagnostic, Diagnostics, Digest, FileBundle, Location, ServiceName};
+
+/// The input, and what piles up while it is worked through.
+#[derive(Debug)]
+pub(super) struct Desk<'a> {
+    pub(super) input: Input<'a>,
+    pub(super) bundles: BTreeMap<Digest, FileBundle>,
+    problems: Vec<Diagnostic>,
+    seen: BTreeSet<Diagnostic>,
+    key: hmac::Key,
+}
+
+impl<'a> Desk<'a> {
+    pub(super) fn new(input: Input<'a>) -> Self {
+        // The Engine's id is known only to those who may ask the Engine, and they may read the files as well: so a
+        // label that travels elsewhere (metrics, reports) tells nothing about a short secret.
+        let secret = format!("{}\0{}", input.engine.id, input.stack);
+        Self {
+            input,
+            bundles: BTreeMap::new(),
+            problems: Vec::new(),
+            seen: BTreeSet::new(),
+            key: hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()),
+        }
+    }
+
+    /// Bundles and problems.
+    pub(super) fn finish(self) -> (BTreeMap<Digest, FileBundle>, Diagnostics) {
+        (self.bundles, Diagnostics(self.problems))
+    }
+
+    /// A digest that only those can check who know the Engine.
+    pub(super) fn digest(&self, bytes: &[u8]) -> Digest {
+        Digest::of(hmac::sign(&self.key, bytes).as_ref())
+    }
+
+    /// Whether the Engine speaks at least this API version. An unknown one is taken as able.
+    pub(super) fn speaks(&self, major: u32, minor: u32) -> bool {
+        let api = self.input.engine.api;
+        api == (0, 0) || (major, minor) <= api
+    }
+
+    /// Where the manifest says something, or its first file.
+    pub(super) fn place(&self, path: &str) -> Location {
+        self.input.project.origins.nearest(path).unwrap_or_else(|| {
+            Location::file(self.input.config_files.first().cloned().unwrap_or_default())
+        })
+    }
+
+    /// Notes an error.
+    pub(super) fn refuse(
+        &mut self,
+        path: impl Into<String>,
+        message: impl Into<String>,
+        help: &str,
+    ) {
+        let path = path.into();
+        let diagnostic = Diagnostic::error(self.place(&path), message).at(path).help(help);
+        self.note(diagnostic);
+    }
+
+    /// Notes a warning.
+    pub(super) fn warn(&mut self, path: impl Into<String>, message: impl Into<String>, help: &str) {
+        let path = path.into();
+        let diagnostic = Diagnostic::warning(self.place(&path), message).at(path).help(help);
+        self.note(diagnostic);
+    }
+
+    /// Replicas meet the same problem one after another: it is said once.
+    fn note(&mut self, diagnostic: Diagnostic) {
+        if self.seen.insert(diagnostic.clone()) {
+            self.problems.push(diagnostic);
+        }
+    }
+}
+
+/// Path of an attribute of a service.
+pub(super) fn at(service: &ServiceName, attribute: &str) -> String {
+    format!("services.{service}.{attribute}")
+}
+
+/// `text` as it is, or nothing when it is empty.
+pub(super) fn non_empty(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}

@@ -1,0 +1,301 @@
+//! Files from Git on the host: by content where containers only read, laid over state where they write.
+//!
+//! - A file of the tree, or a folder of the tree that is mounted read-only: a bundle under
+//!   `DATA/files/STACK/DIGEST/PATH`, so that other bytes are another path, and exactly the services that use it change.
+//! - A folder of the tree that is mounted writable: `DATA/state/STACK/PATH`, with the tree's files laid over it.
+//! - Anything else relative: state, `DATA/state/STACK/PATH`, never deleted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::RelativePaths;
+use super::desk::Desk;
+use crate::model::project::{FileMount, Octal, Service};
+use crate::model::{
+    BundleFile, Digest, FileBundle, Mount, PARENT_FOLDER, Secret, ServiceName, TreePath, Upload,
+};
+
+/// What the files of one container come to.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    /// Bundles that it mounts.
+    pub(super) bundles: BTreeSet<Digest>,
+    /// Bundles among them whose path does not tell their content.
+    pub(super) overlays: BTreeSet<Digest>,
+    /// Read-only binds of configs and secrets.
+    pub(super) mounts: Vec<Mount>,
+    /// Files that are copied in.
+    pub(super) uploads: Vec<Upload>,
+}
+
+/// A path that belongs to the project: its path in the tree, and how it lies to the project's folder.
+struct Place {
+    tree: TreePath,
+    relative: String,
+}
+
+fn place(desk: &Desk<'_>, path: &str) -> Option<Place> {
+    let folder = desk.input.folder;
+    let root = desk.input.project.root.trim_end_matches('/');
+    if let Some(rest) = below(path, root) {
+        return Some(Place { tree: folder.join(rest).ok()?, relative: rest.to_owned() });
+    }
+    let base = root.strip_suffix(folder.as_str())?.strip_suffix('/')?;
+    if base.is_empty() || folder.as_str().is_empty() {
+        return None;
+    }
+    let rest = below(path, base)?;
+    let (from, to): (Vec<&str>, Vec<&str>) =
+        (folder.as_str().split('/').collect(), rest.split('/').collect());
+    let common = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
+    let climbs = std::iter::repeat_n(PARENT_FOLDER, from.len() - common);
+    let parts: Vec<&str> = climbs.chain(to.into_iter().skip(common)).collect();
+    Some(Place { tree: TreePath::parse(rest).ok()?, relative: parts.join("/") })
+}
+
+fn below<'p>(path: &'p str, folder: &str) -> Option<&'p str> {
+    let rest = path.trim_end_matches('/').strip_prefix(folder)?;
+    if rest.is_empty() { Some("") } else { rest.strip_prefix('/') }
+}
+
+/// Where the source of a bind lies on the host.
+pub(super) fn bind_source(
+    desk: &mut Desk<'_>,
+    files: &mut Files,
+    service: &ServiceName,
+    (path, read_only): (&str, bool),
+) -> String {
+    let Some(place) = relative(desk, path) else { return path.to_owned() };
+    if desk.input.tree.file(&place.tree).is_some() {
+        // What a container may write to is shared with no other service.
+        let owner = if read_only { "" } else { service.as_str() };
+        return bundle(desk, files, &place, owner);
+    }
+    let is_folder = desk.input.tree.is_folder(&place.tree);
+    match (is_folder, read_only) {
+        (true, true) => bundle(desk, files, &place, ""),
+        (true, false) => overlay(desk, files, &place),
+        (false, _) => state_path(desk, &place.relative),
+    }
+}
+
+/// Where the device of a bound volume lies on the host (`driver_opts: {o: bind, device: ./data}`).
+pub(super) fn volume_device(desk: &Desk<'_>, path: &str) -> String {
+    relative(desk, path).map_or_else(|| path.to_owned(), |place| state_path(desk, &place.relative))
+}
+
+fn relative(desk: &Desk<'_>, path: &str) -> Option<Place> {
+    match desk.input.paths {
+        RelativePaths::AsWritten => None,
+        RelativePaths::FromGit => place(desk, path),
+    }
+}
+
+fn state_path(desk: &Desk<'_>, relative: &str) -> String {
+    let path = format!("{}/state/{}/{relative}", desk.input.host_data, desk.input.stack);
+    path.trim_end_matches('/').to_owned()
+}
+
+/// Files at or below a place, by path below it.
+fn content(desk: &Desk<'_>, place: &Place) -> BTreeMap<String, BundleFile> {
+    let tree = desk.input.tree;
+    let one = |file: &crate::model::TreeFile| BundleFile {
+        mode: file.mode,
+        bytes: Arc::clone(&file.bytes),
+    };
+    if let Some(file) = tree.file(&place.tree) {
+        return BTreeMap::from([(String::new(), one(file))]);
+    }
+    let skip = if place.tree.as_str().is_empty() { 0 } else { place.tree.as_str().len() + 1 };
+    tree.below(&place.tree)
+        .filter_map(|(path, file)| Some((path.as_str().get(skip..)?.to_owned(), one(file))))
+        .collect()
+}
+
+fn digest(desk: &Desk<'_>, what: &str, files: &BTreeMap<String, BundleFile>) -> Digest {
+    let mut whole = what.as_bytes().to_vec();
+    for (path, file) in files {
+        whole.extend(format!("\0{path}\0{:?}\0{}\0", file.mode, file.bytes.len()).into_bytes());
+        whole.extend(file.bytes.iter());
+    }
+    desk.digest(&whole)
+}
+
+/// Adds a bundle by content; its path in the container's bind.
+fn bundle(desk: &mut Desk<'_>, files: &mut Files, place: &Place, owner: &str) -> String {
+    let content: BTreeMap<String, BundleFile> = content(desk, place)
+        .into_iter()
+        .map(|(path, file)| {
+            let whole = format!("{}/{path}", place.relative);
+            (whole.trim_matches('/').to_owned(), file)
+        })
+        .collect();
+    let digest = digest(desk, owner, &content);
+    let folder = format!("{}/files/{}/{}", desk.input.host_data, desk.input.stack, digest.short());
+    files.bundles.insert(digest.clone());
+    let source = format!("{folder}/{}", place.relative);
+    desk.bundles.entry(digest).or_insert(FileBundle {
+        host_path: folder,
+        files: content,
+        overlay: false,
+    });
+    source.trim_end_matches('/').to_owned()
+}
+
+fn overlay(desk: &mut Desk<'_>, files: &mut Files, place: &Place) -> String {
+    let content = content(desk, place);
+    let host_path = state_path(desk, &place.relative);
+    let digest = digest(desk, &format!("overlay {}", place.relative), &content);
+    files.bundles.insert(digest.clone());
+    files.overlays.insert(digest.clone());
+    desk.bundles.entry(digest).or_insert(FileBundle {
+        host_path: host_path.clone(),
+        files: content,
+        overlay: true,
+    });
+    host_path
+}
+
+/// A config or secret as it is used: where it is declared, and what it consists of.
+struct Source<'a> {
+    kind: &'a str,
+    path: String,
+    file: &'a str,
+    content: &'a str,
+    variable: &'a str,
+    value: Option<&'a Secret<String>>,
+    external: bool,
+    driver: bool,
+}
+
+/// Adds a service's configs and secrets.
+pub(super) fn attach(
+    desk: &mut Desk<'_>,
+    files: &mut Files,
+    name: &ServiceName,
+    service: &Service,
+) {
+    let project = desk.input.project;
+    for (place, mount) in service.configs.iter().enumerate() {
+        let Some(config) = project.configs.get(&mount.source) else { continue };
+        let source = Source {
+            kind: "config",
+            path: format!("services.{name}.configs.{place}"),
+            file: &config.file,
+            content: &config.content,
+            variable: &config.environment,
+            value: config.value.as_ref(),
+            external: config.external,
+            driver: !config.driver.is_empty() || !config.template_driver.is_empty(),
+        };
+        let target = target(mount, "/");
+        attach_one(desk, files, (service, name), (mount, &source, target));
+    }
+    for (place, mount) in service.secrets.iter().enumerate() {
+        let Some(secret) = project.secrets.get(&mount.source) else { continue };
+        let source = Source {
+            kind: "secret",
+            path: format!("services.{name}.secrets.{place}"),
+            file: &secret.file,
+            content: "",
+            variable: &secret.environment,
+            value: secret.value.as_ref(),
+            external: secret.external,
+            driver: !secret.driver.is_empty() || !secret.template_driver.is_empty(),
+        };
+        let target = target(mount, "/run/secrets/");
+        attach_one(desk, files, (service, name), (mount, &source, target));
+    }
+}
+
+/// Absolute path in the container.
+fn target(mount: &FileMount, folder: &str) -> String {
+    match mount.target.as_str() {
+        "" => format!("{folder}{}", mount.source),
+        target if target.starts_with('/') || target.get(1..2) == Some(":") => target.to_owned(),
+        target => format!("{folder}{target}"),
+    }
+}
+
+fn attach_one(
+    desk: &mut Desk<'_>,
+    files: &mut Files,
+    (service, name): (&Service, &ServiceName),
+    (mount, source, target): (&FileMount, &Source<'_>, String),
+) {
+    let Source { kind, path, file, content, variable, value, external, driver } = source;
+    if *external || *driver {
+        let what = if *external { "external" } else { "driver-made" };
+        let message = format!("{what} {kind} {} is not supported", mount.source);
+        desk.refuse(path.as_str(), message, "use `file`, `content` or `environment`");
+    } else if !file.is_empty() {
+        let source = file_source(desk, files, name, (path, file));
+        files.mounts.push(Mount {
+            kind: "bind".to_owned(),
+            source,
+            target,
+            read_only: true,
+            ..Mount::default()
+        });
+    } else {
+        if service.read_only {
+            let message = format!("{kind} {} cannot be put into a read-only service", mount.source);
+            desk.refuse(path.as_str(), message, "use a file of the repository");
+        }
+        let bytes = match (variable.is_empty(), value) {
+            (true, _) => content.as_bytes(),
+            (false, Some(value)) => value.reveal().as_bytes(),
+            (false, None) => {
+                let message = format!("{kind} {} needs the variable {variable}", mount.source);
+                desk.refuse(path.as_str(), message, "set it in the stack's environment");
+                return;
+            }
+        };
+        files.uploads.push(Upload {
+            target,
+            bytes: bytes.into(),
+            mode: mount.mode.map_or(0o444, |Octal(bits)| bits),
+            uid: mount.uid.parse().unwrap_or(0),
+            gid: mount.gid.parse().unwrap_or(0),
+        });
+    }
+}
+
+fn file_source(
+    desk: &mut Desk<'_>,
+    files: &mut Files,
+    service: &ServiceName,
+    (attribute, file): (&str, &str),
+) -> String {
+    if let Some(place) = relative(desk, file) {
+        let tree = desk.input.tree;
+        if tree.file(&place.tree).is_none() && !tree.is_folder(&place.tree) {
+            let message = format!("{} is not in the repository", place.tree);
+            desk.refuse(attribute, message, "add the file, or name one by its absolute path");
+            return file.to_owned();
+        }
+    }
+    bind_source(desk, files, service, (file, true))
+}
+
+/// The value of the label `moorline.files`: what of a container's files its paths do not tell. `None` when there is
+/// nothing of that kind.
+pub(super) fn label(desk: &Desk<'_>, files: &Files) -> Option<String> {
+    if files.overlays.is_empty() && files.uploads.is_empty() {
+        return None;
+    }
+    let mut whole: Vec<u8> = Vec::new();
+    for digest in &files.overlays {
+        whole.extend(digest.as_str().bytes());
+    }
+    for Upload { target, bytes, mode, uid, gid } in &files.uploads {
+        whole.extend(format!("\0{target}\0{mode:o}\0{uid}:{gid}\0{}\0", bytes.len()).into_bytes());
+        whole.extend(bytes.iter());
+    }
+    Some(format!("v1:{}", desk.digest(&whole)))
+}
+
+/// The path in the tree of a path of the model; `None` when it lies elsewhere.
+pub(super) fn tree_path(desk: &Desk<'_>, path: &str) -> Option<TreePath> {
+    place(desk, path).map(|place| place.tree)
+}

@@ -1,0 +1,80 @@
+//! A Compose project in the shape of the Engine's resources.
+//!
+//! In comes a [`Project`] with the files of its commit; out comes [`Desired`]: the exact payload of every container,
+//! network and volume that `docker compose up` would make, plus what Git adds: files by content, builds, jobs, update
+//! policy. What the Engine or Moorline cannot honour becomes a diagnostic with its place, never silence, except where
+//! the reference implementation drops it too.
+
+mod build;
+mod container;
+mod desk;
+mod dockerignore;
+mod files;
+mod limits;
+mod mounts;
+mod network;
+mod payload;
+mod service;
+
+use crate::model::{
+    Desired, Diagnostics, EngineFacts, ManifestTree, Project, RepositoryName, Revision, StackName,
+    TreePath,
+};
+
+use self::desk::Desk;
+
+/// Default folder on the host for files from Git and for state.
+pub const HOST_DATA: &str = "/var/lib/moorline";
+
+/// What desired state is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Input<'a> {
+    /// The project.
+    pub project: &'a Project,
+    /// The folder of the tree that [`Project::root`] stands for.
+    pub folder: &'a TreePath,
+    /// The files of the commit.
+    pub tree: &'a ManifestTree,
+    /// The stack.
+    pub stack: &'a StackName,
+    /// The repository.
+    pub repository: &'a RepositoryName,
+    /// The commit.
+    pub revision: &'a Revision,
+    /// The manifest's files, for the label that tells them.
+    pub config_files: &'a [String],
+    /// Absolute folder on the host for files from Git (`files/`) and for state (`state/`).
+    pub host_data: &'a str,
+    /// What the Engine can do. Its id also keys the digests of secrets.
+    pub engine: &'a EngineFacts,
+    /// What becomes of relative paths.
+    pub paths: RelativePaths,
+}
+
+/// What becomes of binds, configs and secrets with a path relative to the project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RelativePaths {
+    /// Files come from Git by content, the rest is state under the host's data folder.
+    FromGit,
+    /// They stay as the model has them: for comparing with what docker compose would send.
+    AsWritten,
+}
+
+/// Makes desired state of a project. With an error among the diagnostics it must not be acted on.
+pub fn make(input: Input<'_>) -> (Desired, Diagnostics) {
+    let mut desk = Desk::new(input);
+    let networks = network::networks(&mut desk);
+    let volumes = mounts::volumes(&mut desk);
+    let services = service::services(&mut desk);
+    let (bundles, problems) = desk.finish();
+    let desired = Desired {
+        stack: input.stack.clone(),
+        repository: input.repository.clone(),
+        revision: input.revision.clone(),
+        services,
+        networks,
+        volumes,
+        bundles,
+    };
+    (desired, problems)
+}

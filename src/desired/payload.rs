@@ -1,0 +1,102 @@
+//! Names, labels and digests.
+
+use std::collections::BTreeMap;
+
+use super::desk::Desk;
+use crate::model::project::Service;
+use crate::model::{ContainerSpec, ServiceName};
+
+/// Version that Compose's label tells: ours, so that nobody takes the containers for docker compose's.
+const COMPOSE_VERSION: &str = concat!("moorline-", env!("CARGO_PKG_VERSION"));
+
+/// Labels that vary from commit to commit or from replica to replica without changing what a container is.
+const PASSING: [&str; 8] = [
+    "com.docker.compose.config-hash",
+    "com.docker.compose.container-number",
+    "com.docker.compose.depends_on",
+    "com.docker.compose.project.config_files",
+    "com.docker.compose.project.working_dir",
+    "com.docker.compose.version",
+    "moorline.revision",
+    "moorline.spec",
+];
+
+/// A container's name: the manifest's, else `PROJECT-SERVICE-NUMBER`.
+pub(super) fn container_name(
+    desk: &Desk<'_>,
+    name: &str,
+    service: &Service,
+    number: u32,
+) -> String {
+    if service.container_name.is_empty() {
+        format!("{}-{name}-{number}", desk.input.project.name)
+    } else {
+        service.container_name.clone()
+    }
+}
+
+/// Labels of a network or volume: the manifest's, Compose's, ours.
+pub(super) fn resource_labels(
+    desk: &Desk<'_>,
+    kind: &str,
+    key: &str,
+    own: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let input = desk.input;
+    let mut labels = own.clone();
+    let ours = [
+        ("com.docker.compose.project".to_owned(), input.project.name.to_string()),
+        (format!("com.docker.compose.{kind}"), key.to_owned()),
+        ("com.docker.compose.version".to_owned(), COMPOSE_VERSION.to_owned()),
+        ("moorline.stack".to_owned(), input.stack.to_string()),
+        ("moorline.repository".to_owned(), input.repository.to_string()),
+    ];
+    labels.extend(ours);
+    labels
+}
+
+/// Labels of a container, but for those that are digests of the rest.
+pub(super) fn container_labels(
+    desk: &Desk<'_>,
+    (name, service): (&ServiceName, &Service),
+    number: u32,
+) -> BTreeMap<String, String> {
+    let input = desk.input;
+    let waits: Vec<String> = service
+        .depends_on
+        .iter()
+        .map(|(other, link)| format!("{other}:{}:{}", link.condition, link.restart))
+        .collect();
+    let mut labels = service.labels.clone();
+    let ours = [
+        ("com.docker.compose.project", input.project.name.to_string()),
+        ("com.docker.compose.service", name.to_string()),
+        ("com.docker.compose.container-number", number.to_string()),
+        ("com.docker.compose.oneoff", "False".to_owned()),
+        ("com.docker.compose.depends_on", waits.join(",")),
+        ("com.docker.compose.project.config_files", input.config_files.join(",")),
+        (
+            "com.docker.compose.project.working_dir",
+            format!("{}/state/{}", input.host_data, input.stack),
+        ),
+        ("com.docker.compose.version", COMPOSE_VERSION.to_owned()),
+        ("moorline.stack", input.stack.to_string()),
+        ("moorline.repository", input.repository.to_string()),
+        ("moorline.revision", input.revision.to_string()),
+    ];
+    labels.extend(ours.map(|(key, value)| (key.to_owned(), value)));
+    labels
+}
+
+/// The digest of what a container is to be, without what passes; also put into the labels that carry it.
+pub(super) fn seal(desk: &Desk<'_>, spec: &mut ContainerSpec) -> String {
+    let mut lasting = spec.clone();
+    lasting.config.labels.retain(|key, _| !PASSING.contains(&key.as_str()));
+    let bytes = serde_json::to_vec(&lasting).unwrap_or_default();
+    let digest = desk.digest(&bytes);
+    let sealed = format!("v1:sha256:{digest}");
+    let labels = &mut spec.config.labels;
+    labels.insert("com.docker.compose.config-hash".to_owned(), digest.to_string());
+    labels.insert("moorline.spec".to_owned(), sealed.clone());
+    sealed
+}

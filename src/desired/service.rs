@@ -1,0 +1,293 @@
+//! Services: what surrounds their containers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::desk::{Desk, at};
+use super::{build, container};
+use crate::model::project::{Link, Service, ServiceHook, ServicePort, Update, parse_period};
+use crate::model::{
+    Condition, Dependency, DesiredService, FailureAction, Hook, ImagePolicy, ImageRef, Location,
+    ServiceName, UpdateOrder, UpdatePolicy,
+};
+
+/// Grace of a stop that asks for none: the Engine's.
+const DEFAULT_GRACE: Duration = Duration::from_secs(10);
+
+/// The project's services.
+pub(super) fn services(desk: &mut Desk<'_>) -> BTreeMap<ServiceName, DesiredService> {
+    let project = desk.input.project;
+    let awaited: BTreeSet<&ServiceName> = project
+        .services
+        .values()
+        .flat_map(|service| &service.depends_on)
+        .filter(|(_, link)| link.condition == "service_completed_successfully")
+        .map(|(name, _)| name)
+        .collect();
+    let mut made = BTreeMap::new();
+    for (name, service) in &project.services {
+        if let Some(desired) = one(desk, (name, service), awaited.contains(name)) {
+            made.insert(name.clone(), desired);
+        }
+    }
+    unique_names(desk);
+    made
+}
+
+fn one(
+    desk: &mut Desk<'_>,
+    (name, service): (&ServiceName, &Service),
+    awaited: bool,
+) -> Option<DesiredService> {
+    refuse_unsupported(desk, name, service);
+    let image = image(desk, name, service)?;
+    let count = replicas(desk, name, service);
+    let image_policy = image_policy(desk, (name, service), &image);
+    let replicas = (1..=count)
+        .map(|number| (number, container::replica(desk, (name, service), &image, number)))
+        .collect();
+    let deploy = service.deploy.as_ref();
+    let mode = deploy.map_or("", |deploy| deploy.mode.as_str());
+    Some(DesiredService {
+        origin: desk.input.project.origins.nearest(&format!("services.{name}")),
+        image,
+        image_policy,
+        replicas,
+        depends_on: dependencies(desk, service),
+        may_complete: may_complete(service),
+        is_job: awaited || says_job(service) || mode.ends_with("-job"),
+        update: update(deploy.and_then(|deploy| deploy.update_config.as_ref())),
+        stop_grace: service
+            .stop_grace_period
+            .map_or(DEFAULT_GRACE, crate::model::project::Period::as_duration),
+        post_start: service.post_start.iter().map(hook).collect(),
+        pre_stop: service.pre_stop.iter().map(hook).collect(),
+        origins: origins(desk, name, service),
+    })
+}
+
+/// The manifest's image, else `PROJECT-SERVICE`.
+fn image(desk: &mut Desk<'_>, name: &ServiceName, service: &Service) -> Option<ImageRef> {
+    let text = match service.image.as_str() {
+        "" => format!("{}-{name}", desk.input.project.name),
+        image => image.to_owned(),
+    };
+    match ImageRef::parse(&text) {
+        Ok(image) => Some(image),
+        Err(problem) => {
+            desk.refuse(at(name, "image"), problem.to_string(), "");
+            None
+        }
+    }
+}
+
+/// How many containers, and whether that many can be.
+fn replicas(desk: &mut Desk<'_>, name: &ServiceName, service: &Service) -> u32 {
+    let mode = service.deploy.as_ref().map_or("", |deploy| deploy.mode.as_str());
+    let count = if mode.starts_with("global") { 1 } else { service.replicas() };
+    if count <= 1 {
+        return count;
+    }
+    let help = "ask for one replica, or leave it to the Engine";
+    if !service.container_name.is_empty() {
+        let message = format!("{count} replicas cannot share the name {}", service.container_name);
+        desk.refuse(at(name, "container_name"), message, help);
+    }
+    for (place, port) in service.ports.iter().enumerate() {
+        let ServicePort { published, .. } = port;
+        let fixed = !published.is_empty() && published != "0" && !published.contains('-');
+        if fixed {
+            let message = format!("{count} replicas cannot share the host port {published}");
+            desk.refuse(at(name, &format!("ports.{place}")), message, help);
+        }
+    }
+    count
+}
+
+/// Attributes that neither the Engine nor Moorline can honour.
+fn refuse_unsupported(desk: &mut Desk<'_>, name: &ServiceName, service: &Service) {
+    let unsupported = [
+        ("provider", service.provider.is_some(), "run the provider outside of this stack"),
+        ("models", !service.models.is_empty(), "run the model as a service of its own"),
+        ("use_api_socket", service.use_api_socket, "mount the Engine's socket as a volume"),
+        ("pre_start", !service.pre_start.is_empty(), "make it a service that others wait for"),
+    ];
+    for (attribute, _, help) in unsupported.into_iter().filter(|(_, asked, _)| *asked) {
+        desk.refuse(at(name, attribute), format!("{attribute} is not supported"), help);
+    }
+    if service.credential_spec.is_some() {
+        desk.warn(at(name, "credential_spec"), "credential_spec is for Windows only", "");
+    }
+    if !service.annotations.is_empty() && !desk.speaks(1, 43) {
+        let help = "it needs API 1.43 (Engine 24)";
+        desk.refuse(at(name, "annotations"), "this Engine takes no annotations", help);
+    }
+    let quick = service.healthcheck.as_ref().is_some_and(|check| check.start_interval.is_some());
+    if quick && !desk.speaks(1, 44) {
+        let path = at(name, "healthcheck.start_interval");
+        desk.warn(path, "this Engine ignores start_interval", "it needs API 1.44 (Engine 25)");
+    }
+}
+
+/// Two services must not ask for one container name.
+fn unique_names(desk: &mut Desk<'_>) {
+    let mut names: BTreeMap<&str, &ServiceName> = BTreeMap::new();
+    let project = desk.input.project;
+    for (name, service) in &project.services {
+        if service.container_name.is_empty() {
+            continue;
+        }
+        if let Some(other) = names.insert(&service.container_name, name) {
+            let message = format!("{other} asks for the name {} too", service.container_name);
+            desk.refuse(at(name, "container_name"), message, "give each its own name");
+        }
+    }
+}
+
+fn image_policy(
+    desk: &mut Desk<'_>,
+    (name, service): (&ServiceName, &Service),
+    image: &ImageRef,
+) -> ImagePolicy {
+    let asked = pull_policy(&service.pull_policy);
+    if let Some(build) = &service.build {
+        // With a name and a word on pulling, the image comes from a registry; else it is built here.
+        let pulled = !service.image.is_empty()
+            && matches!(
+                asked,
+                Some(ImagePolicy::PullAlways | ImagePolicy::PullEvery(_) | ImagePolicy::Never)
+            );
+        if !pulled && let Some(spec) = build::spec(desk, (name, service), build, image) {
+            return ImagePolicy::Build(Box::new(spec));
+        }
+    }
+    if let Some(policy) = asked {
+        return policy;
+    }
+    if service.build.is_none() {
+        let message =
+            format!("{:?} is not a pull policy that can be honoured", service.pull_policy);
+        desk.refuse(
+            at(name, "pull_policy"),
+            message,
+            "always, missing, never, daily, weekly, every_2h",
+        );
+    }
+    ImagePolicy::PullMissing
+}
+
+fn pull_policy(word: &str) -> Option<ImagePolicy> {
+    const DAY: Duration = Duration::from_hours(24);
+    match word {
+        "" | "missing" | "if_not_present" => Some(ImagePolicy::PullMissing),
+        "always" | "refresh" => Some(ImagePolicy::PullAlways),
+        "never" => Some(ImagePolicy::Never),
+        "daily" => Some(ImagePolicy::PullEvery(DAY)),
+        "weekly" => Some(ImagePolicy::PullEvery(DAY * 7)),
+        other => {
+            let period = parse_period(other.strip_prefix("every_")?)?;
+            Some(ImagePolicy::PullEvery(period.as_duration()))
+        }
+    }
+}
+
+fn dependencies(desk: &Desk<'_>, service: &Service) -> BTreeMap<ServiceName, Dependency> {
+    let there = |name: &ServiceName| desk.input.project.services.contains_key(name);
+    let known = service.depends_on.iter().filter(|(name, _)| there(name));
+    known
+        .map(|(name, link)| {
+            let Link { condition, restart, required } = link;
+            let condition = match condition.as_str() {
+                "service_healthy" => Condition::ServiceHealthy,
+                "service_completed_successfully" => Condition::ServiceCompletedSuccessfully,
+                _ => Condition::ServiceStarted,
+            };
+            (name.clone(), Dependency { condition, restart: *restart, required: *required })
+        })
+        .collect()
+}
+
+/// Whether a service may run to its end: `restart: "no"` or `on-failure`. One that says nothing about restarts and
+/// publishes ports or has a health check is meant to stay up.
+fn may_complete(service: &Service) -> bool {
+    let policy = container::restart(service);
+    match policy.name.as_str() {
+        "no" | "on-failure" => true,
+        "" => {
+            let checked = service.healthcheck.as_ref().is_some_and(|check| !check.disable);
+            service.ports.is_empty() && !checked
+        }
+        _ => false,
+    }
+}
+
+/// `x-moorline: {job: true}`.
+fn says_job(service: &Service) -> bool {
+    service
+        .extensions
+        .get("x-moorline")
+        .and_then(|ours| ours.get("job"))
+        .and_then(serde_json::Value::as_bool)
+        .unwrap_or(false)
+}
+
+fn update(config: Option<&Update>) -> UpdatePolicy {
+    let none = Update::default();
+    let config = config.unwrap_or(&none);
+    UpdatePolicy {
+        parallelism: config.parallelism.map_or(1, |count| u32::try_from(count).unwrap_or(u32::MAX)),
+        order: match config.order.as_str() {
+            "start-first" => UpdateOrder::StartFirst,
+            _ => UpdateOrder::StopFirst,
+        },
+        delay: config.delay.as_duration(),
+        monitor: config.monitor.as_duration(),
+        failure_action: match config.failure_action.as_str() {
+            "pause" => Some(FailureAction::Pause),
+            "continue" => Some(FailureAction::Continue),
+            "rollback" => Some(FailureAction::Rollback),
+            _ => None,
+        },
+    }
+}
+
+fn hook(hook: &ServiceHook) -> Hook {
+    let ServiceHook { command, user, privileged, working_dir, environment } = hook;
+    Hook {
+        command: command.clone().unwrap_or_default(),
+        user: user.clone(),
+        privileged: *privileged,
+        working_dir: working_dir.clone(),
+        environment: environment
+            .iter()
+            .map(|(name, value)| match value {
+                Some(value) => format!("{name}={value}"),
+                None => name.clone(),
+            })
+            .collect(),
+    }
+}
+
+/// Places of a service's attributes; mounts and ports also by what the drift of them is called.
+fn origins(desk: &Desk<'_>, name: &ServiceName, service: &Service) -> BTreeMap<String, Location> {
+    let all = &desk.input.project.origins;
+    let mut places: BTreeMap<String, Location> = all
+        .below(&format!("services.{name}"))
+        .map(|(path, location)| (path.to_owned(), location))
+        .collect();
+    let volumes =
+        service.volumes.iter().map(|volume| volume.target.trim_end_matches('/').to_owned());
+    let named: Vec<(String, String)> = volumes
+        .enumerate()
+        .map(|(place, target)| (format!("volumes.{place}"), format!("volumes.{target}")))
+        .chain(service.ports.iter().enumerate().map(|(place, port)| {
+            (format!("ports.{place}"), format!("ports.{}/{}", port.target, port.protocol))
+        }))
+        .collect();
+    for (from, to) in named {
+        if let Some(location) = places.get(&from).cloned() {
+            places.entry(to).or_insert(location);
+        }
+    }
+    places
+}

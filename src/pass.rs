@@ -1,0 +1,407 @@
+//! One pass for one target: look, compare, plan, apply, look again, report.
+//!
+//! A pass is level-triggered: it does not know why it runs. It may take several rounds, because some plans only become
+//! possible once another was carried out (what a failed replacement left is tidied up by the next look); it ends when
+//! nothing is left to do, when a round did nothing, or after [`ROUNDS_MAX`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::apply::{self, Listener, Manner};
+use crate::checkout::{LoadedStack, Written};
+use crate::docker::{Depth, Engine, EngineError, Scope};
+use crate::drift::{self, Findings};
+use crate::model::{
+    Cure, Desired, Diagnostics, Drift, EngineFacts, Health, ImagePolicy, Observed, Outcome, Plan,
+    Policy, Reason, Remedy, Replica, Resource, Revision, SyncPolicy, Timestamp,
+};
+use crate::plan::{self, Brake, Phase, Resolve};
+use crate::report::{Failure, Report, Round, Target};
+use crate::schedule::{Fall, Recoveries, Verdict};
+
+/// Rounds of one pass: deploy, take back what failed, and look once more.
+const ROUNDS_MAX: usize = 3;
+
+/// What a target remembers between passes. Losing it costs a full look and some patience, never a service.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// The last revision that this host was in sync with.
+    pub reached: Option<Revision>,
+    /// Falls and recoveries of each replica.
+    pub recoveries: Recoveries,
+    /// What the stack asks of this host, for as long as neither the commit nor the Engine changes.
+    desired: Option<(Revision, EngineFacts, Arc<Desired>, Diagnostics)>,
+    /// When registries were last asked where their tags point.
+    registry_asked_at: Option<Timestamp>,
+}
+
+impl Memory {
+    /// What is left of it after a start: the revision that was reached.
+    pub fn since(reached: Option<Revision>) -> Self {
+        Self { reached, ..Self::default() }
+    }
+}
+
+/// Whether a pass changes anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// It does what policy allows.
+    Sync,
+    /// An operator asked for it: stacks with `sync: manual` are applied too, and what was rolled back is tried again.
+    SyncByHand,
+    /// It only says what it would do.
+    Show,
+}
+
+/// What one pass is about.
+#[derive(Clone)]
+pub struct Work<'a> {
+    /// Which stack on which host.
+    pub target: &'a Target,
+    /// The stack, as loaded from the commit.
+    pub stack: &'a LoadedStack,
+    /// The commit.
+    pub revision: &'a Revision,
+    /// What the operator allows.
+    pub policy: &'a Policy,
+    /// The host's Engine.
+    pub engine: &'a Engine,
+    /// Folder of Moorline's data on that host.
+    pub host_data: &'a str,
+    /// Whether it changes anything.
+    pub mode: Mode,
+    /// How thoroughly to look first.
+    pub depth: Depth,
+    /// Who is told what happens.
+    pub listener: Listener,
+    /// The clock.
+    pub clock: fn() -> Timestamp,
+}
+
+impl std::fmt::Debug for Work<'_> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Work").field("target", &self.target).finish_non_exhaustive()
+    }
+}
+
+/// Runs one pass.
+pub async fn run(work: &Work<'_>, memory: &mut Memory, stop: &CancellationToken) -> Report {
+    let mut report = Report::failed(
+        work.target.clone(),
+        work.revision.clone(),
+        (work.clock)(),
+        Failure { message: String::new(), remedy: Remedy::Retry },
+    );
+    report.problems.clone_from(&work.stack.problems);
+    match attempt(work, memory, stop, &mut report).await {
+        Ok(()) => report.failure = None,
+        Err(failure) => {
+            report.failure = Some(failure);
+            report.sync = crate::model::Sync::Unknown;
+            report.health = Health::Unknown;
+        }
+    }
+    report.at = (work.clock)();
+    report
+}
+
+async fn attempt(
+    work: &Work<'_>,
+    memory: &mut Memory,
+    stop: &CancellationToken,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let desired = desired(work, memory, report)?;
+    let mut depth = work.depth;
+    for round in 0..ROUNDS_MAX {
+        let observed = look(work, memory, &desired, depth).await?;
+        depth = Depth::Changed;
+        let findings = drift::detect(&desired, &observed, work.policy);
+        if round == 0 {
+            report.found.clone_from(&findings.drifts);
+        }
+        report.now_found(&findings, &observed);
+        watch_restarts(&mut memory.recoveries, &findings, &observed, (work.clock)());
+        mark_degraded(report, &memory.recoveries, (work.clock)());
+        let plan = make_plan(work, memory, &desired, &observed, &findings);
+        let idle = plan.steps.is_empty() || !may_apply(work);
+        if round > 0 && plan.is_empty() {
+            break;
+        }
+        let plan = Arc::new(plan);
+        report.rounds.push(Round { plan: Arc::clone(&plan), outcomes: Vec::new() });
+        if idle || stop.is_cancelled() {
+            break;
+        }
+        remember_recoveries(memory, &plan, &findings, (work.clock)());
+        let manner = Manner::of(work.policy, Arc::clone(&work.listener));
+        let outcomes = apply::run(&plan, work.engine, &manner, stop).await;
+        let nothing_done = !outcomes.iter().any(|outcome| outcome.outcome == Outcome::Done);
+        if let Some(last) = report.rounds.last_mut() {
+            last.outcomes = outcomes;
+        }
+        if nothing_done || round + 1 == ROUNDS_MAX {
+            settle(work, memory, &desired, report).await?;
+            break;
+        }
+    }
+    conclude(work, memory, report);
+    Ok(())
+}
+
+/// What a pass would do to a host as it was observed before: no Engine is asked.
+pub fn plan_saved(
+    target: &Target,
+    stack: &LoadedStack,
+    revision: &Revision,
+    policy: &Policy,
+    saved: (&Observed, &str),
+    now: Timestamp,
+) -> Report {
+    let (observed, host_data) = saved;
+    let nothing = Failure { message: String::new(), remedy: Remedy::NewRevision };
+    let mut report = Report::failed(target.clone(), revision.clone(), now, nothing);
+    let Written { desired, problems } = stack.write(target, revision, host_data, &observed.engine);
+    report.problems.0.extend(stack.problems.0.iter().chain(&problems.0).cloned());
+    let Some(desired) = desired.filter(|_| !report.problems.has_errors()) else {
+        let first = report.problems.first_error();
+        let message = first.map_or("the manifest cannot be used".to_owned(), ToString::to_string);
+        report.failure = Some(Failure { message, remedy: Remedy::NewRevision });
+        return report;
+    };
+    let findings = drift::detect(&desired, observed, policy);
+    report.found.clone_from(&findings.drifts);
+    report.now_found(&findings, observed);
+    let plan = plan::make(plan::Input {
+        desired: &desired,
+        observed,
+        findings: &findings,
+        policy,
+        brakes: &BTreeMap::new(),
+        phase: Phase::Deploy,
+        resolve: Resolve::Hold,
+        now,
+    });
+    report.rounds.push(Round { plan: Arc::new(plan), outcomes: Vec::new() });
+    report.failure = None;
+    report
+}
+
+/// A last look after the last round, so that the report tells what is, not what was meant.
+async fn settle(
+    work: &Work<'_>,
+    memory: &mut Memory,
+    desired: &Desired,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let observed = look(work, memory, desired, Depth::Changed).await?;
+    report.now_found(&drift::detect(desired, &observed, work.policy), &observed);
+    mark_degraded(report, &memory.recoveries, (work.clock)());
+    Ok(())
+}
+
+fn conclude(work: &Work<'_>, memory: &mut Memory, report: &mut Report) {
+    let failed = report.outcomes().any(|outcome| matches!(outcome, Outcome::Failed { .. }));
+    report.is_under_way = !failed
+        && work.mode != Mode::Show
+        && (report.health == Health::Progressing
+            || report.outcomes().any(|outcome| matches!(outcome, Outcome::Cancelled)));
+    if report.sync == crate::model::Sync::Synced {
+        memory.reached = Some(work.revision.clone());
+    }
+}
+
+/// Whether policy lets this pass change the host.
+fn may_apply(work: &Work<'_>) -> bool {
+    match work.mode {
+        Mode::Show => false,
+        Mode::SyncByHand => true,
+        Mode::Sync => work.policy.sync == SyncPolicy::Auto,
+    }
+}
+
+fn make_plan(
+    work: &Work<'_>,
+    memory: &Memory,
+    desired: &Desired,
+    observed: &Observed,
+    findings: &Findings,
+) -> Plan {
+    let now = (work.clock)();
+    let by_hand = work.mode == Mode::SyncByHand;
+    let brakes = if by_hand { BTreeMap::new() } else { brakes(&memory.recoveries, desired, now) };
+    let kept = memory.reached.as_ref() == Some(work.revision);
+    plan::make(plan::Input {
+        desired,
+        observed,
+        findings,
+        policy: work.policy,
+        brakes: &brakes,
+        phase: if kept { Phase::Keep } else { Phase::Deploy },
+        resolve: if by_hand { Resolve::Retry } else { Resolve::Hold },
+        now,
+    })
+}
+
+/// What the stack asks of this host. Made once a commit and Engine.
+fn desired(
+    work: &Work<'_>,
+    memory: &mut Memory,
+    report: &mut Report,
+) -> Result<Arc<Desired>, Failure> {
+    let facts = work.engine.facts();
+    if let Some((revision, for_engine, desired, problems)) = &memory.desired
+        && revision == work.revision
+        && *for_engine == facts
+    {
+        report.problems.0.extend(problems.0.iter().cloned());
+        return Ok(Arc::clone(desired));
+    }
+    let Written { desired, problems } =
+        work.stack.write(work.target, work.revision, work.host_data, &facts);
+    report.problems.0.extend(problems.0.iter().cloned());
+    let Some(desired) = desired.filter(|_| !report.problems.has_errors()) else {
+        let first = report.problems.first_error();
+        let message = first.map_or("the manifest cannot be used".to_owned(), ToString::to_string);
+        return Err(Failure { message, remedy: Remedy::NewRevision });
+    };
+    forget_changed(memory, &desired);
+    let desired = Arc::new(desired);
+    memory.desired = Some((work.revision.clone(), facts, Arc::clone(&desired), problems));
+    Ok(desired)
+}
+
+/// Replicas whose definition changed start afresh; those that are gone are forgotten.
+fn forget_changed(memory: &mut Memory, desired: &Desired) {
+    let all = |desired: &Desired| -> BTreeMap<Replica, String> {
+        let replicas = desired.services.values().flat_map(|service| service.replicas.values());
+        replicas.map(|one| (one.replica.clone(), one.spec_digest.clone())).collect()
+    };
+    let now = all(desired);
+    if let Some((_, _, before, _)) = &memory.desired {
+        let before = all(before);
+        for replica in now.iter().filter(|(name, digest)| before.get(name) != Some(digest)) {
+            memory.recoveries.forget(replica.0);
+        }
+    }
+    memory.recoveries.keep_only(&now.into_keys().collect());
+}
+
+async fn look(
+    work: &Work<'_>,
+    memory: &mut Memory,
+    desired: &Desired,
+    depth: Depth,
+) -> Result<Observed, Failure> {
+    let now = (work.clock)();
+    let mut scope = Scope::of(desired);
+    if depth == Depth::Full {
+        scope.registry = due_at_registry(desired, memory.registry_asked_at, now);
+        if !scope.registry.is_empty() {
+            memory.registry_asked_at = Some(now);
+        }
+    }
+    work.engine.observe(&scope, depth, now).await.map_err(|error| unseen(&error))
+}
+
+/// Images about which their registry is to be asked now.
+fn due_at_registry(
+    desired: &Desired,
+    asked_at: Option<Timestamp>,
+    now: Timestamp,
+) -> BTreeSet<crate::model::ImageRef> {
+    let due = |policy: &ImagePolicy| match policy {
+        ImagePolicy::PullAlways => true,
+        ImagePolicy::PullEvery(every) => asked_at.is_none_or(|asked| *every <= now.since(asked)),
+        ImagePolicy::PullMissing | ImagePolicy::Never | ImagePolicy::Build(_) => false,
+    };
+    let services = desired.services.values().filter(|service| due(&service.image_policy));
+    services.map(|service| service.image.clone()).collect()
+}
+
+fn unseen(error: &EngineError) -> Failure {
+    let mut message = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        message = format!("{message}: {cause}");
+        source = cause.source();
+    }
+    Failure { message, remedy: error.remedy() }
+}
+
+/// Restarts by the Engine's own policy count as falls too.
+fn watch_restarts(
+    recoveries: &mut Recoveries,
+    findings: &Findings,
+    observed: &Observed,
+    now: Timestamp,
+) {
+    for (replica, id) in &findings.keepers {
+        if let Some(container) = observed.containers.iter().find(|c| c.id == *id) {
+            recoveries.record_restarts(replica, container.restart_count, now);
+        }
+    }
+}
+
+/// A service one of whose replicas fails again and again is degraded, whatever it does at this instant.
+fn mark_degraded(report: &mut Report, recoveries: &Recoveries, now: Timestamp) {
+    let degraded: Vec<_> =
+        report.services.keys().filter(|name| recoveries.has_degraded(name, now)).cloned().collect();
+    for name in degraded {
+        report.services.insert(name, Health::Degraded);
+        report.health = report.health.max(Health::Degraded);
+    }
+}
+
+fn brakes(recoveries: &Recoveries, desired: &Desired, now: Timestamp) -> BTreeMap<Replica, Brake> {
+    let replicas = desired.services.values().flat_map(|service| service.replicas.values());
+    replicas
+        .filter_map(|one| {
+            let why = match recoveries.verdict(&one.replica, now) {
+                Verdict::Go => return None,
+                Verdict::Wait(_) => "it failed a moment ago".to_owned(),
+                Verdict::Degraded(_) => {
+                    let failures =
+                        recoveries.of(&one.replica).map_or(0, crate::schedule::Attempts::failures);
+                    format!("it failed {failures} times in 10 minutes")
+                }
+            };
+            let until = recoveries.verdict(&one.replica, now).until()?;
+            Some((one.replica.clone(), Brake { until, why }))
+        })
+        .collect()
+}
+
+/// Notes which replicas this plan brings back, so that one that falls again and again is given time.
+fn remember_recoveries(memory: &mut Memory, plan: &Plan, findings: &Findings, now: Timestamp) {
+    let served: BTreeSet<&Replica> =
+        plan.steps.iter().filter_map(|step| step.replica.as_ref()).collect();
+    let mut fallen: BTreeMap<&Replica, Fall> = BTreeMap::new();
+    for drift in &findings.drifts {
+        if let Resource::Replica { replica, .. } = &drift.resource
+            && let Some(fall) = fall(drift)
+            && served.contains(replica)
+        {
+            fallen.insert(replica, fall);
+        }
+    }
+    for (replica, fall) in fallen {
+        memory.recoveries.record(replica, fall, now);
+    }
+}
+
+/// How a replica came to be down, as far as its drift tells. A missing one counts only when it was there before.
+fn fall(drift: &Drift) -> Option<Fall> {
+    if drift.cure != Cure::Revive {
+        return None;
+    }
+    match &drift.reason {
+        // 137 and 143 are the kill and the stop signal: someone's hand, or the host's memory.
+        Reason::Stopped { exit_code: 0 | 137 | 143 } | Reason::Paused => Some(Fall::Accident),
+        Reason::Stopped { .. } | Reason::Unhealthy | Reason::JobFailed { .. } => Some(Fall::Crash),
+        Reason::NotStarted => Some(Fall::Crash),
+        _ => None,
+    }
+}
