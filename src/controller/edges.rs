@@ -49,7 +49,7 @@ pub fn source(
     let access = git::Access {
         credentials,
         ca_file: settings.tls.ca_file.clone(),
-        pin_sha256: settings.tls.pin_sha256.first().cloned(),
+        pin_sha256: settings.tls.pin_sha256.clone(),
         proxy: settings.proxy.as_ref().map(|proxy| Secret::new(proxy.reveal().to_owned())),
         known_hosts_file,
         limits: git::Limits { whole: settings.timeout, ..git::Limits::default() },
@@ -124,7 +124,7 @@ pub fn forge(settings: &RepositorySettings) -> Result<Option<forge::ForgeSetting
         into.project.clone_from(&settings.forge.project);
     }
     into.ca_file.clone_from(&settings.tls.ca_file);
-    into.pin = settings.tls.pin_sha256.first().and_then(|pin| Digest::parse(pin).ok());
+    into.pin = settings.tls.pin_sha256.as_ref().and_then(|pin| Digest::parse(pin).ok());
     into.proxy = settings.proxy.as_ref().and_then(|proxy| url::Url::parse(proxy.reveal()).ok());
     into.credentials = forge_credentials(settings);
     Ok(Some(into))

@@ -18,7 +18,10 @@
 mod config;
 mod desired;
 mod documents;
+mod drift;
 mod engine;
+mod forge;
+mod git;
 mod house;
 mod placement;
 mod support;
