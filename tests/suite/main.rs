@@ -18,6 +18,7 @@
 mod comments;
 mod config;
 mod desired;
+mod documents;
 mod drift;
 mod engine;
 mod forge;
