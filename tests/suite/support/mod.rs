@@ -1,3 +1,5 @@
 //! What several tests need.
 
+pub mod engine_fill;
 pub mod engines;
+pub mod fake_forge;
