@@ -21,8 +21,8 @@
 //! - `report`: a plan, its outcomes and health, said in one line or in many.
 //! - `plan`: drift and policy in, ordered steps and held findings out.
 //! - [`drift`]: desired against observed, field by field.
+//! - [`compose`]: a manifest tree in, a project and diagnostics out.
 //! - [`desired`]: a Compose project in the shape of the Engine's resources.
-//! - `compose`: a manifest tree in, a project and diagnostics out.
 //! - [`fleet`]: which replica sits on which host, who goes first, and when.
 //! - [`schedule`]: what happened and now in, when the next pass is due out.
 //! - [`config`]: settings and fleet file.

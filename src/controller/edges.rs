@@ -49,7 +49,7 @@ pub fn source(
     let access = git::Access {
         credentials,
         ca_file: settings.tls.ca_file.clone(),
-        pin_sha256: settings.tls.pin_sha256.first().cloned(),
+        pin_sha256: settings.tls.pin_sha256.clone(),
         proxy: settings.proxy.as_ref().map(|proxy| Secret::new(proxy.reveal().to_owned())),
         known_hosts_file,
         limits: git::Limits { whole: settings.timeout, ..git::Limits::default() },
@@ -79,10 +79,10 @@ pub fn engine(
     let plain = tls.is_none() && matches!(host.engine, HostAddress::Tcp { .. });
     let access = docker::Access { tls, plain, identity, known_hosts };
     let endpoint = Endpoint::parse(&host.engine.to_string(), &access)?;
-    let config_file = settings
-        .registries_file
-        .clone()
-        .or_else(|| around.home.as_ref().map(|home| home.join(".docker/config.json")));
+    // Docker's own file is used where there is one; a file that the settings name must be there.
+    let usual = around.home.as_ref().map(|home| home.join(".docker/config.json"));
+    let config_file =
+        settings.registries_file.clone().or_else(|| usual.filter(|file| file.is_file()));
     let limits = docker::Limits { read: host.timeout, ..docker::Limits::default() };
     let registries = RegistryAccess { config_file, ..RegistryAccess::default() };
     Ok((endpoint, EngineSettings { limits, registries, owner: name.to_string() }))
@@ -124,7 +124,7 @@ pub fn forge(settings: &RepositorySettings) -> Result<Option<forge::ForgeSetting
         into.project.clone_from(&settings.forge.project);
     }
     into.ca_file.clone_from(&settings.tls.ca_file);
-    into.pin = settings.tls.pin_sha256.first().and_then(|pin| Digest::parse(pin).ok());
+    into.pin = settings.tls.pin_sha256.as_ref().and_then(|pin| Digest::parse(pin).ok());
     into.proxy = settings.proxy.as_ref().and_then(|proxy| url::Url::parse(proxy.reveal()).ok());
     into.credentials = forge_credentials(settings);
     Ok(Some(into))

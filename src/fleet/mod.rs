@@ -3,9 +3,16 @@
 //! Everything here is a function of what it is given: hosts as they were seen, stacks as the fleet file has them, and
 //! the time. Nothing is looked up, and the same input gives the same answer.
 
+pub mod approval;
+mod clearance;
 pub mod placement;
+pub mod suspension;
+pub mod waves;
+pub mod windows;
 
 use std::fmt;
+
+pub use clearance::{Clearance, Hold, clearance};
 
 use serde::{Deserialize, Serialize};
 

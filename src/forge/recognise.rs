@@ -2,12 +2,22 @@
 
 use serde::Deserialize;
 
-use super::wire::{Ask, Wire};
+use super::wire::{Answer, Ask, Wire};
 use super::{ForgeError, ForgeSettings, Kind, settings};
 
 #[derive(Deserialize)]
 struct VersionTold {
     version: String,
+}
+
+#[derive(Deserialize)]
+struct RefusalTold {
+    message: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct MetaTold {
+    installed_version: Option<String>,
 }
 
 /// Hosts whose kind is public knowledge.
@@ -44,48 +54,33 @@ pub(super) async fn kind(settings: &ForgeSettings) -> Result<Kind, ForgeError> {
 /// Both tell a version without a token; Forgejo's names the Gitea that it is compatible with.
 async fn gitea(settings: &ForgeSettings) -> Result<Option<Kind>, ForgeError> {
     let answer = ask(settings, Kind::Gitea, "version").await?;
-    let Some(told) = answer.ok().and_then(|answer| answer.read::<VersionTold>("a version").ok())
-    else {
-        return Ok(None);
-    };
-    let forgejo = told.version.contains("+gitea-") && !told.version.starts_with("1.");
-    Ok(Some(if forgejo { Kind::Forgejo } else { Kind::Gitea }))
+    let told = answer.read::<VersionTold>("a version").ok().filter(|_| answer.code == 200);
+    Ok(told.map(|told| {
+        let forgejo = told.version.contains("+gitea-") && !told.version.starts_with("1.");
+        if forgejo { Kind::Forgejo } else { Kind::Gitea }
+    }))
 }
 
 /// GitLab does not tell its version without a token, and says so in its own words.
 async fn gitlab(settings: &ForgeSettings) -> Result<bool, ForgeError> {
-    Ok(match ask(settings, Kind::GitLab, "version").await? {
-        Ok(answer) => answer.read::<VersionTold>("a version").is_ok(),
-        Err(ForgeError::Unauthorised { .. }) => true,
-        Err(_) => false,
-    })
+    let answer = ask(settings, Kind::GitLab, "version").await?;
+    let told = answer.read::<RefusalTold>("a refusal").ok().and_then(|told| told.message);
+    Ok(answer.code == 401 && told.as_deref() == Some("401 Unauthorized"))
 }
 
 /// GitHub Enterprise Server names itself in a header.
 async fn github(settings: &ForgeSettings) -> Result<bool, ForgeError> {
     let answer = ask(settings, Kind::GitHub, "meta").await?;
-    Ok(answer.is_ok_and(|answer| {
-        answer.header("x-github-enterprise-version").is_some()
-            || answer
-                .read::<serde_json::Value>("meta")
-                .is_ok_and(|meta| meta.get("verifiable_password_authentication").is_some())
-    }))
+    let meta = answer.read::<MetaTold>("meta").ok();
+    let named = answer.header("x-github-enterprise-version").is_some();
+    Ok(named || meta.is_some_and(|meta| meta.installed_version.is_some()))
 }
 
-/// The outer error is a server that cannot be asked at all.
-async fn ask(
-    settings: &ForgeSettings,
-    kind: Kind,
-    path: &str,
-) -> Result<Result<super::wire::Answer, ForgeError>, ForgeError> {
+async fn ask(settings: &ForgeSettings, kind: Kind, path: &str) -> Result<Answer, ForgeError> {
     let wire = Wire::new(settings, None, settings::api_base(kind, &settings.api))?;
-    match wire.ask(&Ask::get([path], "version")).await {
-        Err(
-            problem @ (ForgeError::Unreachable { .. }
-            | ForgeError::NoAnswer { .. }
-            | ForgeError::RateLimited { .. }
-            | ForgeError::Server { .. }),
-        ) => Err(problem),
-        other => Ok(other),
+    let answer = wire.peek(&Ask::get([path], "version")).await?;
+    match answer.code {
+        429 | 500.. => Err(ForgeError::Server { host: settings.host(), code: answer.code }),
+        _ => Ok(answer),
     }
 }

@@ -253,6 +253,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn a_remote_tells_the_project_and_the_api() {
         let cases = [
             (

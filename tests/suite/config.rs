@@ -197,7 +197,8 @@ moorline.yaml:7:3: error: -bad: \"-bad\" is not a valid repository name: letters
 moorline.yaml:9:18: error: hosts.edge.engine: \"edge-1.example.com\" is not a valid engine endpoint: `unix:///var/run/docker.sock`, `tcp://host:2376` or `ssh://user@host`
 moorline.yaml:9:44: error: hosts.edge.ssh.key: unknown attribute \"key\"
   help: known here: agent, key_file, known_hosts_file, passphrase_file
-moorline.yaml:10:40: error: hosts.core.tls.key: missing: a certificate and its key go together
+moorline.yaml:10:40: error: hosts.core.tls.ca: missing: TLS takes `ca`, `cert` and `key`
+moorline.yaml:10:40: error: hosts.core.tls.key: missing: TLS takes `ca`, `cert` and `key`
 moorline.yaml:11:3: error: all: this word means hosts in the fleet file: choose another
 moorline.yaml:12:26: error: limits.parallel_steps: expected a whole number of at least 1, found a number `0`
 moorline.yaml:12:35: error: limits.step: expected a duration such as `60s`, `5m` or `1h30m`, found a list
@@ -214,12 +215,12 @@ moorline.yaml:15:1: error: colour: unknown attribute \"colour\"
 #[test]
 fn transports_and_their_settings_must_agree() {
     let refused = settings_of(
-        "hosts: {a: {engine: unix:///a, tls: {ca: x}}, b: {engine: tcp://b, tls: {ca: x}, ssh: {agent: true}}}",
+        "hosts: {a: {engine: unix:///a, tls: {ca: x, cert: x, key: x}}, b: {engine: tcp://b, tls: {ca: x, cert: x, key: x}, ssh: {agent: true}}}",
     );
     assert_eq!(
         refused.unwrap_err(),
         "moorline.yaml:1:37: error: hosts.a.tls: has no meaning for unix:///a\n\
-         moorline.yaml:1:87: error: hosts.b.ssh: has no meaning for tcp://b"
+         moorline.yaml:1:121: error: hosts.b.ssh: has no meaning for tcp://b"
     );
     let twice = settings_of("hosts: {a: {engine: unix:///a}, b: {engine: unix:///a}}");
     assert!(twice.unwrap_err().contains("is the Engine of host a too"));
@@ -228,13 +229,14 @@ fn transports_and_their_settings_must_agree() {
 }
 
 #[test]
-fn credentials_in_an_address_are_warned_of_and_not_repeated() {
-    let warned =
-        settings_warnings("repositories: {a: {url: \"https://me:hunter2@example.com/a\"}}");
-    assert!(warned.contains("https://example.com/a carries credentials"), "{warned}");
-    assert!(!warned.contains("hunter2"));
-    let refused = settings_of("repositories: {a: {url: \"ftp://me:hunter2@example.com/a\"}}");
-    assert!(!refused.unwrap_err().contains("hunter2"));
+fn credentials_in_an_address_are_refused_and_not_repeated() {
+    for url in ["https://me:hunter2@example.com/a", "ftp://me:hunter2@example.com/a"] {
+        let refused = settings_of(&format!("repositories: {{a: {{url: \"{url}\"}}}}")).unwrap_err();
+        assert!(!refused.contains("hunter2"), "{refused}");
+        let flags = Overrides { repository: Some(url.to_owned()), ..Overrides::default() };
+        let refused = joined(&Settings::default().with(&flags).unwrap_err());
+        assert!(!refused.contains("hunter2"), "{refused}");
+    }
 }
 
 #[test]
@@ -449,7 +451,11 @@ fn needed_beside(path: &str) -> Vec<(&'static str, &'static str)> {
         needed.push(("hosts.name.engine", endpoint));
     }
     for (part, other, value) in [
+        ("tls.ca", "hosts.name.tls.cert", "c"),
+        ("tls.ca", "hosts.name.tls.key", "k"),
+        ("tls.cert", "hosts.name.tls.ca", "a"),
         ("tls.cert", "hosts.name.tls.key", "k"),
+        ("tls.key", "hosts.name.tls.ca", "a"),
         ("tls.key", "hosts.name.tls.cert", "c"),
         ("app.id", "repositories.name.forge.app.key_file", "k"),
         ("app.installation", "repositories.name.forge.app.key_file", "k"),

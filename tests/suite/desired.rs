@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 /// other containers go out by name and are compared by the id that the recording engine makes of the name.
 const ACCEPTED: [&str; 0] = [];
 
-fn corpus() -> Option<PathBuf> {
+pub(crate) fn corpus() -> Option<PathBuf> {
     let shared = std::env::var_os("MOORLINE_SHARED");
     if shared.is_none() {
         eprintln!("skipped: MOORLINE_SHARED is not set");

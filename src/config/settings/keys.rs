@@ -100,10 +100,10 @@ pub const SETTINGS_KEYS: &[&[Key]] = &[&[
     ),
     key(
         "repositories.NAME.tls.pin_sha256",
-        "list of texts",
+        "text",
         "any trusted certificate",
-        "[9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08]",
-        "SHA-256 digests of the server certificates that are accepted, in hexadecimal",
+        "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        "The SHA-256 digest of the only server certificate that is accepted, in hexadecimal",
     ),
     key(
         "repositories.NAME.proxy",
@@ -192,9 +192,9 @@ pub const SETTINGS_KEYS: &[&[Key]] = &[&[
     key(
         "hosts.NAME.tls.ca",
         "file",
-        "the system's authorities",
+        "none",
         "ca.pem",
-        "Certificate authorities that signed the Engine's certificate (tcp only)",
+        "Certificate authorities that signed the Engine's certificate (tcp only; `ca`, `cert` and `key` go together)",
     ),
     key("hosts.NAME.tls.cert", "file", "none", "cert.pem", "Our certificate (tcp only)"),
     key("hosts.NAME.tls.key", "file", "none", "key.pem", "Our certificate's key (tcp only)"),

@@ -140,8 +140,8 @@ pub struct Credentials {
 pub struct RemoteTls {
     /// Certificate authorities beside the system's.
     pub ca_file: Option<PathBuf>,
-    /// SHA-256 digests of certificates that are accepted, as 64 hexadecimal digits; none means any trusted one.
-    pub pin_sha256: Vec<String>,
+    /// SHA-256 digest of the only certificate that is accepted, as 64 hexadecimal digits.
+    pub pin_sha256: Option<String>,
 }
 
 /// Where statuses and comments go.

@@ -78,6 +78,11 @@ fn choose_repository(settings: &mut Settings, flags: &Overrides) -> Result<(), S
         Some((name, known)) => (name.clone(), known.clone()),
         None => {
             let url = RemoteUrl::parse(text).map_err(|problem| problem.to_string())?;
+            if url.has_credentials() {
+                return Err(format!(
+                    "the address of {url} holds credentials: keep them in a file that --token-file names"
+                ));
+            }
             let url = url.below(&flags.folder);
             let name = url.name().map_err(|problem| problem.to_string())?;
             (name, RepositorySettings::new(url))

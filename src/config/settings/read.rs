@@ -8,7 +8,7 @@ use super::{
     HostTls, Limits, RemoteTls, RemoteUrl, RepositorySettings, SETTINGS_KEYS, Settings, Transport,
 };
 use crate::config::endpoint::Endpoint;
-use crate::config::reader::{Reading, Section};
+use crate::config::reader::{Reading, Section, raw_text};
 use crate::model::{Diagnostic, Diagnostics, HostName, RepositoryName, TreePath};
 use crate::yaml;
 
@@ -78,10 +78,8 @@ fn repository(section: &Section<'_>, folder: &Path) -> Option<RepositorySettings
     }
     let url = section.parsed("url", RemoteUrl::parse).map(|url| url.below(folder));
     if let Some(url) = url.as_ref().filter(|url| url.has_credentials()) {
-        let problem = section.problem("url", format!("{url} carries credentials"));
-        let mut problem = problem.help("keep them in a file that `credentials.token_file` names");
-        problem.severity = crate::model::Severity::Warning;
-        section.note(problem);
+        let problem = section.problem("url", format!("the address of {url} holds credentials"));
+        section.note(problem.help("keep them in a file that `credentials.token_file` names"));
     }
     // The rest is read without a valid URL too: all problems at once.
     let stand_in = RemoteUrl::parse(".").ok();
@@ -141,17 +139,17 @@ fn credentials(section: &Section<'_>) -> Credentials {
 }
 
 fn remote_tls(section: &Section<'_>) -> RemoteTls {
-    let mut pins = Vec::new();
-    for (text, place) in section.texts("pin_sha256").unwrap_or_default() {
-        let digits: String = text.chars().filter(|c| *c != ':').collect::<String>().to_lowercase();
-        if digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            pins.push(digits);
-        } else {
-            let message = "expected a SHA-256 digest of 64 hexadecimal digits";
-            section.note(Diagnostic::error(place, message).at(section.path_of("pin_sha256")));
-        }
-    }
-    RemoteTls { ca_file: section.file("ca"), pin_sha256: pins }
+    let digest = |text: &str| {
+        let digits: String = text.chars().filter(|c| *c != ':').collect();
+        let digits = digits.to_lowercase();
+        let is_digest = digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_digest.then_some(digits)
+    };
+    let pin_sha256 =
+        section.read("pin_sha256", "a SHA-256 digest of 64 hexadecimal digits", |node| {
+            digest(&raw_text(node)?)
+        });
+    RemoteTls { ca_file: section.file("ca"), pin_sha256 }
 }
 
 fn forge(section: &Section<'_>, repository: &RepositorySettings) -> ForgeSettings {
@@ -237,9 +235,10 @@ fn host_tls(section: &Section<'_>) -> HostTls {
         cert_file: section.file("cert"),
         key_file: section.file("key"),
     };
-    if tls.cert_file.is_some() != tls.key_file.is_some() {
-        let missing = if tls.key_file.is_none() { "key" } else { "cert" };
-        section.note(section.problem(missing, "missing: a certificate and its key go together"));
+    let files = [("ca", &tls.ca_file), ("cert", &tls.cert_file), ("key", &tls.key_file)];
+    for (key, _) in files.iter().filter(|(_, file)| tls.is_used() && file.is_none()) {
+        // Half of mutual TLS must not turn into none of it.
+        section.note(section.problem(key, "missing: TLS takes `ca`, `cert` and `key`"));
     }
     tls
 }

@@ -20,7 +20,7 @@ pub(super) use registry::RegistryAuth;
 
 use super::look::Doubt;
 use super::{Engine, EngineError};
-use crate::model::{Action, ContainerHandle};
+use crate::model::{Action, ContainerHandle, Ending};
 
 /// How often an action is tried again when the connection breaks under it.
 const MOST_REPEATS: u32 = 2;
@@ -109,8 +109,11 @@ impl Engine {
             Action::Rename { container, name } => self.rename(container, name, terms).await,
             Action::Update { container, spec } => self.update(container, spec, terms).await,
             Action::RunHook { container, hook } => self.run_hook(container, hook, terms).await,
-            Action::AwaitHealthy { container, monitor, limit } => {
-                self.await_healthy(container, *monitor, *limit, terms).await
+            Action::AwaitHealthy { container, monitor, ending, limit } => {
+                match self.await_healthy(container, *monitor, *limit, terms).await {
+                    Err(EngineError::Ended { code: 0, .. }) if *ending == Ending::Counts => Ok(()),
+                    other => other,
+                }
             }
             Action::AwaitCompletion { container, limit } => {
                 self.await_completion(container, *limit, terms).await

@@ -208,7 +208,7 @@ impl Gitea {
     pub(in crate::forge) async fn account(&self) -> Result<Option<String>, ForgeError> {
         let asked = self.account.get_or_try_init(|| async {
             match self.wire.ask(&Ask::get(["user"], "account")).await {
-                Ok(answer) => Ok(answer.read::<Account>("an account")?.login),
+                Ok(answer) => Ok(answer.read::<Account>("an account")?.name()),
                 Err(ForgeError::Denied { .. } | ForgeError::NotFound { .. }) => Ok(None),
                 Err(other) => Err(other),
             }
@@ -258,7 +258,7 @@ fn state(word: &str) -> CommitState {
 fn comment(told: CommentTold) -> FoundComment {
     FoundComment {
         id: told.id,
-        author: told.user.and_then(|user| user.login),
+        author: told.user.and_then(Account::name),
         body: told.body.unwrap_or_default(),
     }
 }
@@ -269,7 +269,7 @@ fn pull_request(told: PullTold) -> PullRequest {
     PullRequest {
         number: told.number,
         title: told.title.unwrap_or_default(),
-        author: told.user.and_then(|user| user.login).unwrap_or_default(),
+        author: told.user.and_then(Account::name).unwrap_or_default(),
         head: Head::parse(&told.head.sha),
         head_branch: told.head.branch,
         base_branch: told.base.branch,

@@ -200,7 +200,7 @@ impl GitHub {
                 return self.wire.app_account().await;
             }
             match self.wire.ask(&Ask::get(["user"], "account")).await {
-                Ok(answer) => Ok(answer.read::<Account>("an account")?.login),
+                Ok(answer) => Ok(answer.read::<Account>("an account")?.name()),
                 Err(ForgeError::Denied { .. } | ForgeError::NotFound { .. }) => Ok(None),
                 Err(other) => Err(other),
             }
@@ -218,12 +218,12 @@ impl GitHub {
         let scopes: Option<Vec<&str>> =
             scopes.map(|scopes| scopes.split(',').map(str::trim).collect());
         let of = |right: Right, good: &[&str]| match (&scopes, push) {
+            _ if self.wire.is_anonymous() => Ability::No("a token".to_owned()),
             (_, Some(false)) if right == Right::Statuses => {
                 Ability::No(format!("{} and write access", self.wire.needs(right)))
             }
             (Some(scopes), _) if scopes.iter().any(|scope| good.contains(scope)) => Ability::Yes,
             (Some(_), _) => Ability::No(self.wire.needs(right)),
-            (None, _) if self.wire.is_anonymous() => Ability::No("a token".to_owned()),
             (None, _) => Ability::Unknown(self.wire.needs(right)),
         };
         Ok(Abilities {
@@ -254,7 +254,7 @@ fn state(word: &str) -> CommitState {
 fn comment(told: CommentTold) -> FoundComment {
     FoundComment {
         id: told.id,
-        author: told.user.and_then(|user| user.login),
+        author: told.user.and_then(Account::name),
         body: told.body.unwrap_or_default(),
     }
 }
@@ -265,7 +265,7 @@ fn pull_request(told: PullTold) -> PullRequest {
     PullRequest {
         number: told.number,
         title: told.title.unwrap_or_default(),
-        author: told.user.and_then(|user| user.login).unwrap_or_default(),
+        author: told.user.and_then(Account::name).unwrap_or_default(),
         head: Head::parse(&told.head.sha),
         head_branch: told.head.branch,
         base_branch: told.base.branch,

@@ -200,7 +200,7 @@ impl GitLab {
         Ok(ours
             .map(|note| FoundComment {
                 id: note.id,
-                author: note.author.and_then(|author| author.login),
+                author: note.author.and_then(Account::name),
                 body: note.body.unwrap_or_default(),
             })
             .collect())
@@ -237,7 +237,7 @@ impl GitLab {
     pub(in crate::forge) async fn account(&self) -> Result<Option<String>, ForgeError> {
         let asked = self.account.get_or_try_init(|| async {
             match self.wire.ask(&Ask::get(["user"], "account")).await {
-                Ok(answer) => Ok(answer.read::<Account>("an account")?.login),
+                Ok(answer) => Ok(answer.read::<Account>("an account")?.name()),
                 Err(ForgeError::Denied { .. } | ForgeError::NotFound { .. }) => Ok(None),
                 Err(other) => Err(other),
             }
@@ -305,7 +305,7 @@ fn merge_request(told: MergeRequestTold) -> Option<PullRequest> {
     Some(PullRequest {
         number: iid,
         title: told.title.unwrap_or_default(),
-        author: told.author.and_then(|author| author.login).unwrap_or_default(),
+        author: told.author.and_then(Account::name).unwrap_or_default(),
         head: Head::parse(&sha),
         head_branch: told.source_branch,
         base_branch: told.target_branch,

@@ -65,9 +65,15 @@ fn context(text: &str) -> String {
     format!("{kept}-{tail}")
 }
 
-/// An account named in a forge's answer.
+/// An account named in a forge's answer; Gitea tells both, GitHub the first and GitLab the second.
 #[derive(serde::Deserialize)]
 struct Account {
-    #[serde(alias = "username")]
     login: Option<String>,
+    username: Option<String>,
+}
+
+impl Account {
+    fn name(self) -> Option<String> {
+        self.login.or(self.username)
+    }
 }

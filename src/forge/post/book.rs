@@ -27,6 +27,8 @@ const BUSY_WAIT: Duration = Duration::from_secs(2);
 const BUSY_TRIES: u32 = 10;
 /// After a refused token; repeated refusals make GitLab ban the address.
 const UNAUTHORISED_WAIT: Duration = Duration::from_mins(10);
+/// Commits whose statuses are remembered as they were read.
+const MOST_SEEN: usize = 256;
 const LONGEST_REST: Duration = Duration::from_hours(24);
 
 /// What to do next.
@@ -56,7 +58,7 @@ pub struct StatusBook {
     limits: Limits,
     pace: Pace,
     entries: BTreeMap<LetterKey, Entry>,
-    seen: BTreeSet<Revision>,
+    seen: BTreeMap<Revision, Vec<CommitStatus>>,
     desks: BTreeMap<Right, Desk>,
     warned: BTreeSet<String>,
     paused_until: Timestamp,
@@ -73,7 +75,7 @@ impl StatusBook {
             limits,
             pace,
             entries: BTreeMap::new(),
-            seen: BTreeSet::new(),
+            seen: BTreeMap::new(),
             desks: BTreeMap::new(),
             warned: BTreeSet::new(),
             paused_until: Timestamp::default(),
@@ -95,21 +97,34 @@ impl StatusBook {
         }
     }
 
-    /// The book as text, if it changed since the last time.
+    /// The book as text, if it changed since it was last [`StatusBook::kept`].
     pub fn text(&mut self, now: Timestamp) -> Option<String> {
-        if !std::mem::take(&mut self.changed) {
+        if !self.changed {
             return None;
         }
         ledger::prune(&mut self.entries, now);
         Some(ledger::write(&self.entries))
     }
 
+    /// The text is safe.
+    pub fn kept(&mut self) {
+        self.changed = false;
+    }
+
     /// Something is to be said from now on; whatever else was to be said of the same thing is forgotten.
     pub fn want(&mut self, letter: Letter, now: Timestamp) {
         let (key, digest, state) = (letter.key(), letter.digest(), letter.state());
-        let entry = self.entries.entry(key).or_default();
+        let entry = self.entries.entry(key.clone()).or_default();
         if entry.wanted.as_ref().is_some_and(|wanted| wanted.digest() == digest) {
             return;
+        }
+        if let (None, LetterKey::Status(revision, _)) = (&entry.posted, &key)
+            && let Some(told) = self.seen.get(revision)
+        {
+            entry.wanted = Some(letter.clone());
+            adopt(entry, &key, told, (self.limits, now));
+            entry.wanted = None;
+            self.changed = true;
         }
         let said = entry.posted.as_ref();
         let known =
@@ -153,7 +168,7 @@ impl StatusBook {
         match letter {
             Letter::Status { target, .. }
                 if entry.doubtful
-                    || (entry.posted.is_none() && !self.seen.contains(&target.revision)) =>
+                    || (entry.posted.is_none() && !self.seen.contains_key(&target.revision)) =>
             {
                 Errand::ReadBack(target.revision.clone())
             }
@@ -190,34 +205,18 @@ impl StatusBook {
                 None => Vec::new(),
             },
         };
-        self.seen.insert(revision.clone());
-        let tells_error = self.limits.tells_error;
         for (key, entry) in &mut self.entries {
-            let LetterKey::Status(of, context) = key else { continue };
-            if of != revision || (entry.posted.is_some() && !entry.doubtful) {
-                continue;
+            let LetterKey::Status(of, _) = key else { continue };
+            if of == revision && (entry.posted.is_none() || entry.doubtful) {
+                entry.doubtful = false;
+                adopt(entry, key, &told, (self.limits, now));
+                self.changed = true;
             }
-            entry.doubtful = false;
-            self.changed = true;
-            let Some(told) = told.iter().find(|told| told.context.to_lowercase() == *context)
-            else {
-                continue;
-            };
-            let wanted = entry.wanted.as_ref().and_then(|letter| match letter {
-                Letter::Status { status, .. } => Some((status, letter.digest())),
-                Letter::Comment { .. } => None,
-            });
-            let same =
-                wanted.as_ref().is_some_and(|(wanted, _)| says_same(told, wanted, tells_error));
-            let digest = wanted.filter(|_| same).map(|(_, digest)| digest);
-            let again = entry.wanted.as_ref().and_then(Letter::state) == Some(CommitState::Pending)
-                && told.state == CommitState::Pending
-                && !self.limits.pending_again;
-            if same || again {
-                entry.wanted = None;
-            }
-            entry.posted = Some(Posted { digest, state: Some(told.state), at: now, id: None });
         }
+        while MOST_SEEN <= self.seen.len() {
+            self.seen.pop_first();
+        }
+        self.seen.insert(revision.clone(), told);
         None
     }
 
@@ -367,13 +366,34 @@ impl StatusBook {
     /// How it is doing.
     pub fn condition(&self, now: Timestamp) -> Condition {
         let resting = self.desks.iter().filter(|(_, desk)| now < desk.closed_until);
+        let behind = self.entries.values().filter(|entry| entry.wanted.is_some()).count();
         Condition {
-            behind: self.entries.values().filter(|entry| entry.wanted.is_some()).count(),
+            behind,
+            is_quiet: behind == 0,
             resting: resting.map(|(right, desk)| (*right, desk.why.clone())).collect(),
             paused_until: (now < self.paused_until).then_some(self.paused_until),
             problem: self.problem.clone(),
         }
     }
+}
+
+/// What the forge shows of a context counts as posted; if it is as wanted, there is nothing left to say.
+fn adopt(entry: &mut Entry, key: &LetterKey, told: &[CommitStatus], now: (Limits, Timestamp)) {
+    let ((limits, now), LetterKey::Status(_, context)) = (now, key) else { return };
+    let Some(told) = told.iter().find(|told| told.context.to_lowercase() == *context) else {
+        return;
+    };
+    let Some(letter) = &entry.wanted else { return };
+    let Letter::Status { status, .. } = letter else { return };
+    let same = says_same(told, status, limits.tells_error);
+    let again = status.state == CommitState::Pending
+        && told.state == CommitState::Pending
+        && !limits.pending_again;
+    let digest = same.then(|| letter.digest());
+    if same || again {
+        entry.wanted = None;
+    }
+    entry.posted = Some(Posted { digest, state: Some(told.state), at: now, id: None });
 }
 
 /// 1 s, 2 s, 4 s … up to the longest, between half and all of it, so that many repositories do not come at once.

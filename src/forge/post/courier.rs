@@ -58,6 +58,12 @@ impl Postbox {
         self.0.bell.notify_one();
     }
 
+    /// Whether every letter was looked at and nothing is left to say.
+    pub fn is_quiet(&self) -> bool {
+        let waiting = !lock(&self.0.letters).is_empty();
+        !waiting && !*lock(&self.0.reopened) && lock(&self.0.condition).is_quiet
+    }
+
     /// How the reporting is doing.
     pub fn condition(&self) -> Condition {
         lock(&self.0.condition).clone()
@@ -164,6 +170,8 @@ impl Courier {
     }
 
     fn collect(&mut self) {
+        // Letters that are taken but not yet in the book are not forgotten by whoever waits for quiet.
+        lock(&self.slot.condition).is_quiet = false;
         if std::mem::take(&mut *lock(&self.slot.reopened)) {
             self.book.reopen();
         }
@@ -173,6 +181,7 @@ impl Courier {
         for letter in letters.into_values() {
             self.book.want(letter.masked(&secrets), now);
         }
+        self.tell();
     }
 
     /// The forge, recognised at the first need; or how long to wait before asking again.
@@ -217,15 +226,19 @@ impl Courier {
     }
 
     fn tell(&self) {
-        *lock(&self.slot.condition) = self.book.condition((self.clock)());
+        let condition = self.book.condition((self.clock)());
+        *lock(&self.slot.condition) = condition;
     }
 
     async fn save(&mut self) {
         let Some(text) = self.book.text((self.clock)()) else { return };
-        if let Err(source) = write_whole(&self.file, &text).await {
-            let problem = ForgeError::Memory { path: self.file.clone(), source };
-            let warning = self.book.unrecognised(&problem);
-            say(warning);
+        // A write that is cut off leaves the book unsaved, and it is written again on the way out.
+        match write_whole(&self.file, &text).await {
+            Ok(()) => self.book.kept(),
+            Err(source) => {
+                let problem = ForgeError::Memory { path: self.file.clone(), source };
+                say(self.book.unrecognised(&problem));
+            }
         }
     }
 }

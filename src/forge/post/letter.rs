@@ -137,6 +137,8 @@ pub struct Warning {
 pub struct Condition {
     /// Letters that are not posted yet.
     pub behind: usize,
+    /// Whether everything that was put in the postbox was looked at, and nothing is left to say.
+    pub is_quiet: bool,
     /// Abilities that rest, and why.
     pub resting: Vec<(Right, String)>,
     /// Nothing is sent before, because the forge asked to wait or is down.

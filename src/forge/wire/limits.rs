@@ -59,10 +59,13 @@ pub(super) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 mod tests {
     use super::*;
 
+    /// Status, headers, body, seconds to wait.
+    type Case<'a> = (u16, &'a [(&'static str, &'static str)], &'a str, Option<u64>);
+
     #[test]
     fn the_forge_says_how_long_to_wait_in_many_ways() {
         let now = Timestamp::from_millis(1_795_219_200_000);
-        let cases: [(u16, &[(&str, &str)], &str, Option<u64>); 11] = [
+        let cases: [Case<'_>; 11] = [
             (429, &[("retry-after", "7")], "", Some(7)),
             (429, &[], "", Some(60)),
             (403, &[("retry-after", "30")], "", Some(30)),

@@ -198,6 +198,11 @@ impl Wire {
         }
     }
 
+    /// Sends a request without a word of who we are, and gives whatever comes back.
+    pub(super) async fn peek(&self, ask: &Ask) -> Result<Answer, ForgeError> {
+        self.send_once(ask, &self.address(ask), None).await
+    }
+
     /// All items of a list, page by page. The next page is asked for by number at our own address: what a forge
     /// behind a proxy takes for its address need not be reachable.
     pub(super) async fn all<T: DeserializeOwned>(

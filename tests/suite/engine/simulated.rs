@@ -236,6 +236,7 @@ async fn a_wait_ends_at_its_limit_at_its_stop_and_as_soon_as_it_is_over() {
     run(&engine, "hangs", "moorline.test/checked:1").await;
     let wait = |limit| Action::AwaitHealthy {
         container: named("shop-hangs-1"),
+        ending: moorline::model::Ending::Fails,
         monitor: Duration::ZERO,
         limit,
     };

@@ -1,0 +1,124 @@
+//! The forge edge against simulated forges on real sockets.
+
+mod book;
+mod contract;
+mod faults;
+mod reading;
+mod rights;
+mod stories;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use moorline::forge::{
+    CommentMode, Courier, Credentials, ForgeSettings, Kind, Letter, Marker, Pace, Place, Postbox,
+    StatusTarget,
+};
+use moorline::model::{CommitState, CommitStatus, Revision, Secret, Timestamp};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::fake_forge::{FakeForge, TOKEN};
+
+const KINDS: [Kind; 5] = [Kind::GitHub, Kind::GitLab, Kind::Gitea, Kind::Forgejo, Kind::Bitbucket];
+
+fn clock() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap())
+}
+
+fn settings(forge: &FakeForge) -> ForgeSettings {
+    let (kind, project) = forge.look(|world| (world.kind, world.project.clone()));
+    let remote = format!("{}/{project}.git", forge.url());
+    let mut settings = ForgeSettings::for_remote(&remote, Some(kind), None, clock).unwrap();
+    settings.credentials = Credentials::Token(Secret::new(TOKEN.to_owned()));
+    settings.patience = Duration::from_millis(500);
+    settings
+}
+
+/// As quick as it can be.
+const QUICK: Pace = Pace {
+    settle: Duration::ZERO,
+    gap: Duration::ZERO,
+    backoff: Duration::from_millis(50),
+    denied: Duration::from_hours(1),
+};
+
+fn sha(digit: char) -> Revision {
+    Revision::parse(&digit.to_string().repeat(40)).unwrap()
+}
+
+fn status(revision: &Revision, context: &str, state: CommitState, words: &str) -> Letter {
+    Letter::Status {
+        target: StatusTarget { revision: revision.clone(), branch: Some("main".to_owned()) },
+        status: CommitStatus {
+            context: context.to_owned(),
+            state,
+            description: words.to_owned(),
+            link: None,
+        },
+    }
+}
+
+fn comment(number: u64, body: &str) -> Letter {
+    Letter::Comment {
+        place: Place::PullRequest(number),
+        marker: Marker::new("plan"),
+        body: body.to_owned(),
+        mode: CommentMode::Upsert,
+    }
+}
+
+/// A courier at work, and where its memory is.
+struct Post {
+    postbox: Postbox,
+    stop: CancellationToken,
+    work: JoinSet<()>,
+}
+
+impl Post {
+    async fn start(settings: ForgeSettings, pace: Pace, memory: PathBuf) -> Self {
+        let (courier, postbox) = Courier::open(settings, pace, memory).await;
+        let stop = CancellationToken::new();
+        let mut work = JoinSet::new();
+        work.spawn(courier.run(stop.clone()));
+        Self { postbox, stop, work }
+    }
+
+    /// Puts a letter and waits until nothing is left to say.
+    async fn say(&self, letter: Letter) {
+        self.postbox.put(letter);
+        self.quiet().await;
+    }
+
+    /// Waits until the courier has looked at everything and nothing is left to say.
+    async fn quiet(&self) {
+        for _ in 0..2000 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            if self.postbox.is_quiet() {
+                return;
+            }
+        }
+        panic!("there is still something to say: {:?}", self.postbox.condition());
+    }
+
+    async fn stop(mut self) {
+        self.stop.cancel();
+        while self.work.join_next().await.is_some() {}
+    }
+}
+
+/// Waits for a condition of the simulated forge.
+async fn until(
+    forge: &FakeForge,
+    what: &str,
+    at: impl Fn(&mut crate::support::fake_forge::World) -> bool,
+) {
+    for _ in 0..3000 {
+        if forge.look(&at) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("never came: {what}");
+}

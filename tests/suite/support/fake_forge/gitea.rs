@@ -1,0 +1,163 @@
+//! Gitea and Forgejo: `status` in answers, pages of 50, whole seconds, 500 for an unknown commit.
+
+use serde_json::{Value, json};
+
+use moorline::forge::Kind;
+
+use super::{Comment, Received, Reply, Status, TIME, World, account, page};
+
+pub(super) fn answer(world: &mut World, request: &Received) -> Reply {
+    let segments = request.segments();
+    let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let method = request.method.as_str();
+    if let ("GET", ["version"]) = (method, parts.as_slice()) {
+        let version = if world.kind == Kind::Forgejo { "13.0.2+gitea-1.22.0" } else { "1.26.4" };
+        return Reply::ok(json!({ "version": version }));
+    }
+    let expected = world.token.as_ref().map(|token| format!("token {token}"));
+    if expected.is_some() && request.token != expected {
+        return Reply::refused(
+            401,
+            json!({ "message": "invalid username, password or token", "url": "" }),
+        );
+    }
+    if let ("GET", ["user"]) = (method, parts.as_slice()) {
+        return Reply::ok(account(world));
+    }
+    let ["repos", owner, name, rest @ ..] = parts.as_slice() else { return missing() };
+    if format!("{owner}/{name}") != world.project {
+        return missing();
+    }
+    match (method, rest) {
+        ("GET", []) => Reply::ok(
+            json!({ "full_name": world.project, "permissions": { "push": world.rights.statuses } }),
+        ),
+        ("POST", ["statuses", sha]) => create_status(world, request, sha),
+        ("GET", ["commits", sha, "statuses"]) => {
+            if !world.commits.contains_key(*sha) {
+                return missing();
+            }
+            // All of a second's rows are equally new: the order among them is arbitrary.
+            let mut found: Vec<&Status> =
+                world.statuses.iter().filter(|status| status.sha == *sha).collect();
+            found.sort_by_key(|status| (status.id % 3, status.id));
+            page(request, found.into_iter().map(status).collect(), "limit", 50, 30)
+        }
+        ("GET", ["pulls"]) => {
+            let open = world.pulls.iter().filter(|pull| pull.open);
+            let found = open.map(|pull| {
+                json!({
+                    "number": pull.number, "title": "a change", "state": "open", "draft": false,
+                    "user": { "login": "alice" }, "mergeable": true, "merge_commit_sha": null,
+                    "head": { "ref": pull.branch, "sha": pull.head, "label": "x",
+                              "repo": pull.from.as_ref().map(|from| json!({ "full_name": from })) },
+                    "base": { "ref": "main", "sha": "0".repeat(40), "repo": { "full_name": world.project } },
+                })
+            });
+            page(request, found.collect(), "limit", 50, 30)
+        }
+        // This list has no pages.
+        ("GET", ["issues", number, "comments"]) => {
+            let place = format!("issues/{number}");
+            Reply::ok(
+                world
+                    .comments
+                    .iter()
+                    .filter(|comment| comment.place == place)
+                    .map(comment)
+                    .collect(),
+            )
+        }
+        ("POST", ["issues", number, "comments"]) => {
+            write_comment(world, request, Some(&format!("issues/{number}")), None)
+        }
+        ("PATCH", ["issues", "comments", id]) => {
+            write_comment(world, request, None, id.parse().ok())
+        }
+        _ => missing(),
+    }
+}
+
+fn missing() -> Reply {
+    Reply::refused(
+        404,
+        json!({ "message": "The target couldn't be found.", "url": "", "errors": [] }),
+    )
+}
+
+fn denied(scope: &str) -> Reply {
+    let message =
+        format!("token does not have at least one of required scope(s), required=[{scope}]");
+    Reply::refused(403, json!({ "message": message, "url": "" }))
+}
+
+fn create_status(world: &mut World, request: &Received, sha: &str) -> Reply {
+    if !world.rights.statuses {
+        return denied("write:repository");
+    }
+    if !world.commits.contains_key(sha) {
+        return Reply::refused(500, json!({ "message": "", "url": "" }));
+    }
+    let state = request.field("state").unwrap_or_default();
+    assert!(
+        ["pending", "success", "error", "failure", "warning"].contains(&state),
+        "Gitea would store {state:?}"
+    );
+    let made = Status {
+        id: world.id(),
+        sha: sha.to_owned(),
+        context: request.field("context").unwrap_or("default").trim().to_owned(),
+        state: state.to_owned(),
+        description: request.field("description").unwrap_or_default().trim().to_owned(),
+        url: request.field("target_url").map(str::to_owned),
+    };
+    let told = status(&made);
+    world.statuses.push(made);
+    Reply::created(told)
+}
+
+fn status(status: &Status) -> Value {
+    json!({
+        "id": status.id, "status": status.state, "context": status.context, "description": status.description,
+        "target_url": status.url.clone().unwrap_or_default(), "created_at": TIME, "updated_at": TIME,
+        "creator": { "login": "moorline-bot" }, "url": "",
+    })
+}
+
+fn comment(comment: &Comment) -> Value {
+    json!({
+        "id": comment.id, "body": comment.body, "user": { "login": comment.author }, "created_at": TIME,
+        "updated_at": TIME, "assets": [], "html_url": "", "issue_url": "", "pull_request_url": "",
+        "original_author": "", "original_author_id": 0,
+    })
+}
+
+fn write_comment(
+    world: &mut World,
+    request: &Received,
+    place: Option<&str>,
+    id: Option<u64>,
+) -> Reply {
+    if !world.rights.comments {
+        return denied("write:issue");
+    }
+    let body = request.field("body").unwrap_or_default().to_owned();
+    if let Some(place) = place {
+        let made = Comment {
+            id: world.id(),
+            place: place.to_owned(),
+            author: world.account.clone(),
+            body,
+        };
+        let told = comment(&made);
+        world.comments.push(made);
+        return Reply::created(told);
+    }
+    match world.comments.iter_mut().find(|comment| Some(comment.id) == id) {
+        Some(found) => {
+            found.body = body;
+            Reply::ok(comment(found))
+        }
+        None => missing(),
+    }
+}
