@@ -213,7 +213,7 @@ pub enum GitError {
         /// What was found.
         source: Cause,
     },
-    /// The data folder cannot be written.
+    /// The data folder, or a repository on this machine that notes go to, cannot be written.
     #[error("cannot write to {}", path.display())]
     Storage {
         /// The folder.
@@ -355,7 +355,7 @@ impl GitError {
             Self::NoPath { .. } => "correct `path`, or commit the folder",
             Self::Incomplete { .. } => "Moorline tries again; run `git fsck` on the server",
             Self::Damaged { .. } => "check the disk; it is made anew at the next try",
-            Self::Storage { .. } => "check free space and rights of the data folder",
+            Self::Storage { .. } => "check free space and the rights of the folder",
             Self::PushRefused { .. } => {
                 "allow the account to push this reference (branch protection, hooks, rights)"
             }

@@ -1,11 +1,12 @@
-//! A repository on this machine, read where it is. Nothing in it is written, and nothing of it is copied.
+//! A repository on this machine, read where it is. Nothing of it is copied, and nothing in it is written but notes.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
-use git2::{ObjectType, Oid, Repository};
+use git2::{Indexer, ObjectType, Oid, Repository};
 
 use super::error::GitError;
+use super::objects::NewObjects;
 use super::store::repository_of;
 use super::wire::RemoteRef;
 
@@ -64,11 +65,6 @@ impl LocalRepository {
         places
     }
 
-    /// The folder that references live in.
-    pub(super) fn common(&self) -> &Path {
-        &self.common
-    }
-
     /// Its objects, for reading.
     pub(super) fn open(&self) -> Result<Repository, GitError> {
         let mut folders = Vec::new();
@@ -117,6 +113,55 @@ impl LocalRepository {
             }
         });
         peeled.map_err(|cause| self.unreadable(cause))
+    }
+
+    /// Adds objects, as a push would.
+    pub(super) fn add_objects(&self, objects: &NewObjects) -> Result<(), GitError> {
+        let folder = self.common.join("objects/pack");
+        let pack = objects.pack().map_err(|cause| self.unwritable(cause))?;
+        let written = || -> Result<(), super::Cause> {
+            let mut indexer = Indexer::new(None, &folder, 0o444, false)?;
+            indexer.write_all(&pack)?;
+            indexer.commit()?;
+            Ok(())
+        };
+        written().map_err(|cause| self.unwritable(cause))
+    }
+
+    /// Sets a reference to `new` if it still is `old` (`None`: if it does not exist); says whether it was.
+    ///
+    /// Git's own protocol: whoever creates the lock file may look and replace. libgit2 looks for an existing
+    /// reference before it takes the lock, so two that create the same one would both succeed.
+    pub(super) fn swap(&self, name: &str, old: Option<Oid>, new: Oid) -> Result<bool, GitError> {
+        let path = self.common.join(name);
+        let lock = self.common.join(format!("{name}.lock"));
+        let failed = |cause: std::io::Error| self.unwritable(cause);
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(failed)?;
+        }
+        let mut file = match std::fs::File::create_new(&lock) {
+            Ok(file) => file,
+            Err(cause) if cause.kind() == ErrorKind::AlreadyExists => return Ok(false),
+            Err(cause) => return Err(failed(cause)),
+        };
+        let same = self.reference(name).map(|found| found == old);
+        let replaced = match same {
+            Ok(true) => writeln!(file, "{new}")
+                .and_then(|()| file.sync_all())
+                .and_then(|()| std::fs::rename(&lock, &path))
+                .map_err(failed)
+                .map(|()| true),
+            Ok(false) => Ok(false),
+            Err(cause) => Err(cause),
+        };
+        if !matches!(replaced, Ok(true)) {
+            std::fs::remove_file(&lock).map_err(failed)?;
+        }
+        replaced
+    }
+
+    fn unwritable(&self, cause: impl Into<super::Cause>) -> GitError {
+        GitError::Storage { path: self.common.clone(), source: cause.into() }
     }
 
     pub(super) fn unreadable(&self, cause: impl Into<super::Cause>) -> GitError {

@@ -300,27 +300,10 @@ fn push_local(
     objects: &NewObjects,
     commit: Oid,
 ) -> Result<PushAnswer, GitError> {
-    let written = || {
-        let repository = Repository::open(local.common())?;
-        let odb = repository.odb()?;
-        for (kind, bytes) in objects.iter() {
-            odb.write(*kind, bytes)?;
-        }
-        match old {
-            Some(old) => repository.reference_matching(REFERENCE, commit, true, old, "moorline"),
-            None => repository.reference(REFERENCE, commit, false, "moorline"),
-        }
-        .map(drop)
-    };
-    match written() {
-        Ok(()) => Ok(PushAnswer::Done),
-        Err(cause) => match cause.code() {
-            git2::ErrorCode::Modified | git2::ErrorCode::Locked | git2::ErrorCode::Exists => {
-                Ok(PushAnswer::Refused("stale: somebody else was quicker".to_owned()))
-            }
-            _ => Err(local.unreadable(cause)),
-        },
-    }
+    local.add_objects(objects)?;
+    let swapped = local.swap(REFERENCE, old, commit)?;
+    let stale = || PushAnswer::Refused("stale: somebody else was quicker".to_owned());
+    Ok(if swapped { PushAnswer::Done } else { stale() })
 }
 
 /// The objects of a new notes commit on top of `tip`.

@@ -41,11 +41,6 @@ impl NewObjects {
         self.add(ObjectType::Tree, bytes)
     }
 
-    /// Each object, with its kind.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &(ObjectType, Vec<u8>)> {
-        self.0.iter()
-    }
-
     /// The pack of them (Git's `gitformat-pack`), without compression: it would save less than it costs in code.
     pub(super) fn pack(&self) -> io::Result<Vec<u8>> {
         let count = u32::try_from(self.0.len()).map_err(io::Error::other)?;

@@ -82,7 +82,7 @@ async fn pull_remote(
         Ok(Survey::Missing(_)) if store.is_crowded() => {
             return pull_anew(session, &store, &mut reading).await;
         }
-        Ok(_) => pull_into(session, &store, &mut reading).await,
+        Ok(first) => pull_further(session, &store, &mut reading, first).await,
         Err(cause) => Err(cause),
     };
     match first {
@@ -114,16 +114,28 @@ pub(super) async fn pull_into(
     store: &Store,
     reading: &mut Reading,
 ) -> Result<Pulled, GitError> {
+    let first = blocking_survey(store, reading).await?;
+    pull_further(session, store, reading, first).await
+}
+
+/// Fetches what a first survey found missing, and what the next ones do, until nothing lacks.
+async fn pull_further(
+    session: &mut Session<'_>,
+    store: &Store,
+    reading: &mut Reading,
+    mut survey: Survey,
+) -> Result<Pulled, GitError> {
     let source = session.source;
     let was_empty = store.is_empty();
-    let mut fetching = Fetching { was_empty, tried_whole: false };
+    let mut fetching = Fetching { was_empty, whole: 0 };
     for _ in 0..ROUNDS {
-        match blocking_survey(store, reading).await? {
+        match survey {
             Survey::Complete(complete) => return Ok(pulled(reading.revision.clone(), *complete)),
             Survey::NoPath => return Err(no_path(source, reading.revision.clone())),
             Survey::NoCommit => return Err(no_revision(source, &reading.revision)),
             Survey::Missing(missing) => {
                 fetch_missing(session, store, (reading, &missing), &mut fetching).await?;
+                survey = blocking_survey(store, reading).await?;
             }
         }
     }
@@ -142,7 +154,8 @@ async fn blocking_survey(store: &Store, reading: &Reading) -> Result<Survey, Git
 /// What one pull has tried so far.
 struct Fetching {
     was_empty: bool,
-    tried_whole: bool,
+    /// How often the commit was asked for with all its files.
+    whole: u32,
 }
 
 /// One question for the objects that stand in the way.
@@ -188,7 +201,8 @@ async fn fetch_commit(
     };
     let filter = session.filter(wish).await?;
     if filter == Filter::Everything {
-        let have = store.whole(reading.line);
+        let (own, line) = (store.clone(), reading.line);
+        let have = blocking(move || Ok(own.whole(line))).await?.filter(|_| fetching.whole == 0);
         return fetch_whole(session, store, (reading, have), fetching).await;
     }
     let question = Question {
@@ -209,7 +223,9 @@ async fn fetch_whole(
     fetching: &mut Fetching,
 ) -> Result<(), GitError> {
     let revision = &reading.revision;
-    if have.is_none() && std::mem::replace(&mut fetching.tried_whole, true) {
+    fetching.whole += 1;
+    // The first time we say what we have; if that turned out not to be true, once more without.
+    if fetching.whole > 2 {
         return Err(incomplete(session.source, revision));
     }
     let question = Question {

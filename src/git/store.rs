@@ -61,9 +61,12 @@ impl Store {
         Ok(fresh)
     }
 
-    /// Makes what is missing and removes what a crash left.
+    /// Makes what is missing and removes what a crash left, also beside it.
     pub(super) fn prepare(&self) -> Result<(), GitError> {
         let written = |cause| self.storage(cause);
+        for suffix in ["new", "old"] {
+            Self::at(sibling(&self.path, suffix)).discard()?;
+        }
         for folder in ["objects/pack", "objects/info", "refs/heads", "refs/moorline"] {
             std::fs::create_dir_all(self.path.join(folder)).map_err(written)?;
         }
@@ -98,8 +101,9 @@ impl Store {
     /// The commit of this line that was fetched last with everything that belongs to it.
     pub(super) fn whole(&self, line: Line) -> Option<String> {
         let text = std::fs::read_to_string(self.path.join(line.file())).ok()?;
-        let id = text.trim();
-        Oid::from_str(id).is_ok().then(|| id.to_owned())
+        let id = Oid::from_str(text.trim()).ok()?;
+        let here = self.open().ok()?.odb().ok()?.exists(id);
+        here.then(|| id.to_string())
     }
 
     /// Remembers that this commit is here with everything that belongs to it.

@@ -168,6 +168,8 @@ struct Place {
     shown: String,
     /// Whether everything in it is selected.
     selected: bool,
+    /// Whether a selected path is below it.
+    near: bool,
 }
 
 struct Walk<'a> {
@@ -192,7 +194,8 @@ impl Walk<'_> {
         match self.resolve(Vec::new(), parts)? {
             Ok(Node::Folder { id, path }) => {
                 let selected = self.reading.selection.paths.contains(&TreePath::default());
-                self.folder(Place { id, real: path, shown: String::new(), selected })?;
+                let near = !self.reading.selection.paths.is_empty();
+                self.folder(Place { id, real: path, shown: String::new(), selected, near })?;
                 Ok(Start::Walked)
             }
             Err(Obstacle::Missing) => Ok(Start::Walked),
@@ -229,6 +232,13 @@ impl Walk<'_> {
     }
 
     fn entry(&mut self, place: &Place, entry: &git2::TreeEntry<'_>) -> Result<(), git2::Error> {
+        if !place.selected && !place.near && entry.kind() == Some(ObjectType::Blob) {
+            // Most files of a large repository are of no interest, and end here.
+            let names = &self.reading.selection.names;
+            if !entry.name().is_ok_and(|name| names.contains(name)) {
+                return Ok(());
+            }
+        }
         let Some((name, shown)) = self.name(place, entry) else { return Ok(()) };
         let selected = place.selected || self.reading.selection.paths.contains(&shown);
         let named = self.reading.selection.names.contains(name.as_str());
@@ -238,7 +248,7 @@ impl Walk<'_> {
         match entry.filemode() & 0o170_000 {
             FOLDER if selected || leads || !self.reading.selection.names.is_empty() => {
                 let shown = shown.as_str().to_owned();
-                self.folder(Place { id: entry.id(), real, shown, selected })
+                self.folder(Place { id: entry.id(), real, shown, selected, near: leads })
             }
             FILE if selected || named => {
                 let mode = mode(entry.filemode());
@@ -318,8 +328,9 @@ impl Walk<'_> {
                 Ok(())
             }
             Ok(Node::Folder { id, path }) if selected || self.leads_further(&shown) => {
+                let near = self.leads_further(&shown);
                 let shown = shown.as_str().to_owned();
-                self.folder(Place { id, real: path, shown, selected })
+                self.folder(Place { id, real: path, shown, selected, near })
             }
             // A folder that bears a searched name is not the file that was searched for.
             Ok(Node::Folder { .. }) => Ok(()),

@@ -38,7 +38,7 @@ pub use observed::{
     ObservedImage, ObservedMount, ObservedNetwork, ObservedVolume, Ownership,
 };
 pub use outcome::{Outcome, StepOutcome};
-pub use plan::{Action, AnonymousVolumes, ContainerHandle, Held, Plan, Step, StepId};
+pub use plan::{Action, AnonymousVolumes, ContainerHandle, Ending, Held, Plan, Step, StepId};
 pub use policy::{AdoptPolicy, DriftPolicy, Policy, PrunePolicy, SyncPolicy};
 pub use project::{Extensions, Origins, Project, Service};
 pub use remedy::Remedy;

@@ -185,6 +185,8 @@ pub enum Action {
         container: ContainerHandle,
         /// How long it must stay up to count when it has no health check.
         monitor: Duration,
+        /// What an end with code 0 means.
+        ending: Ending,
         /// Without progress.
         limit: Duration,
     },
@@ -200,6 +202,16 @@ pub enum Action {
         /// How long.
         pause: Duration,
     },
+}
+
+/// What an end with code 0 means to a wait for health.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    /// It failed: it was to stay up.
+    Fails,
+    /// It did what it was to do.
+    Counts,
 }
 
 /// What becomes of a removed container's anonymous volumes.

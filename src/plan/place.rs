@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::model::{
-    Action, Condition, ContainerHandle, ContainerState, Drift, HealthCheckState, ObservedContainer,
-    Replica, ServiceName,
+    Action, Condition, ContainerHandle, ContainerState, Drift, Ending, HealthCheckState,
+    ObservedContainer, Replica, ServiceName,
 };
 
 use super::steps::{Cause, Node};
@@ -84,7 +84,8 @@ impl Planner<'_> {
                 }
                 let monitor = Duration::ZERO;
                 let container = standing.handle.clone();
-                let action = Action::AwaitHealthy { container, monitor, limit };
+                let action =
+                    Action::AwaitHealthy { container, monitor, ending: Ending::Fails, limit };
                 let node = self.drafts.add(action, &cause, standing.started);
                 self.note(replica, |standing| standing.healthy = Some(node));
                 Ok(Some(node))

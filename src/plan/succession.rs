@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::model::{
     Action, AnonymousVolumes, ContainerHandle, ContainerSpec, ContainerState, Cure, DesiredReplica,
-    DesiredService, Drift, FailureAction, HealthCheckState, Held, Mount, ObservedContainer, Reason,
-    Resource, UpdateOrder,
+    DesiredService, Drift, Ending, FailureAction, HealthCheckState, Held, Mount, ObservedContainer,
+    Reason, Resource, UpdateOrder,
 };
 
 use super::place::handle;
@@ -168,13 +168,14 @@ impl Planner<'_> {
     ) -> (Option<Node>, Option<Node>) {
         let started = (!new.state.is_up())
             .then(|| self.start(service, &new.handle, cause, before.iter().copied()));
-        if service.may_complete {
+        if service.is_job {
             return (started, started);
         }
         let monitor = service.update.monitor;
         let action = Action::AwaitHealthy {
             container: new.handle.clone(),
             monitor: if monitor.is_zero() { DEFAULT_MONITOR } else { monitor },
+            ending: if service.may_complete { Ending::Counts } else { Ending::Fails },
             limit: self.input.policy.progress_limit,
         };
         let up = self.drafts.add(action, cause, started.map_or(before, |started| vec![started]));
@@ -224,7 +225,7 @@ impl Planner<'_> {
         let (Some(failed), Some(old)) = (keeper, best(olds)) else { return false };
         let same = failed.spec_label.as_deref() == Some(desired.spec_digest.as_str());
         if !same
-            || service.may_complete
+            || service.is_job
             || self.input.resolve == Resolve::Retry
             || action == FailureAction::Continue
             || !has_failed(failed)

@@ -20,7 +20,7 @@ pub(super) use registry::RegistryAuth;
 
 use super::look::Doubt;
 use super::{Engine, EngineError};
-use crate::model::{Action, ContainerHandle};
+use crate::model::{Action, ContainerHandle, Ending};
 
 /// Under which terms an action is carried out.
 #[derive(Clone, Copy)]
@@ -102,8 +102,11 @@ impl Engine {
             Action::Rename { container, name } => self.rename(container, name, terms).await,
             Action::Update { container, spec } => self.update(container, spec, terms).await,
             Action::RunHook { container, hook } => self.run_hook(container, hook, terms).await,
-            Action::AwaitHealthy { container, monitor, limit } => {
-                self.await_healthy(container, *monitor, *limit, terms).await
+            Action::AwaitHealthy { container, monitor, ending, limit } => {
+                match self.await_healthy(container, *monitor, *limit, terms).await {
+                    Err(EngineError::Ended { code: 0, .. }) if *ending == Ending::Counts => Ok(()),
+                    other => other,
+                }
             }
             Action::AwaitCompletion { container, limit } => {
                 self.await_completion(container, *limit, terms).await
