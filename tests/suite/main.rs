@@ -18,6 +18,7 @@
 mod config;
 mod desired;
 mod drift;
+mod drift_real;
 mod engine;
 mod forge;
 mod git;

@@ -1,4 +1,4 @@
 //! The `docker` room against Engines: real ones, and the simulated one.
 
 mod real;
-mod terms;
+pub(crate) mod terms;
