@@ -40,6 +40,16 @@ pub(super) struct Args {
 }
 
 impl Args {
+    /// The project's folder or file, if one is named.
+    pub(super) fn path(&self) -> Option<&str> {
+        self.path.as_deref()
+    }
+
+    /// Whether Compose files are named one by one.
+    pub(super) fn names_files(&self) -> bool {
+        !self.files.is_empty()
+    }
+
     /// How to print.
     pub(super) fn output(&self) -> Format {
         self.output

@@ -26,6 +26,7 @@ fn hook(command: &[&str]) -> Box<Hook> {
 fn healthy(name: &str) -> Action {
     Action::AwaitHealthy {
         container: named(name),
+        ending: moorline::model::Ending::Fails,
         monitor: Duration::from_millis(200),
         limit: Duration::from_secs(20),
     }
