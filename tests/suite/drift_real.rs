@@ -31,7 +31,12 @@ async fn deploy(engine: &Engine, desired: &mut Desired) -> Vec<String> {
         .values()
         .flat_map(|service| service.replicas.values())
         .map(|one| {
-            (one.replica.clone(), one.name.clone(), one.spec.clone(), !one.shares.is_empty())
+            (
+                one.replica.clone(),
+                one.name.clone(),
+                one.spec.clone(),
+                !one.shares.is_empty() || !one.spec.host.links.is_empty(),
+            )
         })
         .collect();
     waiting.sort_by_key(|(replica, _, _, shares)| (*shares, replica.clone()));
