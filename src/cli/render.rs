@@ -1,7 +1,6 @@
 //! `moorline render`: the Compose model after interpolation, merge and normalisation.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -160,8 +159,8 @@ fn tidy(service: &mut Value) {
 fn summary(project: &Project) -> String {
     let mut text = format!("project {}\n", project.name);
     let mut line = |words: String| {
-        // Writing to a String cannot fail.
-        drop(writeln!(text, "{words}"));
+        text.push_str(&words);
+        text.push('\n');
     };
     for (name, service) in &project.services {
         let image = if service.image.is_empty() { "(built)" } else { &service.image };

@@ -15,13 +15,16 @@
     reason = "a test stops at the first surprise, looks at the machine that it runs on, and may tell a long story"
 )]
 
+mod comments;
 mod config;
 mod desired;
 mod documents;
 mod drift;
+mod drift_real;
 mod engine;
 mod forge;
 mod git;
 mod house;
 mod placement;
 mod support;
+mod webhooks;

@@ -101,3 +101,12 @@ pub async fn clear(engine: &Engine, stack: &str) {
     let names: BTreeSet<&String> = left.volumes.keys().collect();
     assert!(names.is_empty());
 }
+
+pub fn healthy(name: &str) -> Action {
+    Action::AwaitHealthy {
+        container: named(name),
+        ending: moorline::model::Ending::Fails,
+        monitor: Duration::from_millis(200),
+        limit: Duration::from_secs(20),
+    }
+}

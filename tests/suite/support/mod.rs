@@ -2,4 +2,5 @@
 
 pub mod engine_fill;
 pub mod engines;
+pub mod fake_engine;
 pub mod fake_forge;
