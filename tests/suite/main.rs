@@ -20,6 +20,7 @@ mod config;
 mod desired;
 mod documents;
 mod drift;
+mod drift_real;
 mod engine;
 mod forge;
 mod git;
