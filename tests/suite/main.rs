@@ -22,6 +22,7 @@ mod documents;
 mod drift;
 mod drift_real;
 mod engine;
+mod examples_real;
 mod forge;
 mod git;
 mod house;
