@@ -101,3 +101,12 @@ pub async fn clear(engine: &Engine, stack: &str) {
     let names: BTreeSet<&String> = left.volumes.keys().collect();
     assert!(names.is_empty());
 }
+
+pub fn healthy(name: &str) -> Action {
+    Action::AwaitHealthy {
+        container: named(name),
+        monitor: Duration::from_millis(200),
+        ending: moorline::model::Ending::Fails,
+        limit: Duration::from_secs(20),
+    }
+}
