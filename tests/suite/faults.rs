@@ -60,7 +60,7 @@ async fn world() -> World {
         },
     );
     // A neighbour that is none of our business, and must never be touched.
-    world.fake.add_image("other:v1", serde_json::json!({}));
+    world.fake.add_image("other:v1", serde_json::json!({"Cmd": ["run"]}));
     world.fake.run_by_hand("neighbour", serde_json::json!({"Image": "other:v1"}));
     world
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use moorline::model::{AdoptPolicy, DriftPolicy, Policy};
 
 use super::support::fake_engine::Options;
-use super::support::world::{World, folder};
+use super::support::world::{World, folder, short_limits};
 
 #[tokio::test]
 async fn every_plan_scenario_gives_its_plan() {
@@ -46,7 +46,7 @@ async fn plan_of(scenario: &str) -> String {
         let (_, rest) = scenario.split_once(&format!("--- {name}\n"))?;
         Some(rest.split("--- ").next().unwrap_or(rest))
     };
-    let mut world = World::new(Options::default()).await;
+    let mut world = World::with_limits(Options::default(), short_limits()).await;
     let policy = section("policy").unwrap_or_default();
     if let Some(foreign) = section("by hand") {
         by_hand(&world, foreign);
@@ -86,7 +86,7 @@ fn set_policy(policy: &mut Policy, text: &str) {
 fn by_hand(world: &World, text: &str) {
     for line in text.lines().filter(|line| !line.is_empty()) {
         let words: Vec<&str> = line.split(' ').collect();
-        world.fake.add_image(words[2], serde_json::json!({}));
+        world.fake.add_image(words[2], serde_json::json!({"Cmd": ["run"]}));
         let labels = serde_json::json!({
             "com.docker.compose.project": "shop",
             "com.docker.compose.service": words[1],
