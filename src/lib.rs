@@ -8,6 +8,7 @@
 //! - `web`: webhooks and health over HTTP.
 //!
 //! Floor 3, the hands:
+//! - [`checkout`]: one commit, read and loaded.
 //! - `controller`: one loop per target, the clock, signals, events.
 //! - `pass`: one pass for one target: pull, load, observe, plan, apply, report.
 //! - `apply`: walks a plan against one Engine.

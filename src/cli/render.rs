@@ -1,7 +1,6 @@
 //! `moorline render`: the Compose model after interpolation, merge and normalisation.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -40,6 +39,16 @@ pub(super) struct Args {
 }
 
 impl Args {
+    /// The project's folder or file, if one is named.
+    pub(super) fn path(&self) -> Option<&str> {
+        self.path.as_deref()
+    }
+
+    /// Whether Compose files are named one by one.
+    pub(super) fn names_files(&self) -> bool {
+        !self.files.is_empty()
+    }
+
     /// How to print.
     pub(super) fn output(&self) -> Format {
         self.output
@@ -150,8 +159,8 @@ fn tidy(service: &mut Value) {
 fn summary(project: &Project) -> String {
     let mut text = format!("project {}\n", project.name);
     let mut line = |words: String| {
-        // Writing to a String cannot fail.
-        drop(writeln!(text, "{words}"));
+        text.push_str(&words);
+        text.push('\n');
     };
     for (name, service) in &project.services {
         let image = if service.image.is_empty() { "(built)" } else { &service.image };

@@ -39,6 +39,7 @@ pub(super) fn canonicalise(
 /// Writes out the short syntax of this node itself.
 fn widen(node: &mut Node, shape: &Shape, place: Place<'_>, problems: &mut Diagnostics) {
     match shape.id {
+        "services.*" => old_develop(node),
         "services.*.build" => wrap_text(node, "context"),
         "services.*.extends" => wrap_text(node, "service"),
         "include[]" => wrap_text(node, "path"),
@@ -75,11 +76,11 @@ fn widen(node: &mut Node, shape: &Shape, place: Place<'_>, problems: &mut Diagno
                 node.kind = Kind::List(vec![shell, text]);
             }
         }
-        "services.*.expose" | "services.*.group_add" => each(node, text_of),
+        "services.*.expose" => each(node, text_of),
         "services.*.extra_hosts" | "services.*.build.extra_hosts" => hosts(node),
         "services.*.build.ssh" => keys(node),
         "services.*.provider.options.*" => listed(node),
-        "networks.*" | "volumes.*" | "configs.*" | "secrets.*" => external(node),
+        "networks.*" | "volumes.*" | "configs.*" | "secrets.*" => external(node, place, problems),
         _ if is_command(shape.id) => command(node, place, problems),
         _ if shape.is_pairs() => pairs(node),
         _ if is_text_or_list(shape) => listed(node),
@@ -216,20 +217,53 @@ fn hosts(node: &mut Node) {
         }
         Kind::Scalar(_) => return,
     }
+    let mut seen = std::collections::BTreeSet::new();
+    lines.retain(|line| seen.insert(line.fingerprint()));
     node.kind = Kind::List(lines);
 }
 
 /// `external: {name: x}` becomes `external: true` and `name: x`.
-fn external(node: &mut Node) {
+fn external(node: &mut Node, place: Place<'_>, problems: &mut Diagnostics) {
     let Kind::Map(map) = &mut node.kind else { return };
     let Some(external) = map.get_mut("external") else { return };
     let Kind::Map(inner) = &external.kind else { return };
     let name = inner.get("name").cloned();
     external.kind = Kind::Scalar(Scalar::plain("true"));
-    if let Some(name) = name
-        && !map.contains("name")
+    match name {
+        Some(name) if map.contains("name") => {
+            let message = "name and external.name contradict each other";
+            problems.push(name.error(message).at(place.to_string()).help("keep name"));
+        }
+        Some(name) => map.set("name", name),
+        None => {}
+    }
+}
+
+/// `x-develop` was `develop` before the specification had it, and still counts where there is no `develop`.
+fn old_develop(node: &mut Node) {
+    let Kind::Map(map) = &mut node.kind else { return };
+    if map.contains("develop") {
+        return;
+    }
+    if let Some(develop) =
+        map.get("x-develop").filter(|develop| develop.as_map().is_some()).cloned()
     {
-        map.set("name", name);
+        map.set("develop", develop);
+    }
+}
+
+/// Builds without a context are built from the project's folder.
+pub(super) fn default_contexts(root: &mut Node) {
+    let services = root.as_map_mut().and_then(|map| map.get_mut("services"));
+    for service in services.and_then(Node::as_map_mut).into_iter().flatten() {
+        let build = service.value.as_map_mut().and_then(|map| map.get_mut("build"));
+        let Some(build) = build else { continue };
+        let span = build.span.clone();
+        if let Kind::Map(map) = &mut build.kind
+            && map.get("context").is_none_or(Node::is_null)
+        {
+            map.set("context", Node::text(span, "."));
+        }
     }
 }
 

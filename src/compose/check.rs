@@ -21,9 +21,12 @@ pub(super) fn check(node: &Node, shape: &Shape, demand: Demand, problems: &mut D
     Checker { demand, problems }.node(node, shape, Place::TOP);
 }
 
-/// Reports what does not fit the table in one service.
-pub(super) fn check_at(node: &Node, shape: &Shape, place: Place<'_>, problems: &mut Diagnostics) {
-    Checker { demand: Demand::Fragment, problems }.node(node, shape, place);
+/// Reports what does not fit the table in one service of a fragment.
+pub(super) fn check_service(node: &Node, place: Place<'_>, problems: &mut Diagnostics) {
+    let services = super::attributes::root().key("services");
+    if let Some(shape) = services.and_then(|shape| shape.any.as_deref()) {
+        Checker { demand: Demand::Fragment, problems }.node(node, shape, place);
+    }
 }
 
 struct Checker<'p> {
@@ -79,6 +82,10 @@ impl Checker<'_> {
         for entry in map {
             let here = place.key(&entry.key);
             let is_extension = entry.key.starts_with("x-");
+            if entry.key.is_empty() && shape.is_pairs() && self.demand == Demand::Fragment {
+                let problem = entry.value.error("a name is empty").at(place.to_string());
+                self.problems.push(problem);
+            }
             match shape.key(&entry.key) {
                 Some(_) if shape.has_names && !is_name(&entry.key) => {
                     let message = format!("{:?} is not a valid name", entry.key);

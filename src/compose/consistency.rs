@@ -33,6 +33,15 @@ impl Checks<'_> {
                 self.report(name, "container_name", message, "");
             }
         }
+        for (key, secret) in &parts.secrets {
+            if !secret.external && secret.file.is_empty() && secret.environment.is_empty() {
+                let path = format!("secrets.{key}");
+                let location = self.origins.nearest(&path).unwrap_or_else(|| Location::file(""));
+                let message = "the secret needs a file or a variable";
+                let help = "write file: or environment:";
+                self.problems.push(Diagnostic::error(location, message).at(path).help(help));
+            }
+        }
         self.cycles();
     }
 
@@ -218,36 +227,28 @@ impl Checks<'_> {
         let limits = deploy.and_then(|deploy| deploy.resources.limits.as_ref());
         let reservations = deploy.and_then(|deploy| deploy.resources.reservations.as_ref());
         let pairs = [
-            (
-                f64::from(service.cpus.0),
-                limits.map_or(0.0, |l| f64::from(l.cpus.0)),
-                "cpus",
-                "limits.cpus",
-            ),
+            (f64::from(service.cpus.0), limits.map(|l| f64::from(l.cpus.0)), "cpus", "limits.cpus"),
             (
                 whole(service.mem_limit.0),
-                limits.map_or(0.0, |l| whole(l.memory.0)),
+                limits.map(|l| whole(l.memory.0)),
                 "mem_limit",
                 "limits.memory",
             ),
-            (
-                whole(service.pids_limit),
-                limits.map_or(0.0, |l| whole(l.pids)),
-                "pids_limit",
-                "limits.pids",
-            ),
+            (whole(service.pids_limit), limits.map(|l| whole(l.pids)), "pids_limit", "limits.pids"),
             (
                 whole(service.mem_reservation.0),
-                reservations.map_or(0.0, |r| whole(r.memory.0)),
+                reservations.map(|r| whole(r.memory.0)),
                 "mem_reservation",
                 "reservations.memory",
             ),
         ];
         for (own, deployed, attribute, other) in pairs {
-            if own != 0.0 && deployed != 0.0 && (own - deployed).abs() > f64::EPSILON {
+            if own != 0.0 && deployed.is_some_and(|deployed| (own - deployed).abs() > f64::EPSILON)
+            {
                 let message =
                     format!("{attribute} and deploy.resources.{other} say different amounts");
-                self.report(name, attribute, message, "keep the one below deploy");
+                let help = format!("write deploy.resources.{other} only");
+                self.report(name, attribute, message, &help);
             }
         }
     }

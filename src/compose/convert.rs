@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::attributes;
 use super::de::Reader;
+use super::merge::merge_service;
+use super::place::Place;
 use crate::model::project::{FileObject, Model, Network, PreStart, SecretObject, Volume};
 use crate::model::{Diagnostic, Diagnostics, Extensions, Service, ServiceName};
 use crate::yaml::{Kind, Node, Value};
@@ -94,12 +97,26 @@ fn service(name: &str, node: &Node, problems: &mut Diagnostics) -> Option<Servic
     let hooks = node.get("pre_start").and_then(Node::as_list).unwrap_or_default();
     for (index, hook) in hooks.iter().enumerate() {
         let path = format!("{path}.pre_start.{index}");
-        let container: Service = read(hook, &path, problems)?;
-        let per_replica = hook.get("per_replica").and_then(Node::value) == Some(Value::Bool(true))
-            || hook.get("per_replica").and_then(Node::as_text) == Some("true");
-        service.pre_start.push(PreStart { container: Box::new(container), per_replica });
+        let mut container: Service = read(&inherited(node, hook, problems), &path, problems)?;
+        let per_replica = hook.get("per_replica").and_then(Node::value);
+        let per_replica = per_replica.is_some_and(|value| value.to_text() == "true");
+        let env_file = std::mem::take(&mut container.env_file);
+        service.pre_start.push(PreStart { container: Box::new(container), env_file, per_replica });
     }
     Some(service)
+}
+
+/// A container before the start: the service's own container settings, with the hook's laid over them.
+fn inherited(service: &Node, hook: &Node, problems: &mut Diagnostics) -> Node {
+    let Some(shape) = attributes::root().key("services").and_then(|shape| shape.any.as_deref())
+    else {
+        return hook.clone();
+    };
+    let mut base = service.clone();
+    if let Some(map) = base.as_map_mut() {
+        map.retain(|entry| attributes::is_of_container(&entry.key) && entry.key != "volumes");
+    }
+    merge_service(base, hook.clone(), shape, Place::TOP, problems)
 }
 
 fn extensions(node: &Node) -> Extensions {

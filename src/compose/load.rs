@@ -100,6 +100,8 @@ pub fn load(request: &LoadRequest<'_>) -> Loaded {
 
 fn load_with(request: &LoadRequest<'_>, loader: &mut Loader<'_>) -> Option<Project> {
     let mut env: Env = request.variables.clone();
+    // As in the reference, $PWD is the folder where the command runs, whatever the shell says.
+    env.entry("PWD".to_owned()).or_insert_with(|| request.folder.to_owned());
     let mut setting = Setting { request, loader };
     let files = setting.compose_files(&mut env)?;
     let folder = setting.project_folder(&files);

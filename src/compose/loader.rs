@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::attributes::{self, Shape};
-use super::check::{Demand, check};
+use super::attributes;
+use super::check::{Demand, check, check_service};
 use super::files::{Files, ReadProblem, is_remote, join, parent};
 use super::interpolate::{Env, interpolate};
 use super::merge::{Tags, merge, merge_service, settle};
@@ -39,6 +39,15 @@ pub(super) struct Loader<'a> {
     early: BTreeMap<String, Vec<Node>>,
     loads: usize,
     copied: usize,
+}
+
+/// Why a file is read.
+#[derive(Clone, Copy)]
+enum Whose<'n> {
+    /// It is part of the model: everything in it must be right.
+    Own,
+    /// This node extends a service in it: only that service must be right.
+    Base(&'n Node),
 }
 
 /// Where a service's definition stands.
@@ -79,7 +88,7 @@ impl<'a> Loader<'a> {
         let root = attributes::root();
         let mut whole: Option<Node> = None;
         for file in files {
-            for mut document in self.documents(file, env, None) {
+            for mut document in self.documents(file, env, Whose::Own) {
                 self.extend_all(&mut document, file, folder, env);
                 let mut chain = chain.to_vec();
                 chain.push(file.clone());
@@ -96,14 +105,19 @@ impl<'a> Loader<'a> {
         settle(&mut whole, Some(root));
         check(&whole, root, Demand::Whole, &mut self.problems);
         rules::check(&whole, &mut self.problems);
+        canonical::default_contexts(&mut whole);
         let paths = Paths { files: self.files, folder, home: self.home };
         paths.resolve(&mut whole, &mut self.problems);
         resolve_environment(&mut whole, env);
         Some(whole)
     }
 
-    /// Reads a file: its documents, interpolated, checked and canonical. `asked_at` is the place that asks.
-    fn documents(&mut self, path: &str, env: &Env, asked_at: Option<&Node>) -> Vec<Node> {
+    /// Reads a file: its documents, interpolated, checked and canonical.
+    fn documents(&mut self, path: &str, env: &Env, whose: Whose<'_>) -> Vec<Node> {
+        let asked_at = match whose {
+            Whose::Own => None,
+            Whose::Base(node) => Some(node),
+        };
         self.loads += 1;
         if self.loads > MAX_FILES {
             let message = format!("more than {MAX_FILES} files are included or extended");
@@ -124,7 +138,9 @@ impl<'a> Loader<'a> {
                 continue;
             }
             interpolate(&mut document, Some(root), env, &mut self.problems);
-            check(&document, root, Demand::Fragment, &mut self.problems);
+            if matches!(whose, Whose::Own) {
+                check(&document, root, Demand::Fragment, &mut self.problems);
+            }
             canonical::canonicalise(&mut document, root, Place::TOP, &mut self.problems);
             read.push(document);
         }
@@ -289,6 +305,10 @@ impl<'a> Loader<'a> {
                     self.problems.push(missing(&shown, services));
                     return None;
                 }
+                if let Some(service) = services.get(wanted) {
+                    let place = Place::TOP.key("services");
+                    check_service(service, place.key(wanted), &mut self.problems);
+                }
                 let folder = parent(&other);
                 let standing = Standing { services, file: &other, folder };
                 let mut base = self.extended(wanted, standing, env, trail)?;
@@ -315,7 +335,7 @@ impl<'a> Loader<'a> {
             return known.clone();
         }
         let root = attributes::root();
-        let documents = self.documents(path, env, Some(asked_at));
+        let documents = self.documents(path, env, Whose::Base(asked_at));
         let merged = documents
             .into_iter()
             .reduce(|base, over| merge(base, over, Some(root), Tags::Drop, &mut self.problems))
@@ -477,9 +497,4 @@ fn resolve_environment(root: &mut Node, env: &Env) {
             }
         }
     }
-}
-
-/// The attribute of a service.
-pub(super) fn service_shape() -> Option<&'static Shape> {
-    attributes::root().key("services").and_then(|shape| shape.any.as_deref())
 }

@@ -1,5 +1,7 @@
 //! How a later file's model is laid over an earlier one's. Both are canonical.
 
+use std::collections::BTreeSet;
+
 use super::attributes::{Meeting, Shape};
 use super::canonical::dedupe;
 use super::place::Place;
@@ -88,17 +90,18 @@ impl Merger<'_> {
                 let kind = Kind::Map(self.maps(earlier, later, shape, place));
                 Node { span: base.span, tag, kind }
             }
-            (Kind::List(mut earlier), Kind::List(later)) => {
-                earlier.extend(later);
+            (Kind::List(earlier), Kind::List(later)) => {
+                let items = appended(earlier, later);
                 let items = match meeting {
-                    Meeting::Subnet => self.subnets(earlier, shape, place),
-                    meeting => dedupe(earlier, meeting),
+                    Meeting::Subnet => self.subnets(items, shape, place),
+                    meeting => dedupe(items, meeting),
                 };
                 Node { span: base.span, tag, kind: Kind::List(items) }
             }
             (Kind::Scalar(_), later @ Kind::Scalar(_)) => {
                 Node { span, tag: Tag::None, kind: later }
             }
+            (_, later) if shape.is_none() => Node { span, tag: Tag::None, kind: later },
             (_, later) => {
                 let node = Node { span, tag: Tag::None, kind: later };
                 let message = format!("{over_noun} cannot override {base_noun}");
@@ -121,8 +124,7 @@ impl Merger<'_> {
                 None => merged.push(entry),
                 Some(before) => {
                     let child = shape.and_then(|shape| shape.key(&entry.key));
-                    let is_whole = is_pairs || (child.is_none() && entry.key.starts_with("x-"));
-                    if is_whole {
+                    if is_pairs {
                         merged.push(entry);
                         continue;
                     }
@@ -159,6 +161,13 @@ impl Merger<'_> {
         }
         kept
     }
+}
+
+/// The later list behind the earlier one, without what the earlier one has already.
+fn appended(mut earlier: Vec<Node>, later: Vec<Node>) -> Vec<Node> {
+    let known: BTreeSet<String> = earlier.iter().map(Node::fingerprint).collect();
+    earlier.extend(later.into_iter().filter(|item| !known.contains(&item.fingerprint())));
+    earlier
 }
 
 fn other_driver(base: &Node, over: &Node) -> bool {

@@ -7,7 +7,7 @@ use super::convert::{Parts, Spot};
 use super::interpolate::Env;
 use super::loader::Loader;
 use super::text::dotenv::{self, Variables};
-use crate::model::project::{EnvFile, Link, PreStart};
+use crate::model::project::{EnvFile, Link};
 use crate::model::{Diagnostic, Location, Secret, Service, ServiceName};
 
 /// Variables that env files may bring into one model.
@@ -95,7 +95,8 @@ fn normalize_service(service: &mut Service, folder: &str, env: &Env) {
             gpu.count.0 = -1;
         }
     }
-    for secret in &mut service.secrets {
+    let hooked = service.pre_start.iter_mut().flat_map(|hook| &mut hook.container.secrets);
+    for secret in service.secrets.iter_mut().chain(hooked) {
         if secret.target.is_empty() {
             secret.target = format!("/run/secrets/{}", secret.source);
         }
@@ -112,8 +113,13 @@ fn normalize_service(service: &mut Service, folder: &str, env: &Env) {
         deploy.replicas = Some(scale);
     }
     imply_dependencies(service);
-    let hooks = std::mem::take(&mut service.pre_start);
-    service.pre_start = hooks.into_iter().map(|hook| inherit(service, hook)).collect();
+    for hook in &mut service.pre_start {
+        let container = &mut hook.container;
+        if container.networks.is_empty() && container.network_mode.is_empty() {
+            container.networks.clone_from(&service.networks);
+        }
+        container.extra_hosts.sort();
+    }
 }
 
 fn imply_dependencies(service: &mut Service) {
@@ -141,41 +147,6 @@ fn imply_dependencies(service: &mut Service) {
             service.depends_on.entry(name).or_insert(link);
         }
     }
-}
-
-/// A container before the start takes from its service what it does not say itself.
-fn inherit(service: &Service, hook: PreStart) -> PreStart {
-    let own = *hook.container;
-    let mut container = service.clone();
-    container.pre_start = Vec::new();
-    container.post_start = Vec::new();
-    container.pre_stop = Vec::new();
-    container.profiles = Vec::new();
-    container.depends_on = BTreeMap::new();
-    container.deploy = None;
-    container.develop = None;
-    container.attach = None;
-    container.provider = None;
-    container.build = None;
-    container.healthcheck = None;
-    container.ports = Vec::new();
-    container.volumes = Vec::new();
-    container.scale = None;
-    container.container_name = String::new();
-    container.restart = String::new();
-    container.command = own.command.or(container.command);
-    if !own.image.is_empty() {
-        container.image = own.image;
-    }
-    if !own.user.is_empty() {
-        container.user = own.user;
-    }
-    if !own.working_dir.is_empty() {
-        container.working_dir = own.working_dir;
-    }
-    container.privileged |= own.privileged;
-    container.environment.extend(own.environment);
-    PreStart { container: Box::new(container), per_replica: hook.per_replica }
 }
 
 /// Reads env files and label files of the services into their variables and labels.
@@ -206,13 +177,17 @@ pub(super) fn read_files(
                 service.environment.entry(key).or_insert(Some(value));
             }
         }
+        let mut from_files = Env::new();
         for path in service.label_file.clone() {
             let mut labels = Variables::new();
             if loader.env_file(&path, None, env, &mut labels).is_some() {
                 for (key, label) in labels {
-                    service.labels.insert(key, label.value);
+                    from_files.insert(key, label.value);
                 }
             }
+        }
+        for (key, label) in from_files {
+            service.labels.entry(key).or_insert(label);
         }
     }
     parts.spots.extend(spots);

@@ -51,6 +51,9 @@ impl Paths<'_> {
                 },
             );
         }
+        let keys =
+            map.get_mut("build").and_then(Node::as_map_mut).and_then(|build| build.get_mut("ssh"));
+        self.items(keys, place.key("build.ssh"), problems, Self::key);
         self.items(
             map.get_mut("volumes"),
             place.key("volumes"),
@@ -60,6 +63,12 @@ impl Paths<'_> {
                     paths.field(item, "source", here, problems);
                 }
             },
+        );
+        self.items(
+            map.get_mut("pre_start"),
+            place.key("pre_start"),
+            problems,
+            |paths, item, here, problems| paths.service(item, here, problems),
         );
         if let Some(watch) = map.get_mut("develop").and_then(Node::as_map_mut) {
             self.items(
@@ -73,6 +82,15 @@ impl Paths<'_> {
         }
         if let Some(extends) = map.get_mut("extends") {
             self.field(extends, "file", place.key("extends"), problems);
+        }
+    }
+
+    /// The path of an SSH key, `ID=PATH`.
+    fn key(&self, key: &mut Node, place: Place<'_>, problems: &mut Diagnostics) {
+        let Some((id, path)) = key.as_text().and_then(|text| text.split_once('=')) else { return };
+        match self.absolute(path) {
+            Ok(path) => key.kind = Kind::Scalar(Scalar::quoted(format!("{id}={path}"))),
+            Err(message) => problems.push(key.error(message).at(place.to_string())),
         }
     }
 

@@ -87,6 +87,7 @@ fn service_rules(service: &Map, place: Place<'_>, problems: &mut Diagnostics) {
         watch_rules(watch, here.index(index), problems);
     }
     volumes(service, place, problems);
+    device_targets(service, place, problems);
     addresses(service, place, problems);
 }
 
@@ -120,9 +121,25 @@ fn volumes(service: &Map, place: Place<'_>, problems: &mut Diagnostics) {
     for (index, port) in
         service.get("ports").and_then(Node::as_list).unwrap_or_default().iter().enumerate()
     {
-        if port.as_map().is_some_and(|map| present(map, "target").is_none()) {
+        let target = |map: &Map| {
+            present(map, "target").and_then(Node::value).map(|value| value.to_text().into_owned())
+        };
+        if port.as_map().is_some_and(|map| target(map).is_none_or(|target| target == "0")) {
             let here = place.key("ports");
             problems.push(port.error("the port has no target").at(here.index(index).to_string()));
+        }
+    }
+}
+
+/// Reports devices without a path in the container.
+fn device_targets(service: &Map, place: Place<'_>, problems: &mut Diagnostics) {
+    let list = service.get("devices").and_then(Node::as_list).unwrap_or_default();
+    for (index, device) in list.iter().enumerate() {
+        if device.as_map().is_some_and(|map| present(map, "target").is_none()) {
+            let here = place.key("devices");
+            let problem =
+                device.error("the device has no target").at(here.index(index).to_string());
+            problems.push(problem);
         }
     }
 }

@@ -64,7 +64,7 @@ pub fn parse_float(text: &str) -> Option<f64> {
     text.parse().ok()
 }
 
-/// A number in Go's shortest form: `3.1`, `2`, `1e+06`.
+/// A number as Go prints it: `3.1`, `2`, `1e+06`.
 pub fn float_text(number: f64) -> String {
     if number.is_nan() {
         return "NaN".to_owned();
@@ -75,7 +75,7 @@ pub fn float_text(number: f64) -> String {
     let scientific = format!("{number:e}");
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let power: i32 = exponent.parse().unwrap_or(0);
-    if number != 0.0 && !(-4..21).contains(&power) {
+    if number != 0.0 && !(-4..6).contains(&power) {
         let sign = if power < 0 { '-' } else { '+' };
         return format!("{mantissa}e{sign}{:02}", power.unsigned_abs());
     }

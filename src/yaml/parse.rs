@@ -25,13 +25,22 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<Vec<Node>, Diagnostics> {
         let message = format!("the file is larger than {} MiB", MAX_BYTES / 1024 / 1024);
         return Err(Diagnostics(vec![Diagnostic::error(Location::file(&*file), message)]));
     }
-    let mut input = bytes;
+    // The parser cannot end inside a block scalar. The line break that helps it is taken away again below.
+    let closed;
+    let is_open = !bytes.ends_with(b"\n");
+    let mut input = if is_open {
+        closed = [bytes, b"\n"].concat();
+        closed.as_slice()
+    } else {
+        bytes
+    };
     let mut parser = Parser::new();
     parser.set_input_string(&mut input);
     let mut reader = Reader {
         parser,
         file,
         anchors: BTreeMap::new(),
+        open_at: if is_open { bytes.len() as u64 } else { u64::MAX },
         written: 0,
         aliased: 0,
         problems: Diagnostics::default(),
@@ -68,6 +77,8 @@ struct Reader<'r, 'b> {
     parser: Parser<&'r mut &'b [u8]>,
     file: Arc<str>,
     anchors: BTreeMap<String, Anchored>,
+    /// Where the text ends, when no line break ends it.
+    open_at: u64,
     written: usize,
     aliased: usize,
     problems: Diagnostics,
@@ -133,8 +144,12 @@ impl Reader<'_, '_> {
         let span = self.at(mark);
         match event.data {
             EventData::Alias { anchor } => self.alias(&anchor, mark, depth),
-            EventData::Scalar { anchor, tag, value, style, .. } => {
+            EventData::Scalar { anchor, tag, mut value, style, .. } => {
                 let is_plain = style == ScalarStyle::Plain;
+                let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+                if is_block && event.end_mark.index > self.open_at && value.ends_with('\n') {
+                    value.pop();
+                }
                 let scalar = tagged_scalar(value, is_plain, tag.as_deref());
                 let node =
                     Node { span, tag: merge_tag(tag.as_deref()), kind: Kind::Scalar(scalar) };

@@ -152,6 +152,36 @@ impl Node {
         }
     }
 
+    /// A text that two nodes share exactly when they mean the same, wherever they stand.
+    pub fn fingerprint(&self) -> String {
+        let mut text = String::new();
+        self.write_fingerprint(&mut text);
+        text
+    }
+
+    fn write_fingerprint(&self, out: &mut String) {
+        match &self.kind {
+            Kind::Scalar(scalar) => out.push_str(&format!("{:?}", scalar.value())),
+            Kind::List(items) => {
+                out.push('[');
+                for item in items {
+                    item.write_fingerprint(out);
+                    out.push(',');
+                }
+                out.push(']');
+            }
+            Kind::Map(map) => {
+                out.push('{');
+                for entry in map {
+                    out.push_str(&format!("{:?}:", entry.key));
+                    entry.value.write_fingerprint(out);
+                    out.push(',');
+                }
+                out.push('}');
+            }
+        }
+    }
+
     /// An error at this place.
     pub fn error(&self, message: impl Into<String>) -> Diagnostic {
         Diagnostic::error(self.location(), message)

@@ -19,6 +19,7 @@ services:
       db: {condition: service_healthy}
       migrate: {condition: service_completed_successfully}
     volumes: ["./app.conf:/etc/app.conf:ro"]
+    deploy: {update_config: {monitor: 1ms}}
   worker:
     image: app:v1
     restart: always

@@ -342,10 +342,9 @@ fn types_and_functions_are_named_after_ideas() {
             if name.is_empty() || !name.starts_with(|first: char| first.is_ascii_uppercase()) {
                 continue;
             }
-            // An associated type keeps the name that its trait gave it.
-            if *keyword != "type "
-                && (name == "Error" || TYPE_ENDINGS.iter().any(|end| name.ends_with(end)))
-            {
+            // An associated type keeps the name that its trait gave it; `Info` alone is the Engine's own word.
+            let vague = TYPE_ENDINGS.iter().any(|end| name.ends_with(end) && name != *end);
+            if *keyword != "type " && (name == "Error" || vague) {
                 problems
                     .push(format!("{}: `{name}` says what it does, not what it is", source.path));
             }

@@ -15,9 +15,12 @@
     reason = "a test stops at the first surprise, looks at the machine that it runs on, and may tell a long story"
 )]
 
+mod comments;
 mod config;
 mod desired;
+mod documents;
 mod drift;
+mod drift_real;
 mod engine;
 mod faults;
 mod forge;
@@ -27,3 +30,4 @@ mod placement;
 mod plan;
 mod stories;
 mod support;
+mod webhooks;

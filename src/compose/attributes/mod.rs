@@ -160,7 +160,7 @@ impl Kinds {
 }
 
 /// An attribute in the tree of attributes.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Shape {
     /// Its path in the table.
     pub(super) id: &'static str,
@@ -187,8 +187,39 @@ static ROOT: LazyLock<Shape> = LazyLock::new(|| {
     for attribute in all() {
         root.add(&attribute);
     }
+    root.give_hooks_container_attributes();
     root
 });
+
+/// Attributes of a service that are not its container's.
+const NOT_OF_CONTAINER: [&str; 21] = [
+    "attach",
+    "build",
+    "container_name",
+    "depends_on",
+    "deploy",
+    "develop",
+    "expose",
+    "extends",
+    "external_links",
+    "healthcheck",
+    "links",
+    "ports",
+    "post_start",
+    "pre_start",
+    "pre_stop",
+    "profiles",
+    "provider",
+    "restart",
+    "scale",
+    "stdin_open",
+    "tty",
+];
+
+/// Whether an attribute of a service describes its container: such attributes hold for `pre_start` too.
+pub(super) fn is_of_container(key: &str) -> bool {
+    !NOT_OF_CONTAINER.contains(&key) && !key.starts_with("x-")
+}
 
 /// The top level of a Compose file.
 pub(super) fn root() -> &'static Shape {
@@ -196,6 +227,24 @@ pub(super) fn root() -> &'static Shape {
 }
 
 impl Shape {
+    /// The containers of `pre_start` take the attributes of their service's container.
+    fn give_hooks_container_attributes(&mut self) {
+        let Some(service) = self.keys.get_mut("services").and_then(|shape| shape.any.as_mut())
+        else {
+            return;
+        };
+        let shared: Vec<(&'static str, Self)> = service
+            .keys
+            .iter()
+            .filter(|(key, _)| is_of_container(key))
+            .map(|(key, shape)| (*key, shape.clone()))
+            .collect();
+        if let Some(hook) = service.keys.get_mut("pre_start").and_then(|shape| shape.item.as_mut())
+        {
+            hook.keys.extend(shared);
+        }
+    }
+
     fn add(&mut self, attribute: &Attribute) {
         let mut shape = self;
         for part in attribute.path.split('.') {

@@ -18,7 +18,10 @@ pub(in crate::compose) struct Port {
 /// Reads a port. The message says what is wrong with it.
 pub(in crate::compose) fn parse(text: &str) -> Result<Vec<Port>, String> {
     let (spec, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-    let protocol = protocol.to_ascii_lowercase();
+    let protocol = match protocol {
+        "" => "tcp".to_owned(),
+        protocol => protocol.to_ascii_lowercase(),
+    };
     if !matches!(protocol.as_str(), "tcp" | "udp" | "sctp") {
         return Err(format!("{protocol:?} is not a protocol: tcp, udp or sctp"));
     }

@@ -227,6 +227,11 @@ impl State {
 }
 
 impl Inspection {
+    /// The id.
+    pub(in crate::docker) fn id(&self) -> &str {
+        &self.id
+    }
+
     /// Without the slash.
     pub(in crate::docker) fn name(&self) -> &str {
         self.name.trim_start_matches('/')

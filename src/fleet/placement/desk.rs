@@ -18,6 +18,8 @@ struct Desk<'a> {
     free: BTreeMap<&'a HostName, Resources>,
     /// Replicas of a service on a host.
     counts: BTreeMap<(&'a StackName, &'a str), BTreeMap<&'a HostName, u32>>,
+    /// How many on a host have what only one can have.
+    taken: BTreeMap<(&'a HostName, &'a str), u32>,
     /// Replicas on a host.
     totals: BTreeMap<&'a HostName, u32>,
     /// Where the volumes of replicated services are.
@@ -61,6 +63,7 @@ impl<'a> Desk<'a> {
             world,
             claims,
             counts: BTreeMap::new(),
+            taken: BTreeMap::new(),
             totals: BTreeMap::new(),
             seats: BTreeMap::new(),
             left: BTreeMap::new(),
@@ -89,6 +92,9 @@ impl<'a> Desk<'a> {
         let key = (&ask.key.stack, ask.key.service.as_str());
         *self.counts.entry(key).or_default().entry(host).or_default() += 1;
         *self.totals.entry(host).or_default() += 1;
+        for what in &ask.exclusive {
+            *self.taken.entry((host, what)).or_default() += 1;
+        }
         if claim.has_state() {
             for volume in &ask.state {
                 self.homes.entry((&ask.key.stack, volume)).or_insert(host);
@@ -116,6 +122,11 @@ impl<'a> Desk<'a> {
         }
         if let Some(total) = self.totals.get_mut(host) {
             *total = total.saturating_sub(1);
+        }
+        for what in &claim.ask.exclusive {
+            if let Some(taken) = self.taken.get_mut(&(host, what.as_str())) {
+                *taken = taken.saturating_sub(1);
+            }
         }
         self.left.insert(number, Moved { from: host.clone(), because: Obstacle::Displaced });
     }
@@ -257,6 +268,7 @@ impl<'a> Desk<'a> {
         self.data_elsewhere(claim, host)
             .or_else(|| self.not_beside(claim, host))
             .or_else(|| self.too_many(claim, host))
+            .or_else(|| self.is_taken(claim, host))
     }
 
     fn obstacle(&self, claim: &Claim<'_>, host: &HostName) -> Option<Obstacle> {
@@ -287,6 +299,12 @@ impl<'a> Desk<'a> {
     fn too_many(&self, claim: &Claim<'_>, host: &HostName) -> Option<Obstacle> {
         let most = claim.ask.max_per_host?;
         (most <= self.count(claim, host)).then_some(Obstacle::MaxPerHost(most))
+    }
+
+    fn is_taken(&self, claim: &Claim<'_>, host: &HostName) -> Option<Obstacle> {
+        let taken =
+            |what: &&String| self.taken.get(&(host, what.as_str())).is_some_and(|count| 0 < *count);
+        claim.ask.exclusive.iter().find(taken).map(|what| Obstacle::Taken(what.clone()))
     }
 
     /// Whoever found no room takes that of lower priorities, which look for another seat.

@@ -69,24 +69,30 @@ pub struct Develop {
 }
 }
 
-record! {
-/// One watched path.
+/// One watched path. `exec` is always printed, as in the reference.
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct Watch {
     /// Absolute path.
+    #[serde(skip_serializing_if = "super::is_default")]
     pub path: String,
     /// `sync`, `rebuild`, `restart`, `sync+restart`, `sync+exec`.
+    #[serde(skip_serializing_if = "super::is_default")]
     pub action: String,
     /// Path in the container.
+    #[serde(skip_serializing_if = "super::is_default")]
     pub target: String,
     /// What runs afterwards.
-    pub exec: Option<WatchExec>,
+    pub exec: WatchExec,
     /// Patterns.
+    #[serde(skip_serializing_if = "super::is_default")]
     pub include: Vec<String>,
     /// Patterns.
+    #[serde(skip_serializing_if = "super::is_default")]
     pub ignore: Vec<String>,
     /// Synchronised at the start.
+    #[serde(skip_serializing_if = "super::is_default")]
     pub initial_sync: bool,
-}
 }
 
 /// A command after a synchronisation.

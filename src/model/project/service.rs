@@ -352,9 +352,11 @@ pub struct Provider {
 pub struct EnvFile {
     /// Absolute path.
     pub path: String,
-    /// Its absence is an error. Default true.
+    /// Its absence is an error. Default true, and then left out when printed.
+    #[serde(skip_serializing_if = "super::is_true")]
     pub required: bool,
     /// Empty, or `raw` for lines taken literally.
+    #[serde(skip_serializing_if = "is_default")]
     pub format: String,
 }
 
@@ -464,29 +466,37 @@ pub struct ServicePort {
 }
 }
 
-record! {
-/// A command inside a container at a point of its life.
+/// A command inside a container at a point of its life. `command` is always printed, as in the reference.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ServiceHook {
     /// Command and arguments.
     pub command: Option<Vec<String>>,
     /// User.
+    #[serde(skip_serializing_if = "is_default")]
     pub user: String,
     /// With all privileges.
+    #[serde(skip_serializing_if = "is_default")]
     pub privileged: bool,
     /// Working directory.
+    #[serde(skip_serializing_if = "is_default")]
     pub working_dir: String,
     /// Variables.
+    #[serde(skip_serializing_if = "is_default")]
     pub environment: BTreeMap<String, Option<String>>,
-}
 }
 
 /// A container that runs to its end before the service's own starts: the service's settings, with what the
 /// hook says laid over them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct PreStart {
-    /// What the container is to be.
+    /// What the container is to be. The variables of its env files are not among its own: they are in the
+    /// service's `environment`.
     #[serde(flatten)]
     pub container: Box<Service>,
+    /// Env files.
+    #[serde(skip_serializing_if = "is_default")]
+    pub env_file: Vec<EnvFile>,
     /// Once for each replica instead of once for the service.
     #[serde(skip_serializing_if = "is_default")]
     pub per_replica: bool,

@@ -40,16 +40,11 @@ pub struct BindOption {
     #[serde(skip_serializing_if = "super::is_default")]
     pub propagation: String,
     /// The host folder is made when it is missing. Default true, and then left out when printed.
-    #[serde(skip_serializing_if = "is_true")]
+    #[serde(skip_serializing_if = "super::is_true")]
     pub create_host_path: bool,
     /// `enabled`, `disabled`, `writable`, `readonly`.
     #[serde(skip_serializing_if = "super::is_default")]
     pub recursive: String,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_true(value: &bool) -> bool {
-    *value
 }
 
 impl Default for BindOption {

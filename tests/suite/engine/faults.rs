@@ -38,6 +38,7 @@ fn story() -> Vec<Action> {
         Action::Start { container: web.clone() },
         Action::AwaitHealthy {
             container: web.clone(),
+            ending: moorline::model::Ending::Fails,
             monitor: Duration::ZERO,
             ending: moorline::model::Ending::Fails,
             limit: Duration::from_secs(5),

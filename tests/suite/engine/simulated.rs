@@ -236,6 +236,7 @@ async fn a_wait_ends_at_its_limit_at_its_stop_and_as_soon_as_it_is_over() {
     run(&engine, "hangs", "moorline.test/checked:1").await;
     let wait = |limit| Action::AwaitHealthy {
         container: named("shop-hangs-1"),
+        ending: moorline::model::Ending::Fails,
         monitor: Duration::ZERO,
         ending: moorline::model::Ending::Fails,
         limit,
@@ -308,7 +309,8 @@ async fn a_hook_says_how_it_ended() {
 
 #[tokio::test]
 async fn five_hundred_containers_are_seen_quickly() {
-    let (fake, engine) = fake(OLD).await;
+    let (fake, _) = fake(OLD).await;
+    let engine = Engine::connect(&fake.endpoint(), &EngineSettings::default()).await.unwrap();
     for number in 0..500 {
         let mut body =
             json!({"Image": "moorline.test/base:1", "Labels": super::terms::labels("shop")});

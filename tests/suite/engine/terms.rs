@@ -105,6 +105,7 @@ pub async fn clear(engine: &Engine, stack: &str) {
 pub fn healthy(name: &str) -> Action {
     Action::AwaitHealthy {
         container: named(name),
+        ending: moorline::model::Ending::Fails,
         monitor: Duration::from_millis(200),
         ending: moorline::model::Ending::Fails,
         limit: Duration::from_secs(20),

@@ -146,15 +146,22 @@ pub(super) fn build(shared: &Arc<Shared>, query: &[(String, String)], archive: &
     let Some(text) = file_of(archive, dockerfile) else {
         return refuse(500, &format!("Cannot locate specified Dockerfile: {dockerfile}"));
     };
+    let args: Map<String, Value> = serde_json::from_str(word("buildargs")).unwrap_or_default();
     let mut lines = Vec::new();
     let mut world = shared.world();
     let mut config = Map::new();
     for (number, line) in text.lines().filter(|line| !line.trim().is_empty()).enumerate() {
         lines.push(json!({"stream": format!("Step {} : {line}\n", number + 1)}));
         let (instruction, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let rest = args.iter().fold(rest.to_owned(), |rest, (name, value)| {
+            rest.replace(&format!("${name}"), value.as_str().unwrap_or_default())
+        });
+        if let Some(said) = rest.strip_prefix("echo ").filter(|_| instruction == "RUN") {
+            let said = said.split(';').next().unwrap_or_default();
+            lines.push(json!({"stream": format!("{said}\n")}));
+        }
         let outcome = step(&mut world, &mut config, &instruction.to_uppercase(), rest.trim());
         if let Err(message) = outcome {
-            lines.push(json!({"stream": format!("{rest}\n")}));
             lines.push(json!({"errorDetail": {"message": message}, "error": message}));
             return Answer::lines(&lines);
         }

@@ -288,6 +288,11 @@ impl FakeForge {
     }
 }
 
+/// A client for plain HTTP that asks no proxy.
+pub fn plain_client() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().tls_backend_preconfigured(plain_tls()).build().unwrap()
+}
+
 fn plain_tls() -> rustls::ClientConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider)
