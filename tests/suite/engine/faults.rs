@@ -40,7 +40,6 @@ fn story() -> Vec<Action> {
             container: web.clone(),
             ending: moorline::model::Ending::Fails,
             monitor: Duration::ZERO,
-            ending: moorline::model::Ending::Fails,
             limit: Duration::from_secs(5),
         },
         Action::Update { container: web.clone(), spec: limited },

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 /// Carries out an action under generous terms.
 pub async fn act(engine: &Engine, action: Action) -> Result<(), EngineError> {
     let stop = CancellationToken::new();
-    let limit = Duration::from_secs(60);
+    let limit = Duration::from_mins(1);
     let terms = Terms { step: limit, progress: limit, stop: &stop, tell: &|_| {} };
     engine.carry_out(&action, &terms).await
 }
@@ -107,7 +107,6 @@ pub fn healthy(name: &str) -> Action {
         container: named(name),
         ending: moorline::model::Ending::Fails,
         monitor: Duration::from_millis(200),
-        ending: moorline::model::Ending::Fails,
         limit: Duration::from_secs(20),
     }
 }
