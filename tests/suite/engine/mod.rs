@@ -1,4 +1,7 @@
 //! The `docker` room against Engines: real ones, and the simulated one.
 
+mod faults;
 mod real;
-mod terms;
+mod simulated;
+mod stories;
+pub mod terms;
