@@ -372,7 +372,9 @@ pub async fn publish(setup: &Setup, wish: &Wish, seen: &[Seen], reports: &[Repor
         let board = Arc::new(Board::default());
         let targets: Vec<Target> = own.iter().map(|report| report.target.clone()).collect();
         board.expect(&repository.checkout.revision, &targets, repository.checkout.fleet_problem());
-        own.into_iter().for_each(|report| board.report(report));
+        for report in own {
+            board.report(report);
+        }
         let place = (Arc::clone(&repository.git), repository.source.clone());
         match super::sink(&repository.repository, settings, place, &data).await {
             Ok(sink) => {
