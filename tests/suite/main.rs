@@ -17,6 +17,7 @@
 
 mod comments;
 mod config;
+mod corpus;
 mod desired;
 mod documents;
 mod drift;
@@ -24,6 +25,8 @@ mod engine;
 mod forge;
 mod git;
 mod house;
+mod loader_fuzz;
+mod manifests;
 mod placement;
 mod support;
 mod webhooks;
