@@ -113,10 +113,11 @@ async fn attempt(
     stop: &CancellationToken,
     report: &mut Report,
 ) -> Result<(), Failure> {
-    let desired = desired(work, memory, report)?;
+    let mut desired = desired(work, memory, report)?;
     let mut depth = work.depth;
     for round in 0..ROUNDS_MAX {
         let observed = look(work, memory, &desired, depth).await?;
+        desired = drift::settle(desired, &observed, work.policy);
         depth = Depth::Changed;
         let findings = drift::detect(&desired, &observed, work.policy);
         if round == 0 {
@@ -171,6 +172,7 @@ pub fn plan_saved(
         report.failure = Some(Failure { message, remedy: Remedy::NewRevision });
         return report;
     };
+    let desired = drift::settle(Arc::new(desired), observed, policy);
     let findings = drift::detect(&desired, observed, policy);
     report.found.clone_from(&findings.drifts);
     report.now_found(&findings, observed);
@@ -204,7 +206,13 @@ async fn settle(
 
 fn conclude(work: &Work<'_>, memory: &mut Memory, report: &mut Report) {
     let failed = report.outcomes().any(|outcome| matches!(outcome, Outcome::Failed { .. }));
+    // What was taken back, or is held for another reason than patience, does not go on by itself.
+    let stuck = report.held().any(|held| held.drift.cure == Cure::Replace);
+    if stuck {
+        report.health = report.health.max(Health::Degraded);
+    }
     report.is_under_way = !failed
+        && !stuck
         && work.mode != Mode::Show
         && (report.health == Health::Progressing
             || report.outcomes().any(|outcome| matches!(outcome, Outcome::Cancelled)));

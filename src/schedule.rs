@@ -467,8 +467,7 @@ mod tests {
 
     #[test]
     fn what_no_manifest_asks_for_is_forgotten() {
-        let replica =
-            |number| Replica { service: crate::model::ServiceName::parse("web").unwrap(), number };
+        let replica = |number| Replica { service: ServiceName::parse("web").unwrap(), number };
         let mut recoveries = Recoveries::default();
         recoveries.record(&replica(1), Fall::Crash, at(0));
         recoveries.record(&replica(2), Fall::Crash, at(1));

@@ -3,6 +3,8 @@
 //! A relative bind lies in the folder that the containers' `working_dir` label names. State must stay there, or the
 //! service would start with an empty folder; files from Git are the same files under another path.
 
+use std::sync::Arc;
+
 use super::look::Look;
 use super::sheet::Sheet;
 use super::table::Field;
@@ -20,9 +22,10 @@ const WORKING_DIR_LABEL: &str = "com.docker.compose.project.working_dir";
 /// Leaves the state of an adopted stack where it is: binds of state, and files laid over it, point to the folder
 /// from which docker compose ran. The folder is known from the containers; each new container carries it on as the
 /// label [`ADOPTED_LABEL`]. To be called before [`super::detect`], and its result planned from.
-pub fn settle(mut desired: Desired, observed: &Observed, policy: &Policy) -> Desired {
+pub fn settle(desired: Arc<Desired>, observed: &Observed, policy: &Policy) -> Arc<Desired> {
     let Some(folder) = adopted_folder(observed, policy) else { return desired };
     let stack = desired.stack.clone();
+    let mut desired = Arc::unwrap_or_clone(desired);
     for service in desired.services.values_mut() {
         for replica in service.replicas.values_mut() {
             settle_spec(&mut replica.spec, &stack, &folder);
@@ -33,7 +36,7 @@ pub fn settle(mut desired: Desired, observed: &Observed, policy: &Policy) -> Des
             bundle.host_path = moved;
         }
     }
-    desired
+    Arc::new(desired)
 }
 
 /// Where an adopted stack lives: what our own containers remember, else where foreign ones of the project were made.

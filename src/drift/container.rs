@@ -156,7 +156,8 @@ fn differences(
         let differs = match lines {
             (Some(wanted), Some(there)) => wanted.exact != there.exact,
             (None, Some(there)) => !know.is_filled_in(*field, name, &there.exact),
-            (Some(_) | None, None) => true,
+            (Some(_), None) => !know.is_discarded(*field),
+            (None, None) => false,
         };
         if differs {
             found.push(changed(service, *field, name, lines));
@@ -297,7 +298,9 @@ fn endpoint(
 ) -> Vec<Difference> {
     let id = container.id.as_str();
     let passing = |alias: &str| {
+        // Some Engines add the host name to the names of a later network.
         alias == container.name
+            || alias == container.spec.config.hostname
             || alias == replica.name
             || (alias.len() >= 12 && id.starts_with(alias))
     };

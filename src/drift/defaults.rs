@@ -135,6 +135,30 @@ impl Knowledge<'_> {
         }
     }
 
+    /// Whether a limit that was asked for is absent because this host's kernel does not know it: the Engine discards
+    /// it with a warning, and would again. Nobody can have taken it away from the live container.
+    pub(super) fn is_discarded(&self, field: Field) -> bool {
+        self.same_spec
+            && matches!(
+                field,
+                Field::BlkioWeight
+                    | Field::BlkioWeightDevice
+                    | Field::BlkioReadBps
+                    | Field::BlkioWriteBps
+                    | Field::BlkioReadIops
+                    | Field::BlkioWriteIops
+                    | Field::MemorySwappiness
+                    | Field::MemoryReservation
+                    | Field::KernelMemory
+                    | Field::OomKillDisable
+                    | Field::CpuShares
+                    | Field::CpuPeriod
+                    | Field::CpuQuota
+                    | Field::Cpuset
+                    | Field::CpusetMems
+            )
+    }
+
     fn is_engine_hostname(&self, text: &str) -> bool {
         let host = &self.container.spec.host;
         let short = !text.is_empty() && self.container.id.as_str().starts_with(text);
@@ -204,6 +228,11 @@ pub(super) fn reconcile(asked: &mut Sheet, seen: &mut Sheet, know: &Knowledge<'_
         asked.remove(Field::Cpus, "");
         seen.remove(Field::CpuPeriod, "");
         seen.remove(Field::CpuQuota, "");
+    }
+    // Where swap cannot be counted, the Engine says "unlimited" whatever was asked for.
+    if know.same_spec && host.memory_swap == -1 {
+        asked.remove(Field::MemorySwap, "");
+        seen.remove(Field::MemorySwap, "");
     }
     // The Engine's own labels of opened containers next to those that were asked for.
     reconcile_security(asked, seen, know);

@@ -482,7 +482,7 @@ fn window_needs(path: &str) -> Vec<(&'static str, &'static str)> {
         return Vec::new();
     };
     let mut needed = vec![(length, "1h")];
-    if !path.ends_with(".allow") && !path.ends_with(".deny") {
+    if !["allow", "deny"].contains(&last_part(path)) {
         needed.push((allow, "0 1 * * *"));
     }
     needed
@@ -568,10 +568,14 @@ fn without_key<T>(key: &Key, read: impl Fn(&str) -> T) -> T {
     if tree.is_null() {
         tree = serde_yaml::Value::Mapping(serde_yaml::Mapping::new());
     }
-    if key.path.ends_with(".allow") || key.path.ends_with(".deny") {
+    if ["allow", "deny"].contains(&last_part(key.path)) {
         tree = serde_yaml::Value::Mapping(serde_yaml::Mapping::new());
     }
     read(&serde_yaml::to_string(&tree).unwrap())
+}
+
+fn last_part(path: &str) -> &str {
+    path.rsplit('.').next().unwrap_or(path)
 }
 
 /// Whether the default is said as it would be written.
@@ -583,7 +587,7 @@ fn is_literal(key: &Key) -> bool {
         || key.default.contains('/'))
         && !is_words
         && !key.default.contains('`')
-        && !key.path.ends_with(".for")
+        && last_part(key.path) != "for"
 }
 
 fn table(keys: &[&[Key]]) -> String {

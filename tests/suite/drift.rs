@@ -553,7 +553,7 @@ fn stacks_that_docker_compose_made_are_adopted_as_they_are() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         let Some((desired, host)) = made_by_compose(&name, &corpus) else { continue };
         all += 1;
-        let desired = drift::settle(desired, &host, &policy);
+        let desired = drift::settle(desired.into(), &host, &policy);
         let found = lines(&drift::detect(&desired, &host, &policy));
         if found.is_empty() {
             quiet += 1;

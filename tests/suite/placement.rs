@@ -153,6 +153,7 @@ fn ask(line: &str, world: &World) -> Ask {
         max_per_host: None,
         priority: 0,
         state: BTreeSet::new(),
+        exclusive: BTreeSet::new(),
         beside: None,
     };
     for part in parts {
@@ -164,6 +165,7 @@ fn ask(line: &str, world: &World) -> Ask {
             "priority" => ask.priority = rest.parse().unwrap(),
             "where" => ask.constraints.push(Constraint::parse(rest).unwrap()),
             "state" => ask.state = rest.split_whitespace().map(str::to_owned).collect(),
+            "port" => ask.exclusive = BTreeSet::from([format!("port {rest}")]),
             "beside" => ask.beside = Some(ServiceName::parse(rest).unwrap()),
             amount if rest == "cpus" => ask.reserved.cpus = parse_thousandths(amount).unwrap(),
             amount if rest == "memory" => ask.reserved.memory = parse_size(amount).unwrap(),
@@ -242,7 +244,7 @@ fn random_host(numbers: &mut Numbers) -> HostRoom {
 fn random_ask(numbers: &mut Numbers, world: &World, service: u64, priorities: Priorities) -> Ask {
     let mut hosts: BTreeSet<HostName> = world.hosts.keys().cloned().collect();
     if numbers.chance(30) {
-        hosts = hosts.into_iter().filter(|_| numbers.chance(60)).collect();
+        hosts.retain(|_| numbers.chance(60));
     }
     let mut ask = Ask {
         key: ServiceKey {
@@ -261,8 +263,12 @@ fn random_ask(numbers: &mut Numbers, world: &World, service: u64, priorities: Pr
         max_per_host: numbers.chance(20).then_some(2),
         priority: 0,
         state: BTreeSet::new(),
+        exclusive: BTreeSet::new(),
         beside: None,
     };
+    if numbers.chance(20) {
+        ask.exclusive.insert(format!("port {}/tcp", numbers.below(2)));
+    }
     if numbers.chance(30) {
         ask.spread.push("zone".to_owned());
     }
@@ -324,6 +330,7 @@ fn capacity_is_never_exceeded_and_every_rule_of_a_service_is_kept() {
     for seed in 0..WORLDS {
         let (world, asks) = random_world(seed, Priorities::Any);
         let placement = place(&world, &asks);
+        let mut exclusive = BTreeSet::new();
         let mut taken: BTreeMap<&HostName, Resources> = BTreeMap::new();
         for ask in &asks {
             let mut per_host: BTreeMap<&HostName, u32> = BTreeMap::new();
@@ -335,6 +342,9 @@ fn capacity_is_never_exceeded_and_every_rule_of_a_service_is_kept() {
                     *per_host.entry(host).or_default() += 1;
                     let all = taken.entry(host).or_default();
                     *all = all.plus(ask.reserved);
+                    for what in &ask.exclusive {
+                        assert!(exclusive.insert((host, what)), "world {seed}: {what} twice");
+                    }
                     assert!(ask.hosts.contains(host), "world {seed}");
                     let room = &world.hosts[host];
                     assert!(ask.constraints.iter().all(|rule| rule.allows(host, room)));
@@ -455,6 +465,31 @@ fn a_lost_host_moves_only_its_own_replicas_and_none_with_state() {
 }
 
 #[test]
+fn a_crowd_is_seated_as_its_members_would_be_one_after_the_other() {
+    for seed in 0..WORLDS {
+        let (world, asks) = random_world(seed, Priorities::Equal);
+        let placement = place(&world, &asks);
+        // One more at a time, each after the ones before it sit.
+        let mut grown = Placement::default();
+        let mut so_far = world.clone();
+        let first: Vec<Ask> = asks.iter().take(1).cloned().collect();
+        let most = first.iter().map(|ask| match ask.mode {
+            Mode::Replicated(count) => count,
+            Mode::Global => 0,
+        });
+        for count in 1..=most.max().unwrap_or_default() {
+            let mut ask = first.clone();
+            ask.iter_mut().for_each(|ask| ask.mode = Mode::Replicated(count));
+            grown = place(&so_far, &ask);
+            so_far = carried_out(&so_far, &grown, &ask);
+        }
+        if asks.len() == 1 && first.iter().all(|ask| ask.mode != Mode::Global) {
+            assert_eq!(hosts_of(&placement), hosts_of(&grown), "world {seed}");
+        }
+    }
+}
+
+#[test]
 fn silence_moves_nobody() {
     for seed in 0..WORLDS {
         let (world, asks) = random_world(seed, Priorities::Any);
@@ -471,7 +506,9 @@ fn silence_moves_nobody() {
 fn a_higher_priority_never_waits_for_room_that_a_lower_one_could_leave() {
     for seed in 0..WORLDS {
         let (world, mut asks) = random_world(seed, Priorities::Any);
-        asks.iter_mut().for_each(|ask| ask.state.clear());
+        for ask in &mut asks {
+            ask.state.clear();
+        }
         let placement = place(&world, &asks);
         for waiting in &placement.waiting {
             let ask = asks.iter().find(|ask| ask.key.service == waiting.replica.replica.service);
@@ -489,4 +526,118 @@ fn a_higher_priority_never_waits_for_room_that_a_lower_one_could_leave() {
             }
         }
     }
+}
+
+const MANIFEST: &str = "
+services:
+  web:
+    image: web
+    ports: [\"80:8080\", \"9000-9010:9000\", \"53:53/udp\"]
+    volumes: [\"./static:/static\", \"./uploads:/uploads\", \"/etc/localtime:/etc/localtime\", \"media:/media\"]
+    deploy:
+      replicas: 3
+      resources: {reservations: {cpus: \"0.25\", memory: 64m}}
+      placement:
+        constraints: [node.labels.zone == a, node.colour == red]
+        preferences: [{spread: node.labels.zone}]
+        max_replicas_per_node: 2
+  db:
+    image: db
+    container_name: the-db
+    mem_reservation: 1g
+    volumes: [\"data:/var/lib/db\", \"shared:/shared\", \"/srv/db:/backup\"]
+  agent: {image: agent, deploy: {mode: global}}
+  sidecar: {image: side, network_mode: \"service:db\"}
+volumes:
+  data: {}
+  media: {driver: sshfs}
+  shared: {driver_opts: {type: nfs, o: addr=nas, device: \":/x\"}}
+";
+
+#[test]
+fn manifests_ask_for_room_volumes_ports_and_company() {
+    use moorline::compose::{LoadRequest, Lookup, TREE_ROOT, TreeFiles, load};
+    use moorline::config::Stack;
+    use moorline::fleet::placement::asks;
+    use moorline::model::{FileMode, Location, ManifestTree, TreeFile, TreePath};
+
+    let file = |path: &str, text: &str| {
+        let bytes = text.as_bytes().into();
+        (TreePath::parse(path).unwrap(), TreeFile { mode: FileMode::Regular, bytes })
+    };
+    let tree = ManifestTree::new(BTreeMap::from([
+        file("shop/compose.yaml", MANIFEST),
+        file("shop/static/index.html", "hello"),
+    ]));
+    let loaded = load(&LoadRequest {
+        files: &TreeFiles(&tree),
+        folder: &format!("{TREE_ROOT}/shop"),
+        compose_files: &[],
+        lookup: Lookup::Folder,
+        profiles: &[],
+        variables: &BTreeMap::new(),
+        env_files: &[],
+        project_name: Some("shop"),
+        project_directory: None,
+        home: None,
+    });
+    let project = loaded.project.expect("a project");
+    let path = TreePath::parse("shop").unwrap();
+    let mut stack = Stack::new(StackName::parse("shop").unwrap(), path, Location::file("x"));
+    stack.priority = 7;
+    let hosts = BTreeMap::from([(name("a"), BTreeMap::new())]);
+    let (asks, problems) = asks(&stack, &project, &tree, &hosts);
+    let problems: Vec<String> = problems.0.iter().map(ToString::to_string).collect();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].starts_with("shop/compose.yaml:11:"), "{problems:?}");
+    assert!(problems[0].contains("hosts have no attribute \"node.colour\""), "{problems:?}");
+    let ask = |service: &str| asks.iter().find(|ask| ask.key.service.as_str() == service).unwrap();
+    let words = |set: &BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>().join(" | ");
+
+    let web = ask("web");
+    assert_eq!(web.mode, Mode::Replicated(3));
+    assert_eq!(web.reserved, Resources { cpus: 250, memory: 64 << 20 });
+    assert_eq!((web.constraints.len(), web.max_per_host, web.priority), (1, Some(2), 7));
+    assert_eq!(web.spread, ["zone"]);
+    assert_eq!(words(&web.exclusive), "port 53/udp | port 80/tcp");
+    // What is in Git is no state; neither are the system's folders and volumes of other drivers.
+    assert_eq!(words(&web.state), format!("{TREE_ROOT}/shop/uploads"));
+
+    let db = ask("db");
+    assert_eq!(db.reserved.memory, 1 << 30);
+    assert_eq!(words(&db.state), "/srv/db | shop_data");
+    assert_eq!(words(&db.exclusive), "name the-db");
+    assert_eq!(ask("agent").mode, Mode::Global);
+    assert_eq!(ask("sidecar").beside.as_ref().map(ServiceName::as_str), Some("db"));
+}
+
+/// Quick enough to be run each time: a cost that grows with the square of the hosts would be felt here.
+#[test]
+fn a_large_fleet_is_placed_and_then_stays() {
+    let mut world = World::default();
+    for number in 0..200 {
+        let mut room = random_host(&mut Numbers(number));
+        room.capacity = Resources { cpus: 64_000, memory: 64 << 30 };
+        world.hosts.insert(name(&format!("host-{number}")), room);
+    }
+    let mut numbers = Numbers(1);
+    let asks: Vec<Ask> = (0..20)
+        .map(|service| {
+            let mut ask = random_ask(&mut numbers, &World::default(), service, Priorities::Any);
+            ask.hosts = world.hosts.keys().cloned().collect();
+            ask.mode = if service < 10 { Mode::Global } else { Mode::Replicated(200) };
+            ask.max_per_host = None;
+            ask.constraints.clear();
+            ask.spread.clear();
+            ask.state.clear();
+            ask.exclusive.clear();
+            ask
+        })
+        .collect();
+    let placement = place(&world, &asks);
+    assert_eq!(placement.waiting, []);
+    let seats: usize = placement.seats.values().map(BTreeMap::len).sum();
+    assert_eq!(seats, 4_000);
+    let again = place(&carried_out(&world, &placement, &asks), &asks);
+    assert_eq!(hosts_of(&placement), hosts_of(&again));
 }

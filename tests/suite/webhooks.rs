@@ -25,8 +25,8 @@ fn name(text: &str) -> RepositoryName {
     RepositoryName::parse(text).unwrap()
 }
 
-fn look(text: &str) -> Option<LookNow> {
-    Some(LookNow { repository: name(text) })
+fn look(text: &str) -> LookNow {
+    LookNow { repository: name(text) }
 }
 
 async fn listen() -> Listener {
@@ -155,7 +155,7 @@ async fn a_signed_push_or_pull_request_of_each_forge_means_look_now_and_nothing_
             202,
             "{forge} {event}"
         );
-        assert_eq!(listener.bell.heard_already(), look("fleet"), "{forge} {event}");
+        assert_eq!(listener.bell.heard_already(), Some(look("fleet")), "{forge} {event}");
         // The same delivery again is answered well and means nothing.
         assert_eq!(listener.post("fleet", good, body.clone()).await, (200, "seen before\n".into()));
         assert_eq!(listener.bell.heard_already(), None, "{forge} {event}");

@@ -64,6 +64,7 @@ impl Engine {
         spec: &ContainerSpec,
         terms: &Terms<'_>,
     ) -> Result<(), EngineError> {
+        let spec = &self.with_container_ids(spec).await?;
         let body = create_body(spec, self.facts().api);
         let ask = Ask::post("/containers/create", format!("create {name}"))
             .query("name", name)
@@ -80,6 +81,34 @@ impl Engine {
                 if same && !spec.config.labels.is_empty() { Ok(()) } else { Err(error) }
             }
             other => other.map(drop),
+        }
+    }
+
+    /// The specification with ids for the names of other containers whose namespaces or volumes are shared, as docker
+    /// compose sends it: a name may be handed on, and then the container would tell a stranger's.
+    async fn with_container_ids(&self, spec: &ContainerSpec) -> Result<ContainerSpec, EngineError> {
+        let mut spec = spec.clone();
+        let host = &mut spec.host;
+        for mode in [&mut host.network_mode, &mut host.ipc_mode, &mut host.pid_mode] {
+            let Some(name) = mode.strip_prefix("container:").map(str::to_owned) else { continue };
+            *mode = format!("container:{}", self.id_of(&name).await?);
+        }
+        for from in &mut host.volumes_from {
+            let (name, access) = match from.split_once(':') {
+                Some((name, access)) => (name.to_owned(), format!(":{access}")),
+                None => (from.clone(), String::new()),
+            };
+            *from = format!("{}{access}", self.id_of(&name).await?);
+        }
+        Ok(spec)
+    }
+
+    /// The id behind a name; the name itself where there is no such container, so that the Engine says so.
+    async fn id_of(&self, name: &str) -> Result<String, EngineError> {
+        match self.inspection(name).await {
+            Ok(there) => Ok(there.id().to_owned()),
+            Err(error) if error.status() == Some(404) => Ok(name.to_owned()),
+            Err(error) => Err(error),
         }
     }
 

@@ -22,6 +22,10 @@ use super::look::Doubt;
 use super::{Engine, EngineError};
 use crate::model::{Action, ContainerHandle, Ending};
 
+/// How often an action is tried again when the connection breaks under it.
+const MOST_REPEATS: u32 = 2;
+const REPEAT_PAUSE: Duration = Duration::from_millis(20);
+
 /// Under which terms an action is carried out.
 #[derive(Clone, Copy)]
 pub struct Terms<'a> {
@@ -56,21 +60,24 @@ pub struct Progress {
 }
 
 impl Engine {
-    /// Carries out one action. One that may be repeated is, once, when the connection breaks under it.
+    /// Carries out one action. One that may be repeated is, when the connection breaks under it.
     ///
     /// # Errors
     /// Whatever the Engine says. After an [ambiguous](EngineError::is_ambiguous) error the action may have happened;
     /// a further look tells, and carrying it out again does no harm.
     pub async fn carry_out(&self, action: &Action, terms: &Terms<'_>) -> Result<(), EngineError> {
         self.call_into_doubt(action);
-        let first = Box::pin(self.carry_out_once(action, terms)).await;
-        let outcome = match first {
-            Err(EngineError::Broken { what, source }) if may_be_repeated(action) => {
-                tracing::debug!(what, %source, "the connection broke; trying once more");
-                Box::pin(self.carry_out_once(action, terms)).await
+        let mut outcome = Box::pin(self.carry_out_once(action, terms)).await;
+        for _ in 0..MOST_REPEATS {
+            let Err(EngineError::Broken { what, source }) = &outcome else { break };
+            if !may_be_repeated(action) {
+                break;
             }
-            other => other,
-        };
+            tracing::debug!(what, %source, "the connection broke; trying once more");
+            // Other pooled connections broke with it: they are noticed and dropped meanwhile.
+            tokio::time::sleep(REPEAT_PAUSE).await;
+            outcome = Box::pin(self.carry_out_once(action, terms)).await;
+        }
         self.call_into_doubt(action);
         outcome
     }
@@ -124,10 +131,10 @@ impl Engine {
         match action {
             Action::Pull { .. } | Action::Build { .. } => self.memory().doubt(Doubt::Images),
             Action::CreateNetwork(_) | Action::RemoveNetwork { .. } => {
-                self.memory().doubt(Doubt::Networks)
+                self.memory().doubt(Doubt::Networks);
             }
             Action::CreateVolume(_) | Action::RemoveVolume { .. } => {
-                self.memory().doubt(Doubt::Volumes)
+                self.memory().doubt(Doubt::Volumes);
             }
             Action::Create { name, .. } => {
                 self.memory().doubt(Doubt::Container(name));

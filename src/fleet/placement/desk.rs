@@ -18,6 +18,8 @@ struct Desk<'a> {
     free: BTreeMap<&'a HostName, Resources>,
     /// Replicas of a service on a host.
     counts: BTreeMap<(&'a StackName, &'a str), BTreeMap<&'a HostName, u32>>,
+    /// How many on a host have what only one can have.
+    taken: BTreeMap<(&'a HostName, &'a str), u32>,
     /// Replicas on a host.
     totals: BTreeMap<&'a HostName, u32>,
     /// Where the volumes of replicated services are.
@@ -61,6 +63,7 @@ impl<'a> Desk<'a> {
             world,
             claims,
             counts: BTreeMap::new(),
+            taken: BTreeMap::new(),
             totals: BTreeMap::new(),
             seats: BTreeMap::new(),
             left: BTreeMap::new(),
@@ -89,6 +92,9 @@ impl<'a> Desk<'a> {
         let key = (&ask.key.stack, ask.key.service.as_str());
         *self.counts.entry(key).or_default().entry(host).or_default() += 1;
         *self.totals.entry(host).or_default() += 1;
+        for what in &ask.exclusive {
+            *self.taken.entry((host, what)).or_default() += 1;
+        }
         if claim.has_state() {
             for volume in &ask.state {
                 self.homes.entry((&ask.key.stack, volume)).or_insert(host);
@@ -116,6 +122,11 @@ impl<'a> Desk<'a> {
         }
         if let Some(total) = self.totals.get_mut(host) {
             *total = total.saturating_sub(1);
+        }
+        for what in &claim.ask.exclusive {
+            if let Some(taken) = self.taken.get_mut(&(host, what.as_str())) {
+                *taken = taken.saturating_sub(1);
+            }
         }
         self.left.insert(number, Moved { from: host.clone(), because: Obstacle::Displaced });
     }
@@ -160,12 +171,54 @@ impl<'a> Desk<'a> {
 
     /// The others, by priority.
     fn seat_newcomers(&mut self, round: usize) {
-        for number in 0..self.claims.len() {
-            let Some(claim) = self.unseated(number).filter(|claim| claim.round == round) else {
+        let waiting: Vec<usize> = (0..self.claims.len())
+            .filter(|number| self.unseated(*number).is_some_and(|claim| claim.round == round))
+            .collect();
+        let is_one_crowd = |a: &usize, b: &usize| match (self.claims.get(*a), self.claims.get(*b)) {
+            (Some(a), Some(b)) => a.is_one_of_many() && std::ptr::eq(a.ask, b.ask),
+            _ => false,
+        };
+        let crowds: Vec<Vec<usize>> =
+            waiting.chunk_by(is_one_crowd).map(<[usize]>::to_vec).collect();
+        for crowd in crowds {
+            match crowd.as_slice() {
+                [number] => self.seat_newcomer(*number),
+                _ => self.seat_crowd(&crowd),
+            }
+        }
+    }
+
+    fn seat_newcomer(&mut self, number: usize) {
+        let best = self.unseated(number).and_then(|claim| self.best(number, claim));
+        if let Some((host, why)) = best {
+            self.seat(number, host, why);
+        }
+    }
+
+    /// Replicas of one service that any host may have: the same as one after the other, but each host is looked at again
+    /// only when it got one.
+    fn seat_crowd(&mut self, crowd: &[usize]) {
+        let Some(first) = crowd.first().and_then(|number| self.claims.get(*number)).cloned() else {
+            return;
+        };
+        let hosts = first.candidates();
+        let would_do = |desk: &Self, host| desk.obstacle(&first, host).is_none();
+        let mut ranks: BTreeSet<Rank<'a>> = hosts
+            .iter()
+            .filter(|host| would_do(self, host))
+            .map(|host| self.rank(&first, host))
+            .collect();
+        for number in crowd {
+            let Some(claim) = self.claims.get(*number) else { continue };
+            if self.may_be_unseen(claim, &hosts) {
                 continue;
-            };
-            if let Some((host, why)) = self.best(number, claim) {
-                self.seat(number, host, why);
+            }
+            let of = ranks.len();
+            let Some(best) = ranks.pop_first() else { return };
+            let why = self.why(*number, claim, best.host, of);
+            self.seat(*number, best.host, why);
+            if would_do(self, best.host) {
+                ranks.insert(self.rank(&first, best.host));
             }
         }
     }
@@ -257,6 +310,7 @@ impl<'a> Desk<'a> {
         self.data_elsewhere(claim, host)
             .or_else(|| self.not_beside(claim, host))
             .or_else(|| self.too_many(claim, host))
+            .or_else(|| self.is_taken(claim, host))
     }
 
     fn obstacle(&self, claim: &Claim<'_>, host: &HostName) -> Option<Obstacle> {
@@ -287,6 +341,12 @@ impl<'a> Desk<'a> {
     fn too_many(&self, claim: &Claim<'_>, host: &HostName) -> Option<Obstacle> {
         let most = claim.ask.max_per_host?;
         (most <= self.count(claim, host)).then_some(Obstacle::MaxPerHost(most))
+    }
+
+    fn is_taken(&self, claim: &Claim<'_>, host: &HostName) -> Option<Obstacle> {
+        let taken =
+            |what: &&String| self.taken.get(&(host, what.as_str())).is_some_and(|count| 0 < *count);
+        claim.ask.exclusive.iter().find(taken).map(|what| Obstacle::Taken(what.clone()))
     }
 
     /// Whoever found no room takes that of lower priorities, which look for another seat.

@@ -87,6 +87,8 @@ pub enum Obstacle {
         /// Where it is.
         host: HostName,
     },
+    /// Something on it has what only one can have: `port 80/tcp`.
+    Taken(String),
     /// A service that it shares something with is not there.
     NotBeside(ServiceName),
 }
@@ -106,6 +108,7 @@ impl fmt::Display for Obstacle {
             Self::DataElsewhere { volume, host } => {
                 write!(out, "does not have {volume}, which is on {host}")
             }
+            Self::Taken(what) => write!(out, "has something with {what} already"),
             Self::NotBeside(service) => write!(out, "does not have {service}"),
         }
     }

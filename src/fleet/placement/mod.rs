@@ -9,6 +9,7 @@
 //! *Caveats.* A named volume exists once a stack: every replicated service that mounts it sits where it is, and never
 //! moves by itself. `mode: global` has one volume a host instead.
 
+mod asks;
 mod claim;
 mod constraint;
 mod desk;
@@ -18,6 +19,7 @@ mod score;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use asks::{asks, confine, note_observed};
 pub use constraint::{Constraint, ConstraintProblem};
 pub use explain::{Moved, Obstacle, Waiting, Why};
 pub use room::{HostRoom, HostSight, Resources, capacity, sight};
@@ -72,6 +74,8 @@ pub struct Ask {
     pub priority: i32,
     /// Volumes of the stack, and host folders with state, that its containers mount. Ignored for `global`.
     pub state: BTreeSet<String>,
+    /// What only one container of a host can have: `port 80/tcp`, `name shop-web`.
+    pub exclusive: BTreeSet<String>,
     /// A service whose namespaces or volumes it shares: it must sit on the same host.
     pub beside: Option<ServiceName>,
 }
@@ -120,10 +124,13 @@ pub struct Placement {
 impl Placement {
     /// Numbers of a service's replicas on a host.
     pub fn numbers_on(&self, host: &HostName, key: &ServiceKey) -> BTreeSet<u32> {
-        self.of_stack(&key.stack)
-            .filter(|(seat, hosts)| {
-                seat.replica.service == key.service && hosts.contains_key(host.as_str())
-            })
+        let bound = |number| ReplicaKey {
+            stack: key.stack.clone(),
+            replica: Replica { service: key.service.clone(), number },
+        };
+        self.seats
+            .range(bound(0)..=bound(u32::MAX))
+            .filter(|(_, hosts)| hosts.contains_key(host.as_str()))
             .map(|(seat, _)| seat.replica.number)
             .collect()
     }

@@ -21,6 +21,9 @@ use crate::report::mask::SecretSet;
 /// Letters that wait to be looked at; far more than stacks times commits between two looks.
 const MOST_LETTERS: usize = 4096;
 
+/// The last words before leaving take no longer than this.
+const FAREWELL: Duration = Duration::from_secs(5);
+
 #[derive(Debug, Default)]
 struct Slot {
     letters: Mutex<BTreeMap<LetterKey, Letter>>,
@@ -109,7 +112,8 @@ impl Courier {
         (Self { settings, pace, forge: None, book, file, slot, clock }, postbox)
     }
 
-    /// Carries letters until it is stopped; what is unsent then is in the file.
+    /// Carries letters until it is stopped, then for at most five more seconds what is there; the rest is in the file.
+    /// A forge that is down or asks to wait is not waited for.
     pub async fn run(mut self, stop: CancellationToken) {
         let work = async {
             loop {
@@ -117,8 +121,7 @@ impl Courier {
             }
         };
         if stop.run_until_cancelled(work).await.is_none() {
-            self.collect();
-            self.save().await;
+            self.flush(FAREWELL).await;
         }
     }
 
@@ -128,7 +131,11 @@ impl Courier {
         let work = async {
             loop {
                 self.collect();
-                match self.book.next((self.clock)()) {
+                let now = (self.clock)();
+                if self.book.condition(now).paused_until.is_some() {
+                    break;
+                }
+                match self.book.next(now) {
                     Errand::Rest => break,
                     Errand::Wait(wait) if limit < wait => break,
                     _ => self.step().await,

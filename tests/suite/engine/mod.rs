@@ -1,4 +1,8 @@
 //! The `docker` room against Engines: real ones, and the simulated one.
 
+mod doors;
+mod faults;
 mod real;
-mod terms;
+mod simulated;
+mod stories;
+pub mod terms;

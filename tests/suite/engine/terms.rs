@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 /// Carries out an action under generous terms.
 pub async fn act(engine: &Engine, action: Action) -> Result<(), EngineError> {
     let stop = CancellationToken::new();
-    let limit = Duration::from_secs(60);
+    let limit = Duration::from_mins(1);
     let terms = Terms { step: limit, progress: limit, stop: &stop, tell: &|_| {} };
     engine.carry_out(&action, &terms).await
 }
@@ -100,4 +100,13 @@ pub async fn clear(engine: &Engine, stack: &str) {
     assert!(left.containers.is_empty() && left.networks.is_empty() && left.volumes.is_empty());
     let names: BTreeSet<&String> = left.volumes.keys().collect();
     assert!(names.is_empty());
+}
+
+pub fn healthy(name: &str) -> Action {
+    Action::AwaitHealthy {
+        container: named(name),
+        ending: moorline::model::Ending::Fails,
+        monitor: Duration::from_millis(200),
+        limit: Duration::from_secs(20),
+    }
 }

@@ -159,3 +159,16 @@ async fn a_deleted_comment_is_made_again_and_a_strangers_is_left_alone() {
         post.stop().await;
     }
 }
+
+#[tokio::test]
+async fn the_last_word_before_leaving_is_still_said() {
+    let forge = FakeForge::start(Kind::GitHub).await;
+    let folder = tempfile::tempdir().unwrap();
+    let commit = sha('9');
+    forge.look(|world| world.commits.insert(commit.to_string(), false));
+    let slow = moorline::forge::Pace { settle: std::time::Duration::from_mins(1), ..QUICK };
+    let post = Post::start(settings(&forge), slow, folder.path().join("posted.json")).await;
+    post.postbox.put(status(&commit, "moorline/shop", Pending, "deploying"));
+    post.stop().await;
+    assert_eq!(forge.look(|world| world.history(commit.as_str(), "moorline/shop")), ["pending"]);
+}

@@ -1,0 +1,260 @@
+//! From manifests and observations to what placement takes, and from its answer to what one host is asked.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Ask, Constraint, Mode, Placement, ReplicaKey, Resources, Seat, ServiceKey, World};
+use crate::config::fleet_file::Stack;
+use crate::config::quantity::parse_thousandths;
+use crate::config::settings::Labels;
+use crate::model::project::Volume;
+use crate::model::{
+    Desired, Diagnostic, Diagnostics, HostName, Location, ManifestTree, Observed, Ownership,
+    Project, Service, ServiceName, StackName, TreePath,
+};
+
+/// Host folders that are the system's and hold no state of a service.
+const SYSTEM_FOLDERS: [&str; 10] =
+    ["/boot", "/dev", "/etc", "/lib", "/proc", "/run", "/sys", "/tmp", "/usr", "/var/run"];
+
+/// What the services of a stack ask of placement. Constraints that cannot be understood are errors.
+pub fn asks(
+    stack: &Stack,
+    project: &Project,
+    tree: &ManifestTree,
+    hosts: &BTreeMap<HostName, Labels>,
+) -> (Vec<Ask>, Diagnostics) {
+    let mut problems = Diagnostics::default();
+    let chosen = stack.hosts.select(hosts);
+    let asks = project
+        .services
+        .iter()
+        .map(|(name, service)| {
+            let reading = Reading { stack, project, tree, name, service };
+            reading.ask(chosen.clone(), &mut problems)
+        })
+        .collect();
+    (asks, problems)
+}
+
+struct Reading<'a> {
+    stack: &'a Stack,
+    project: &'a Project,
+    tree: &'a ManifestTree,
+    name: &'a ServiceName,
+    service: &'a Service,
+}
+
+impl Reading<'_> {
+    fn ask(&self, hosts: BTreeSet<HostName>, problems: &mut Diagnostics) -> Ask {
+        let deploy = self.service.deploy.as_ref();
+        let placement = deploy.map(|deploy| &deploy.placement);
+        let is_global = deploy.is_some_and(|deploy| deploy.mode.starts_with("global"));
+        let spread = placement.into_iter().flat_map(|placement| &placement.preferences);
+        let most = placement.map_or(0, |placement| placement.max_replicas_per_node);
+        Ask {
+            key: ServiceKey { stack: self.stack.name.clone(), service: self.name.clone() },
+            mode: if is_global { Mode::Global } else { Mode::Replicated(self.service.replicas()) },
+            hosts,
+            reserved: self.reserved(),
+            constraints: self.constraints(problems),
+            spread: spread.map(|preference| label(&preference.spread).to_owned()).collect(),
+            max_per_host: u32::try_from(most).ok().filter(|most| 0 < *most),
+            priority: self.stack.priority,
+            state: self.state(),
+            exclusive: self.exclusive(),
+            beside: self.beside(),
+        }
+    }
+
+    fn reserved(&self) -> Resources {
+        let deploy = self.service.deploy.as_ref();
+        let reservations = deploy.and_then(|deploy| deploy.resources.reservations.as_ref());
+        let cpus = reservations.map_or(0.0, |reservations| reservations.cpus.0);
+        let memory = reservations.map_or(0, |reservations| reservations.memory.0);
+        let memory = if memory == 0 { self.service.mem_reservation.0 } else { memory };
+        Resources {
+            cpus: parse_thousandths(&format!("{cpus:.3}")).unwrap_or_default(),
+            memory: u64::try_from(memory).unwrap_or_default(),
+        }
+    }
+
+    fn constraints(&self, problems: &mut Diagnostics) -> Vec<Constraint> {
+        let placement = self.service.deploy.as_ref().map(|deploy| &deploy.placement);
+        let texts = placement.into_iter().flat_map(|placement| &placement.constraints);
+        let mut constraints = Vec::new();
+        for (number, text) in texts.enumerate() {
+            match Constraint::parse(text) {
+                Ok(constraint) => constraints.push(constraint),
+                Err(problem) => {
+                    let path =
+                        format!("services.{}.deploy.placement.constraints.{number}", self.name);
+                    let place = self.project.origins.nearest(&path);
+                    let place =
+                        place.unwrap_or_else(|| Location::file(self.stack.path.to_string()));
+                    problems.push(Diagnostic::error(place, problem.to_string()).at(path));
+                }
+            }
+        }
+        constraints
+    }
+
+    /// Volumes, by their names on the host, and host folders that hold what Git does not.
+    fn state(&self) -> BTreeSet<String> {
+        let mounts = self.service.volumes.iter().filter(|mount| !mount.source.is_empty());
+        mounts
+            .filter_map(|mount| match mount.kind.as_str() {
+                "volume" => self.volume(&mount.source),
+                "bind" if !mount.read_only => self.folder(&mount.source),
+                _ => None,
+            })
+            .collect()
+    }
+
+    fn volume(&self, key: &str) -> Option<String> {
+        match self.project.volumes.get(key) {
+            Some(volume) => is_on_one_host(volume).then(|| volume.name.clone()),
+            None => Some(key.to_owned()),
+        }
+    }
+
+    fn folder(&self, source: &str) -> Option<String> {
+        match self.project.below_root(source) {
+            Some(below) => (!self.is_in_git(below)).then(|| source.to_owned()),
+            None => {
+                let is_system = SYSTEM_FOLDERS.iter().any(|folder| {
+                    source
+                        .strip_prefix(folder)
+                        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                });
+                (!is_system).then(|| source.to_owned())
+            }
+        }
+    }
+
+    /// A path below the project's root that is a file or a folder of the commit.
+    fn is_in_git(&self, below: &str) -> bool {
+        // The project's root is the stack's folder, or one above it that its files name.
+        let candidates = [self.stack.path.join(below), TreePath::parse(below)];
+        candidates
+            .iter()
+            .flatten()
+            .any(|path| self.tree.file(path).is_some() || self.tree.is_folder(path))
+    }
+
+    /// Host ports that do not vary, and the container's own name.
+    fn exclusive(&self) -> BTreeSet<String> {
+        let ports = self.service.ports.iter().filter(|port| {
+            !port.published.is_empty() && port.published != "0" && !port.published.contains('-')
+        });
+        let mut exclusive: BTreeSet<String> = ports
+            .map(|port| {
+                let protocol = if port.protocol.is_empty() { "tcp" } else { &port.protocol };
+                let address = if port.host_ip.is_empty() || port.host_ip == "0.0.0.0" {
+                    String::new()
+                } else {
+                    format!("{}:", port.host_ip)
+                };
+                format!("port {address}{}/{protocol}", port.published)
+            })
+            .collect();
+        if !self.service.container_name.is_empty() {
+            exclusive.insert(format!("name {}", self.service.container_name));
+        }
+        exclusive
+    }
+
+    fn beside(&self) -> Option<ServiceName> {
+        let modes = [&self.service.network_mode, &self.service.ipc, &self.service.pid];
+        let shared = modes.iter().filter_map(|mode| mode.strip_prefix("service:"));
+        let volumes = self.service.volumes_from.iter();
+        let volumes = volumes
+            .filter(|from| !from.starts_with("container:"))
+            .filter_map(|from| from.split(':').next());
+        shared.chain(volumes).find_map(|name| ServiceName::parse(name).ok())
+    }
+}
+
+/// `node.labels.zone` and `engine.labels.zone` are the host's label `zone`.
+fn label(text: &str) -> &str {
+    text.strip_prefix("node.labels.")
+        .or_else(|| text.strip_prefix("engine.labels."))
+        .unwrap_or(text)
+}
+
+/// Whether a volume's data is on the host that has it: not so for network file systems and other drivers.
+fn is_on_one_host(volume: &Volume) -> bool {
+    let kind = volume.driver_opts.get("type").map_or("", String::as_str);
+    let is_network = kind.starts_with("nfs") || matches!(kind, "cifs" | "smb3" | "9p" | "ceph");
+    matches!(volume.driver.as_str(), "" | "local") && !is_network
+}
+
+/// Adds what was observed of a stack on a host: its replicas, and its volumes.
+pub fn note_observed(world: &mut World, host: &HostName, stack: &StackName, observed: &Observed) {
+    for container in &observed.containers {
+        if container.one_off || !matches!(container.ownership, Ownership::Ours) {
+            continue;
+        }
+        let Some(replica) = container.replica.clone() else { continue };
+        let key = ReplicaKey { stack: stack.clone(), replica };
+        let seat = Seat { host: host.clone(), since: container.created_at };
+        world.seats.entry(key).or_default().insert(seat);
+        // A folder of the host that a container mounts holds its state there, whether or not it runs.
+        for mount in container.mounts.values().filter(|mount| mount.kind == "bind") {
+            let volume = (stack.clone(), mount.source.clone());
+            world.volumes.entry(volume).or_default().insert(host.clone());
+        }
+    }
+    for (name, _) in
+        observed.volumes.iter().filter(|(_, volume)| volume.ownership == Ownership::Ours)
+    {
+        let volume = (stack.clone(), name.clone());
+        world.volumes.entry(volume).or_default().insert(host.clone());
+    }
+}
+
+/// Leaves of what a stack asks only what placement put on a host. Services without a replica there stay, empty, so that
+/// what is left of them is surplus; networks and volumes that nobody there uses go. A volume that is there stays asked
+/// for: it holds data, and is nobody's to prune because its service sits elsewhere now.
+pub fn confine(desired: &mut Desired, placement: &Placement, host: &HostName, observed: &Observed) {
+    for (name, service) in &mut desired.services {
+        let key = ServiceKey { stack: desired.stack.clone(), service: name.clone() };
+        let numbers = placement.numbers_on(host, &key);
+        service.replicas.retain(|number, _| numbers.contains(number));
+    }
+    let is_empty = |name: &ServiceName| {
+        desired.services.get(name).is_none_or(|service| service.replicas.is_empty())
+    };
+    let elsewhere: BTreeSet<ServiceName> =
+        desired.services.keys().filter(|name| is_empty(name)).cloned().collect();
+    for service in desired.services.values_mut() {
+        // Nothing of it is on this host: there is nothing to wait for here.
+        service.depends_on.retain(|name, _| !elsewhere.contains(name));
+    }
+    let specs = || desired.services.values().flat_map(|service| service.replicas.values());
+    let networks: BTreeSet<&str> =
+        specs().flat_map(|replica| replica.spec.endpoints.keys()).map(String::as_str).collect();
+    let volumes: BTreeSet<&str> = specs()
+        .flat_map(|replica| {
+            let mounts = replica.spec.host.mounts.iter().map(|mount| mount.source.as_str());
+            let binds = replica.spec.host.binds.iter().filter_map(|bind| bind.split(':').next());
+            mounts.chain(binds)
+        })
+        .collect();
+    let keep_networks: BTreeSet<String> = desired
+        .networks
+        .iter()
+        .filter(|(_, network)| networks.contains(network.spec.name.as_str()))
+        .map(|(key, _)| key.clone())
+        .collect();
+    let keep_volumes: BTreeSet<String> = desired
+        .volumes
+        .iter()
+        .filter(|(_, volume)| {
+            let name = volume.spec.name.as_str();
+            volumes.contains(name) || observed.volumes.contains_key(name)
+        })
+        .map(|(key, _)| key.clone())
+        .collect();
+    desired.networks.retain(|key, _| keep_networks.contains(key));
+    desired.volumes.retain(|key, _| keep_volumes.contains(key));
+}

@@ -1,0 +1,106 @@
+//! Archives into and out of containers, and commands inside them.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::Shared;
+use super::routes::{Answer, refuse};
+use super::world::{Container, Exec};
+
+pub(super) fn put(shared: &Arc<Shared>, id: &str, folder: &str, archive: &[u8]) -> Answer {
+    let mut world = shared.world();
+    let mut archive = tar::Archive::new(archive);
+    let Ok(entries) = archive.entries() else { return refuse(400, "not an archive") };
+    let mut files = BTreeMap::new();
+    for entry in entries.flatten() {
+        let mut entry = entry;
+        if !entry.header().entry_type().is_file() {
+            continue;
+        }
+        let Ok(path) =
+            entry.path().map(|path| format!("{}/{}", folder.trim_end_matches('/'), path.display()))
+        else {
+            return refuse(400, "a path that makes no sense");
+        };
+        let mut bytes = Vec::new();
+        if entry.read_to_end(&mut bytes).is_err() {
+            return refuse(500, "unexpected EOF");
+        }
+        files.insert(path, bytes);
+    }
+    let Some(container) = world.containers.get_mut(id) else { return Answer::empty(404) };
+    let mut on_host = Vec::new();
+    for (path, bytes) in files {
+        match host_path(container, &path) {
+            Some(place) => on_host.push((place, bytes)),
+            None => drop(container.files.insert(path, bytes)),
+        }
+    }
+    world.host_files.extend(on_host);
+    drop(world);
+    shared.wake();
+    Answer::empty(200)
+}
+
+/// Where on the host a path of the container lies, when it lies on a bind.
+fn host_path(container: &Container, path: &str) -> Option<String> {
+    container.mounts.iter().filter(|mount| mount["Type"] == "bind").find_map(|mount| {
+        let rest = path.strip_prefix(mount["Destination"].as_str()?)?;
+        (rest.is_empty() || rest.starts_with('/'))
+            .then(|| format!("{}{rest}", mount["Source"].as_str().unwrap_or_default()))
+    })
+}
+
+pub(super) fn get(shared: &Arc<Shared>, id: &str, path: &str) -> Answer {
+    let world = shared.world();
+    let Some(container) = world.containers.get(id) else { return Answer::empty(404) };
+    let found = match host_path(container, path) {
+        Some(place) => world.host_files.get(&place),
+        None => container.files.get(path),
+    };
+    let Some(bytes) = found else {
+        return refuse(
+            404,
+            &format!("Could not find the file {path} in container {}", container.name),
+        );
+    };
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(bytes.len() as u64);
+    header.set_mode(0o644);
+    let name = path.rsplit('/').next().unwrap_or("file");
+    archive.append_data(&mut header, name, bytes.as_slice()).unwrap();
+    Answer::tar(archive.into_inner().unwrap())
+}
+
+pub(super) fn exec_create(shared: &Arc<Shared>, id: &str, body: &Value) -> Answer {
+    let mut world = shared.world();
+    if world.containers.get(id).is_none_or(|container| container.status != "running") {
+        return refuse(409, &format!("Container {id} is not running"));
+    }
+    let exec = world.new_id();
+    let command = body["Cmd"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect();
+    world.execs.insert(exec.clone(), Exec { container: id.to_owned(), command });
+    Answer::json(201, &json!({"Id": exec}))
+}
+
+pub(super) fn exec_inspect(shared: &Arc<Shared>, exec: &str) -> Answer {
+    let world = shared.world();
+    let Some(found) = world.execs.get(exec) else {
+        return refuse(404, &format!("No such exec instance: {exec}"));
+    };
+    let code = super::containers::behaviour_of(&found.command).ends.map_or(0, |(_, code)| code);
+    Answer::json(
+        200,
+        &json!({"ID": exec, "Running": false, "ExitCode": code, "ContainerID": found.container}),
+    )
+}
