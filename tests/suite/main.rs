@@ -17,6 +17,7 @@
 
 mod comments;
 mod config;
+mod corpus;
 mod desired;
 mod documents;
 mod drift;
@@ -27,6 +28,8 @@ mod faults;
 mod forge;
 mod git;
 mod house;
+mod loader_fuzz;
+mod manifests;
 mod placement;
 mod plan;
 mod stories;
