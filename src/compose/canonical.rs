@@ -73,12 +73,10 @@ fn widen(node: &mut Node, shape: &Shape, place: Place<'_>, sink: &mut Sink<'_>) 
         "services.*.ports" => expand_ports(node, place, sink),
         "services.*.volumes[]" => widen_volume(node, place, sink),
         "services.*.devices[]" => widen_device(node, place, sink),
-        "services.*.gpus" => {
-            if node.as_text() == Some("all") {
-                let mut map = Map::default();
-                map.set("count", Node::plain(node.span.clone(), "-1"));
-                node.kind = Kind::List(vec![Node::new(node.span.clone(), Kind::Map(map))]);
-            }
+        "services.*.gpus" if node.as_text() == Some("all") => {
+            let mut map = Map::default();
+            map.set("count", Node::plain(node.span.clone(), "-1"));
+            node.kind = Kind::List(vec![Node::new(node.span.clone(), Kind::Map(map))]);
         }
         "services.*.healthcheck.test" => {
             if let Some(text) = node.as_text() {

@@ -182,7 +182,7 @@ impl Checks<'_> {
             if is_disabled && !link.required {
                 continue;
             }
-            let attribute = self.why(service, other);
+            let attribute = Self::why(service, other);
             if is_disabled {
                 let message = format!("the service {other} is not enabled by any profile");
                 self.report(
@@ -201,7 +201,7 @@ impl Checks<'_> {
     }
 
     /// The attribute by which a service depends on another.
-    fn why(&self, service: &Service, other: &ServiceName) -> String {
+    fn why(service: &Service, other: &ServiceName) -> String {
         let named = |value: &str| value.strip_prefix("service:") == Some(other.as_str());
         let first = |value: &String| value.split(':').next() == Some(other.as_str());
         for (value, attribute) in [

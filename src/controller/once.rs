@@ -378,7 +378,7 @@ pub async fn publish(setup: &Setup, wish: &Wish, seen: &[Seen], reports: &[Repor
         let place = (Arc::clone(&repository.git), repository.source.clone());
         match super::sink(&repository.repository, settings, place, &data).await {
             Ok(sink) => {
-                herald::once(sink, &board, setup.as_host.as_ref(), settings.branch.as_ref()).await
+                herald::once(sink, &board, setup.as_host.as_ref(), settings.branch.as_ref()).await;
             }
             Err(error) => tracing::warn!(%error, "cannot say it on the commit"),
         }
