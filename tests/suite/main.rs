@@ -18,6 +18,7 @@
 mod comments;
 mod config;
 mod desired;
+mod desired_files;
 mod documents;
 mod drift;
 mod drift_real;
