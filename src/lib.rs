@@ -4,22 +4,23 @@
 //! out, is applied, and is reported on the commit. Imports point down only:
 //!
 //! Floor 4, the doors:
-//! - `cli`: arguments in, text out.
-//! - `web`: webhooks and health over HTTP.
+//! - [`cli`]: arguments in, text out.
+//! - [`web`]: webhooks and health over HTTP.
 //!
 //! Floor 3, the hands:
-//! - `controller`: one loop per target, the clock, signals, events.
-//! - `pass`: one pass for one target: pull, load, observe, plan, apply, report.
-//! - `apply`: walks a plan against one Engine.
+//! - [`controller`]: one loop per target, the clock, signals, events.
+//! - [`pass`]: one pass for one target: pull, load, observe, plan, apply, report.
+//! - [`checkout`]: one commit, read and loaded: the fleet, and each stack's project.
+//! - [`apply`]: walks a plan against one Engine.
 //!
 //! Floor 2, the edges, which do not know each other:
 //! - [`git`]: remotes in, revisions and manifest trees out; notes.
 //! - [`docker`]: the Engine API: observation, and one method per action.
-//! - `forge`: commit statuses, pull requests, comments.
+//! - [`forge`]: commit statuses, pull requests, comments.
 //!
 //! Floor 1, the core, which is pure:
-//! - `report`: a plan, its outcomes and health, said in one line or in many.
-//! - `plan`: drift and policy in, ordered steps and held findings out.
+//! - [`report`]: a plan, its outcomes and health, said in one line or in many.
+//! - [`plan`]: drift and policy in, ordered steps and held findings out.
 //! - [`drift`]: desired against observed, field by field.
 //! - [`compose`]: a manifest tree in, a project and diagnostics out.
 //! - [`desired`]: a Compose project in the shape of the Engine's resources.

@@ -160,10 +160,11 @@ impl Engine {
         };
         for (id, name, owner) in helpers {
             let in_use = self.helpers().contains(&name);
-            if owner == self.owner() && !in_use {
-                if let Err(error) = self.remove_helper(&id, &terms).await {
-                    tracing::debug!(%error, name, "a container that carried files stays behind");
-                }
+            if owner != self.owner() || in_use {
+                continue;
+            }
+            if let Err(error) = self.remove_helper(&id, &terms).await {
+                tracing::debug!(%error, name, "a container that carried files stays behind");
             }
         }
     }
@@ -237,11 +238,11 @@ async fn learn(wire: &Wire) -> Result<EngineFacts, EngineError> {
         spoken: spoken.to_owned(),
         needed,
     };
-    let Some(newest) = api(&version.api_version).filter(|newest| *newest >= OLDEST) else {
-        return Err(refused(&version.api_version, format!("{}.{} or newer", OLDEST.0, OLDEST.1)));
+    let Some(newest) = api(&version.newest).filter(|newest| *newest >= OLDEST) else {
+        return Err(refused(&version.newest, format!("{}.{} or newer", OLDEST.0, OLDEST.1)));
     };
-    if api(&version.min_api_version).is_some_and(|oldest| oldest > NEWEST) {
-        let spoken = format!("{} or newer", version.min_api_version);
+    if api(&version.oldest).is_some_and(|oldest| oldest > NEWEST) {
+        let spoken = format!("{} or newer", version.oldest);
         return Err(refused(&spoken, format!("{}.{} or older", NEWEST.0, NEWEST.1)));
     }
     let spoken = newest.min(NEWEST);

@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
@@ -21,6 +22,9 @@ use crate::model::{BundleFile, ContainerHandle, Digest, FileBundle, FileMode, Up
 
 /// The empty image of containers that carry files.
 const IMAGE: (&str, &str) = ("moorline/files", "1");
+/// How often copying is tried again after the Engine failed at it.
+const STUMBLES: u32 = 2;
+const STUMBLE_PAUSE: Duration = Duration::from_millis(100);
 /// Where the carrying container mounts the bundle's parent folder.
 const INSIDE: &str = "/bundle";
 
@@ -63,10 +67,33 @@ impl Engine {
         );
         let in_flight = self.helper_begins(&name);
         self.make_helper(&name, &place, terms).await?;
-        let outcome = self.fill(&name, digest, bundle, &place, terms).await;
+        let outcome = self.fill_patiently(&name, digest, bundle, &place, terms).await;
         let removed = self.remove_helper(&name, terms).await;
         drop(in_flight);
         outcome.and(removed)
+    }
+
+    /// Engine 20.10 sometimes stumbles over its own mounts when it copies much at once, and works a moment later.
+    async fn fill_patiently(
+        &self,
+        helper: &str,
+        digest: &Digest,
+        bundle: &FileBundle,
+        place: &Place,
+        terms: &Terms<'_>,
+    ) -> Result<(), EngineError> {
+        let mut outcome = self.fill(helper, digest, bundle, place, terms).await;
+        for _ in 0..STUMBLES {
+            match &outcome {
+                Err(error) if error.status() == Some(500) => {
+                    tracing::debug!(%error, "copying files failed; trying once more");
+                    tokio::time::sleep(STUMBLE_PAUSE).await;
+                    outcome = self.fill(helper, digest, bundle, place, terms).await;
+                }
+                _ => break,
+            }
+        }
+        outcome
     }
 
     async fn fill(

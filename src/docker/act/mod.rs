@@ -131,10 +131,10 @@ impl Engine {
         match action {
             Action::Pull { .. } | Action::Build { .. } => self.memory().doubt(Doubt::Images),
             Action::CreateNetwork(_) | Action::RemoveNetwork { .. } => {
-                self.memory().doubt(Doubt::Networks)
+                self.memory().doubt(Doubt::Networks);
             }
             Action::CreateVolume(_) | Action::RemoveVolume { .. } => {
-                self.memory().doubt(Doubt::Volumes)
+                self.memory().doubt(Doubt::Volumes);
             }
             Action::Create { name, .. } => {
                 self.memory().doubt(Doubt::Container(name));

@@ -153,13 +153,14 @@ async fn ask_helper(registry: &str, helper: &Path) -> Result<AuthHeader, EngineE
     }
     let output = tokio::time::timeout(HELPER_LIMIT, child.wait_with_output())
         .await
-        .map_err(|_| failed(format!("no answer within {HELPER_LIMIT:?}")))?
+        .unwrap_or_else(|late| Err(std::io::Error::new(std::io::ErrorKind::TimedOut, late)))
         .map_err(|error| failed(error.to_string()))?;
     if !output.status.success() {
         return Err(failed(output.status.to_string()));
     }
-    let answer: HelperAnswer = serde_json::from_slice(&output.stdout)
-        .map_err(|_| failed("its answer is not the JSON of a credential helper".to_owned()))?;
+    let answer: HelperAnswer = serde_json::from_slice(&output.stdout).map_err(|error| {
+        failed(format!("its answer makes no sense (column {})", error.column()))
+    })?;
     let serveraddress = registry.to_owned();
     Ok(if answer.username == "<token>" {
         AuthHeader { identitytoken: answer.secret, serveraddress, ..AuthHeader::default() }

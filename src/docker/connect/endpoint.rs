@@ -175,7 +175,9 @@ impl Endpoint {
                 Err(bad(text, "the path of a unix socket must be absolute"))
             };
         }
-        let url = Url::parse(text).map_err(|_| bad(text, "expected unix://, tcp:// or ssh://"))?;
+        let Ok(url) = Url::parse(text) else {
+            return Err(bad(text, "expected unix://, tcp:// or ssh://"));
+        };
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         if host.is_empty() {
             return Err(bad(text, "it names no host"));

@@ -385,10 +385,12 @@ pub(super) struct Descriptor {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(in crate::docker) struct Version {
-    pub(in crate::docker) version: String,
-    pub(in crate::docker) api_version: String,
+    #[serde(rename = "Version")]
+    product: String,
+    #[serde(rename = "ApiVersion")]
+    pub(in crate::docker) newest: String,
     #[serde(rename = "MinAPIVersion")]
-    pub(in crate::docker) min_api_version: String,
+    pub(in crate::docker) oldest: String,
     os: String,
     arch: String,
 }
@@ -417,7 +419,7 @@ pub(in crate::docker) fn api(text: &str) -> Option<(u32, u32)> {
 pub(in crate::docker) fn facts(spoken: (u32, u32), version: Version, info: Info) -> EngineFacts {
     EngineFacts {
         api: spoken,
-        version: version.version,
+        version: version.product,
         platform: format!("{}/{}", version.os, version.arch),
         id: info.id,
         cpus: info.cpus,

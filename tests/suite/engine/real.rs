@@ -9,14 +9,14 @@ use super::stories;
 use super::terms::{act, clear, container, healthy, look, named, scope};
 use crate::support::engines::first;
 
-fn hook(command: &[&str]) -> Box<Hook> {
-    Box::new(Hook {
+fn hook(command: &[&str]) -> Hook {
+    Hook {
         command: command.iter().map(|word| (*word).to_owned()).collect(),
         user: String::new(),
         privileged: false,
         working_dir: String::new(),
         environment: vec!["WHO=hook".to_owned()],
-    })
+    }
 }
 
 #[tokio::test]
@@ -104,12 +104,15 @@ async fn real_files_reach_the_host_as_they_are() {
     let test = "test \"$(/bundle/run.sh)\" = 'level: 1' && test \"$(cat /run/secrets/token)\" = s3cret && \
                 test \"$(stat -c %a:%u:%g /run/secrets/token)\" = 440:65534:65534 && test $WHO = hook && \
                 test \"$(ls /bundle | wc -l)\" = 3 && test \"$(cat /bundle/a-long-name/*/*/*/*/*/*/*/*/*/*/*/*.conf)\" = long";
-    let check = Action::RunHook { container: web.clone(), hook: hook(&["sh", "-ec", test]) };
+    let check =
+        Action::RunHook { container: web.clone(), hook: Box::new(hook(&["sh", "-ec", test])) };
     act(&engine, check).await.unwrap();
     let seen = look(&engine, &scope(stack), Depth::Full).await;
     assert_eq!(seen.containers.len(), 1, "the carrying container is gone");
-    let fails =
-        Action::RunHook { container: web, hook: hook(&["sh", "-c", "echo sorry >&2; exit 7"]) };
+    let fails = Action::RunHook {
+        container: web,
+        hook: Box::new(hook(&["sh", "-c", "echo sorry >&2; exit 7"])),
+    };
     match act(&engine, fails).await {
         Err(EngineError::Hook { code: 7, tail, .. }) => assert_eq!(tail, ["sorry"]),
         other => panic!("{other:?}"),

@@ -243,7 +243,7 @@ async fn a_wait_ends_at_its_limit_at_its_stop_and_as_soon_as_it_is_over() {
     let error = act(&engine, wait(Duration::from_millis(200))).await.unwrap_err();
     assert!(matches!(error, EngineError::NoProgress { .. }), "{error:?}");
     let stop = CancellationToken::new();
-    let limit = Duration::from_secs(60);
+    let limit = Duration::from_mins(1);
     let terms = Terms { step: limit, progress: limit, stop: &stop, tell: &|_| {} };
     let action = wait(limit);
     let waiting = engine.carry_out(&action, &terms);

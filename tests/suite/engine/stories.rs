@@ -41,7 +41,7 @@ pub async fn life(engine: &Engine) {
     assert_eq!(found.replica.as_ref().unwrap().to_string(), "web-1");
     assert_eq!(found.spec.endpoints.keys().collect::<Vec<_>>(), [back, front]);
     assert!(found.spec.endpoints[back].aliases.contains(&"web".to_owned()));
-    assert_eq!(seen.networks[front].attached, [found.id.clone()]);
+    assert_eq!(seen.networks[front].attached, std::slice::from_ref(&found.id));
     assert_eq!(seen.networks.len(), 2);
     assert_eq!(seen.volumes["life_data"].ownership, Ownership::Ours);
     assert_eq!(seen.gaps, []);
@@ -226,7 +226,7 @@ pub async fn others(engine: &Engine) {
     };
     make("apart-a", &|_| {}).await.unwrap();
     make("apart-b", &|labels| {
-        drop(labels.insert("moorline.repository".to_owned(), "else".to_owned()))
+        drop(labels.insert("moorline.repository".to_owned(), "else".to_owned()));
     })
     .await
     .unwrap();

@@ -25,13 +25,19 @@ pub(super) fn behaviour_of(command: &[String]) -> Behaviour {
     let at_once = |code| Some((Duration::ZERO, code));
     let slept = after("sleep").map(Duration::from_secs_f64);
     let ends = match (first, after("exit"), slept) {
-        (_, Some(code), slept) => Some((slept.unwrap_or_default(), code as i64)),
+        (_, Some(code), slept) => Some((slept.unwrap_or_default(), whole(code))),
         ("true" | "echo", None, _) => at_once(0),
         ("false", None, _) => at_once(1),
         ("sleep", None, Some(time)) => Some((time, 0)),
         _ => None,
     };
     Behaviour { ends, fails_to_start: first.starts_with("/no/such"), ..Behaviour::default() }
+}
+
+/// Exit codes are small.
+#[expect(clippy::cast_possible_truncation, reason = "an exit code fits")]
+fn whole(code: f64) -> i64 {
+    code as i64
 }
 
 pub(super) fn create(shared: &Arc<Shared>, name: &str, body: &Value) -> Answer {
@@ -370,9 +376,16 @@ pub(super) fn kill(shared: &Arc<Shared>, id: &str) -> Answer {
     }
 }
 
-pub(super) fn remove(shared: &Arc<Shared>, id: &str, force: bool, volumes: bool) -> Answer {
+/// What a removal does beside removing.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Removal {
+    pub(super) force: bool,
+    pub(super) volumes: bool,
+}
+
+pub(super) fn remove(shared: &Arc<Shared>, id: &str, how: Removal) -> Answer {
     let up = shared.world().containers.get(id).is_some_and(Container::is_up);
-    if up && !force {
+    if up && !how.force {
         return refuse(
             409,
             &format!(
@@ -383,7 +396,7 @@ pub(super) fn remove(shared: &Arc<Shared>, id: &str, force: bool, volumes: bool)
     if up {
         end(shared, id, 137, true);
     }
-    erase(shared, id, volumes);
+    erase(shared, id, how.volumes);
     Answer::empty(204)
 }
 
@@ -397,7 +410,7 @@ fn erase(shared: &Arc<Shared>, id: &str, volumes: bool) {
         && volumes
     {
         let used: BTreeSet<String> =
-            world.containers.values().flat_map(|other| other.volume_names()).collect();
+            world.containers.values().flat_map(Container::volume_names).collect();
         for name in container.anonymous.iter().filter(|name| !used.contains(*name)) {
             world.volumes.remove(name);
             world.tell("volume", "destroy", name, json!({"driver": "local"}));
@@ -554,7 +567,7 @@ pub(super) fn pause(shared: &Arc<Shared>, name: &str) {
 }
 
 pub(super) fn remove_by_hand(shared: &Arc<Shared>, name: &str) {
-    by_hand(shared, name, |shared, id| remove(shared, id, true, false));
+    by_hand(shared, name, |shared, id| remove(shared, id, Removal { force: true, volumes: false }));
 }
 
 pub(super) fn rename_by_hand(shared: &Arc<Shared>, name: &str, to: &str) {

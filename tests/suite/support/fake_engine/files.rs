@@ -78,7 +78,7 @@ pub(super) fn get(shared: &Arc<Shared>, id: &str, path: &str) -> Answer {
 
 pub(super) fn exec_create(shared: &Arc<Shared>, id: &str, body: &Value) -> Answer {
     let mut world = shared.world();
-    if !world.containers.get(id).is_some_and(|container| container.status == "running") {
+    if world.containers.get(id).is_none_or(|container| container.status != "running") {
         return refuse(409, &format!("Container {id} is not running"));
     }
     let exec = world.new_id();

@@ -221,8 +221,7 @@ fn step(
             }
         }
         "RUN" => {
-            if let Some((_, (_, code @ 1..))) =
-                super::containers::behaviour_of(&[rest.to_owned()]).ends.map(|end| ((), end))
+            if let Some((_, code @ 1..)) = super::containers::behaviour_of(&[rest.to_owned()]).ends
             {
                 return Err(format!(
                     "The command '/bin/sh -c {rest}' returned a non-zero code: {code}"

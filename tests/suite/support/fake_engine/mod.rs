@@ -17,6 +17,8 @@
 //! `/no/such` does not start; `exit N` anywhere, `true`, `false` and `echo` end at once; `sleep N` ends after N seconds;
 //! everything else stays up. A health check turns healthy after [`Options::health_delay`].
 
+#![allow(dead_code, reason = "each user needs another part of it")]
+
 mod containers;
 mod faults;
 mod files;
@@ -139,7 +141,7 @@ pub struct FakeEngine {
     shared: Arc<Shared>,
     socket: PathBuf,
     accepting: JoinHandle<()>,
-    _folder: Option<tempfile::TempDir>,
+    folder: Option<tempfile::TempDir>,
 }
 
 struct Shared {
@@ -163,6 +165,7 @@ impl Shared {
 
 impl FakeEngine {
     /// Starts one on a socket.
+    #[expect(clippy::unused_async, reason = "needs a runtime, and says so")]
     pub async fn start(options: Options) -> Self {
         let folder = options.socket.is_none().then(|| tempfile::tempdir().unwrap());
         let socket = options
@@ -177,7 +180,7 @@ impl FakeEngine {
             options,
         });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
-        Self { shared, socket, accepting, _folder: folder }
+        Self { shared, socket, accepting, folder }
     }
 
     /// The socket's path.
@@ -358,7 +361,7 @@ impl Drop for FakeEngine {
     fn drop(&mut self) {
         self.accepting.abort();
         self.shared.life.send_modify(|life| *life += 1);
-        if self._folder.is_none() {
+        if self.folder.is_none() {
             let _gone = std::fs::remove_file(&self.socket);
         }
     }

@@ -172,7 +172,7 @@ pub(super) fn plug(world: &mut World, container: &mut Container) -> Result<(), (
     let old = world.is_old();
     let short: String = container.id.chars().take(12).collect();
     for (name, endpoint) in &mut container.endpoints {
-        if !endpoint.endpoint_id.is_empty() {
+        if !endpoint.id.is_empty() {
             continue;
         }
         let Some(id) = world.network_named(name).map(|net| net.id.clone()) else {
@@ -186,7 +186,7 @@ pub(super) fn plug(world: &mut World, container: &mut Container) -> Result<(), (
             return Err((403, "Address already in use".to_owned()));
         }
         let fixed = fixed.map(str::to_owned);
-        endpoint.endpoint_id = world.new_id();
+        endpoint.id = world.new_id();
         endpoint.network_id.clone_from(&id);
         let Some(network) = world.networks.get_mut(&id) else { continue };
         if matches!(network.driver().as_str(), "null" | "host") {
@@ -227,7 +227,7 @@ pub(super) fn plug(world: &mut World, container: &mut Container) -> Result<(), (
 pub(super) fn unplug(container: &mut Container) {
     container.ports = Map::new();
     for endpoint in container.endpoints.values_mut() {
-        endpoint.endpoint_id = String::new();
+        endpoint.id = String::new();
         endpoint.address = String::new();
         endpoint.mac = String::new();
     }

@@ -42,7 +42,7 @@ impl Answer {
     }
 
     pub(super) fn lines(lines: &[Value]) -> Self {
-        let text: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+        let text = lines.iter().fold(String::new(), |text, line| text + &line.to_string() + "\r\n");
         Self { status: 200, kind: "application/json", body: text.into() }
     }
 
@@ -339,7 +339,10 @@ async fn of_container(shared: &Arc<Shared>, asked: &Asked, address: &str, rest: 
         ("POST", ["exec"]) => files::exec_create(shared, &id, &asked.json()),
         ("PUT", ["archive"]) => files::put(shared, &id, asked.word("path"), &asked.bytes),
         ("GET" | "HEAD", ["archive"]) => files::get(shared, &id, asked.word("path")),
-        ("DELETE", []) => containers::remove(shared, &id, asked.flag("force"), asked.flag("v")),
+        ("DELETE", []) => {
+            let how = containers::Removal { force: asked.flag("force"), volumes: asked.flag("v") };
+            containers::remove(shared, &id, how)
+        }
         _ => refuse(404, "page not found"),
     }
 }

@@ -298,7 +298,7 @@ fn shown(world: &World, container: &Container, endpoint: &Endpoint, whole: bool)
     let mut shown = json!({
         "IPAMConfig": asked("IPAMConfig"), "Links": asked("Links"),
         "Aliases": if whole { asked("Aliases") } else { Value::Null },
-        "NetworkID": endpoint.network_id, "EndpointID": endpoint.endpoint_id,
+        "NetworkID": endpoint.network_id, "EndpointID": endpoint.id,
         "Gateway": "", "IPAddress": endpoint.address, "IPPrefixLen": if endpoint.address.is_empty() { 0 } else { 24 },
         "IPv6Gateway": "", "GlobalIPv6Address": "", "GlobalIPv6PrefixLen": 0,
         "MacAddress": endpoint.mac, "DriverOpts": asked("DriverOpts"),
@@ -307,7 +307,7 @@ fn shown(world: &World, container: &Container, endpoint: &Endpoint, whole: bool)
         let short: String = container.id.chars().take(12).collect();
         shown["GwPriority"] =
             json!(endpoint.asked.get("GwPriority").and_then(Value::as_i64).unwrap_or(0));
-        shown["DNSNames"] = if endpoint.endpoint_id.is_empty() || !whole {
+        shown["DNSNames"] = if endpoint.id.is_empty() || !whole {
             Value::Null
         } else {
             json!([container.name, short])
@@ -369,7 +369,7 @@ pub(super) fn network(world: &World, network: &Network, whole: bool) -> Value {
         .into_iter()
         .filter(|_| whole)
         .map(|(container, endpoint)| {
-            let shown = json!({"Name": container.name, "EndpointID": endpoint.endpoint_id, "MacAddress": endpoint.mac});
+            let shown = json!({"Name": container.name, "EndpointID": endpoint.id, "MacAddress": endpoint.mac});
             (container.id.as_str(), shown)
         })
         .collect();

@@ -76,7 +76,7 @@ pub(super) struct Container {
 pub(super) struct Endpoint {
     pub(super) asked: Map<String, Value>,
     pub(super) network_id: String,
-    pub(super) endpoint_id: String,
+    pub(super) id: String,
     pub(super) address: String,
     pub(super) mac: String,
     pub(super) has_short_id: bool,
@@ -204,9 +204,7 @@ impl World {
             .flat_map(|container| {
                 container.endpoints.values().map(move |endpoint| (container, endpoint))
             })
-            .filter(|(_, endpoint)| {
-                endpoint.network_id == network && !endpoint.endpoint_id.is_empty()
-            })
+            .filter(|(_, endpoint)| endpoint.network_id == network && !endpoint.id.is_empty())
             .collect()
     }
 
@@ -287,9 +285,8 @@ impl World {
 
     /// Events from some second on.
     pub(super) fn history_since(&self, seconds: f64) -> Vec<Value> {
-        let nanos = |event: &Value| event["timeNano"].as_i64().unwrap_or(0);
-        let since = (seconds * 1e9) as i64;
-        self.history.iter().filter(|event| nanos(event) >= since).cloned().collect()
+        let at = |event: &Value| event["timeNano"].as_f64().unwrap_or(0.0) / 1e9;
+        self.history.iter().filter(|event| at(event) >= seconds).cloned().collect()
     }
 }
 
