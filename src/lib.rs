@@ -8,10 +8,10 @@
 //! - [`web`]: webhooks and health over HTTP.
 //!
 //! Floor 3, the hands:
-//! - [`controller`]: one loop per target, the clock, signals, events.
-//! - [`pass`]: one pass for one target: pull, load, observe, plan, apply, report.
-//! - [`checkout`]: one commit, read and loaded: the fleet, and each stack's project.
-//! - [`apply`]: walks a plan against one Engine.
+//! - [`checkout`]: one commit, read and loaded.
+//! - `controller`: one loop per target, the clock, signals, events.
+//! - `pass`: one pass for one target: pull, load, observe, plan, apply, report.
+//! - `apply`: walks a plan against one Engine.
 //!
 //! Floor 2, the edges, which do not know each other:
 //! - [`git`]: remotes in, revisions and manifest trees out; notes.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::controller::once::{self, Saved, Seen};
-use crate::controller::{self, Setup};
+use crate::controller::{self, Doorbell, Setup};
 use crate::model::{CommitState, Plan, Sync};
 use crate::pass::Mode;
 use crate::plan as planning;
@@ -18,7 +18,7 @@ use crate::report::{Report, diff, status as verdict};
 
 use super::options::Chosen;
 use super::output::{self, Format, note, show};
-use super::{progress, signals};
+use super::{listener, progress, signals};
 
 /// What `plan` and `drift` exit with when a host is not what Git says.
 const OUT_OF_SYNC: u8 = 2;
@@ -27,9 +27,18 @@ const OUT_OF_SYNC: u8 = 2;
 pub(super) fn follow(setup: Setup) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
-    let result = runtime.block_on(async {
+    let result: anyhow::Result<()> = runtime.block_on(async {
+        let doorbell = Doorbell::new(&setup.settings);
+        let listening = listener::open(&setup.settings, doorbell.clone(), stop.clone()).await?;
+        let serving = async {
+            if let Some(serving) = listening {
+                serving.await;
+            }
+            std::future::pending::<()>().await;
+        };
         tokio::select! {
-            result = controller::run(setup, stop.clone(), abort.clone()) => result,
+            result = controller::run(setup, doorbell, stop.clone(), abort.clone()) => Ok(result?),
+            () = serving => Ok(()),
             () = signals::listen(stop.clone(), abort.clone()) => Ok(()),
         }
     });

@@ -2,6 +2,7 @@
 
 mod commands;
 mod disk;
+mod listener;
 mod options;
 mod output;
 mod progress;

@@ -1,5 +1,6 @@
 //! `moorline validate`: every problem in the fleet file and the manifests.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -9,6 +10,7 @@ use super::disk::tree_of;
 use super::{Format, Surroundings, output, render};
 use crate::checkout;
 use crate::config::fleet_file::{self, COMPOSE_FILES, FLEET_FILE, Fleet};
+use crate::fleet::placement;
 use crate::model::{Diagnostics, ManifestTree, RepositoryName, TreePath};
 
 /// Arguments of `validate`.
@@ -67,7 +69,11 @@ fn check_fleet(folder: &Path) -> anyhow::Result<Checked> {
     for stack in fleet.stacks.values() {
         let (loaded, _) = checkout::load(stack, &tree);
         problems.0.extend(loaded.problems.0);
-        services += loaded.project.map_or(0, |project| project.services.len());
+        if let Some(project) = &loaded.project {
+            let hosts = BTreeMap::new();
+            problems.0.extend(placement::asks(stack, project, &tree, &hosts).1.0);
+            services += project.services.len();
+        }
     }
     anyhow::ensure!(
         !fleet.stacks.is_empty() || problems.has_errors(),
@@ -86,8 +92,7 @@ fn fleet_of(folder: &Path, tree: &ManifestTree) -> anyhow::Result<(Fleet, Diagno
         return Ok(fleet_file::discover(&paths, &name));
     };
     let around = fleet_file::Surroundings { paths: Some(&paths), hosts: None };
-    Ok(fleet_file::parse(FLEET_FILE, &file.bytes, around)
-        .unwrap_or_else(|problems| (Fleet::default(), problems)))
+    Ok(fleet_file::read(FLEET_FILE, &file.bytes, around))
 }
 
 /// Checks one Compose project.

@@ -33,8 +33,7 @@ use crate::config::settings::{ForgeKind, RepositorySettings, Settings, Transport
 use crate::docker::EngineError;
 use crate::forge::ForgeError;
 use crate::git::{Git, RemoteProblem, Source};
-use crate::model::{HostName, RepositoryName, Secret};
-use crate::web::{self, Bell, Doors, Hook, HookBook, HookKind, Readiness, WebError};
+use crate::model::{HostName, RepositoryName};
 
 use board::Board;
 use edges::Surroundings;
@@ -79,20 +78,9 @@ pub enum StartError {
         /// Why.
         source: ForgeError,
     },
-    /// A secret's file cannot be read.
-    #[error("cannot read {}", path.display())]
-    SecretFile {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
     /// The data folder cannot be used.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// The listener cannot start.
-    #[error(transparent)]
-    Web(#[from] WebError),
 }
 
 impl StartError {
@@ -113,9 +101,6 @@ impl StartError {
             Self::Data(DataError::Unusable { .. }) => {
                 Some("make it writable, or name another one with `--data`".to_owned())
             }
-            Self::Web(WebError::Bind { .. }) => {
-                Some("name another address with `--listen`, or `--listen none`".to_owned())
-            }
             _ => None,
         }
     }
@@ -132,9 +117,40 @@ pub struct Setup {
     pub as_host: Option<HostName>,
 }
 
+/// Asks for a look at a repository, from outside the daemon's own loops. Ten requests before the look are one look.
+#[derive(Debug, Clone, Default)]
+pub struct Doorbell(Arc<BTreeMap<RepositoryName, Arc<Notify>>>);
+
+impl Doorbell {
+    /// A bell for each repository of the settings.
+    pub fn new(settings: &Settings) -> Self {
+        let names = settings.repositories.keys();
+        Self(Arc::new(names.map(|name| (name.clone(), Arc::new(Notify::new()))).collect()))
+    }
+
+    /// Asks for a look at one repository.
+    pub fn ring(&self, repository: &RepositoryName) {
+        if let Some(notify) = self.0.get(repository) {
+            notify.notify_one();
+        }
+    }
+
+    /// Asks for a look at all repositories.
+    pub fn ring_all(&self) {
+        for notify in self.0.values() {
+            notify.notify_one();
+        }
+    }
+
+    fn of(&self, repository: &RepositoryName) -> Arc<Notify> {
+        self.0.get(repository).cloned().unwrap_or_default()
+    }
+}
+
 /// Runs until `stop`, then lets running steps end; until `abort`, which ends everything at once.
 pub async fn run(
     setup: Setup,
+    doorbell: Doorbell,
     stop: CancellationToken,
     abort: CancellationToken,
 ) -> Result<(), StartError> {
@@ -144,23 +160,19 @@ pub async fn run(
     }
     let data = DataFolder::open(&settings.data)?;
     let _lock = data.lock_daemon()?;
-    let bell = Bell::default();
-    let readiness = Readiness::default();
-    let listener = listener(settings, &bell, &readiness).await?;
     let mut tasks: JoinSet<()> = JoinSet::new();
     let hosts = start_hosts(&setup, &mut tasks, &stop)?;
     let heralds_stop = CancellationToken::new();
     let mut heralds: JoinSet<()> = JoinSet::new();
-    let mut knocks: BTreeMap<RepositoryName, Arc<Notify>> = BTreeMap::new();
     let git = Arc::new(Git::new(&data.git()));
     let seats = Arc::new(Semaphore::new(settings.limits.parallel_passes.max(1)));
     for (name, repository) in &settings.repositories {
         let board = Arc::new(Board::default());
         let worker =
             repository_loop(&setup, name, repository, &hosts, (&git, &data, &board, &seats))?;
+        let worker = RepositoryLoop { look_now: doorbell.of(name), ..worker };
         let sink =
             sink(name, repository, (Arc::clone(&worker.git), worker.source.clone()), &data).await?;
-        knocks.insert(name.clone(), Arc::clone(&worker.look_now));
         heralds.spawn(herald::run(
             sink,
             board,
@@ -171,10 +183,6 @@ pub async fn run(
         let token = stop.clone();
         tasks.spawn(Box::pin(worker.run(token)));
     }
-    if let Some((socket, router)) = listener {
-        tasks.spawn(web::serve(socket, router, stop.clone()));
-    }
-    readiness.ready();
     tracing::info!(
         repositories = settings.repositories.len(),
         hosts = hosts.len(),
@@ -182,7 +190,7 @@ pub async fn run(
         "moorline {} is running", env!("CARGO_PKG_VERSION")
     );
     systemd::ready();
-    attend(&bell, &knocks, &stop).await;
+    attend(&doorbell, &stop).await;
     systemd::stopping();
     tracing::info!("stopping: running steps end, no new one begins");
     let graceful = async {
@@ -198,12 +206,8 @@ pub async fn run(
     Ok(())
 }
 
-/// Passes "look now" on until the daemon stops, and feeds systemd's watchdog.
-async fn attend(
-    bell: &Bell,
-    knocks: &BTreeMap<RepositoryName, Arc<Notify>>,
-    stop: &CancellationToken,
-) {
+/// Until the daemon stops: SIGHUP rings, and systemd's watchdog is fed.
+async fn attend(doorbell: &Doorbell, stop: &CancellationToken) {
     let every = systemd::watchdog_interval().unwrap_or(Duration::from_hours(1));
     let mut beat = tokio::time::interval(every);
     let mut hangups = Hangups::listen();
@@ -211,16 +215,9 @@ async fn attend(
         tokio::select! {
             () = stop.cancelled() => return,
             _ = beat.tick() => systemd::alive(),
-            look = bell.heard() => {
-                if let Some(knock) = knocks.get(&look.repository) {
-                    knock.notify_one();
-                }
-            }
             () = hangups.next() => {
                 tracing::info!("asked to look now");
-                for knock in knocks.values() {
-                    knock.notify_one();
-                }
+                doorbell.ring_all();
             }
         }
     }
@@ -330,44 +327,5 @@ async fn sink(
                 None => Ok(Sink::Nowhere),
             }
         }
-    }
-}
-
-/// The listener for webhooks and health, if there is to be one.
-async fn listener(
-    settings: &Settings,
-    bell: &Bell,
-    readiness: &Readiness,
-) -> Result<Option<(tokio::net::TcpListener, axum::Router)>, StartError> {
-    let Some(address) = settings.listen else { return Ok(None) };
-    let mut hooks = BTreeMap::new();
-    for (name, repository) in &settings.repositories {
-        let secrets = match &repository.forge.webhook_secret_file {
-            None => Vec::new(),
-            Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|source| StartError::SecretFile { path: path.clone(), source })?;
-                vec![Secret::new(text.trim().to_owned())]
-            }
-        };
-        hooks.insert(name.clone(), Hook { kind: hook_kind(repository.forge.kind), secrets });
-    }
-    let doors = Doors {
-        hooks: Arc::new(HookBook::new(hooks)),
-        bell: bell.clone(),
-        readiness: readiness.clone(),
-        clock: clock::now,
-    };
-    let socket = web::bind(&address.to_string()).await?;
-    Ok(Some((socket, doors.router())))
-}
-
-fn hook_kind(kind: ForgeKind) -> Option<HookKind> {
-    match kind {
-        ForgeKind::Github => Some(HookKind::GitHub),
-        ForgeKind::Gitlab => Some(HookKind::GitLab),
-        ForgeKind::Gitea | ForgeKind::Forgejo => Some(HookKind::Gitea),
-        ForgeKind::Bitbucket => Some(HookKind::Bitbucket),
-        ForgeKind::Notes | ForgeKind::None => None,
     }
 }

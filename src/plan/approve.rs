@@ -25,7 +25,7 @@ impl<'a> Planner<'a> {
 
     fn admit(&mut self, drift: &'a Drift) {
         match &drift.resource {
-            Resource::Replica { replica, .. } => {
+            Resource::Replica { replica, .. } if drift.cure != Cure::Remove => {
                 self.replicas.entry(replica.clone()).or_default().push(drift);
             }
             _ => self.others.push(drift),
@@ -60,6 +60,9 @@ impl<'a> Planner<'a> {
         match &drift.reason {
             Reason::Restarting => "the Engine's restart policy is bringing it back".to_owned(),
             Reason::Foreign => "not made by moorline; `adopt: true` takes it over".to_owned(),
+            Reason::Missing | Reason::NotRun if matches!(drift.resource, Resource::Replica { .. }) => {
+                "a container that moorline did not make has its name or number; `adopt: true` takes it over".to_owned()
+            }
             Reason::Missing => {
                 "it is external and does not exist; make it, or remove `external: true`".to_owned()
             }

@@ -164,6 +164,21 @@ impl<'a> Planner<'a> {
             .map(|held| held.why.clone())
     }
 
+    /// Whether a network or volume that a replica needs is not there and will not be.
+    pub(super) fn ground_withheld(&self, replica: &crate::model::DesiredReplica) -> Option<String> {
+        let spec = &replica.spec;
+        self.held.iter().filter(|held| held.drift.reason == Reason::Missing).find_map(|held| {
+            let needed = match &held.drift.resource {
+                Resource::Network(name) => {
+                    spec.endpoints.contains_key(name) || spec.host.network_mode == *name
+                }
+                Resource::Volume(name) => mounted_volumes(spec).any(|volume| volume == name),
+                _ => false,
+            };
+            needed.then(|| format!("waits for {}: {}", held.drift.resource, held.why))
+        })
+    }
+
     /// All steps that must be done before a container of this specification can be made.
     pub(super) fn ground_for(
         &mut self,

@@ -161,8 +161,7 @@ impl<'a> Planner<'a> {
 
     fn is_superseded(&self, container: &ObservedContainer) -> bool {
         self.input.findings.drifts.iter().any(|drift| {
-            drift.reason == Reason::Superseded
-                && matches!(&drift.resource, Resource::Container { id, .. } if *id == container.id)
+            drift.reason == Reason::Superseded && concerned(drift) == Some(&container.id)
         })
     }
 
@@ -182,6 +181,15 @@ impl<'a> Planner<'a> {
             held: self.held.into_iter().collect(),
             warnings: self.warnings.into_iter().collect(),
         }
+    }
+}
+
+/// The container that a drift is about, if it is about one.
+fn concerned(drift: &Drift) -> Option<&ContainerId> {
+    match &drift.resource {
+        Resource::Replica { container, .. } => container.as_ref(),
+        Resource::Container { id, .. } => Some(id),
+        Resource::Network(_) | Resource::Volume(_) | Resource::Service(_) => None,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::model::{
 
 use super::place::handle;
 use super::steps::{Cause, Node};
-use super::{Planner, cause};
+use super::{Planner, cause, concerned};
 
 impl Planner<'_> {
     /// Surplus replicas and orphans, highest numbers first. Superseded containers wait for their successor.
@@ -18,10 +18,7 @@ impl Planner<'_> {
             .others
             .iter()
             .filter(|drift| drift.cure == Cure::Remove && drift.reason != Reason::Superseded)
-            .filter_map(|drift| match &drift.resource {
-                Resource::Container { id, .. } => Some((*drift, *self.containers.get(id)?)),
-                _ => None,
-            })
+            .filter_map(|drift| Some((*drift, *self.containers.get(concerned(drift)?)?)))
             .collect();
         leaving.sort_by(|(_, one), (_, other)| one.name.cmp(&other.name));
         for (drift, container) in leaving {

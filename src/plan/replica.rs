@@ -300,7 +300,8 @@ impl Planner<'_> {
         drift: &Drift,
     ) -> Option<Vec<Node>> {
         let name = &desired.replica.service;
-        let result = match self.image_withheld(name) {
+        let withheld = self.image_withheld(name).or_else(|| self.ground_withheld(desired));
+        let result = match withheld {
             Some(why) if drift.cure != Cure::Revive => Err(why),
             _ => self.dependencies(name, drift),
         };

@@ -244,7 +244,7 @@ fn random_host(numbers: &mut Numbers) -> HostRoom {
 fn random_ask(numbers: &mut Numbers, world: &World, service: u64, priorities: Priorities) -> Ask {
     let mut hosts: BTreeSet<HostName> = world.hosts.keys().cloned().collect();
     if numbers.chance(30) {
-        hosts = hosts.into_iter().filter(|_| numbers.chance(60)).collect();
+        hosts.retain(|_| numbers.chance(60));
     }
     let mut ask = Ask {
         key: ServiceKey {
@@ -465,6 +465,31 @@ fn a_lost_host_moves_only_its_own_replicas_and_none_with_state() {
 }
 
 #[test]
+fn a_crowd_is_seated_as_its_members_would_be_one_after_the_other() {
+    for seed in 0..WORLDS {
+        let (world, asks) = random_world(seed, Priorities::Equal);
+        let placement = place(&world, &asks);
+        // One more at a time, each after the ones before it sit.
+        let mut grown = Placement::default();
+        let mut so_far = world.clone();
+        let first: Vec<Ask> = asks.iter().take(1).cloned().collect();
+        let most = first.iter().map(|ask| match ask.mode {
+            Mode::Replicated(count) => count,
+            Mode::Global => 0,
+        });
+        for count in 1..=most.max().unwrap_or_default() {
+            let mut ask = first.clone();
+            ask.iter_mut().for_each(|ask| ask.mode = Mode::Replicated(count));
+            grown = place(&so_far, &ask);
+            so_far = carried_out(&so_far, &grown, &ask);
+        }
+        if asks.len() == 1 && first.iter().all(|ask| ask.mode != Mode::Global) {
+            assert_eq!(hosts_of(&placement), hosts_of(&grown), "world {seed}");
+        }
+    }
+}
+
+#[test]
 fn silence_moves_nobody() {
     for seed in 0..WORLDS {
         let (world, asks) = random_world(seed, Priorities::Any);
@@ -481,7 +506,9 @@ fn silence_moves_nobody() {
 fn a_higher_priority_never_waits_for_room_that_a_lower_one_could_leave() {
     for seed in 0..WORLDS {
         let (world, mut asks) = random_world(seed, Priorities::Any);
-        asks.iter_mut().for_each(|ask| ask.state.clear());
+        for ask in &mut asks {
+            ask.state.clear();
+        }
         let placement = place(&world, &asks);
         for waiting in &placement.waiting {
             let ask = asks.iter().find(|ask| ask.key.service == waiting.replica.replica.service);
@@ -582,4 +609,35 @@ fn manifests_ask_for_room_volumes_ports_and_company() {
     assert_eq!(words(&db.exclusive), "name the-db");
     assert_eq!(ask("agent").mode, Mode::Global);
     assert_eq!(ask("sidecar").beside.as_ref().map(ServiceName::as_str), Some("db"));
+}
+
+/// Quick enough to be run each time: a cost that grows with the square of the hosts would be felt here.
+#[test]
+fn a_large_fleet_is_placed_and_then_stays() {
+    let mut world = World::default();
+    for number in 0..200 {
+        let mut room = random_host(&mut Numbers(number));
+        room.capacity = Resources { cpus: 64_000, memory: 64 << 30 };
+        world.hosts.insert(name(&format!("host-{number}")), room);
+    }
+    let mut numbers = Numbers(1);
+    let asks: Vec<Ask> = (0..20)
+        .map(|service| {
+            let mut ask = random_ask(&mut numbers, &World::default(), service, Priorities::Any);
+            ask.hosts = world.hosts.keys().cloned().collect();
+            ask.mode = if service < 10 { Mode::Global } else { Mode::Replicated(200) };
+            ask.max_per_host = None;
+            ask.constraints.clear();
+            ask.spread.clear();
+            ask.state.clear();
+            ask.exclusive.clear();
+            ask
+        })
+        .collect();
+    let placement = place(&world, &asks);
+    assert_eq!(placement.waiting, []);
+    let seats: usize = placement.seats.values().map(BTreeMap::len).sum();
+    assert_eq!(seats, 4_000);
+    let again = place(&carried_out(&world, &placement, &asks), &asks);
+    assert_eq!(hosts_of(&placement), hosts_of(&again));
 }

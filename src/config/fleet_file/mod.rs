@@ -14,7 +14,7 @@ use std::time::Duration;
 
 pub use discover::{COMPOSE_FILES, discover};
 pub use keys::FLEET_KEYS;
-pub use read::{Surroundings, parse};
+pub use read::{Surroundings, parse, read};
 pub use selector::{HostChoice, HostSelector};
 pub use window::{Cron, Window, WindowKind};
 

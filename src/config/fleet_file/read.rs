@@ -35,13 +35,21 @@ pub fn parse(
     text: &[u8],
     around: Surroundings<'_>,
 ) -> Result<(Fleet, Diagnostics), Diagnostics> {
-    let root = yaml::parse_one(file, text)?;
+    let (fleet, problems) = read(file, text, around);
+    if problems.has_errors() { Err(problems) } else { Ok((fleet, problems)) }
+}
+
+/// Reads what can be read of a fleet file, for telling the problems of its stacks beside its own. A fleet with an error
+/// among its problems must not be acted on.
+pub fn read(file: &str, text: &[u8], around: Surroundings<'_>) -> (Fleet, Diagnostics) {
+    let root = match yaml::parse_one(file, text) {
+        Ok(root) => root,
+        Err(problems) => return (Fleet::default(), problems),
+    };
     let reading = Reading::new(FLEET_KEYS, Path::new(""));
     let top = Section::top(&reading, file, root.as_ref());
-    let reader = FleetReader { around, top };
-    let fleet = reader.read();
-    let problems = reading.into_problems();
-    if problems.has_errors() { Err(problems) } else { Ok((fleet, problems)) }
+    let fleet = FleetReader { around, top }.read();
+    (fleet, reading.into_problems())
 }
 
 struct FleetReader<'a> {

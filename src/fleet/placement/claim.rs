@@ -29,6 +29,11 @@ impl<'a> Claim<'a> {
         self.only.is_none() && !self.ask.state.is_empty()
     }
 
+    /// Whether the next of its kind changes nothing for it on other hosts than the one that it takes.
+    pub(super) fn is_one_of_many(&self) -> bool {
+        self.only.is_none() && self.ask.spread.is_empty() && self.ask.state.is_empty()
+    }
+
     /// The hosts that it may think of.
     pub(super) fn candidates(&self) -> Vec<&'a HostName> {
         match self.only {

@@ -171,12 +171,54 @@ impl<'a> Desk<'a> {
 
     /// The others, by priority.
     fn seat_newcomers(&mut self, round: usize) {
-        for number in 0..self.claims.len() {
-            let Some(claim) = self.unseated(number).filter(|claim| claim.round == round) else {
+        let waiting: Vec<usize> = (0..self.claims.len())
+            .filter(|number| self.unseated(*number).is_some_and(|claim| claim.round == round))
+            .collect();
+        let is_one_crowd = |a: &usize, b: &usize| match (self.claims.get(*a), self.claims.get(*b)) {
+            (Some(a), Some(b)) => a.is_one_of_many() && std::ptr::eq(a.ask, b.ask),
+            _ => false,
+        };
+        let crowds: Vec<Vec<usize>> =
+            waiting.chunk_by(is_one_crowd).map(<[usize]>::to_vec).collect();
+        for crowd in crowds {
+            match crowd.as_slice() {
+                [number] => self.seat_newcomer(*number),
+                _ => self.seat_crowd(&crowd),
+            }
+        }
+    }
+
+    fn seat_newcomer(&mut self, number: usize) {
+        let best = self.unseated(number).and_then(|claim| self.best(number, claim));
+        if let Some((host, why)) = best {
+            self.seat(number, host, why);
+        }
+    }
+
+    /// Replicas of one service that any host may have: the same as one after the other, but each host is looked at again
+    /// only when it got one.
+    fn seat_crowd(&mut self, crowd: &[usize]) {
+        let Some(first) = crowd.first().and_then(|number| self.claims.get(*number)).cloned() else {
+            return;
+        };
+        let hosts = first.candidates();
+        let would_do = |desk: &Self, host| desk.obstacle(&first, host).is_none();
+        let mut ranks: BTreeSet<Rank<'a>> = hosts
+            .iter()
+            .filter(|host| would_do(self, host))
+            .map(|host| self.rank(&first, host))
+            .collect();
+        for number in crowd {
+            let Some(claim) = self.claims.get(*number) else { continue };
+            if self.may_be_unseen(claim, &hosts) {
                 continue;
-            };
-            if let Some((host, why)) = self.best(number, claim) {
-                self.seat(number, host, why);
+            }
+            let of = ranks.len();
+            let Some(best) = ranks.pop_first() else { return };
+            let why = self.why(*number, claim, best.host, of);
+            self.seat(*number, best.host, why);
+            if would_do(self, best.host) {
+                ranks.insert(self.rank(&first, best.host));
             }
         }
     }

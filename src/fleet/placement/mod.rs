@@ -124,10 +124,13 @@ pub struct Placement {
 impl Placement {
     /// Numbers of a service's replicas on a host.
     pub fn numbers_on(&self, host: &HostName, key: &ServiceKey) -> BTreeSet<u32> {
-        self.of_stack(&key.stack)
-            .filter(|(seat, hosts)| {
-                seat.replica.service == key.service && hosts.contains_key(host.as_str())
-            })
+        let bound = |number| ReplicaKey {
+            stack: key.stack.clone(),
+            replica: Replica { service: key.service.clone(), number },
+        };
+        self.seats
+            .range(bound(0)..=bound(u32::MAX))
+            .filter(|(_, hosts)| hosts.contains_key(host.as_str()))
             .map(|(seat, _)| seat.replica.number)
             .collect()
     }

@@ -4,3 +4,4 @@ pub mod engine_fill;
 pub mod engines;
 pub mod fake_engine;
 pub mod fake_forge;
+pub mod world;

@@ -1,0 +1,73 @@
+//! The daemon's listener: webhooks ring its doorbell, and its health is told.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::settings::{ForgeKind, Settings};
+use crate::controller::{Doorbell, clock};
+use crate::model::Secret;
+use crate::web::{self, Bell, Doors, Hook, HookBook, HookKind, Readiness};
+
+use super::output::advised;
+
+/// Binds the listener of the settings, if they name one. The future that comes back serves until `stop`.
+pub(super) async fn open(
+    settings: &Settings,
+    doorbell: Doorbell,
+    stop: CancellationToken,
+) -> anyhow::Result<Option<impl Future<Output = ()> + use<>>> {
+    let Some(address) = settings.listen else { return Ok(None) };
+    let bell = Bell::default();
+    let readiness = Readiness::default();
+    let doors = Doors {
+        hooks: Arc::new(HookBook::new(hooks(settings)?)),
+        bell: bell.clone(),
+        readiness: readiness.clone(),
+        clock: clock::now,
+    };
+    let socket = web::bind(&address.to_string()).await.map_err(|error| {
+        advised(error, "name another address with `--listen`, or `--listen none`")
+    })?;
+    readiness.ready();
+    Ok(Some(async move {
+        let ringing = async {
+            loop {
+                doorbell.ring(&bell.heard().await.repository);
+            }
+        };
+        tokio::select! {
+            () = web::serve(socket, doors.router(), stop) => {}
+            () = ringing => {}
+        }
+    }))
+}
+
+/// The webhooks that are accepted: those of repositories with a secret.
+fn hooks(settings: &Settings) -> anyhow::Result<BTreeMap<crate::model::RepositoryName, Hook>> {
+    let mut hooks = BTreeMap::new();
+    for (name, repository) in &settings.repositories {
+        let secrets = match &repository.forge.webhook_secret_file {
+            None => Vec::new(),
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .with_context(|| format!("cannot read {}", path.display()))?;
+                vec![Secret::new(text.trim().to_owned())]
+            }
+        };
+        hooks.insert(name.clone(), Hook { kind: hook_kind(repository.forge.kind), secrets });
+    }
+    Ok(hooks)
+}
+
+fn hook_kind(kind: ForgeKind) -> Option<HookKind> {
+    match kind {
+        ForgeKind::Github => Some(HookKind::GitHub),
+        ForgeKind::Gitlab => Some(HookKind::GitLab),
+        ForgeKind::Gitea | ForgeKind::Forgejo => Some(HookKind::Gitea),
+        ForgeKind::Bitbucket => Some(HookKind::Bitbucket),
+        ForgeKind::Notes | ForgeKind::None => None,
+    }
+}

@@ -1,0 +1,117 @@
+//! Runs every scenario of `tests/plan`: a stack as it was, what happened to the host, what is asked now, and the plan
+//! that must come out. `UPDATE=1` rewrites the plans.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use moorline::model::{AdoptPolicy, DriftPolicy, Policy};
+
+use super::support::fake_engine::Options;
+use super::support::world::{World, folder, short_limits};
+
+#[tokio::test]
+async fn every_plan_scenario_gives_its_plan() {
+    let mut files = Vec::new();
+    collect(&folder("plan"), &mut files);
+    assert!(files.len() >= 20, "there are only {} scenarios", files.len());
+    let mut wrong = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let (above, expected) = text.split_once("--- plan\n").unwrap_or((&text, ""));
+        let plan = plan_of(above).await;
+        if plan == expected {
+            continue;
+        }
+        if std::env::var_os("UPDATE").is_some() {
+            fs::write(&file, format!("{above}--- plan\n{plan}")).unwrap();
+        } else {
+            wrong.push(format!("{}\nexpected:\n{expected}\nplanned:\n{plan}", file.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    let mut entries: Vec<PathBuf> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    for entry in entries {
+        if entry.is_dir() { collect(&entry, files) } else { files.push(entry) }
+    }
+}
+
+/// Plays a scenario up to its plan, and shows the plan twice over: it must be the same.
+async fn plan_of(scenario: &str) -> String {
+    let section = |name: &str| -> Option<&str> {
+        let (_, rest) = scenario.split_once(&format!("--- {name}\n"))?;
+        Some(rest.split("--- ").next().unwrap_or(rest))
+    };
+    let mut world = World::with_limits(Options::default(), short_limits()).await;
+    let policy = section("policy").unwrap_or_default();
+    if let Some(foreign) = section("by hand") {
+        by_hand(&world, foreign);
+    }
+    if let Some(before) = section("before") {
+        world.commit(before);
+        let report = world.settle(3).await;
+        assert!(report.is_good(), "{scenario}\n{report:?}");
+    }
+    set_policy(&mut world.policy, policy);
+    for line in section("accidents").unwrap_or_default().lines().filter(|line| !line.is_empty()) {
+        accident(&world, line);
+    }
+    world.commit(section("desired").expect("a scenario says what is asked for"));
+    let plan = world.plan().await.to_string();
+    assert_eq!(plan, world.plan().await.to_string(), "same input, same bytes");
+    plan
+}
+
+fn set_policy(policy: &mut Policy, text: &str) {
+    for line in text.lines().filter(|line| !line.is_empty()) {
+        match line {
+            "prune services: off" => policy.prune.services = false,
+            "prune networks: off" => policy.prune.networks = false,
+            "prune volumes: on" => policy.prune.volumes = true,
+            "adopt" => policy.adopt = AdoptPolicy::Adopt,
+            "drift: report" => policy.drift = DriftPolicy::Report,
+            other => match other.split_once(": ") {
+                Some(("ignore", pattern)) => policy.ignore.push(pattern.to_owned()),
+                _ => panic!("unknown policy {other}"),
+            },
+        }
+    }
+}
+
+/// Containers that someone made without us: `NAME SERVICE IMAGE`.
+fn by_hand(world: &World, text: &str) {
+    for line in text.lines().filter(|line| !line.is_empty()) {
+        let words: Vec<&str> = line.split(' ').collect();
+        world.fake.add_image(words[2], serde_json::json!({"Cmd": ["run"]}));
+        let labels = serde_json::json!({
+            "com.docker.compose.project": "shop",
+            "com.docker.compose.service": words[1],
+            "com.docker.compose.container-number": "1",
+            "com.docker.compose.oneoff": "False",
+        });
+        world.fake.run_by_hand(words[0], serde_json::json!({"Image": words[2], "Labels": labels}));
+    }
+}
+
+fn accident(world: &World, line: &str) {
+    let words: Vec<&str> = line.split(' ').collect();
+    match words.as_slice() {
+        ["stop", name] => world.fake.stop(name),
+        ["kill", name, code] => world.fake.kill(name, code.parse().unwrap()),
+        ["pause", name] => world.fake.pause(name),
+        ["remove", name] => world.fake.remove(name),
+        ["rename", name, to] => world.fake.rename(name, to),
+        ["unhealthy", name] => world.fake.set_health(name, "unhealthy"),
+        ["disconnect", name, network] => world.fake.disconnect(name, network),
+        ["memory", name, bytes] => {
+            let bytes: i64 = bytes.parse().unwrap();
+            world.fake.update(name, serde_json::json!({"Memory": bytes, "MemorySwap": bytes * 2}));
+        }
+        ["wedge", name] => world.fake.wedge(name),
+        _ => panic!("unknown accident {line}"),
+    }
+}

@@ -1,0 +1,181 @@
+//! A stack, a simulated host, and passes between them: what plan scenarios, stories and faults are told with.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use moorline::checkout::{self, LoadedStack};
+use moorline::config::Stack;
+use moorline::docker::{Depth, Engine, EngineSettings, Limits};
+use moorline::model::{
+    FileMode, HostName, Location, ManifestTree, Plan, Policy, RepositoryName, Revision, StackName,
+    Timestamp, TreeFile, TreePath,
+};
+use moorline::pass::{self, Memory, Mode, Work};
+use moorline::report::{Report, Target};
+use tokio_util::sync::CancellationToken;
+
+use super::fake_engine::{FakeEngine, Options};
+
+/// The wall clock of the tests.
+pub fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap())
+}
+
+pub struct World {
+    pub fake: FakeEngine,
+    pub engine: Engine,
+    pub memory: Memory,
+    pub policy: Policy,
+    target: Target,
+    revision: Revision,
+    stack: LoadedStack,
+    commits: u64,
+}
+
+/// Limits that let a hanging call fail within a test's patience.
+pub fn short_limits() -> Limits {
+    let limit = Duration::from_millis(150);
+    Limits {
+        connect: limit,
+        read: limit,
+        inspect: limit,
+        look: limit * 2,
+        wedged: Duration::from_millis(1),
+        ..Limits::default()
+    }
+}
+
+impl World {
+    pub async fn new(options: Options) -> Self {
+        Self::with_limits(options, Limits::default()).await
+    }
+
+    pub async fn with_limits(options: Options, limits: Limits) -> Self {
+        let fake = FakeEngine::start(options).await;
+        let engine = connect(&fake, &limits).await;
+        let target = Target {
+            repository: RepositoryName::parse("fleet").unwrap(),
+            stack: StackName::parse("shop").unwrap(),
+            host: HostName::parse("local").unwrap(),
+        };
+        let policy = Policy {
+            step_limit: Duration::from_secs(5),
+            progress_limit: Duration::from_secs(5),
+            ..Policy::default()
+        };
+        let mut world = Self {
+            fake,
+            engine,
+            memory: Memory::default(),
+            policy,
+            target,
+            revision: Revision::parse(&"0".repeat(40)).unwrap(),
+            stack: load(&[("compose.yaml", "services: {}\n")]),
+            commits: 0,
+        };
+        world.commit("services: {}\n");
+        world
+    }
+
+    /// A new commit whose `compose.yaml` is this.
+    pub fn commit(&mut self, compose: &str) {
+        self.commit_files(&[("compose.yaml", compose)]);
+    }
+
+    /// A new commit with these files.
+    pub fn commit_files(&mut self, files: &[(&str, &str)]) {
+        self.commits += 1;
+        self.revision = Revision::parse(&format!("{:040x}", self.commits)).unwrap();
+        self.stack = load(files);
+        assert!(self.stack.project.is_some(), "{:?}", self.stack.problems);
+    }
+
+    /// The process ends and another one starts: everything but the host is forgotten.
+    pub async fn restart(&mut self, limits: &Limits) {
+        self.memory = Memory::default();
+        self.engine = connect(&self.fake, limits).await;
+    }
+
+    pub async fn pass(&mut self) -> Report {
+        self.run(Mode::Sync, &CancellationToken::new()).await
+    }
+
+    pub async fn by_hand(&mut self) -> Report {
+        self.run(Mode::SyncByHand, &CancellationToken::new()).await
+    }
+
+    /// What a pass would do.
+    pub async fn plan(&mut self) -> Arc<Plan> {
+        let report = self.run(Mode::Show, &CancellationToken::new()).await;
+        assert!(report.failure.is_none(), "{:?}", report.failure);
+        Arc::clone(&report.rounds.last().unwrap().plan)
+    }
+
+    pub async fn run(&mut self, mode: Mode, stop: &CancellationToken) -> Report {
+        let work = Work {
+            target: &self.target,
+            stack: &self.stack,
+            revision: &self.revision,
+            policy: &self.policy,
+            engine: &self.engine,
+            host_data: "/var/lib/moorline",
+            mode,
+            depth: Depth::Full,
+            listener: Arc::new(|_| {}),
+            clock: now,
+        };
+        pass::run(&work, &mut self.memory, stop).await
+    }
+
+    /// Passes until the report is good, at most this many.
+    pub async fn settle(&mut self, passes: usize) -> Report {
+        let mut last = self.pass().await;
+        for _ in 1..passes {
+            if last.is_good() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            last = self.pass().await;
+        }
+        last
+    }
+
+    /// Names and states of the containers, sorted: `shop-web-1 running`.
+    pub fn containers(&self) -> BTreeSet<String> {
+        let all = self.fake.containers().into_iter();
+        all.map(|container| format!("{} {}", container.name, container.state)).collect()
+    }
+}
+
+async fn connect(fake: &FakeEngine, limits: &Limits) -> Engine {
+    let settings = EngineSettings { limits: limits.clone(), ..EngineSettings::default() };
+    for _ in 0..50 {
+        if let Ok(engine) = Engine::connect(&fake.endpoint(), &settings).await {
+            return engine;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("cannot connect to the simulated Engine");
+}
+
+/// Loads the stack `shop` from these files.
+pub fn load(files: &[(&str, &str)]) -> LoadedStack {
+    let files: BTreeMap<TreePath, TreeFile> = files
+        .iter()
+        .map(|(path, text)| {
+            let file = TreeFile { mode: FileMode::Regular, bytes: text.as_bytes().into() };
+            (TreePath::parse(path).unwrap(), file)
+        })
+        .collect();
+    let name = StackName::parse("shop").unwrap();
+    let stack = Stack::new(name, TreePath::default(), Location::file("fleet.yaml"));
+    checkout::load(&stack, &ManifestTree::new(files)).0
+}
+
+/// A folder of this repository's tests.
+pub fn folder(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
+}
