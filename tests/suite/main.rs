@@ -19,6 +19,7 @@ mod comments;
 mod config;
 mod corpus;
 mod desired;
+mod desired_files;
 mod documents;
 mod drift;
 mod drift_real;
