@@ -40,7 +40,7 @@ impl TreePath {
         if relative.starts_with('/') {
             return Self::parse(relative);
         }
-        Self::parse(&format!("{}/{relative}", self.0).trim_start_matches('/').to_owned())
+        Self::parse(format!("{}/{relative}", self.0).trim_start_matches('/'))
     }
 
     /// The folder that holds this path; the root for a path of one part.

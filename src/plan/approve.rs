@@ -38,7 +38,7 @@ impl<'a> Planner<'a> {
             return None;
         }
         if drift.cure == Cure::None {
-            return Some(self.patience(drift));
+            return Some(Self::patience(drift));
         }
         match &drift.resource {
             Resource::Replica { replica, container } => {
@@ -56,7 +56,7 @@ impl<'a> Planner<'a> {
     }
 
     /// What is said of a drift that needs nothing from us now.
-    fn patience(&self, drift: &Drift) -> String {
+    fn patience(drift: &Drift) -> String {
         match &drift.reason {
             Reason::Restarting => "the Engine's restart policy is bringing it back".to_owned(),
             Reason::Foreign => "not made by moorline; `adopt: true` takes it over".to_owned(),

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::model::{
-    Action, ContainerHandle, Digest, Drift, ImagePolicy, ImageRef, Location, Reason, Resource,
-    ServiceName,
+    Action, ContainerHandle, ContainerSpec, Digest, Drift, ImagePolicy, ImageRef, Location, Reason,
+    Resource, ServiceName,
 };
 
 use super::steps::{Cause, Node};
@@ -22,7 +22,7 @@ pub(super) struct Ground {
     pub(super) renewed_networks: BTreeMap<String, Node>,
 }
 
-impl<'a> Planner<'a> {
+impl Planner<'_> {
     /// Plans networks and volumes that are missing or changed, and images that are to be pulled or built.
     pub(super) fn lay_ground(&mut self) {
         let others = std::mem::take(&mut self.others);
@@ -164,6 +164,32 @@ impl<'a> Planner<'a> {
             .map(|held| held.why.clone())
     }
 
+    /// Networks and volumes that were not seen (a look may be partial) are made before a container that needs them: the
+    /// Engine would make a volume by itself then, without our labels. Making what is there already changes nothing.
+    fn make_sure_of(&mut self, spec: &ContainerSpec, cause: &Cause) {
+        let cause = Cause { replica: None, ..cause.clone() };
+        for network in self.input.desired.networks.values().filter(|network| !network.external) {
+            let name = &network.spec.name;
+            let needed = spec.endpoints.contains_key(name) || spec.host.network_mode == *name;
+            let known = self.input.observed.networks.contains_key(name);
+            if needed && !known && !self.ground.networks.contains_key(name) {
+                let action = Action::CreateNetwork(Box::new(network.spec.clone()));
+                let node = self.drafts.add(action, &cause, []);
+                self.ground.networks.insert(name.clone(), node);
+            }
+        }
+        for volume in self.input.desired.volumes.values().filter(|volume| !volume.external) {
+            let name = &volume.spec.name;
+            let needed = mounted_volumes(spec).any(|mounted| mounted == name);
+            let known = self.input.observed.volumes.contains_key(name);
+            if needed && !known && !self.ground.volumes.contains_key(name) {
+                let action = Action::CreateVolume(Box::new(volume.spec.clone()));
+                let node = self.drafts.add(action, &cause, []);
+                self.ground.volumes.insert(name.clone(), node);
+            }
+        }
+    }
+
     /// Whether a network or volume that a replica needs is not there and will not be.
     pub(super) fn ground_withheld(&self, replica: &crate::model::DesiredReplica) -> Option<String> {
         let spec = &replica.spec;
@@ -187,6 +213,7 @@ impl<'a> Planner<'a> {
         origin: Option<&Location>,
         cause: &Cause,
     ) -> Vec<Node> {
+        self.make_sure_of(&replica.spec, cause);
         let mut nodes: Vec<Node> = self.ground.images.get(image).copied().into_iter().collect();
         let networks = replica.spec.endpoints.keys().chain([&replica.spec.host.network_mode]);
         nodes.extend(networks.filter_map(|name| self.ground.networks.get(name).copied()));

@@ -8,7 +8,7 @@ use super::service::Gpu;
 use super::{Bytes, Period, Ratio, is_default, record};
 
 /// `deploy`. `resources` and `placement` are always printed, as in the reference.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Deploy {
     /// `replicated`, `global`, `replicated-job`, `global-job`.

@@ -8,7 +8,7 @@ use super::{is_default, record};
 use crate::model::Secret;
 
 /// A network. `ipam` is always printed, as in the reference.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Network {
     /// Name on the host.

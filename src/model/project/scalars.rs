@@ -220,6 +220,7 @@ macro_rules! read_scalar {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "single precision is what the reference keeps")]
+#[expect(clippy::unnecessary_wraps, reason = "of one shape with `whole`, for the macro below")]
 fn single(number: f64) -> Option<Ratio> {
     Some(Ratio(number as f32))
 }
