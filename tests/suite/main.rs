@@ -17,15 +17,20 @@
 
 mod comments;
 mod config;
+mod corpus;
 mod desired;
+mod desired_files;
 mod documents;
 mod drift;
 mod drift_real;
 mod engine;
+mod examples_real;
 mod faults;
 mod forge;
 mod git;
 mod house;
+mod loader_fuzz;
+mod manifests;
 mod placement;
 mod plan;
 mod stories;
