@@ -6,29 +6,40 @@ use super::text::{ports, volumes, words};
 use crate::model::Diagnostics;
 use crate::yaml::{Entry, Kind, Map, Node, Scalar, Span, Tag, Value};
 
+/// Ports that one model may publish, ranges written out.
+const MAX_PORTS: usize = 250_000;
+
+/// Where problems go, and what may still be written out.
+pub(super) struct Sink<'p> {
+    problems: &'p mut Diagnostics,
+    ports: &'p mut usize,
+}
+
+impl<'p> Sink<'p> {
+    /// `ports` counts the ports that were written out so far.
+    pub(super) fn new(problems: &'p mut Diagnostics, ports: &'p mut usize) -> Self {
+        Self { problems, ports }
+    }
+}
+
 /// Writes out all short syntaxes below a node. What is not understood is reported and left as it is.
-pub(super) fn canonicalise(
-    node: &mut Node,
-    shape: &Shape,
-    place: Place<'_>,
-    problems: &mut Diagnostics,
-) {
+pub(super) fn canonicalise(node: &mut Node, shape: &Shape, place: Place<'_>, sink: &mut Sink<'_>) {
     if node.tag == Tag::Reset || node.is_null() {
         return;
     }
-    widen(node, shape, place, problems);
+    widen(node, shape, place, sink);
     match &mut node.kind {
         Kind::Map(map) => {
             for entry in map {
                 if let Some(child) = shape.key(&entry.key) {
-                    canonicalise(&mut entry.value, child, place.key(&entry.key), problems);
+                    canonicalise(&mut entry.value, child, place.key(&entry.key), sink);
                 }
             }
         }
         Kind::List(items) => {
             if let Some(child) = &shape.item {
                 for (index, item) in items.iter_mut().enumerate() {
-                    canonicalise(item, child, place.index(index), problems);
+                    canonicalise(item, child, place.index(index), sink);
                 }
             }
         }
@@ -37,7 +48,7 @@ pub(super) fn canonicalise(
 }
 
 /// Writes out the short syntax of this node itself.
-fn widen(node: &mut Node, shape: &Shape, place: Place<'_>, problems: &mut Diagnostics) {
+fn widen(node: &mut Node, shape: &Shape, place: Place<'_>, sink: &mut Sink<'_>) {
     match shape.id {
         "services.*" => old_develop(node),
         "services.*.build" => wrap_text(node, "context"),
@@ -59,15 +70,13 @@ fn widen(node: &mut Node, shape: &Shape, place: Place<'_>, problems: &mut Diagno
         "services.*.networks" | "services.*.models" => {
             named(node, |_| Kind::Scalar(Scalar::plain("")));
         }
-        "services.*.ports" => expand_ports(node, place, problems),
-        "services.*.volumes[]" => widen_volume(node, place, problems),
-        "services.*.devices[]" => widen_device(node, place, problems),
-        "services.*.gpus" => {
-            if node.as_text() == Some("all") {
-                let mut map = Map::default();
-                map.set("count", Node::plain(node.span.clone(), "-1"));
-                node.kind = Kind::List(vec![Node::new(node.span.clone(), Kind::Map(map))]);
-            }
+        "services.*.ports" => expand_ports(node, place, sink),
+        "services.*.volumes[]" => widen_volume(node, place, sink),
+        "services.*.devices[]" => widen_device(node, place, sink),
+        "services.*.gpus" if node.as_text() == Some("all") => {
+            let mut map = Map::default();
+            map.set("count", Node::plain(node.span.clone(), "-1"));
+            node.kind = Kind::List(vec![Node::new(node.span.clone(), Kind::Map(map))]);
         }
         "services.*.healthcheck.test" => {
             if let Some(text) = node.as_text() {
@@ -80,8 +89,8 @@ fn widen(node: &mut Node, shape: &Shape, place: Place<'_>, problems: &mut Diagno
         "services.*.extra_hosts" | "services.*.build.extra_hosts" => hosts(node),
         "services.*.build.ssh" => keys(node),
         "services.*.provider.options.*" => listed(node),
-        "networks.*" | "volumes.*" | "configs.*" | "secrets.*" => external(node, place, problems),
-        _ if is_command(shape.id) => command(node, place, problems),
+        "networks.*" | "volumes.*" | "configs.*" | "secrets.*" => external(node, place, sink),
+        _ if is_command(shape.id) => command(node, place, sink),
         _ if shape.is_pairs() => pairs(node),
         _ if is_text_or_list(shape) => listed(node),
         _ => {}
@@ -223,7 +232,7 @@ fn hosts(node: &mut Node) {
 }
 
 /// `external: {name: x}` becomes `external: true` and `name: x`.
-fn external(node: &mut Node, place: Place<'_>, problems: &mut Diagnostics) {
+fn external(node: &mut Node, place: Place<'_>, sink: &mut Sink<'_>) {
     let Kind::Map(map) = &mut node.kind else { return };
     let Some(external) = map.get_mut("external") else { return };
     let Kind::Map(inner) = &external.kind else { return };
@@ -232,7 +241,7 @@ fn external(node: &mut Node, place: Place<'_>, problems: &mut Diagnostics) {
     match name {
         Some(name) if map.contains("name") => {
             let message = "name and external.name contradict each other";
-            problems.push(name.error(message).at(place.to_string()).help("keep name"));
+            sink.problems.push(name.error(message).at(place.to_string()).help("keep name"));
         }
         Some(name) => map.set("name", name),
         None => {}
@@ -267,14 +276,14 @@ pub(super) fn default_contexts(root: &mut Node) {
     }
 }
 
-fn command(node: &mut Node, place: Place<'_>, problems: &mut Diagnostics) {
+fn command(node: &mut Node, place: Place<'_>, sink: &mut Sink<'_>) {
     let Some(text) = node.as_text() else { return };
     match words::split(text) {
         Some(words) => {
             let words = words.into_iter().map(|word| Node::text(node.span.clone(), word)).collect();
             node.kind = Kind::List(words);
         }
-        None => problems.push(
+        None => sink.problems.push(
             node.error("a quote or an escape is left open in this command line")
                 .at(place.to_string())
                 .help("write the command as a list of words"),
@@ -282,7 +291,7 @@ fn command(node: &mut Node, place: Place<'_>, problems: &mut Diagnostics) {
     }
 }
 
-fn expand_ports(node: &mut Node, place: Place<'_>, problems: &mut Diagnostics) {
+fn expand_ports(node: &mut Node, place: Place<'_>, sink: &mut Sink<'_>) {
     let Kind::List(items) = &mut node.kind else { return };
     let mut expanded = Vec::with_capacity(items.len());
     for (index, item) in std::mem::take(items).into_iter().enumerate() {
@@ -295,10 +304,17 @@ fn expand_ports(node: &mut Node, place: Place<'_>, problems: &mut Diagnostics) {
             continue;
         };
         match ports::parse(&text) {
-            Ok(ports) => expanded.extend(ports.into_iter().map(|port| port_node(&item.span, port))),
+            Ok(ports) if *sink.ports + ports.len() > MAX_PORTS => {
+                let message = format!("more than {MAX_PORTS} ports are published");
+                sink.problems.push(item.error(message).at(place.index(index).to_string()));
+            }
+            Ok(ports) => {
+                *sink.ports += ports.len();
+                expanded.extend(ports.into_iter().map(|port| port_node(&item.span, port)));
+            }
             Err(message) => {
                 let message = format!("not a port: {message}");
-                problems.push(item.error(message).at(place.index(index).to_string()));
+                sink.problems.push(item.error(message).at(place.index(index).to_string()));
             }
         }
     }
@@ -337,7 +353,7 @@ fn port_node(span: &Span, port: ports::Port) -> Node {
     Node::new(span.clone(), Kind::Map(map))
 }
 
-fn widen_volume(node: &mut Node, place: Place<'_>, problems: &mut Diagnostics) {
+fn widen_volume(node: &mut Node, place: Place<'_>, sink: &mut Sink<'_>) {
     let span = node.span.clone();
     match &mut node.kind {
         Kind::Scalar(scalar) => {
@@ -346,7 +362,7 @@ fn widen_volume(node: &mut Node, place: Place<'_>, problems: &mut Diagnostics) {
                 Ok(mount) => node.kind = Kind::Map(volume_map(&span, &text, &mount)),
                 Err(message) => {
                     let message = format!("not a mount: {message}");
-                    problems.push(node.error(message).at(place.to_string()));
+                    sink.problems.push(node.error(message).at(place.to_string()));
                 }
             }
         }
@@ -396,7 +412,7 @@ fn volume_map(span: &Span, text: &str, mount: &volumes::Mount) -> Map {
     map
 }
 
-fn widen_device(node: &mut Node, place: Place<'_>, problems: &mut Diagnostics) {
+fn widen_device(node: &mut Node, place: Place<'_>, sink: &mut Sink<'_>) {
     let Some(text) = node.as_text() else { return };
     let parts: Vec<&str> = text.split(':').collect();
     let (source, target, permissions) = match parts.as_slice() {
@@ -405,7 +421,7 @@ fn widen_device(node: &mut Node, place: Place<'_>, problems: &mut Diagnostics) {
         [source, target, permissions] => (*source, *target, *permissions),
         _ => {
             let message = format!("not a device: too many colons in {text:?}");
-            problems.push(
+            sink.problems.push(
                 node.error(message)
                     .at(place.to_string())
                     .help("write source, target and permissions as a mapping"),

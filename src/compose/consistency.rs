@@ -61,8 +61,20 @@ impl Checks<'_> {
         self.problems.push(Diagnostic::error(location, message).at(path).help(help));
     }
 
+    /// Whether one of a service's attributes was reported already, so that what follows from it is not.
+    fn is_known_wrong(&self, name: &ServiceName, attributes: &[&str]) -> bool {
+        self.problems.0.iter().any(|problem| {
+            let below =
+                problem.path.strip_prefix("services.").and_then(|p| p.strip_prefix(name.as_str()));
+            let attribute = below.and_then(|below| below.strip_prefix('.'));
+            attribute.is_some_and(|attribute| attributes.contains(&attribute))
+        })
+    }
+
     fn service(&mut self, name: &ServiceName, service: &Service) {
-        if service.image.is_empty() && service.build.is_none() && service.provider.is_none() {
+        let is_empty =
+            service.image.is_empty() && service.build.is_none() && service.provider.is_none();
+        if is_empty && !self.is_known_wrong(name, &["extends", "image", "build"]) {
             let message = format!("the service {name} has neither an image nor a build");
             self.report(name, "", message, "add image: or build:");
         }
@@ -170,7 +182,7 @@ impl Checks<'_> {
             if is_disabled && !link.required {
                 continue;
             }
-            let attribute = self.why(service, other);
+            let attribute = Self::why(service, other);
             if is_disabled {
                 let message = format!("the service {other} is not enabled by any profile");
                 self.report(
@@ -189,7 +201,7 @@ impl Checks<'_> {
     }
 
     /// The attribute by which a service depends on another.
-    fn why(&self, service: &Service, other: &ServiceName) -> String {
+    fn why(service: &Service, other: &ServiceName) -> String {
         let named = |value: &str| value.strip_prefix("service:") == Some(other.as_str());
         let first = |value: &String| value.split(':').next() == Some(other.as_str());
         for (value, attribute) in [

@@ -60,17 +60,16 @@ impl<'n> Reader<'n> {
         let problem =
             |message: String| Unfit { message, span: Some(self.0.span.clone()), path: vec![] };
         match self.value() {
-            Some(Value::Int(number)) => {
-                i64::try_from(number).map_err(|_| problem(format!("{number} is too large")))
-            }
+            Some(Value::Int(number)) => i64::try_from(number)
+                .map_err(|_too_large| problem(format!("{number} is too large"))),
             #[expect(
                 clippy::cast_possible_truncation,
                 reason = "the reference cuts fractions off too"
             )]
             Some(Value::Float(number)) if number.abs() < 9.0e18 => Ok(number as i64),
-            Some(Value::Text(text)) => text
-                .parse()
-                .map_err(|_| problem(format!("a whole number was expected, and this is {text:?}"))),
+            Some(Value::Text(text)) => text.parse().map_err(|_no_number| {
+                problem(format!("a whole number was expected, and this is {text:?}"))
+            }),
             _ => {
                 Err(problem(format!("a whole number was expected, and this is {}", self.0.noun())))
             }

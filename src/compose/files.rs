@@ -71,7 +71,11 @@ impl Files for TreeFiles<'_> {
     }
 
     fn show(&self, path: &str) -> String {
-        tree_path(path).unwrap_or(path).to_owned()
+        match tree_path(path) {
+            Some("") => ".".to_owned(),
+            Some(path) => path.to_owned(),
+            None => path.to_owned(),
+        }
     }
 }
 

@@ -97,8 +97,6 @@ impl Walk<'_> {
                     }
                 };
                 self.problems.push(node.error(message).at(place.to_string()).help(help));
-                // An empty text would only bring more errors about the same value.
-                node.kind = Kind::Scalar(Scalar::plain(""));
             }
         }
     }
@@ -118,6 +116,7 @@ impl Walk<'_> {
             None => {
                 let message = format!("{text:?} is not {noun}");
                 self.problems.push(node.error(message).at(place.to_string()));
+                // Without a value the service can still be checked further.
                 node.kind = Kind::Scalar(Scalar::plain(""));
             }
         }

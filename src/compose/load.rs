@@ -88,9 +88,10 @@ pub fn load(request: &LoadRequest<'_>) -> Loaded {
     let mut loader = Loader::new(request.files, request.home);
     let project = load_with(request, &mut loader);
     let mut problems = loader.problems;
-    problems.0.sort_by(|a, b| (&a.location, &a.path).cmp(&(&b.location, &b.path)));
+    // What is wrong with one attribute is said once: later errors about it follow from the first.
     let mut seen = BTreeSet::new();
-    problems.0.retain(|p| seen.insert((p.location.clone(), p.path.clone(), p.message.clone())));
+    problems.0.retain(|p| seen.insert((p.location.clone(), p.path.clone())));
+    problems.0.sort_by(|a, b| (&a.location, &a.path).cmp(&(&b.location, &b.path)));
     Loaded {
         project: project.filter(|_| !problems.has_errors()),
         problems,
@@ -119,6 +120,9 @@ fn load_with(request: &LoadRequest<'_>, loader: &mut Loader<'_>) -> Option<Proje
         return None;
     };
     if model.as_map().is_none_or(crate::yaml::Map::is_empty) {
+        if loader.problems.has_errors() {
+            return None;
+        }
         loader.problems.push(model.error("the Compose file is empty").help("it needs services:"));
         return None;
     }

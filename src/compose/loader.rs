@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::attributes;
+use super::canonical::{Sink, canonicalise, default_contexts};
 use super::check::{Demand, check, check_service};
 use super::files::{Files, ReadProblem, is_remote, join, parent};
 use super::interpolate::{Env, interpolate};
 use super::merge::{Tags, merge, merge_service, settle};
 use super::paths::Paths;
 use super::place::Place;
+use super::rules;
 use super::text::dotenv::{self, Variables};
-use super::{canonical, rules};
 use crate::model::{Diagnostic, Diagnostics, Location};
 use crate::yaml::{self, Kind, Map, Node, Tag, Value};
 
@@ -34,11 +35,16 @@ pub(super) struct Loader<'a> {
     /// Variables that included env files are read with, by the env file's path.
     pub(super) scopes: BTreeMap<String, Arc<Env>>,
     /// Files that were read to extend from, interpolated and canonical.
-    bases: BTreeMap<String, Option<Arc<Node>>>,
+    bases: BTreeMap<(usize, String), Option<Arc<Node>>>,
+    /// Services with what they extend, by file and name.
+    extended: BTreeMap<(usize, String, String), Node>,
+    /// The model that is being put together: its variables are its own.
+    scope: usize,
     /// Files that were parsed before they are loaded.
     early: BTreeMap<String, Vec<Node>>,
     loads: usize,
     copied: usize,
+    ports: usize,
 }
 
 /// Why a file is read.
@@ -70,9 +76,12 @@ impl<'a> Loader<'a> {
             used: BTreeSet::new(),
             scopes: BTreeMap::new(),
             bases: BTreeMap::new(),
+            extended: BTreeMap::new(),
+            scope: 0,
             early: BTreeMap::new(),
             loads: 0,
             copied: 0,
+            ports: 0,
         }
     }
 
@@ -87,6 +96,7 @@ impl<'a> Loader<'a> {
     ) -> Option<Node> {
         let root = attributes::root();
         let mut whole: Option<Node> = None;
+        let scope = std::mem::replace(&mut self.scope, self.loads + 1);
         for file in files {
             for mut document in self.documents(file, env, Whose::Own) {
                 self.extend_all(&mut document, file, folder, env);
@@ -101,11 +111,12 @@ impl<'a> Loader<'a> {
                 });
             }
         }
+        self.scope = scope;
         let mut whole = whole?;
         settle(&mut whole, Some(root));
         check(&whole, root, Demand::Whole, &mut self.problems);
         rules::check(&whole, &mut self.problems);
-        canonical::default_contexts(&mut whole);
+        default_contexts(&mut whole);
         let paths = Paths { files: self.files, folder, home: self.home };
         paths.resolve(&mut whole, &mut self.problems);
         resolve_environment(&mut whole, env);
@@ -141,7 +152,8 @@ impl<'a> Loader<'a> {
             if matches!(whose, Whose::Own) {
                 check(&document, root, Demand::Fragment, &mut self.problems);
             }
-            canonical::canonicalise(&mut document, root, Place::TOP, &mut self.problems);
+            let mut sink = Sink::new(&mut self.problems, &mut self.ports);
+            canonicalise(&mut document, root, Place::TOP, &mut sink);
             read.push(document);
         }
         read
@@ -214,6 +226,7 @@ impl<'a> Loader<'a> {
             .filter(|entry| entry.value.get("extends").is_some())
             .map(|entry| entry.key.clone())
             .collect();
+        self.extended.clear();
         for name in names {
             let standing = Standing { services, file, folder };
             let extended = self.extended(&name, standing, env, &mut Vec::new());
@@ -232,6 +245,10 @@ impl<'a> Loader<'a> {
         env: &Env,
         trail: &mut Vec<(String, String)>,
     ) -> Option<Node> {
+        let key = (self.scope, at.file.to_owned(), name.to_owned());
+        if let Some(known) = self.extended.get(&key) {
+            return Some(known.clone());
+        }
         let mut service = at.services.get(name)?.clone();
         let extends = match service.as_map_mut().and_then(|map| map.remove("extends")) {
             Some(extends) if extends.value.tag != Tag::Reset => extends.value,
@@ -255,7 +272,10 @@ impl<'a> Loader<'a> {
         let Some(base) = base else { return Some(service) };
         let shape = attributes::root().key("services").and_then(|shape| shape.any.as_deref())?;
         let services = Place::TOP.key("services");
-        Some(merge_service(base, service, shape, services.key(name), &mut self.problems))
+        let place = services.key(name);
+        let merged = merge_service(base, service, shape, place, &mut self.problems);
+        self.extended.insert(key, merged.clone());
+        Some(merged)
     }
 
     /// The service that `extends` names, itself extended, with absolute paths when it is of another file.
@@ -331,7 +351,8 @@ impl<'a> Loader<'a> {
 
     /// A file to extend from: its documents merged. Read once.
     fn base_document(&mut self, path: &str, env: &Env, asked_at: &Node) -> Option<Arc<Node>> {
-        if let Some(known) = self.bases.get(path) {
+        let key = (self.scope, path.to_owned());
+        if let Some(known) = self.bases.get(&key) {
             return known.clone();
         }
         let root = attributes::root();
@@ -340,7 +361,7 @@ impl<'a> Loader<'a> {
             .into_iter()
             .reduce(|base, over| merge(base, over, Some(root), Tags::Drop, &mut self.problems))
             .map(Arc::new);
-        self.bases.insert(path.to_owned(), merged.clone());
+        self.bases.insert(key, merged.clone());
         merged
     }
 

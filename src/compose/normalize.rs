@@ -227,6 +227,10 @@ fn one_file(
     loader: &mut Loader<'_>,
 ) -> Option<Variables> {
     let mut variables = Variables::new();
+    if !file.path.starts_with('/') {
+        // It was reported as leaving the repository.
+        return Some(variables);
+    }
     let bytes = match loader.files.read(&file.path) {
         Ok(bytes) => bytes,
         Err(_) if !file.required => return Some(variables),

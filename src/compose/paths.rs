@@ -64,12 +64,7 @@ impl Paths<'_> {
                 }
             },
         );
-        self.items(
-            map.get_mut("pre_start"),
-            place.key("pre_start"),
-            problems,
-            |paths, item, here, problems| paths.service(item, here, problems),
-        );
+        self.items(map.get_mut("pre_start"), place.key("pre_start"), problems, Paths::service);
         if let Some(watch) = map.get_mut("develop").and_then(Node::as_map_mut) {
             self.items(
                 watch.get_mut("watch"),

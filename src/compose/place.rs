@@ -13,7 +13,7 @@ enum Step<'a> {
 /// A dotted path, kept on the stack while a tree is walked.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place<'a> {
-    parent: Option<&'a Place<'a>>,
+    parent: Option<&'a Self>,
     step: Step<'a>,
 }
 
@@ -22,13 +22,13 @@ impl<'a> Place<'a> {
     pub(super) const TOP: Place<'static> = Place { parent: None, step: Step::Top };
 
     /// The value under a key.
-    pub(super) fn key(&'a self, key: &'a str) -> Place<'a> {
-        Place { parent: Some(self), step: Step::Key(key) }
+    pub(super) fn key(&'a self, key: &'a str) -> Self {
+        Self { parent: Some(self), step: Step::Key(key) }
     }
 
     /// An item of a list.
-    pub(super) fn index(&'a self, index: usize) -> Place<'a> {
-        Place { parent: Some(self), step: Step::Index(index) }
+    pub(super) fn index(&'a self, index: usize) -> Self {
+        Self { parent: Some(self), step: Step::Index(index) }
     }
 }
 

@@ -372,11 +372,13 @@ pub async fn publish(setup: &Setup, wish: &Wish, seen: &[Seen], reports: &[Repor
         let board = Arc::new(Board::default());
         let targets: Vec<Target> = own.iter().map(|report| report.target.clone()).collect();
         board.expect(&repository.checkout.revision, &targets, repository.checkout.fleet_problem());
-        own.into_iter().for_each(|report| board.report(report));
+        for report in own {
+            board.report(report);
+        }
         let place = (Arc::clone(&repository.git), repository.source.clone());
         match super::sink(&repository.repository, settings, place, &data).await {
             Ok(sink) => {
-                herald::once(sink, &board, setup.as_host.as_ref(), settings.branch.as_ref()).await
+                herald::once(sink, &board, setup.as_host.as_ref(), settings.branch.as_ref()).await;
             }
             Err(error) => tracing::warn!(%error, "cannot say it on the commit"),
         }

@@ -10,8 +10,11 @@ use super::table::{Effect, Field};
 use super::{adopt, mask};
 use crate::model::{
     ContainerConfig, ContainerSpec, Cure, DesiredReplica, DesiredService, Endpoint, EndpointIpam,
-    ImagePolicy, ImageSight, ObservedContainer, ObservedImage, Ownership, Reason, Value,
+    ImagePolicy, ImageSight, ObservedContainer, ObservedImage, Ownership, Reason, Upload, Value,
 };
+
+/// The label that tells the content of files that are copied into a container, or laid over its state.
+const FILES_LABEL: &str = "moorline.files";
 
 /// One difference of a container, with the attribute below its service that asks for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +73,7 @@ fn fields(
         container,
         engine: &look.observed.engine,
         image_known: image.is_some(),
+        secrets: &replica.uploads,
         same_spec: container.spec_label.as_ref() == Some(&replica.spec_digest),
     };
     let (mut asked, mut seen) = sheets(look, image.map(|image| &image.config), &know);
@@ -159,11 +163,36 @@ fn differences(
             (Some(_), None) => !know.is_discarded(*field),
             (None, None) => false,
         };
-        if differs {
-            found.push(changed(service, *field, name, lines));
+        if !differs {
+            continue;
         }
+        let mut difference = changed(service, *field, name, lines);
+        if is_secret(*field, name, lines.0, know.secrets) {
+            difference.hide();
+        }
+        found.push(difference);
     }
     found
+}
+
+/// Whether a value must not be shown although its name does not say so: it is also the content of a config or secret,
+/// or the digest of such content.
+fn is_secret(field: Field, name: &str, wanted: Option<&Line>, secrets: &[Upload]) -> bool {
+    let is_content = wanted.is_some_and(|line| {
+        secrets.iter().any(|file| file.bytes.trim_ascii() == line.exact.as_bytes())
+    });
+    (field == Field::Labels && name == FILES_LABEL) || (field == Field::Environment && is_content)
+}
+
+impl Difference {
+    /// Masks what is asked for and what is there.
+    fn hide(&mut self) {
+        if let Reason::Changed { desired, observed, .. } = &mut self.reason {
+            let mask = || Value(mask::MASK.to_owned());
+            *desired = desired.as_ref().map(|_| mask());
+            *observed = observed.as_ref().map(|_| mask());
+        }
+    }
 }
 
 fn changed(
@@ -180,7 +209,11 @@ fn changed(
         .or(row.compose.first())
         .copied()
         .unwrap_or_default();
-    let attribute = if name.is_empty() { base.to_owned() } else { format!("{base}.{name}") };
+    let attribute = match (field, name) {
+        (Field::Labels, FILES_LABEL) => "files".to_owned(),
+        (_, "") => base.to_owned(),
+        (_, name) => format!("{base}.{name}"),
+    };
     let shown = |line: Option<&Line>| line.map(|line| Value(line.shown.clone()));
     // The Engine takes an absent limit for "leave it": only a restart policy has a word for none.
     let live = row.effect == Effect::InPlace && (wanted.is_some() || field == Field::Restart);

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use super::mounts::ANONYMOUS;
 use super::sheet::Sheet;
 use super::table::Field;
-use crate::model::{ContainerConfig, ContainerSpec, EngineFacts, HealthConfig, ObservedContainer};
+use crate::model::{
+    ContainerConfig, ContainerSpec, EngineFacts, HealthConfig, ObservedContainer, Upload,
+};
 
 /// The configuration that the Engine makes of what is asked for and the image's own: the rules of its create call.
 pub(super) fn with_image(asked: &ContainerConfig, image: &ContainerConfig) -> ContainerConfig {
@@ -85,6 +87,8 @@ pub(super) struct Knowledge<'a> {
     pub(super) asked: &'a ContainerSpec,
     pub(super) container: &'a ObservedContainer,
     pub(super) engine: &'a EngineFacts,
+    /// Content that is copied into the container.
+    pub(super) secrets: &'a [Upload],
     /// The image's own defaults are known, so that what exceeds them was asked for.
     pub(super) image_known: bool,
     /// The container was made from exactly this specification, says its label.

@@ -9,6 +9,8 @@ pub enum Effect {
     Replace,
     /// Nothing: the container does not depend on it.
     Ignored,
+    /// The manifest is refused: the Engine or Moorline cannot honour it.
+    Refused,
 }
 
 impl Effect {
@@ -18,6 +20,7 @@ impl Effect {
             Self::InPlace => "in place",
             Self::Replace => "replaced",
             Self::Ignored => "ignored",
+            Self::Refused => "refused",
         }
     }
 }
@@ -238,6 +241,29 @@ const OTHERS: &[Row] = &[
         ],
         effect: Effect::Ignored,
         note: "not for containers of one Engine",
+    },
+    Row {
+        engine: "",
+        compose: &["provider", "models", "use_api_socket", "pre_start"],
+        effect: Effect::Refused,
+        note: "no Engine call stands for them",
+    },
+    Row {
+        engine: "",
+        compose: &[
+            "build.ssh",
+            "build.secrets",
+            "build.additional_contexts",
+            "build.entitlements",
+            "build.privileged",
+            "build.cache_to",
+            "build.no_cache_filter",
+            "build.ulimits",
+            "build.sbom",
+            "build.provenance",
+        ],
+        effect: Effect::Refused,
+        note: "the Engine's own builder cannot do them; so are several `build.platforms` and contexts outside the repository",
     },
 ];
 

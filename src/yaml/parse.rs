@@ -20,6 +20,15 @@ const ALIAS_NODES_PER_NODE: usize = 10;
 /// Reads a file of any number of documents. Empty documents are left out. All duplicate keys are reported at
 /// once; a syntax error, or what exceeds a limit, ends the reading.
 pub fn parse(file: &str, bytes: &[u8]) -> Result<Vec<Node>, Diagnostics> {
+    // The parser panics on some malformed texts where it should refuse them (its own words: "TODO: What is
+    // expected here?"). A manifest may hold any bytes, so that is caught and becomes an error like any other.
+    std::panic::catch_unwind(|| parse_guarded(file, bytes)).unwrap_or_else(|_| {
+        let problem = Diagnostic::error(Location::file(file), "not valid YAML");
+        Err(Diagnostics(vec![problem.help("check quotes, tags and block texts")]))
+    })
+}
+
+fn parse_guarded(file: &str, bytes: &[u8]) -> Result<Vec<Node>, Diagnostics> {
     let file: Arc<str> = Arc::from(file);
     if bytes.len() > MAX_BYTES {
         let message = format!("the file is larger than {} MiB", MAX_BYTES / 1024 / 1024);
@@ -150,10 +159,12 @@ impl Reader<'_, '_> {
                 if is_block && event.end_mark.index > self.open_at && value.ends_with('\n') {
                     value.pop();
                 }
+                // Long texts count as much as the memory that they take.
+                let size = 1 + value.len() / 32;
                 let scalar = tagged_scalar(value, is_plain, tag.as_deref());
                 let node =
                     Node { span, tag: merge_tag(tag.as_deref()), kind: Kind::Scalar(scalar) };
-                Ok(self.finish(anchor, Built { node, size: 1, depth: 0 }))
+                Ok(self.finish(anchor, Built { node, size, depth: 0 }))
             }
             EventData::SequenceStart { anchor, tag, .. } => {
                 let (items, size, below) = self.list(depth)?;

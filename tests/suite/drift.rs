@@ -230,6 +230,14 @@ fn secrets_are_never_shown() {
 }
 
 #[test]
+fn a_change_of_files_from_git_is_told_without_their_digest() {
+    let found = after_edit("shop-db-1", |one| {
+        one.spec.config.labels.insert("moorline.files".to_owned(), "v1:abc".to_owned());
+    });
+    assert_eq!(found, ["db-1 files changed: Replace"]);
+}
+
+#[test]
 fn missing_surplus_orphaned_and_foreign_containers_are_told_apart() {
     assert_eq!(
         after(|host| host.containers.retain(|one| one.name != "shop-web-2")),
@@ -589,4 +597,20 @@ fn a_replica_of_another_repository_is_never_touched() {
     let policy = Policy { adopt: AdoptPolicy::Adopt, ..Policy::default() };
     let found = drift::detect(&desired, &host, &policy);
     assert!(lines(&found).contains(&"db-1 missing: None".to_owned()), "{:?}", lines(&found));
+}
+
+#[test]
+fn the_drift_table_of_the_documentation_is_the_code_s() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/DRIFT.md");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (head, rest) = text.split_once("<!-- table").unwrap();
+    let (mark, rest) = rest.split_once("-->\n").unwrap();
+    let (table, tail) = rest.split_once("<!-- end -->").unwrap();
+    let ours = format!("\n{}\n", drift::markdown());
+    if std::env::var_os("UPDATE").is_some() {
+        let whole = format!("{head}<!-- table{mark}-->\n{ours}<!-- end -->{tail}");
+        std::fs::write(&path, whole).unwrap();
+    } else {
+        assert_eq!(table, ours, "run with UPDATE=1");
+    }
 }

@@ -196,11 +196,19 @@ async fn seeded_accidents_end_in_sync_and_lose_nothing() {
         for _ in 0..6 {
             drop(world.pass().await);
             data = data.or_else(|| world.fake.volumes().get("shop_data").copied());
+            let up: Vec<String> = world
+                .fake
+                .containers()
+                .into_iter()
+                .filter(|c| c.state == "running")
+                .map(|c| c.name)
+                .collect();
+            let runs = |name: &str| up.iter().any(|other| other == name);
             match roll(7) {
-                0 => world.fake.stop("shop-web-1"),
-                1 => world.fake.kill("shop-worker-1", 137),
-                2 => world.fake.remove("shop-worker-2"),
-                3 => world.fake.pause("shop-db-1"),
+                0 if runs("shop-web-1") => world.fake.stop("shop-web-1"),
+                1 if runs("shop-worker-1") => world.fake.kill("shop-worker-1", 137),
+                2 if runs("shop-worker-2") => world.fake.remove("shop-worker-2"),
+                3 if runs("shop-db-1") => world.fake.pause("shop-db-1"),
                 4 => {
                     workers = 3;
                     world.commit_files(&files(&compose));

@@ -17,7 +17,9 @@
 
 mod comments;
 mod config;
+mod corpus;
 mod desired;
+mod desired_files;
 mod documents;
 mod drift;
 mod drift_real;
@@ -27,6 +29,8 @@ mod faults;
 mod forge;
 mod git;
 mod house;
+mod loader_fuzz;
+mod manifests;
 mod placement;
 mod plan;
 mod stories;

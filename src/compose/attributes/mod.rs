@@ -165,10 +165,10 @@ pub(super) struct Shape {
     /// Its path in the table.
     pub(super) id: &'static str,
     pub(super) kinds: Kinds,
-    pub(super) keys: BTreeMap<&'static str, Shape>,
+    pub(super) keys: BTreeMap<&'static str, Self>,
     /// Values of other keys.
-    pub(super) any: Option<Box<Shape>>,
-    pub(super) item: Option<Box<Shape>>,
+    pub(super) any: Option<Box<Self>>,
+    pub(super) item: Option<Box<Self>>,
     pub(super) is_unique: bool,
     pub(super) is_open: bool,
     pub(super) has_extensions: bool,

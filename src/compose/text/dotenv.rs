@@ -308,7 +308,8 @@ mod tests {
         let outside = |name: &str| (name == "OUT").then_some("out");
         match parse(text, &outside, &mut variables) {
             Ok(()) => {
-                variables.iter().map(|(k, v)| format!("{k}={}@{} ", v.value, v.line)).collect()
+                let all = variables.iter().map(|(k, v)| format!("{k}={}@{} ", v.value, v.line));
+                all.collect::<Vec<_>>().concat()
             }
             Err(problem) => format!("{}: {}", problem.line, problem.message),
         }

@@ -64,16 +64,14 @@ fn expand(
 
 /// Address, host port and container port; the address without brackets.
 fn split(spec: &str) -> Result<(String, &str, &str), String> {
-    let (before, container) = match spec.rsplit_once(':') {
-        Some((before, container)) => (before, container),
-        None => return Ok((String::new(), "", spec)),
+    let Some((before, container)) = spec.rsplit_once(':') else {
+        return Ok((String::new(), "", spec));
     };
     if before.ends_with(']') && before.starts_with('[') {
         return Ok((address(before)?, "", container));
     }
-    let (ip, host) = match before.rsplit_once(':') {
-        Some((ip, host)) => (ip, host),
-        None => return Ok((String::new(), before, container)),
+    let Some((ip, host)) = before.rsplit_once(':') else {
+        return Ok((String::new(), before, container));
     };
     Ok((address(ip)?, host, container))
 }

@@ -70,7 +70,7 @@ pub struct Develop {
 }
 
 /// One watched path. `exec` is always printed, as in the reference.
-#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 pub struct Watch {
     /// Absolute path.
@@ -96,7 +96,7 @@ pub struct Watch {
 }
 
 /// A command after a synchronisation.
-#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 pub struct WatchExec {
     /// Command and arguments.

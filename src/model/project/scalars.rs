@@ -25,6 +25,9 @@ pub struct Octal(pub u32);
 #[derive(Debug, Clone, Copy, Default, PartialEq, PartialOrd)]
 pub struct Ratio(pub f32);
 
+// Manifests cannot write what is not a number, so that equality is whole.
+impl Eq for Ratio {}
+
 /// How many devices; -1 for all of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DeviceCount(pub i64);

@@ -1,5 +1,6 @@
 //! The `docker` room against Engines: real ones, and the simulated one.
 
+mod doors;
 mod faults;
 mod real;
 mod simulated;
