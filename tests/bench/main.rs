@@ -4,6 +4,7 @@
 //!     tests/engines run 1 -- cargo bench -- deploy50          one: deploy50, insync500, recover
 //!
 //! `MOORLINE_ORACLE` names a docker-compose binary; without it that column is left out, and a line says so.
+//! `MOORLINE_BIN` names another program to measure, such as a static build.
 //! `MOORLINE_BENCH_STRICT=1` makes a missed target a failure.
 
 #![allow(
@@ -36,7 +37,7 @@ use engine::Engine;
 use meter::{Cost, median};
 use stack::Repository;
 
-/// The program under test.
+/// The program under test, unless `MOORLINE_BIN` names another.
 const MOORLINE: &str = env!("CARGO_BIN_EXE_moorline");
 
 type Benchmark = fn(&mut Bench);
@@ -88,7 +89,8 @@ impl Bench {
 
     /// `moorline WORDS…` on a repository, with a data folder of its own.
     fn moorline(&self, words: &[&str], repository: &Repository) -> Command {
-        let mut command = Command::new(MOORLINE);
+        let mut command =
+            Command::new(env::var("MOORLINE_BIN").unwrap_or_else(|_| MOORLINE.to_owned()));
         command
             .args(words)
             .arg("--repository")

@@ -479,7 +479,9 @@ fn a_crowd_is_seated_as_its_members_would_be_one_after_the_other() {
         });
         for count in 1..=most.max().unwrap_or_default() {
             let mut ask = first.clone();
-            ask.iter_mut().for_each(|ask| ask.mode = Mode::Replicated(count));
+            for one in &mut ask {
+                one.mode = Mode::Replicated(count);
+            }
             grown = place(&so_far, &ask);
             so_far = carried_out(&so_far, &grown, &ask);
         }
