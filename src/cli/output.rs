@@ -110,10 +110,6 @@ pub(super) fn yaml(value: &impl serde::Serialize) -> anyhow::Result<String> {
 }
 
 /// Says something to people, on standard error.
-#[expect(
-    clippy::let_underscore_must_use,
-    reason = "nobody is left to tell when standard error is closed"
-)]
 pub(super) fn note(text: &str) {
     // Nobody is left to tell when standard error is closed.
     drop(writeln!(anstream::stderr().lock(), "{text}"));

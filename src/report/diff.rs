@@ -31,8 +31,12 @@ fn one(name: &str, drifts: &[&Drift]) -> String {
     let mut there = String::new();
     for drift in drifts {
         let (wanted, found) = sides(drift);
-        wanted.into_iter().for_each(|line| push_line(&mut asked, &line));
-        found.into_iter().for_each(|line| push_line(&mut there, &line));
+        if let Some(line) = wanted {
+            push_line(&mut asked, &line);
+        }
+        if let Some(line) = found {
+            push_line(&mut there, &line);
+        }
     }
     let origin = drifts.iter().find_map(|drift| drift.origin.as_ref());
     let origin = origin.map_or(String::new(), |origin| format!(" ({origin})"));

@@ -139,6 +139,10 @@ impl Reader<'_, '_> {
         Span { file: Arc::clone(&self.file), line: number(mark.line), column: number(mark.column) }
     }
 
+    #[expect(
+        clippy::unnecessary_box_returns,
+        reason = "it is the error of every function here, which boxes it"
+    )]
     fn refuse(&self, mark: Mark, message: impl Into<String>) -> Box<Diagnostic> {
         Box::new(Diagnostic::error(self.at(mark).location(), message))
     }
@@ -354,7 +358,7 @@ mod tests {
         for level in 1..9 {
             let before = level - 1;
             let items = vec![format!("*a{before}"); 9].join(",");
-            text.push_str(&format!("a{level}: &a{level} [{items}]\n"));
+            text.extend([format!("a{level}: &a{level} [{items}]\n")]);
         }
         assert!(problem(&text).contains("excessively large"));
     }

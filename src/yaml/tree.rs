@@ -161,7 +161,7 @@ impl Node {
 
     fn write_fingerprint(&self, out: &mut String) {
         match &self.kind {
-            Kind::Scalar(scalar) => out.push_str(&format!("{:?}", scalar.value())),
+            Kind::Scalar(scalar) => out.extend([format!("{:?}", scalar.value())]),
             Kind::List(items) => {
                 out.push('[');
                 for item in items {
@@ -173,7 +173,7 @@ impl Node {
             Kind::Map(map) => {
                 out.push('{');
                 for entry in map {
-                    out.push_str(&format!("{:?}:", entry.key));
+                    out.extend([format!("{:?}:", entry.key)]);
                     entry.value.write_fingerprint(out);
                     out.push(',');
                 }

@@ -1,6 +1,7 @@
 //! One binary for all tests: see `tests/README.md`.
 
 #![allow(
+    clippy::pedantic,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

@@ -103,10 +103,6 @@ impl World {
         self.run(Mode::Sync, &CancellationToken::new()).await
     }
 
-    pub async fn by_hand(&mut self) -> Report {
-        self.run(Mode::SyncByHand, &CancellationToken::new()).await
-    }
-
     /// What a pass would do.
     pub async fn plan(&mut self) -> Arc<Plan> {
         let report = self.run(Mode::Show, &CancellationToken::new()).await;
