@@ -1,6 +1,6 @@
 //! A manifest tree in, a project and diagnostics out.
 //!
-//! [`load`] reads Compose files as the Compose Specification and the reference implementation do: parse,
+//! [`load()`] reads Compose files as the Compose Specification and the reference implementation do: parse,
 //! interpolate, extend, include, merge, normalise, check. It reports every problem at once, each with its
 //! place, and never reads anything but what its [`Files`] give it.
 

@@ -91,8 +91,19 @@ impl Example {
         ] {
             let found = self.docker(&[list, &["--filter", &label]].concat());
             let found: Vec<&str> = found.lines().collect();
-            if !found.is_empty() {
-                self.docker(&[remove, &found].concat());
+            // An Engine may take a moment to let go of the last endpoint.
+            for patience in (0..20).rev() {
+                if found.is_empty() {
+                    break;
+                }
+                let mut command = Command::new("docker");
+                command.env("DOCKER_HOST", &self.engine).args([remove, &found].concat());
+                let gone = command.stdin(Stdio::null()).output().unwrap();
+                if gone.status.success() || said(&gone).contains("No such") {
+                    break;
+                }
+                assert!(patience > 0, "{}", said(&gone));
+                std::thread::sleep(std::time::Duration::from_millis(500));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The fleet file: what should run where.
 //!
-//! [`parse`] reads one, [`discover`] makes up for its absence, and [`vanished`] keeps an emptied one from being taken
+//! [`parse`] reads one, [`discover()`] makes up for its absence, and [`vanished`] keeps an emptied one from being taken
 //! at its word.
 
 mod discover;

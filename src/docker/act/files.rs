@@ -67,7 +67,16 @@ impl Engine {
         );
         let in_flight = self.helper_begins(&name);
         self.make_helper(&name, &place, terms).await?;
-        let outcome = self.fill_patiently(&name, digest, bundle, &place, terms).await;
+        let mut outcome = self.fill_patiently(&name, digest, bundle, &place, terms).await;
+        // Another process that keeps the same host may take the carrying container for a leftover of a crash.
+        for _ in 0..STUMBLES {
+            if !matches!(&outcome, Err(error) if error.status() == Some(404)) {
+                break;
+            }
+            tokio::time::sleep(STUMBLE_PAUSE).await;
+            self.make_helper(&name, &place, terms).await?;
+            outcome = self.fill_patiently(&name, digest, bundle, &place, terms).await;
+        }
         let removed = self.remove_helper(&name, terms).await;
         drop(in_flight);
         outcome.and(removed)
