@@ -93,6 +93,6 @@ mod tests {
         let mount = parse("C:\\data:/x:ro,Z").unwrap();
         assert_eq!((mount.source.as_str(), mount.target.as_str()), ("C:\\data", "/x"));
         assert_eq!((mount.kind(), mount.read_only, mount.selinux.as_str()), ("bind", true, "Z"));
-        assert!(parse("a::/b").is_err() && parse("aa:b:c:d").is_err());
+        assert!(parse("aa::/b").is_err() && parse("aa:bb:cc:dd").is_err());
     }
 }
