@@ -52,6 +52,8 @@ pub struct Checkout {
     pub problems: Diagnostics,
     /// Its stacks.
     pub stacks: BTreeMap<StackName, Arc<LoadedStack>>,
+    /// Stacks that were kept on a host before and are asked for there no more: emptied.
+    pub retired: BTreeMap<(StackName, HostName), Arc<LoadedStack>>,
 }
 
 impl Checkout {
@@ -59,6 +61,17 @@ impl Checkout {
     pub fn fleet_problem(&self) -> Option<String> {
         let first = self.problems.first_error()?;
         Some(format!("{}: {}", first.location, first.message))
+    }
+
+    /// Whether a target is asked for no more.
+    pub fn is_retired(&self, target: &Target) -> bool {
+        self.retired.contains_key(&(target.stack.clone(), target.host.clone()))
+    }
+
+    /// What the commit asks of a target; nothing, when it never heard of it.
+    pub fn stack_of(&self, target: &Target) -> Option<&Arc<LoadedStack>> {
+        let retired = self.retired.get(&(target.stack.clone(), target.host.clone()));
+        retired.or_else(|| self.stacks.get(&target.stack))
     }
 }
 
@@ -127,16 +140,15 @@ impl LoadedStack {
         Written { desired: Some(desired), problems }
     }
 
-    /// The same stack without services: what becomes of one that left the repository.
-    pub fn emptied(&self) -> Self {
-        let root = self.project.as_ref().map_or(String::new(), |project| project.root.clone());
+    /// A stack without services: what becomes of one that left the repository, or this host.
+    pub fn emptied(stack: Stack) -> Self {
         Self {
-            stack: self.stack.clone(),
-            project: Some(Project::empty(self.stack.name.clone(), root)),
+            project: Some(Project::empty(stack.name.clone(), absolute(&stack.path))),
+            digest: Digest::of(format!("emptied {stack:?}").as_bytes()),
+            stack,
             problems: Diagnostics::default(),
             config_files: Vec::new(),
             tree: ManifestTree::default(),
-            digest: Digest::of(b"emptied"),
         }
     }
 }
@@ -161,6 +173,7 @@ pub async fn read(
         fleet,
         problems,
         stacks: BTreeMap::new(),
+        retired: BTreeMap::new(),
     };
     let Some(fleet) = checkout.fleet.clone() else { return Ok(checkout) };
     let mut pulled = pulled;

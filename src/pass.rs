@@ -123,7 +123,7 @@ async fn attempt(
         if round == 0 {
             report.found.clone_from(&findings.drifts);
         }
-        report.now_found(&findings, &observed);
+        report.now_found(&findings, &observed, work.policy);
         watch_restarts(&mut memory.recoveries, &findings, &observed, (work.clock)());
         mark_degraded(report, &memory.recoveries, (work.clock)());
         let plan = make_plan(work, memory, &desired, &observed, &findings);
@@ -175,7 +175,7 @@ pub fn plan_saved(
     let desired = drift::settle(Arc::new(desired), observed, policy);
     let findings = drift::detect(&desired, observed, policy);
     report.found.clone_from(&findings.drifts);
-    report.now_found(&findings, observed);
+    report.now_found(&findings, observed, policy);
     let plan = plan::make(plan::Input {
         desired: &desired,
         observed,
@@ -199,7 +199,7 @@ async fn settle(
     report: &mut Report,
 ) -> Result<(), Failure> {
     let observed = look(work, memory, desired, Depth::Changed).await?;
-    report.now_found(&drift::detect(desired, &observed, work.policy), &observed);
+    report.now_found(&drift::detect(desired, &observed, work.policy), &observed, work.policy);
     mark_degraded(report, &memory.recoveries, (work.clock)());
     Ok(())
 }

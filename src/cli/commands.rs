@@ -191,7 +191,8 @@ fn exit_of(reports: &[Report]) -> ExitCode {
         return ExitCode::FAILURE;
     }
     let differs = reports.iter().any(|report| {
-        report.sync != Sync::Synced || report.rounds.iter().any(|round| !round.plan.is_empty())
+        report.sync != Sync::Synced
+            || report.rounds.iter().any(|round| !round.plan.steps.is_empty())
     });
     if differs { ExitCode::from(OUT_OF_SYNC) } else { ExitCode::SUCCESS }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::Endpoint as HostAddress;
-use crate::config::settings::{ForgeKind, HostSettings, RepositorySettings, Settings};
+use crate::config::settings::{ForgeKind, HostSettings, Limits, RepositorySettings, Settings};
 use crate::docker::{
     self, Endpoint, EngineError, EngineSettings, RegistryAccess, SshIdentity, TlsFiles,
 };
@@ -25,6 +25,7 @@ pub struct Surroundings {
 /// How a repository's remote is reached.
 pub fn source(
     settings: &RepositorySettings,
+    limits: &Limits,
     around: &Surroundings,
 ) -> Result<Source, RemoteProblem> {
     let remote = Remote::parse(settings.url.reveal(), Path::new("/"))?;
@@ -52,7 +53,12 @@ pub fn source(
         pin_sha256: settings.tls.pin_sha256.clone(),
         proxy: settings.proxy.as_ref().map(|proxy| Secret::new(proxy.reveal().to_owned())),
         known_hosts_file,
-        limits: git::Limits { whole: settings.timeout, ..git::Limits::default() },
+        limits: git::Limits {
+            whole: settings.timeout,
+            file_bytes: limits.file_size,
+            tree_bytes: limits.tree_size,
+            ..git::Limits::default()
+        },
     };
     Ok(Source { remote, branch: settings.branch.clone(), path: settings.path.clone(), access })
 }
@@ -85,7 +91,8 @@ pub fn engine(
         settings.registries_file.clone().or_else(|| usual.filter(|file| file.is_file()));
     let limits = docker::Limits { read: host.timeout, ..docker::Limits::default() };
     let registries = RegistryAccess { config_file, ..RegistryAccess::default() };
-    Ok((endpoint, EngineSettings { limits, registries, owner: name.to_string() }))
+    let owner = format!("{name}/{}/{}", std::process::id(), clock::now());
+    Ok((endpoint, EngineSettings { limits, registries, owner }))
 }
 
 fn identity(

@@ -11,7 +11,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use crate::model::{Remedy, Revision, Timestamp};
+use crate::config::fleet_file::Stack;
+use crate::model::{
+    DriftPolicy, PrunePolicy, Remedy, RepositoryName, Revision, SyncPolicy, Timestamp,
+};
 use crate::report::Target;
 
 /// How often a lock that another process holds is tried again.
@@ -72,6 +75,28 @@ pub struct TargetRecord {
     pub reached: Option<Revision>,
     /// When.
     pub at: Option<Timestamp>,
+    /// That it is kept, and how: what becomes of it once no commit asks for it any more.
+    pub kept: Option<Kept>,
+}
+
+/// A target that is kept, and what its stack's last word allows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The target.
+    pub target: Target,
+    /// Whether passes apply what they plan.
+    pub sync: SyncPolicy,
+    /// Whether drift is corrected.
+    pub drift: DriftPolicy,
+    /// What is removed.
+    pub prune: PrunePolicy,
+}
+
+impl Kept {
+    /// A target that is about to be kept.
+    pub fn new(target: &Target, stack: &Stack) -> Self {
+        Self { target: target.clone(), sync: stack.sync, drift: stack.drift, prune: stack.prune }
+    }
 }
 
 impl DataFolder {
@@ -129,8 +154,58 @@ impl DataFolder {
         serde_json::from_str(&text).unwrap_or_default()
     }
 
-    /// Remembers something of a target.
-    pub fn remember(&self, target: &Target, record: &TargetRecord) -> Result<(), DataError> {
+    /// Every target of a repository that was kept before.
+    pub fn kept(&self, repository: &RepositoryName) -> Result<Vec<Kept>, DataError> {
+        let folder = self.root.join("targets");
+        let mut all = Vec::new();
+        for entry in fs::read_dir(folder).map_err(|source| self.unusable(source))? {
+            let path = entry.map_err(|source| self.unusable(source))?.path();
+            if path.extension().is_some_and(|end| end == "json") {
+                let text = fs::read_to_string(&path).unwrap_or_default();
+                let record: TargetRecord = serde_json::from_str(&text).unwrap_or_default();
+                all.extend(record.kept.filter(|kept| kept.target.repository == *repository));
+            }
+        }
+        all.sort_by(|one, other| one.target.cmp(&other.target));
+        Ok(all)
+    }
+
+    /// Remembers that a target is kept. To be called before its host is changed for the first time.
+    pub fn keep(&self, target: &Target, stack: &Stack) -> Result<(), DataError> {
+        let mut record = self.recall(target);
+        let kept = Some(Kept::new(target, stack));
+        if record.kept == kept {
+            return Ok(());
+        }
+        record.kept = kept;
+        self.remember(target, &record)
+    }
+
+    /// Remembers that a target is in sync with a revision.
+    pub fn reach(
+        &self,
+        target: &Target,
+        revision: &Revision,
+        now: Timestamp,
+    ) -> Result<(), DataError> {
+        let mut record = self.recall(target);
+        if record.reached.as_ref() == Some(revision) {
+            return Ok(());
+        }
+        record.reached = Some(revision.clone());
+        record.at = Some(now);
+        self.remember(target, &record)
+    }
+
+    /// Forgets a target: nothing of it is left on its host.
+    pub fn forget(&self, target: &Target) -> Result<(), DataError> {
+        match fs::remove_file(self.record_path(target)) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(self.unusable(source)),
+            _ => Ok(()),
+        }
+    }
+
+    fn remember(&self, target: &Target, record: &TargetRecord) -> Result<(), DataError> {
         let text = serde_json::to_vec(record).map_err(|error| self.unusable(error.into()))?;
         write_whole(&self.record_path(target), &text).map_err(|source| self.unusable(source))
     }

@@ -17,6 +17,7 @@ pub mod herald;
 pub mod host;
 pub mod once;
 mod repository;
+mod retired;
 mod systemd;
 mod target;
 
@@ -81,6 +82,9 @@ pub enum StartError {
     /// The data folder cannot be used.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// A loop ended although nobody stopped it. The daemon leaves, rather than keep half of what it is to keep.
+    #[error("internal error: a part of the daemon ended by itself")]
+    Broken,
 }
 
 impl StartError {
@@ -98,6 +102,7 @@ impl StartError {
             Self::Data(DataError::Taken { .. }) => {
                 Some("stop the other one, or give this one its own folder with `--data`".to_owned())
             }
+            Self::Broken => Some("start it again; what ended, and why, is in the log".to_owned()),
             Self::Data(DataError::Unusable { .. }) => {
                 Some("make it writable, or name another one with `--data`".to_owned())
             }
@@ -190,7 +195,16 @@ pub async fn run(
         "moorline {} is running", env!("CARGO_PKG_VERSION")
     );
     systemd::ready();
-    attend(&doorbell, &stop).await;
+    let broken = tokio::select! {
+        () = attend(&doorbell, &stop) => false,
+        ended = tasks.join_next(), if !tasks.is_empty() => {
+            let error = ended.and_then(Result::err);
+            let panic = error.map_or_else(String::new, |error| error.to_string());
+            tracing::error!(panic, "internal error: a loop ended; the daemon leaves");
+            stop.cancel();
+            true
+        }
+    };
     systemd::stopping();
     tracing::info!("stopping: running steps end, no new one begins");
     let graceful = async {
@@ -203,7 +217,7 @@ pub async fn run(
         () = tokio::time::sleep(settings.limits.stop) => tracing::warn!("stopped before everything had ended"),
         () = graceful => tracing::info!("stopped"),
     }
-    Ok(())
+    if broken { Err(StartError::Broken) } else { Ok(()) }
 }
 
 /// Until the daemon stops: SIGHUP rings, and systemd's watchdog is fed.
@@ -284,7 +298,7 @@ fn repository_loop(
     hosts: &BTreeMap<HostName, Arc<Host>>,
     (git, data, board, seats): Shared<'_>,
 ) -> Result<RepositoryLoop, StartError> {
-    let source = edges::source(repository, &setup.around)
+    let source = edges::source(repository, &setup.settings.limits, &setup.around)
         .map_err(|source| StartError::Remote { name: name.clone(), source })?;
     let local = repository.url.transport() == Transport::Local;
     let path = repository.url.reveal();

@@ -16,7 +16,8 @@ use crate::pass::{self, Memory, Mode, Work};
 use crate::report::{Failure, Report, Target};
 
 use super::board::Board;
-use super::files::{DataFolder, TargetRecord};
+use super::files::DataFolder;
+use super::retired::retire;
 use super::{Setup, StartError, clock, edges, herald};
 
 /// Why a command could not look at all.
@@ -101,7 +102,7 @@ pub async fn read(
     let git = Arc::new(Git::new(&data.git()));
     let mut all = Vec::new();
     for (name, repository) in &settings.repositories {
-        let source = edges::source(repository, &setup.around)
+        let source = edges::source(repository, &settings.limits, &setup.around)
             .map_err(|source| StartError::Remote { name: name.clone(), source })?;
         let failed = |source| OnceError::Git { name: name.clone(), source };
         let wanted = match &wish.revision {
@@ -109,10 +110,16 @@ pub async fn read(
             Some(text) => Wanted::Revision(git.resolve(&source, text, stop).await.map_err(failed)?),
         };
         let place = Place { git: &git, source: &source, repository: name, hosts: &labels };
-        let checkout = checkout::read(&place, &wanted, stop).await.map_err(failed)?;
+        let mut checkout = checkout::read(&place, &wanted, stop).await.map_err(failed)?;
         if checkout.fleet.is_none() {
             let lines: Vec<String> = checkout.problems.0.iter().map(ToString::to_string).collect();
             return Err(OnceError::Fleet { problem: lines.join("\n") });
+        }
+        // What another commit than the head's does not know may well be wanted.
+        if wish.revision.is_none() {
+            let targets = targets_of(setup, name, &checkout);
+            let hosts = own_hosts(setup);
+            retire(&mut checkout, &data, name, &targets, &hosts).map_err(StartError::from)?;
         }
         let checkout = Arc::new(checkout);
         all.push(Seen { repository: name.clone(), checkout, git: Arc::clone(&git), source });
@@ -122,8 +129,13 @@ pub async fn read(
 }
 
 fn check_names(wish: &Wish, all: &[Seen]) -> Result<(), OnceError> {
-    let known: BTreeSet<StackName> =
-        all.iter().flat_map(|seen| seen.checkout.stacks.keys().cloned()).collect();
+    let known: BTreeSet<StackName> = all
+        .iter()
+        .flat_map(|seen| {
+            let retired = seen.checkout.retired.keys().map(|(stack, _)| stack);
+            seen.checkout.stacks.keys().chain(retired).cloned()
+        })
+        .collect();
     match wish.stacks.iter().find(|name| !known.contains(*name)) {
         None => Ok(()),
         Some(name) => {
@@ -184,27 +196,20 @@ pub async fn run(
     let engines = Arc::new(connect(setup).await?);
     let mut reports: Vec<Report> = Vec::new();
     for repository in seen {
-        for wave in waves(&repository.checkout, wish) {
+        for wave in target_waves(setup, repository, wish) {
             let mut tasks = JoinSet::new();
-            for stack in wave {
-                for host in hosts_of(setup, &repository.checkout, &stack) {
-                    let target = Target {
-                        repository: repository.repository.clone(),
-                        stack: stack.clone(),
-                        host,
-                    };
-                    let listener = listeners(&target);
-                    let one = One {
-                        setup: setup.clone(),
-                        checkout: Arc::clone(&repository.checkout),
-                        engines: Arc::clone(&engines),
-                        target,
-                        mode,
-                        listener,
-                    };
-                    let stop = stop.clone();
-                    tasks.spawn(async move { one.run(&stop).await });
-                }
+            for target in wave {
+                let listener = listeners(&target);
+                let one = One {
+                    setup: setup.clone(),
+                    checkout: Arc::clone(&repository.checkout),
+                    engines: Arc::clone(&engines),
+                    target,
+                    mode,
+                    listener,
+                };
+                let stop = stop.clone();
+                tasks.spawn(async move { one.run(&stop).await });
             }
             while let Some(ended) = tasks.join_next().await {
                 reports.extend(ended.ok());
@@ -215,12 +220,47 @@ pub async fn run(
     Ok(reports)
 }
 
-fn hosts_of(setup: &Setup, checkout: &Checkout, stack: &StackName) -> BTreeSet<HostName> {
-    let labels = setup.settings.host_labels();
-    let chosen = checkout.stacks.get(stack).map(|stack| stack.stack.hosts.select(&labels));
-    let mut chosen = chosen.unwrap_or_default();
-    chosen.retain(|host| setup.as_host.as_ref().is_none_or(|only| only == host));
-    chosen
+/// Targets in waves: stacks in the order of their `after`, and last what is asked for no more.
+fn target_waves(setup: &Setup, seen: &Seen, wish: &Wish) -> Vec<Vec<Target>> {
+    let all = targets_of(setup, &seen.repository, &seen.checkout);
+    let of = |wave: Vec<StackName>| {
+        all.iter().filter(|target| wave.contains(&target.stack)).cloned().collect()
+    };
+    let mut found: Vec<Vec<Target>> = waves(&seen.checkout, wish).into_iter().map(of).collect();
+    let retired = seen.checkout.retired.keys();
+    let retired =
+        retired.filter(|(stack, _)| wish.stacks.is_empty() || wish.stacks.contains(stack));
+    found.push(
+        retired
+            .map(|(stack, host)| Target {
+                repository: seen.repository.clone(),
+                stack: stack.clone(),
+                host: host.clone(),
+            })
+            .collect(),
+    );
+    found
+}
+
+/// Hosts that this process keeps.
+fn own_hosts(setup: &Setup) -> BTreeSet<HostName> {
+    let all = setup.settings.hosts.keys();
+    all.filter(|host| setup.as_host.as_ref().is_none_or(|only| only == *host)).cloned().collect()
+}
+
+/// Stacks times hosts, as far as this process keeps them.
+fn targets_of(setup: &Setup, repository: &RepositoryName, checkout: &Checkout) -> BTreeSet<Target> {
+    let (labels, own) = (setup.settings.host_labels(), own_hosts(setup));
+    let mut targets = BTreeSet::new();
+    for stack in checkout.stacks.values() {
+        let hosts = stack.stack.hosts.select(&labels);
+        targets.extend(hosts.into_iter().filter(|host| own.contains(host)).map(|host| Target {
+            repository: repository.clone(),
+            stack: stack.stack.name.clone(),
+            host,
+        }));
+    }
+    targets
 }
 
 /// Stacks in waves: each comes after those that it names in `after`.
@@ -271,32 +311,24 @@ pub async fn observe(
     let engines = connect(setup).await?;
     let mut all = Vec::new();
     for repository in seen {
-        for stack in waves(&repository.checkout, wish).into_iter().flatten() {
-            for host in hosts_of(setup, &repository.checkout, &stack) {
-                let unseen = |failure: &Failure| ObserveError::Unseen {
-                    host: host.clone(),
-                    why: failure.message.clone(),
-                };
-                let Some(engine) = engines.get(&host) else { continue };
-                let engine = engine.as_ref().map_err(unseen)?;
-                let mut scope = Scope::new(stack.clone(), repository.repository.clone());
-                let target = Target {
-                    repository: repository.repository.clone(),
-                    stack: stack.clone(),
-                    host: host.clone(),
-                };
-                let host_data = host_data(setup, &host);
-                if let Some(loaded) = repository.checkout.stacks.get(&stack)
-                    && let Some(desired) = loaded
-                        .write(&target, &repository.checkout.revision, &host_data, &engine.facts())
-                        .desired
-                {
-                    scope = Scope::of(&desired);
-                }
-                let observed = engine.observe(&scope, Depth::Full, clock::now()).await;
-                let observed = observed.map_err(|error| unseen(&failure(&error)))?;
-                all.push(Saved { stack: stack.clone(), host: host.clone(), observed });
+        for target in target_waves(setup, repository, wish).into_iter().flatten() {
+            let Target { stack, host, .. } = &target;
+            let unseen = |failure: &Failure| ObserveError::Unseen {
+                host: host.clone(),
+                why: failure.message.clone(),
+            };
+            let Some(engine) = engines.get(host) else { continue };
+            let engine = engine.as_ref().map_err(unseen)?;
+            let mut scope = Scope::new(stack.clone(), repository.repository.clone());
+            let (data, revision) = (host_data(setup, host), &repository.checkout.revision);
+            let loaded = repository.checkout.stack_of(&target);
+            let written = loaded.map(|it| it.write(&target, revision, &data, &engine.facts()));
+            if let Some(desired) = written.and_then(|written| written.desired) {
+                scope = Scope::of(&desired);
             }
+            let observed = engine.observe(&scope, Depth::Full, clock::now()).await;
+            let observed = observed.map_err(|error| unseen(&failure(&error)))?;
+            all.push(Saved { stack: stack.clone(), host: host.clone(), observed });
         }
     }
     Ok(all)
@@ -331,12 +363,12 @@ pub fn plan_saved(
             continue;
         }
         for repository in seen {
-            let Some(stack) = repository.checkout.stacks.get(&one.stack) else { continue };
             let target = Target {
                 repository: repository.repository.clone(),
                 stack: one.stack.clone(),
                 host: one.host.clone(),
             };
+            let Some(stack) = repository.checkout.stack_of(&target) else { continue };
             let policy = stack.stack.policy(&setup.settings.limits);
             let revision = &repository.checkout.revision;
             let data = host_data(setup, &one.host);
@@ -403,7 +435,7 @@ impl One {
             Err(failure) => {
                 let mut report =
                     Report::failed(self.target.clone(), revision.clone(), clock::now(), failure);
-                if let Some(stack) = self.checkout.stacks.get(&self.target.stack) {
+                if let Some(stack) = self.checkout.stack_of(&self.target) {
                     report.problems.clone_from(&stack.problems);
                 }
                 report
@@ -417,8 +449,7 @@ impl One {
         stop: &CancellationToken,
     ) -> Result<Report, Failure> {
         let gone = |what: &str| Failure { message: what.to_owned(), remedy: Remedy::Operator };
-        let stack =
-            self.checkout.stacks.get(&self.target.stack).ok_or_else(|| gone("no such stack"))?;
+        let stack = self.checkout.stack_of(&self.target).ok_or_else(|| gone("no such stack"))?;
         if stack.project.is_none() {
             let first = stack.problems.first_error();
             let message =
@@ -434,8 +465,10 @@ impl One {
                 Some(data.lock_target(&self.target, stop).await.map_err(|error| locked(&error))?)
             }
         };
-        let record = data.recall(&self.target);
-        let mut memory = Memory::since(record.reached.clone());
+        let mut memory = Memory::since(data.recall(&self.target).reached);
+        if self.mode != Mode::Show && !self.checkout.is_retired(&self.target) {
+            data.keep(&self.target, &stack.stack).map_err(|error| locked(&error))?;
+        }
         let policy = stack.stack.policy(&self.setup.settings.limits);
         let host_data = host_data(&self.setup, &self.target.host);
         let work = Work {
@@ -451,10 +484,13 @@ impl One {
             clock: clock::now,
         };
         let report = pass::run(&work, &mut memory, stop).await;
-        if self.mode != Mode::Show && report.is_good() && record.reached.as_ref() != Some(revision)
-        {
-            let record = TargetRecord { reached: Some(revision.clone()), at: Some(clock::now()) };
-            data.remember(&self.target, &record).map_err(|error| locked(&error))?;
+        if self.mode != Mode::Show && report.is_good() {
+            let kept = if self.checkout.is_retired(&self.target) {
+                data.forget(&self.target)
+            } else {
+                data.reach(&self.target, revision, clock::now())
+            };
+            kept.map_err(|error| locked(&error))?;
         }
         Ok(report)
     }

@@ -10,7 +10,6 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::checkout::{self, Checkout, Place};
-use crate::config::fleet_file::{Vanished, vanished};
 use crate::config::settings::{Labels, Limits};
 use crate::git::{Git, GitError, Source, Wanted};
 use crate::model::{HostName, RepositoryName, StackName};
@@ -21,6 +20,7 @@ use super::board::Board;
 use super::clock;
 use super::files::DataFolder;
 use super::host::Host;
+use super::retired::retire;
 use super::target::TargetLoop;
 
 /// What a repository's loop works with.
@@ -55,8 +55,45 @@ pub(super) struct RepositoryLoop {
 /// The target loops that run.
 #[derive(Default)]
 struct Loops {
-    running: JoinSet<Target>,
-    stops: BTreeMap<Target, CancellationToken>,
+    running: JoinSet<()>,
+    by_target: BTreeMap<Target, (tokio::task::Id, CancellationToken)>,
+}
+
+impl Loops {
+    /// Forgets loops that have ended.
+    fn tidy(&mut self) {
+        while let Some(ended) = self.running.try_join_next_with_id() {
+            let task = match ended {
+                Ok((task, ())) => task,
+                Err(error) => {
+                    note_end(&error);
+                    error.id()
+                }
+            };
+            self.by_target.retain(|_, (id, _)| *id != task);
+        }
+    }
+
+    /// Ends the loops of targets that are not among these.
+    fn keep_only(&mut self, wanted: &BTreeSet<Target>) {
+        self.by_target.retain(|target, (_, stop)| {
+            let stays = wanted.contains(target);
+            if !stays {
+                stop.cancel();
+            }
+            stays
+        });
+    }
+
+    /// Starts the loop of a target, unless it runs.
+    fn start(&mut self, worker: TargetLoop, stop: &CancellationToken) {
+        if self.by_target.contains_key(&worker.target) {
+            return;
+        }
+        let (target, token) = (worker.target.clone(), stop.child_token());
+        let task = self.running.spawn(worker.run(token.clone()));
+        self.by_target.insert(target, (task.id(), token));
+    }
 }
 
 impl RepositoryLoop {
@@ -107,7 +144,9 @@ impl RepositoryLoop {
             }
         }
         while let Some(ended) = loops.running.join_next().await {
-            note_end(ended);
+            if let Err(error) = ended {
+                note_end(&error);
+            }
         }
     }
 
@@ -135,51 +174,44 @@ impl RepositoryLoop {
         for problem in &checkout.problems.0 {
             tracing::warn!(repository = %self.name, "{problem}");
         }
-        let previous = receiver.borrow().clone();
-        self.keep_what_is_there(&mut checkout, previous.as_deref());
-        let targets = self.targets(&checkout);
+        let targets = self.settle(&mut checkout, receiver.borrow().as_deref());
         self.board.expect(&checkout.revision, &targets, checkout.fleet_problem());
         sender.send_replace(Some(Arc::new(checkout)));
         self.keep_loops(targets, receiver, loops, stop);
         Ok(())
     }
 
-    /// A fleet file that cannot be used, and a fleet that is suddenly empty, change nothing: the stacks of the commit
-    /// before stay as they are. Stacks that are really gone are kept once more, without services.
-    fn keep_what_is_there(&self, checkout: &mut Checkout, previous: Option<&Checkout>) {
-        let Some(previous) = previous else { return };
+    /// What is to be kept at a commit. A commit that cannot be used changes nothing: the stacks of the one before stay
+    /// as they are. Targets that are really gone are kept once more, emptied.
+    fn settle(&self, checkout: &mut Checkout, previous: Option<&Checkout>) -> Vec<Target> {
         if checkout.fleet_problem().is_some() {
-            checkout.stacks.clone_from(&previous.stacks);
-            return;
-        }
-        let names = |checkout: &Checkout| -> BTreeSet<StackName> {
-            checkout.stacks.keys().cloned().collect()
-        };
-        match vanished(&names(previous), &names(checkout)) {
-            Vanished::None => {}
-            Vanished::All { had } => {
-                tracing::warn!(repository = %self.name, had, "no stack is left in the commit; nothing is removed");
+            if let Some(previous) = previous {
+                checkout.stacks.clone_from(&previous.stacks);
+                checkout.retired.clone_from(&previous.retired);
             }
-            Vanished::Some(gone) => {
-                for name in gone {
-                    if let Some(stack) = previous.stacks.get(&name) {
-                        tracing::info!(repository = %self.name, stack = %name, "stack is no longer in the repository");
-                        checkout.stacks.insert(name, Arc::new(stack.emptied()));
-                    }
-                }
+        } else {
+            let wanted: BTreeSet<Target> = self.targets(checkout).into_iter().collect();
+            let hosts = self.hosts.keys().cloned().collect();
+            if let Err(error) = retire(checkout, &self.data, &self.name, &wanted, &hosts) {
+                tracing::warn!(repository = %self.name, %error, "cannot tell which stacks are gone; none is removed");
             }
         }
+        let retired = checkout.retired.keys().map(|(stack, host)| self.target(stack, host));
+        let mut targets: Vec<Target> = retired.collect();
+        targets.extend(self.targets(checkout));
+        targets
+    }
+
+    fn target(&self, stack: &StackName, host: &HostName) -> Target {
+        Target { repository: self.name.clone(), stack: stack.clone(), host: host.clone() }
     }
 
     /// Stacks times hosts, as far as this daemon keeps them.
     fn targets(&self, checkout: &Checkout) -> Vec<Target> {
         let all = checkout.stacks.values().flat_map(|stack| {
             let chosen = stack.stack.hosts.select(&self.labels);
-            chosen.into_iter().filter(|host| self.hosts.contains_key(host)).map(|host| Target {
-                repository: self.name.clone(),
-                stack: stack.stack.name.clone(),
-                host,
-            })
+            let kept = chosen.into_iter().filter(|host| self.hosts.contains_key(host));
+            kept.map(|host| self.target(&stack.stack.name, &host)).collect::<Vec<_>>()
         });
         all.collect()
     }
@@ -192,24 +224,11 @@ impl RepositoryLoop {
         loops: &mut Loops,
         stop: &CancellationToken,
     ) {
-        while let Some(ended) = loops.running.try_join_next() {
-            note_end(ended);
-        }
+        loops.tidy();
         let wanted: BTreeSet<Target> = targets.into_iter().collect();
-        loops.stops.retain(|target, token| {
-            let stays = wanted.contains(target);
-            if !stays {
-                token.cancel();
-            }
-            stays
-        });
+        loops.keep_only(&wanted);
         for target in wanted {
-            if loops.stops.contains_key(&target) {
-                continue;
-            }
             let Some(host) = self.hosts.get(&target.host) else { continue };
-            let token = stop.child_token();
-            loops.stops.insert(target.clone(), token.clone());
             let worker = TargetLoop {
                 target: target.clone(),
                 checkouts: checkouts.clone(),
@@ -219,10 +238,7 @@ impl RepositoryLoop {
                 limits: Arc::clone(&self.limits),
                 seats: Arc::clone(&self.seats),
             };
-            loops.running.spawn(async move {
-                worker.run(token).await;
-                target
-            });
+            loops.start(worker, stop);
         }
     }
 
@@ -246,10 +262,8 @@ fn chain(error: &GitError) -> String {
     text
 }
 
-fn note_end(ended: Result<Target, tokio::task::JoinError>) {
-    if let Err(error) = ended
-        && error.is_panic()
-    {
+fn note_end(error: &tokio::task::JoinError) {
+    if error.is_panic() {
         tracing::error!(%error, "internal error: a target's loop panicked");
     }
 }

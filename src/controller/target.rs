@@ -3,9 +3,12 @@
 //! *Guarantees:* no pass of a target overlaps another, in this process or any other that uses the data folder; rings
 //! during a pass lead to one more. *Caveats:* a newer commit ends the waits of a running pass, not its calls.
 
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +23,7 @@ use crate::schedule::{self, Failures, PassEnded};
 
 use super::board::{Board, Standing};
 use super::clock;
-use super::files::{DataFolder, TargetRecord};
+use super::files::DataFolder;
 use super::host::{Host, Link, Ring, TargetBell};
 
 /// What a target's loop works with.
@@ -81,20 +84,24 @@ impl TargetLoop {
                 () = tokio::time::sleep(pause) => {}
             }
             let now_linked = link.borrow_and_update().clone();
-            due = self.turn(&mut course, now_linked, &bell, &stop).await;
+            match self.turn(&mut course, now_linked, &bell, &stop).await {
+                Some(next) => due = next,
+                None => break,
+            }
         }
         self.host.detach(&self.target.stack, &bell);
     }
 
-    /// One turn of the loop. Returns when the next one is due if nothing happens before.
+    /// One turn of the loop. Returns when the next one is due if nothing happens before; nothing, when a target that is
+    /// asked for no more is gone.
     async fn turn(
         &mut self,
         course: &mut Course,
         link: Link,
         bell: &TargetBell,
         stop: &CancellationToken,
-    ) -> Timestamp {
-        let quiet = clock::now().plus(self.limits.full_look);
+    ) -> Option<Timestamp> {
+        let quiet = Some(clock::now().plus(self.limits.full_look));
         let latest = self.checkouts.borrow_and_update().clone();
         let Some(latest) = latest else { return quiet };
         let hindrance = self.hindrance(&latest);
@@ -103,10 +110,10 @@ impl TargetLoop {
             (Some(_), Some(current)) => Arc::clone(current),
             (Some(why), None) => {
                 self.board.stands(&self.target, Standing::Waiting(why.clone()));
-                return clock::now().plus(WAITING_PAUSE);
+                return Some(clock::now().plus(WAITING_PAUSE));
             }
         };
-        let Some(stack) = checkout.stacks.get(&self.target.stack).cloned() else { return quiet };
+        let Some(stack) = checkout.stack_of(&self.target).cloned() else { return quiet };
         course.current = Some(Arc::clone(&checkout));
         let engine = match link {
             Link::Up(engine) => engine,
@@ -125,14 +132,26 @@ impl TargetLoop {
         self.conclude(course, &report, depth);
         if let Some(why) = hindrance {
             self.board.stands(&self.target, Standing::Waiting(why));
-            return clock::now().plus(WAITING_PAUSE);
+            return Some(clock::now().plus(WAITING_PAUSE));
         }
-        self.next_due(course, &report)
+        if self.is_gone(&checkout, &report) {
+            return None;
+        }
+        Some(self.next_due(course, &report))
+    }
+
+    /// Whether this target was asked for no more, and nothing of it is left. It is forgotten then.
+    fn is_gone(&self, checkout: &Checkout, report: &Report) -> bool {
+        let gone = checkout.is_retired(&self.target) && report.is_good();
+        if gone && let Err(error) = self.data.forget(&self.target) {
+            tracing::warn!(%error, "cannot forget a target that is gone");
+        }
+        gone
     }
 
     /// Why the newest commit must not be deployed here yet; recovery at the current one goes on meanwhile.
     fn hindrance(&self, latest: &Checkout) -> Option<String> {
-        let stack = latest.stacks.get(&self.target.stack)?;
+        let stack = latest.stack_of(&self.target)?;
         if stack.project.is_none() {
             let first = stack.problems.first_error();
             return Some(first.map_or("the manifest cannot be used".to_owned(), |problem| {
@@ -163,6 +182,11 @@ impl TargetLoop {
                 return failed(Failure { message: error.to_string(), remedy: error.remedy() });
             }
         };
+        if !checkout.is_retired(&self.target)
+            && let Err(error) = self.data.keep(&self.target, &stack.stack)
+        {
+            tracing::warn!(%error, "cannot remember that this stack is kept");
+        }
         let policy = stack.stack.policy(&self.limits);
         let work = Work {
             target: &self.target,
@@ -179,16 +203,26 @@ impl TargetLoop {
         // A newer commit for this stack ends the waits of this pass: what it waits for may never come.
         let own = stop.child_token();
         let superseded = self.superseded(stack);
-        let running = pass::run(&work, &mut course.memory, &own);
-        tokio::pin!(running);
-        tokio::select! {
-            report = &mut running => report,
-            () = superseded => {
-                tracing::info!(target_name = %self.target, "a newer commit ends the waits of this pass");
-                own.cancel();
-                running.await
+        // A bug in one pass is this target's failure, and nobody else's. What it remembered is not trusted any more.
+        let ended = {
+            let running =
+                AssertUnwindSafe(pass::run(&work, &mut course.memory, &own)).catch_unwind();
+            tokio::pin!(running);
+            tokio::select! {
+                ended = &mut running => ended,
+                () = superseded => {
+                    tracing::info!(target_name = %self.target, "a newer commit ends the waits of this pass");
+                    own.cancel();
+                    running.await
+                }
             }
-        }
+        };
+        ended.unwrap_or_else(|panic| {
+            let message = format!("internal error: {}", said_by(&*panic));
+            tracing::error!(stack = %self.target.stack, host = %self.target.host, "{message}");
+            course.memory = Memory::since(self.data.recall(&self.target).reached);
+            failed(Failure { message, remedy: Remedy::Operator })
+        })
     }
 
     /// Resolves when a newer commit changes this stack.
@@ -201,7 +235,7 @@ impl TargetLoop {
             let latest = checkouts.borrow_and_update().clone();
             let same = latest
                 .and_then(|latest| {
-                    latest.stacks.get(&self.target.stack).map(|new| new.digest == stack.digest)
+                    latest.stack_of(&self.target).map(|new| new.digest == stack.digest)
                 })
                 .unwrap_or(false);
             if !same {
@@ -251,13 +285,10 @@ impl TargetLoop {
         }
         course.round = course.round.wrapping_add(1);
         self.say(course, report);
-        if report.is_good() {
-            let record = TargetRecord { reached: Some(report.revision.clone()), at: Some(now) };
-            if self.data.recall(&self.target).reached != record.reached
-                && let Err(error) = self.data.remember(&self.target, &record)
-            {
-                tracing::warn!(%error, "cannot remember the reached revision");
-            }
+        if report.is_good()
+            && let Err(error) = self.data.reach(&self.target, &report.revision, now)
+        {
+            tracing::warn!(%error, "cannot remember the reached revision");
         }
         self.board.report(report);
     }
@@ -293,6 +324,12 @@ impl TargetLoop {
         let due = schedule::next_pass(&ended, self.limits.full_look, seed);
         due.at.min(course.full_look_at)
     }
+}
+
+/// What a panic said.
+fn said_by(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a pass panicked")
 }
 
 /// How often a target that is kept waiting looks whether it may go on; changes of the board do not ring it.

@@ -33,7 +33,7 @@ pub use look::{Depth, HostView, Scope};
 
 use self::act::RegistryAuth;
 use self::connect::{Ask, Wire};
-use self::look::{Info, Looker, Memory, Version, api, facts};
+use self::look::{Helper, Info, Looker, Memory, Version, api, facts};
 use crate::model::{EngineFacts, Observed, Timestamp};
 
 /// The newest API version whose answers were read and understood (Engine 28).
@@ -62,6 +62,8 @@ struct Shared {
     facts: RwLock<(EngineFacts, Instant)>,
     /// Names of the containers that carry files just now.
     helpers: Mutex<BTreeSet<String>>,
+    /// Held while the image of those containers is made.
+    importing: tokio::sync::Mutex<()>,
     /// Ids and names of containers of which an event told.
     touched: broadcast::Sender<String>,
 }
@@ -86,6 +88,7 @@ impl Engine {
             owner: settings.owner.clone(),
             facts: RwLock::new((facts, Instant::now())),
             helpers: Mutex::default(),
+            importing: tokio::sync::Mutex::default(),
             touched: broadcast::Sender::new(TOUCHES),
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -121,7 +124,7 @@ impl Engine {
         let looker =
             Looker::new(self.wire(), self.memory(), &self.shared.registries, scopes, depth);
         let sight = Box::pin(looker.look()).await?;
-        self.sweep(sight.helpers).await;
+        self.sweep(sight.helpers, now).await;
         Ok(sight.view.taken(now.plus(began.elapsed()), self.facts()))
     }
 
@@ -149,8 +152,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Removes carrying containers of ours that nobody is using: a crash left them behind.
-    async fn sweep(&self, helpers: Vec<(String, String, String)>) {
+    /// Removes carrying containers that nobody is using: a crash left them behind. One that another process made may be
+    /// in use for as long as it is young.
+    async fn sweep(&self, helpers: Vec<Helper>, now: Timestamp) {
         let stop = CancellationToken::new();
         let terms = Terms {
             step: self.wire().limits().read,
@@ -158,11 +162,13 @@ impl Engine {
             stop: &stop,
             tell: &|_| {},
         };
-        for (id, name, owner) in helpers {
-            let in_use = self.helpers().contains(&name);
-            if owner != self.owner() || in_use {
+        for helper in helpers {
+            let own = helper.owner == self.owner();
+            let in_use = self.helpers().contains(&helper.name);
+            if in_use || !(own || helper.is_old(now)) {
                 continue;
             }
+            let Helper { id, name, .. } = helper;
             if let Err(error) = self.remove_helper(&id, &terms).await {
                 tracing::debug!(%error, name, "a container that carried files stays behind");
             }
@@ -191,6 +197,10 @@ impl Engine {
 
     fn helpers(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
         self.shared.helpers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn importing(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.shared.importing.lock().await
     }
 
     /// Marks a carrying container as being in use until the guard is dropped.

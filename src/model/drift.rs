@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ContainerId, Location, Replica, ServiceName};
+use super::{ContainerId, Location, Policy, Replica, ServiceName};
 
 /// What a difference is about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -190,6 +190,15 @@ pub struct Drift {
     pub cure: Cure,
     /// Where the manifest asks for it.
     pub origin: Option<Location>,
+}
+
+impl Drift {
+    /// Whether it is data that nobody asks for any more and that only a word in policy removes. That is said, and is no
+    /// difference that waits for anyone: the stack is in sync with it.
+    pub fn is_kept_data(&self, policy: &Policy) -> bool {
+        let is_volume = matches!(self.resource, Resource::Volume(_));
+        is_volume && self.reason == Reason::Orphaned && !policy.prune.volumes
+    }
 }
 
 impl fmt::Display for Drift {

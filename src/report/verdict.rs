@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::drift::Findings;
 use crate::model::{
     CommitState, ContainerState, Diagnostics, Drift, Health, HealthCheckState, Held, HostName,
-    Observed, ObservedContainer, Outcome, Plan, Remedy, RepositoryName, Revision, ServiceName,
-    StackName, StepOutcome, Sync, Timestamp,
+    Observed, ObservedContainer, Outcome, Plan, Policy, Remedy, RepositoryName, Revision,
+    ServiceName, StackName, StepOutcome, Sync, Timestamp,
 };
 
 /// One stack on one host: the unit of a pass.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Target {
     /// The repository that asks.
     pub repository: RepositoryName,
@@ -170,8 +170,8 @@ impl Report {
         }
     }
 
-    /// Takes over what a look found.
-    pub fn now_found(&mut self, findings: &Findings, observed: &Observed) {
+    /// Takes over what a look found, under the policy that decides what counts.
+    pub fn now_found(&mut self, findings: &Findings, observed: &Observed, policy: &Policy) {
         let all = observed.containers.iter();
         self.replicas = all.filter_map(|container| ReplicaLine::of(container, findings)).collect();
         self.services.clone_from(&findings.health);
@@ -179,7 +179,7 @@ impl Report {
         self.health = findings.health.values().copied().max().unwrap_or(Health::Healthy);
         self.sync = if !findings.unseen.is_empty() {
             Sync::Unknown
-        } else if findings.drifts.is_empty() {
+        } else if findings.drifts.iter().all(|drift| drift.is_kept_data(policy)) {
             Sync::Synced
         } else {
             Sync::OutOfSync

@@ -11,6 +11,8 @@
     clippy::print_stderr,
     clippy::disallowed_methods,
     clippy::too_many_lines,
+    clippy::unused_result_ok,
+    clippy::format_push_string,
     missing_docs,
     unreachable_pub,
     reason = "a test stops at the first surprise, looks at the machine that it runs on, and may tell a long story"
@@ -19,6 +21,7 @@
 mod comments;
 mod config;
 mod corpus;
+mod daemon;
 mod desired;
 mod desired_files;
 mod documents;

@@ -158,7 +158,14 @@ impl Engine {
             .query("name", name)
             .json(&body)?;
         match self.wire().write(ask.clone(), terms.step).await {
-            Err(error) if error.status() == Some(404) => self.import_empty(terms).await?,
+            Err(error) if error.status() == Some(404) => {
+                // One at a time: each import of its own would leave the image of the one before without a name.
+                let _importing = self.importing().await;
+                match self.wire().write(ask.clone(), terms.step).await {
+                    Err(error) if error.status() == Some(404) => self.import_empty(terms).await?,
+                    other => return other.map(drop),
+                }
+            }
             Err(error) if error.status() == Some(409) => self.remove_helper(name, terms).await?,
             other => return other.map(drop),
         }

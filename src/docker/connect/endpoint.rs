@@ -102,8 +102,8 @@ pub struct EngineSettings {
     pub limits: Limits,
     /// Registry credentials.
     pub registries: RegistryAccess,
-    /// Marks passing containers that carry files to the host, so that those left by a crash are known again.
-    /// Different daemons that share a host should have different words.
+    /// Marks passing containers that carry files to the host, so that no process removes one that another is using.
+    /// Different processes that share a host should have different words; what a crashed one left is removed by age.
     pub owner: String,
 }
 

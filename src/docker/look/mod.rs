@@ -11,6 +11,7 @@ mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
 use tokio::time::Instant;
@@ -28,7 +29,7 @@ use super::EngineError;
 use super::act::RegistryAuth;
 use super::connect::{Ask, Wire, parse, segment};
 use crate::model::{
-    ContainerId, Gap, ImageRef, ImageSight, ObservedContainer, Replica, VolumeSpec,
+    ContainerId, Gap, ImageRef, ImageSight, ObservedContainer, Replica, Timestamp, VolumeSpec,
 };
 
 /// Images asked about at a time: an inspection of one reads little, and a registry does not like to be stormed.
@@ -46,9 +47,30 @@ pub(super) struct Looker<'a> {
 /// What a look found beside the view.
 pub(super) struct Sight {
     pub(super) view: HostView,
-    /// Containers that were made to carry files: id, name, and by whom.
-    pub(super) helpers: Vec<(String, String, String)>,
+    /// Containers that were made to carry files.
+    pub(super) helpers: Vec<Helper>,
 }
+
+/// A container that was made to carry files.
+pub(super) struct Helper {
+    pub(super) id: String,
+    pub(super) name: String,
+    /// The process that made it.
+    pub(super) owner: String,
+    /// Seconds since 1970, by the host's clock.
+    pub(super) made_at: Option<i64>,
+}
+
+impl Helper {
+    /// Whether it was made so long ago that whoever made it cannot be using it any more.
+    pub(super) fn is_old(&self, now: Timestamp) -> bool {
+        let made_at = self.made_at.map(|seconds| Timestamp::from_millis(seconds * 1000));
+        made_at.is_some_and(|made_at| HELPER_AGE_MAX < now.since(made_at))
+    }
+}
+
+/// Carrying files takes as long as one step may; this is far beyond it, and beyond what clocks of hosts differ by.
+const HELPER_AGE_MAX: Duration = Duration::from_mins(30);
 
 /// A container to be inspected.
 #[derive(Clone)]
@@ -79,7 +101,8 @@ impl<'a> Looker<'a> {
         let lines: Vec<Summary<'_>> = parse("list containers", &bytes)?;
         let helpers = lines.iter().filter_map(|line| {
             let owner = line.helper_of()?.to_owned();
-            Some((line.id.clone().into_owned(), line.name().to_owned(), owner))
+            let (id, name) = (line.id.clone().into_owned(), line.name().to_owned());
+            Some(Helper { id, name, owner, made_at: line.created })
         });
         let helpers = helpers.collect();
         let attached = attached(&lines);

@@ -29,6 +29,9 @@ pub(super) struct Summary<'a> {
     state: Cow<'a, str>,
     #[serde(borrow, default)]
     status: Cow<'a, str>,
+    /// Seconds since 1970, by the host's clock.
+    #[serde(default)]
+    pub(super) created: Option<i64>,
     #[serde(borrow, default)]
     labels: Option<Marks<'a>>,
     #[serde(borrow, default)]

@@ -1,22 +1,5 @@
 //! The `git` room against real servers: `git daemon`, `sshd`, HTTPS in front of `git http-backend`, and folders.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::string_slice,
-    clippy::disallowed_methods,
-    clippy::unused_result_ok,
-    clippy::print_stderr,
-    clippy::format_push_string,
-    reason = "tests start servers, wait for them, and stop at what surprises them"
-)]
-
-#[path = "../support/git_servers.rs"]
-mod servers;
-#[path = "../support/git_world.rs"]
-mod world;
-
 mod access;
 mod accidents;
 mod contents;
@@ -29,6 +12,9 @@ use std::time::Duration;
 use moorline::git::{Git, GitError, Pulled, Remote, Source, TreeSelection, Wanted};
 use moorline::model::TreePath;
 use tokio_util::sync::CancellationToken;
+
+use super::support::git_servers as servers;
+use super::support::git_world as world;
 
 /// A source with short limits, so that a test that hangs ends.
 fn source(url: &str) -> Source {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 
-use super::world::{World, git_in};
+use super::git_world::{World, git_in};
 
 /// A child process that ends with the test.
 #[derive(Debug)]

@@ -1,0 +1,167 @@
+//! A daemon in this process, between a real Git repository and simulated Engines.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use moorline::config::settings::{self, Settings};
+use moorline::controller::edges::Surroundings;
+use moorline::controller::{self, Doorbell, Setup, StartError};
+use moorline::model::HostName;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::fake_engine::{FakeEngine, Options};
+use super::git_world::World as Repository;
+
+/// Longer than anything that a test waits for may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A repository, some hosts, and perhaps a daemon that keeps them.
+pub struct Harbour {
+    pub repository: Repository,
+    pub hosts: BTreeMap<String, FakeEngine>,
+    /// More of the settings file, at its top level.
+    pub more: String,
+    /// The host whose daemon it is, when each host has one of its own.
+    pub as_host: Option<String>,
+    running: Option<Running>,
+}
+
+struct Running {
+    stop: CancellationToken,
+    abort: CancellationToken,
+    doorbell: Doorbell,
+    ended: JoinHandle<Result<(), StartError>>,
+}
+
+impl Harbour {
+    /// Hosts of these names, and a repository without a commit.
+    pub async fn new(hosts: &[&str]) -> Self {
+        let mut engines = BTreeMap::new();
+        for host in hosts {
+            engines.insert((*host).to_owned(), FakeEngine::start(Options::default()).await);
+        }
+        Self {
+            repository: Repository::empty(),
+            hosts: engines,
+            more: String::new(),
+            as_host: None,
+            running: None,
+        }
+    }
+
+    /// The settings: statuses go into notes.
+    pub fn settings(&self) -> Settings {
+        let mut text = format!(
+            "repositories:\n  fleet:\n    url: {}\n    branch: main\n    interval: 1s\n    forge: {{kind: notes}}\ndata: {}\nlisten: none\nhosts:\n",
+            self.repository.bare().display(),
+            self.repository.data().display()
+        );
+        for (name, engine) in &self.hosts {
+            writeln!(text, "  {name}: {{engine: \"unix://{}\"}}", engine.socket().display())
+                .unwrap();
+        }
+        text.push_str(&self.more);
+        let read = settings::parse("moorline.yaml", text.as_bytes(), Path::new("/"));
+        let (settings, problems) = read.unwrap_or_else(|problems| panic!("{problems:?}"));
+        assert!(problems.0.is_empty(), "{problems:?}");
+        settings
+    }
+
+    pub fn setup(&self) -> Setup {
+        let as_host = self.as_host.as_ref().map(|name| HostName::parse(name).unwrap());
+        Setup { settings: self.settings(), around: Surroundings::default(), as_host }
+    }
+
+    /// Starts the daemon.
+    pub fn start(&mut self) {
+        let setup = self.setup();
+        let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
+        let doorbell = Doorbell::new(&setup.settings);
+        let running = controller::run(setup, doorbell.clone(), stop.clone(), abort.clone());
+        let ended = tokio::spawn(running);
+        self.running = Some(Running { stop, abort, doorbell, ended });
+    }
+
+    /// Stops the daemon as a signal would, and waits for its end.
+    pub async fn stop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.stop.cancel();
+            running.ended.await.unwrap().unwrap();
+        }
+    }
+
+    /// Ends the daemon in the middle of whatever it does.
+    pub async fn kill(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.abort.cancel();
+            running.ended.abort();
+            drop(running.ended.await);
+        }
+    }
+
+    /// Asks the daemon to look now.
+    pub fn ring(&self) {
+        self.running.as_ref().unwrap().doorbell.ring_all();
+    }
+
+    /// Writes files and pushes them. Returns the commit.
+    pub fn push(&self, files: &[(&str, &str)], message: &str) -> String {
+        for (path, text) in files {
+            self.repository.write(path, text);
+        }
+        self.repository.push(message)
+    }
+
+    /// Removes files, or folders, and pushes that.
+    pub fn push_without(&self, paths: &[&str], message: &str) -> String {
+        for path in paths {
+            self.repository.git(&["rm", "-rq", path]);
+        }
+        self.repository.push(message)
+    }
+
+    /// What is running on a host: `shop-web-1 running`.
+    pub fn containers(&self, host: &str) -> Vec<String> {
+        let mut all: Vec<String> = self.hosts[host]
+            .containers()
+            .into_iter()
+            .map(|one| format!("{} {}", one.name, one.state))
+            .collect();
+        all.sort();
+        all
+    }
+
+    /// What `git log --notes=moorline` shows below a commit.
+    pub fn notes(&self, revision: &str) -> String {
+        let known = ["show-ref", "--verify", "--quiet", "refs/notes/moorline"];
+        let there = super::git_world::git_in(&self.repository.bare()).args(known).status();
+        if !there.unwrap().success() {
+            return String::new();
+        }
+        let format = ["log", "-1", "--notes=moorline", "--format=%N", revision];
+        self.repository.on_server(&format)
+    }
+
+    /// Waits until something is so; tells what was seen last when that never comes.
+    pub async fn until(&self, what: &str, so: impl Fn(&Self) -> bool) {
+        let begun = Instant::now();
+        while !so(self) {
+            if PATIENCE < begun.elapsed() {
+                let seen: Vec<_> =
+                    self.hosts.keys().map(|host| (host, self.containers(host))).collect();
+                let head = self.repository.git(&["rev-parse", "HEAD"]);
+                panic!("not within {PATIENCE:?}: {what}\n{seen:#?}\n{}", self.notes(&head));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until the statuses of a commit hold a line.
+    pub async fn until_noted(&self, revision: &str, line: &str) {
+        self.until(line, |it| it.notes(revision).contains(line)).await;
+    }
+}
