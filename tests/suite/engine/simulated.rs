@@ -177,8 +177,8 @@ async fn a_carrying_container_that_a_crash_left_behind_is_removed_by_the_next_lo
         overlay: false,
     });
     let put = Action::PutFiles { digest: Digest::of(b"1"), bundle };
-    // Import of the empty image, creation of the container, its files: then the process dies.
-    fake.stop_answering_after(3);
+    // Two attempts to create the container, the import of its empty image, its creation: then the process dies.
+    fake.stop_answering_after(4);
     let stop = CancellationToken::new();
     let limit = Duration::from_millis(300);
     let terms = Terms { step: limit, progress: limit, stop: &stop, tell: &|_| {} };
