@@ -1,4 +1,4 @@
-//! Remotes in, revisions and manifest trees out; commit statuses as notes.
+//! Remotes in, revisions and manifest trees out; merges of pull requests; commit statuses as notes.
 //!
 //! In: a [`Source`] (remote, branch, path, access). Out: the branch's head as a [`Revision`], the selected
 //! files of a revision as [`Pulled`], notes on a commit. It never checks files out, never writes to the
@@ -9,6 +9,7 @@
 
 mod error;
 mod local;
+mod merge;
 pub mod notes;
 mod objects;
 mod pull;
@@ -31,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use crate::model::{Digest, Revision};
 
 pub use error::{Cause, GitError};
+pub use merge::{HeadAt, Merged};
 pub use remote::{Remote, RemoteProblem};
 pub use source::{
     Access, CommitFacts, Credentials, Limits, Pulled, Source, Traffic, TreeSelection, Wanted,
@@ -86,6 +88,18 @@ impl Git {
         stop: &CancellationToken,
     ) -> Result<Pulled, GitError> {
         bounded(source, stop, pull::pull(self, source, wanted, selection)).await
+    }
+
+    /// What merging a head into a base commit of the source would give. The result is in the clone only, and can be
+    /// pulled by its id; clones that are merged in should not be those that deployments are read from.
+    pub async fn merge(
+        &self,
+        source: &Source,
+        base: &Revision,
+        head: &HeadAt,
+        stop: &CancellationToken,
+    ) -> Result<Merged, GitError> {
+        bounded(source, stop, merge::merge(self, source, base, head)).await
     }
 
     /// What is kept of a remote as this access reaches it.

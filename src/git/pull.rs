@@ -309,6 +309,11 @@ impl<'a> Session<'a> {
         Self { source, side: git.side(source), open: None, traffic: Traffic::default() }
     }
 
+    /// The repository that is spoken about.
+    pub(super) fn source(&self) -> &'a Source {
+        self.source
+    }
+
     /// Ends it, and says what it cost.
     pub(super) async fn close(&mut self) -> Traffic {
         if let Some((connection, _)) = self.open.take() {

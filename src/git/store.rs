@@ -165,7 +165,8 @@ impl Store {
         self.damaged(cause)
     }
 
-    fn packs(&self) -> usize {
+    /// How many packs it holds.
+    pub(super) fn packs(&self) -> usize {
         let Ok(entries) = std::fs::read_dir(self.path.join("objects/pack")) else { return 0 };
         entries
             .flatten()

@@ -1,0 +1,240 @@
+//! Three-way merge of trees. What neither or only one side changed is not even looked into.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use git2::{MergeFileInput, ObjectType, Odb, Oid, Repository};
+
+use super::super::objects::NewObjects;
+use super::{add_commit, commit_text};
+
+const FOLDER: i32 = 0o040_000;
+const FILES: [i32; 2] = [0o100_644, 0o100_755];
+/// Files that are larger are not merged line by line.
+const LARGEST: usize = 4 << 20;
+/// Folders inside each other.
+const DEEPEST: usize = 128;
+/// Conflicts that are named.
+const MOST_CONFLICTS: usize = 100;
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) enum Merging {
+    /// These objects are not here.
+    Missing {
+        /// Trees.
+        trees: BTreeSet<Oid>,
+        /// Files.
+        blobs: BTreeSet<Oid>,
+    },
+    /// Both sides changed these.
+    Conflict(Vec<String>),
+    /// A pack with the new objects, and the merge commit's id.
+    Clean(Vec<u8>, Oid),
+}
+
+/// One entry of a tree.
+type Entry = (i32, Oid);
+
+/// Merges what `head` and `base` made of their `ancestor`.
+pub(super) fn merge(
+    repository: &Repository,
+    [ancestor, base, head]: [Oid; 3],
+) -> Result<Merging, git2::Error> {
+    let (base, head) = (repository.find_commit(base)?, repository.find_commit(head)?);
+    let mut work = Work {
+        repository,
+        odb: repository.odb()?,
+        objects: NewObjects::default(),
+        trees: BTreeSet::new(),
+        blobs: BTreeSet::new(),
+        conflicts: Vec::new(),
+    };
+    let roots = [repository.find_commit(ancestor)?.tree_id(), base.tree_id(), head.tree_id()];
+    let [ancestor, ours, theirs] = roots.map(|id| Some((FOLDER, id)));
+    let merged = work.entry("", ancestor, (ours, theirs), 0)?;
+    let Work { mut objects, trees, blobs, conflicts, .. } = work;
+    if !trees.is_empty() || !blobs.is_empty() {
+        return Ok(Merging::Missing { trees, blobs });
+    }
+    if !conflicts.is_empty() {
+        return Ok(Merging::Conflict(conflicts));
+    }
+    let tree = match merged {
+        Some((_, tree)) => tree,
+        None => objects.add(ObjectType::Tree, Vec::new())?,
+    };
+    let commit = add_commit(&mut objects, commit_text(tree, &base, &head))?;
+    let pack = objects.pack().map_err(|cause| git2::Error::from_str(&cause.to_string()))?;
+    Ok(Merging::Clean(pack, commit))
+}
+
+struct Work<'a> {
+    repository: &'a Repository,
+    odb: Odb<'a>,
+    objects: NewObjects,
+    trees: BTreeSet<Oid>,
+    blobs: BTreeSet<Oid>,
+    conflicts: Vec<String>,
+}
+
+impl Work<'_> {
+    /// What becomes of one name. Where something is missing or conflicts, anything: the whole is not used then.
+    fn entry(
+        &mut self,
+        path: &str,
+        ancestor: Option<Entry>,
+        (ours, theirs): (Option<Entry>, Option<Entry>),
+        depth: usize,
+    ) -> Result<Option<Entry>, git2::Error> {
+        if ours == theirs || theirs == ancestor {
+            return Ok(ours);
+        }
+        if ours == ancestor {
+            return Ok(theirs);
+        }
+        let is_folder = |entry: &Option<Entry>| entry.is_none_or(|(mode, _)| mode == FOLDER);
+        let folders = [&ours, &theirs].into_iter().all(is_folder) && depth < DEEPEST;
+        if folders && (ours.is_some() && theirs.is_some() || is_folder(&ancestor)) {
+            return self.folder(path, [ancestor, ours, theirs], depth);
+        }
+        match (ours, theirs) {
+            (Some(ours), Some(theirs)) => self.file(path, ancestor, (ours, theirs)),
+            _ => Ok(self.conflict(path)),
+        }
+    }
+
+    fn folder(
+        &mut self,
+        path: &str,
+        three: [Option<Entry>; 3],
+        depth: usize,
+    ) -> Result<Option<Entry>, git2::Error> {
+        let [ancestor, ours, theirs] = three.map(|entry| entry.filter(|(mode, _)| *mode == FOLDER));
+        let (ancestor, ours, theirs) =
+            (self.read(ancestor)?, self.read(ours)?, self.read(theirs)?);
+        let (Some(ancestor), Some(ours), Some(theirs)) = (ancestor, ours, theirs) else {
+            return Ok(None);
+        };
+        let names: BTreeSet<&Vec<u8>> =
+            ancestor.keys().chain(ours.keys()).chain(theirs.keys()).collect();
+        let mut merged: BTreeMap<Vec<u8>, Entry> = BTreeMap::new();
+        for name in names {
+            let shown = String::from_utf8_lossy(name);
+            let below = if path.is_empty() { shown.into_owned() } else { format!("{path}/{shown}") };
+            let get = |tree: &BTreeMap<Vec<u8>, Entry>| tree.get(name).copied();
+            let both = (get(&ours), get(&theirs));
+            if let Some(entry) = self.entry(&below, get(&ancestor), both, depth + 1)? {
+                merged.insert(name.clone(), entry);
+            }
+        }
+        if merged.is_empty() {
+            return Ok(None);
+        }
+        let id = self.objects.add(ObjectType::Tree, tree_bytes(merged))?;
+        Ok(Some((FOLDER, id)))
+    }
+
+    /// The entries of a tree, none for none; `None` when it is not here.
+    fn read(
+        &mut self,
+        entry: Option<Entry>,
+    ) -> Result<Option<BTreeMap<Vec<u8>, Entry>>, git2::Error> {
+        let Some((_, id)) = entry else { return Ok(Some(BTreeMap::new())) };
+        let tree = match self.repository.find_tree(id) {
+            Ok(tree) => tree,
+            Err(cause) if cause.code() == git2::ErrorCode::NotFound => {
+                self.trees.insert(id);
+                return Ok(None);
+            }
+            Err(cause) => return Err(cause),
+        };
+        let entries = tree.iter();
+        let entries =
+            entries.map(|entry| (entry.name_bytes().to_vec(), (entry.filemode_raw(), entry.id())));
+        Ok(Some(entries.collect()))
+    }
+
+    /// A file that both sides changed, line by line.
+    fn file(
+        &mut self,
+        path: &str,
+        ancestor: Option<Entry>,
+        (ours, theirs): (Entry, Entry),
+    ) -> Result<Option<Entry>, git2::Error> {
+        let ancestor = ancestor.filter(|(mode, _)| FILES.contains(mode));
+        if !FILES.contains(&ours.0) || !FILES.contains(&theirs.0) {
+            return Ok(self.conflict(path));
+        }
+        // Whoever changed the mode has the last word.
+        let kept = ancestor.is_some_and(|(mode, _)| mode == ours.0);
+        let mode = if kept { theirs.0 } else { ours.0 };
+        if ours.1 == theirs.1 || ancestor.is_some_and(|(_, id)| id == theirs.1) {
+            return Ok(Some((mode, ours.1)));
+        }
+        if ancestor.is_some_and(|(_, id)| id == ours.1) {
+            return Ok(Some((mode, theirs.1)));
+        }
+        let before = match ancestor {
+            Some((_, id)) => self.content(id)?,
+            None => Some(Vec::new()),
+        };
+        let (ours, theirs) = (self.content(ours.1)?, self.content(theirs.1)?);
+        let (Some(before), Some(ours), Some(theirs)) = (before, ours, theirs) else {
+            return Ok(None);
+        };
+        let plain = |bytes: &Vec<u8>| bytes.len() <= LARGEST && !bytes.contains(&0);
+        if ![&before, &ours, &theirs].into_iter().all(plain) {
+            return Ok(self.conflict(path));
+        }
+        let merged = git2::merge_file(
+            MergeFileInput::new().content(&before),
+            MergeFileInput::new().content(&ours),
+            MergeFileInput::new().content(&theirs),
+            None,
+        )?;
+        if !merged.is_automergeable() {
+            return Ok(self.conflict(path));
+        }
+        let id = self.objects.add(ObjectType::Blob, merged.content().to_vec())?;
+        Ok(Some((mode, id)))
+    }
+
+    /// A file's bytes; `None` when they are not here.
+    fn content(&mut self, id: Oid) -> Result<Option<Vec<u8>>, git2::Error> {
+        match self.odb.read(id) {
+            Ok(object) => Ok(Some(object.data().to_vec())),
+            Err(cause) if cause.code() == git2::ErrorCode::NotFound => {
+                self.blobs.insert(id);
+                Ok(None)
+            }
+            Err(cause) => Err(cause),
+        }
+    }
+
+    fn conflict(&mut self, path: &str) -> Option<Entry> {
+        if self.conflicts.len() < MOST_CONFLICTS {
+            self.conflicts.push(path.to_owned());
+        }
+        None
+    }
+}
+
+/// A tree as Git stores it, in Git's order: a folder's name counts as if it ended in `/`.
+fn tree_bytes(entries: BTreeMap<Vec<u8>, Entry>) -> Vec<u8> {
+    let mut entries: Vec<(Vec<u8>, Entry)> = entries.into_iter().collect();
+    entries.sort_by_key(|(name, (mode, _))| {
+        let mut key = name.clone();
+        if *mode == FOLDER {
+            key.push(b'/');
+        }
+        key
+    });
+    let mut bytes = Vec::new();
+    for (name, (mode, id)) in entries {
+        bytes.extend_from_slice(format!("{mode:o} ").as_bytes());
+        bytes.extend_from_slice(&name);
+        bytes.push(0);
+        bytes.extend_from_slice(id.as_bytes());
+    }
+    bytes
+}

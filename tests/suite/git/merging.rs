@@ -1,0 +1,185 @@
+//! Merges of pull requests, measured by git's own.
+
+use moorline::git::{Git, GitError, HeadAt, Merged, Source, TreeSelection, Wanted};
+use moorline::model::Revision;
+
+use super::servers::Daemon;
+use super::world::World;
+use super::{never, paths, source, text};
+
+fn revision(id: &str) -> Revision {
+    Revision::parse(id).unwrap()
+}
+
+fn at(commit: &str) -> HeadAt {
+    HeadAt { fork: None, reference: "refs/pull/7/head".to_owned(), commit: commit.to_owned() }
+}
+
+/// A branch `change` from here, with what `make` does to the working copy; back on `main`. Told to the server as a
+/// pull request's reference.
+fn pull_request(world: &World, from: &str, make: impl FnOnce(&World)) -> String {
+    world.git(&["checkout", "-q", "-B", "change", from]);
+    make(world);
+    let head = world.commit("change");
+    world.git(&["push", "-q", "--force", "origin", "HEAD:refs/pull/7/head"]);
+    world.git(&["checkout", "-q", "main"]);
+    head
+}
+
+async fn merge(git: &Git, source: &Source, base: &str, head: &str) -> Result<Merged, GitError> {
+    git.merge(source, &revision(base), &at(head), &never()).await
+}
+
+const LINES: &str = "one\ntwo\nthree\nfour\nfive\nsix\nseven\neight\nnine\nten\n";
+
+#[tokio::test]
+async fn a_merge_is_what_gits_own_is() {
+    for filters in [true, false] {
+        let world = World::with_stacks();
+        if filters {
+            world.allow_filters();
+        }
+        world.write("a/b/lines.txt", LINES);
+        world.write("a/gone.txt", "x\n");
+        world.write("only/theirs.txt", "x\n");
+        let from = world.push("lines");
+        let head = pull_request(&world, &from, |world| {
+            world.write("a/b/lines.txt", LINES.replace("two", "TWO"));
+            world.write("stacks/shop/compose.yaml", "services: {web: {image: shop:2}}\n");
+            world.write("only/theirs.txt", "y\n");
+            world.write("new/deep/file.txt", "z\n");
+            world.git(&["rm", "-q", "a/gone.txt"]);
+        });
+        world.write("a/b/lines.txt", LINES.replace("nine", "NINE"));
+        world.write("stacks/blog/compose.yaml", "services: {web: {image: blog:2}}\n");
+        world.write("run.sh", "#!/bin/sh\n");
+        world.git(&["add", "run.sh"]);
+        world.git(&["update-index", "--chmod=+x", "run.sh"]);
+        world.git(&["commit", "-q", "-m", "executable"]);
+        let base = world.push("main goes on");
+        let expected = world.git(&["merge-tree", "--write-tree", &base, &head]);
+
+        let daemon = Daemon::start(&world);
+        let (source, git) = (source(&daemon.url()), Git::new(&world.data()));
+        let merged = merge(&git, &source, &base, &head).await.unwrap();
+        let Merged::Clean { revision: made, head: full } = merged.clone() else {
+            panic!("{merged:?}");
+        };
+        assert_eq!(full.as_str(), head);
+        let wanted = Wanted::Revision(made.clone());
+        let pulled = git.pull(&source, &wanted, &TreeSelection::all(), &never()).await.unwrap();
+        assert_eq!(
+            text(&pulled, "a/b/lines.txt"),
+            LINES.replace("two", "TWO").replace("nine", "NINE")
+        );
+        assert_eq!(text(&pulled, "stacks/shop/compose.yaml"), "services: {web: {image: shop:2}}\n");
+        assert_eq!(text(&pulled, "stacks/blog/compose.yaml"), "services: {web: {image: blog:2}}\n");
+        assert!(!paths(&pulled).contains(&"a/gone.txt".to_owned()));
+        let clone = world.clone_folder();
+        let output = super::world::git_in(&clone)
+            .args(["--git-dir", ".", "rev-parse", &format!("{made}^{{tree}}")])
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), expected, "{filters}");
+        // The same again: the same commit, and the server is asked for nothing that is here.
+        assert_eq!(merge(&git, &source, &base, &head).await.unwrap(), merged);
+        // The base alone is read as before.
+        let base = Wanted::Revision(revision(&base));
+        git.pull(&source, &base, &TreeSelection::all(), &never()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_both_sides_changed_is_a_conflict_that_names_the_files() {
+    let world = World::with_stacks();
+    world.allow_filters();
+    world.write("a/lines.txt", LINES);
+    world.write("a/gone.txt", "x\n");
+    let from = world.push("lines");
+    let head = pull_request(&world, &from, |world| {
+        world.write("a/lines.txt", LINES.replace("two", "ZWEI"));
+        world.git(&["rm", "-q", "a/gone.txt"]);
+    });
+    world.write("a/lines.txt", LINES.replace("two", "DEUX"));
+    world.write("a/gone.txt", "y\n");
+    let base = world.push("main goes on");
+    let daemon = Daemon::start(&world);
+    let (source, git) = (source(&daemon.url()), Git::new(&world.data()));
+    let merged = merge(&git, &source, &base, &head).await.unwrap();
+    let Merged::Conflict { paths, .. } = merged else { panic!("{merged:?}") };
+    assert_eq!(paths, ["a/gone.txt", "a/lines.txt"]);
+}
+
+#[tokio::test]
+async fn a_side_that_did_not_move_leaves_the_other_as_it_is() {
+    let world = World::with_stacks();
+    world.allow_filters();
+    let base = world.git(&["rev-parse", "HEAD"]);
+    let head = pull_request(&world, &base, |world| world.write("x", "y"));
+    let daemon = Daemon::start(&world);
+    let (source, git) = (source(&daemon.url()), Git::new(&world.data()));
+    for (base, head, result) in [(&base, &head, &head), (&head, &base, &head), (&base, &base, &base)]
+    {
+        let merged = merge(&git, &source, base, head).await.unwrap();
+        let Merged::Clean { revision, .. } = merged else { panic!("{merged:?}") };
+        assert_eq!(revision.as_str(), result);
+    }
+}
+
+#[tokio::test]
+async fn histories_meet_however_far_back_and_strangers_are_told_so() {
+    let world = World::with_stacks();
+    world.allow_filters();
+    let from = world.git(&["rev-parse", "HEAD"]);
+    let head = pull_request(&world, &from, |world| world.write("x", "y"));
+    for number in 0..60 {
+        world.commit(&format!("commit {number}"));
+    }
+    world.write("z", "z");
+    let base = world.push("far ahead");
+    world.git(&["checkout", "-q", "--orphan", "stranger"]);
+    let stranger = world.commit("no parents");
+    world.git(&["push", "-q", "origin", "HEAD:refs/pull/8/head"]);
+    let daemon = Daemon::start(&world);
+    let (source, git) = (source(&daemon.url()), Git::new(&world.data()));
+    let merged = merge(&git, &source, &base, &head).await.unwrap();
+    assert!(matches!(merged, Merged::Clean { .. }), "{merged:?}");
+    let merged = merge(&git, &source, &base, &stranger).await.unwrap();
+    assert!(matches!(merged, Merged::Unrelated { .. }), "{merged:?}");
+    let gone = merge(&git, &source, &base, &"9".repeat(40)).await.unwrap_err();
+    assert!(matches!(gone, GitError::NoRevision { .. }), "{gone:?}");
+}
+
+#[tokio::test]
+async fn a_head_in_another_repository_is_fetched_from_there() {
+    let world = World::with_stacks();
+    world.allow_filters();
+    let from = world.git(&["rev-parse", "HEAD"]);
+    world.on_server(&["init", "-q", "--bare", "../fork.git"]);
+    world.git(&["checkout", "-q", "-B", "change", &from]);
+    world.write("stacks/shop/compose.yaml", "services: {web: {image: shop:9}}\n");
+    let head = world.commit("from a fork");
+    world.git(&["push", "-q", "../srv/fork.git", "HEAD:refs/heads/change"]);
+    world.git(&["checkout", "-q", "main"]);
+    world.write("README.md", "changed\n");
+    let base = world.push("main goes on");
+    let daemon = Daemon::start(&world);
+    let fork = source(&daemon.url().replace("fleet.git", "fork.git"));
+    let (source, git) = (source(&daemon.url()), Git::new(&world.data()));
+    let at = HeadAt {
+        fork: Some(fork),
+        reference: "refs/heads/change".to_owned(),
+        commit: head[..12].to_owned(),
+    };
+    let merged = git.merge(&source, &revision(&base), &at, &never()).await.unwrap();
+    let Merged::Clean { revision, head: full } = merged else { panic!("{merged:?}") };
+    assert_eq!(full.as_str(), head);
+    let wanted = Wanted::Revision(revision);
+    let pulled = git.pull(&source, &wanted, &TreeSelection::all(), &never()).await.unwrap();
+    assert_eq!(text(&pulled, "stacks/shop/compose.yaml"), "services: {web: {image: shop:9}}\n");
+    assert_eq!(text(&pulled, "README.md"), "changed\n");
+    let overtaken = HeadAt { commit: "0123456789ab".to_owned(), ..at };
+    let base = Revision::parse(&base).unwrap();
+    let gone = git.merge(&source, &base, &overtaken, &never()).await.unwrap_err();
+    assert!(matches!(gone, GitError::NoRevision { .. }), "{gone:?}");
+}
