@@ -21,7 +21,8 @@ use crate::model::{
     Desired, Diagnostic, Diagnostics, Digest, EngineFacts, HostName, Location, ManifestTree,
     Project, RepositoryName, Revision, StackName, TreePath,
 };
-use crate::report::Target;
+use crate::report::mask::SecretSet;
+use crate::report::{Target, secrets};
 
 /// Rounds of reading: includes of includes of includes. What is still missing then does not exist.
 const ROUNDS_MAX: usize = 12;
@@ -61,6 +62,20 @@ impl Checkout {
     pub fn fleet_problem(&self) -> Option<String> {
         let first = self.problems.first_error()?;
         Some(format!("{}: {}", first.location, first.message))
+    }
+
+    /// Values that nobody may read on a forge, in a note or in a log.
+    pub fn secrets(&self) -> SecretSet {
+        let mut all = SecretSet::default();
+        for loaded in self.stacks.values() {
+            let variables = loaded.stack.environment.iter();
+            all.extend(&secrets::of_variables(&loaded.tree, variables));
+            all.extend(&match &loaded.project {
+                Some(project) => secrets::of_project(project, &loaded.tree),
+                None => secrets::of_manifests(&loaded.tree),
+            });
+        }
+        all
     }
 
     /// Whether a target is asked for no more.

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use crate::controller::doctor::{self, Check, Grade};
 use crate::controller::once::{self, Saved, Seen};
 use crate::controller::{self, Doorbell, Setup};
 use crate::model::{CommitState, Plan, Sync};
@@ -141,6 +142,28 @@ pub(super) fn observe(chosen: &Chosen, format: Format) -> anyhow::Result<ExitCod
         text
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// `doctor`: what works, and what does not.
+pub(super) fn doctor(chosen: &Chosen, format: Format) -> anyhow::Result<ExitCode> {
+    let checks =
+        with_runtime(
+            |stop| async move { Ok(Box::pin(doctor::examine(&chosen.setup, &stop)).await?) },
+        )?;
+    show(format, &json!({ "checks": checks }), || {
+        let mut text = String::new();
+        for Check { about, grade, text: said } in &checks {
+            let mark = match grade {
+                Grade::Good => "ok  ",
+                Grade::Unsure => "?   ",
+                Grade::Bad => "FAIL",
+            };
+            push(&mut text, &format!("{mark}  {about}: {said}"));
+        }
+        text
+    })?;
+    let bad = checks.iter().any(|check| check.grade == Grade::Bad);
+    Ok(if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// Runs something to its end or until a signal.

@@ -62,8 +62,9 @@ fn hooks(settings: &Settings) -> anyhow::Result<BTreeMap<crate::model::Repositor
     Ok(hooks)
 }
 
-fn hook_kind(kind: ForgeKind) -> Option<HookKind> {
-    match kind {
+/// How a forge signs; where its kind is not known yet, its headers tell.
+fn hook_kind(kind: Option<ForgeKind>) -> Option<HookKind> {
+    match kind? {
         ForgeKind::Github => Some(HookKind::GitHub),
         ForgeKind::Gitlab => Some(HookKind::GitLab),
         ForgeKind::Gitea | ForgeKind::Forgejo => Some(HookKind::Gitea),

@@ -84,6 +84,11 @@ enum Command {
     Render(render::Args),
     /// Report every problem in the fleet file and the manifests.
     Validate(validate::Args),
+    /// Say whether repositories, forges and hosts can be reached, and what the tokens lack. Changes nothing.
+    Doctor {
+        #[command(flatten)]
+        output: Output,
+    },
     /// Print completions for a shell.
     Completions {
         /// The shell.
@@ -134,6 +139,9 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         Command::Status { stacks, output } => {
             commands::status(&Chosen::new(&global, &stacks, None)?, output.format)
+        }
+        Command::Doctor { output } => {
+            commands::doctor(&Chosen::new(&global, &Stacks::default(), None)?, output.format)
         }
         Command::Observe { stacks, output } => {
             commands::observe(&Chosen::new(&global, &stacks, None)?, output.format)

@@ -74,7 +74,7 @@ pub(super) enum LogFormat {
 }
 
 /// Which stacks.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(super) struct Stacks {
     /// Only these stacks; all when none is named.
     #[arg(value_name = "STACK")]

@@ -1,12 +1,19 @@
 //! What is known of every target of one repository, and the statuses that follow from it.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-use crate::model::{CommitState, CommitStatus, HostName, Revision, StackName};
+use crate::model::{CommitState, CommitStatus, Digest, HostName, Revision, StackName};
+use crate::report::mask::SecretSet;
 use crate::report::{Report, Target, status};
+
+use super::past::Past;
+
+/// Commits before the head whose statuses are still said.
+const MOST_PASTS: usize = 16;
 
 /// What is known of the targets of one repository.
 #[derive(Debug, Default)]
@@ -21,6 +28,22 @@ struct Inner {
     /// Problems of the fleet file of the head, which keep everything as it is.
     fleet_problem: Option<String>,
     targets: BTreeMap<Target, Entry>,
+    /// What each stack asks for at the head, and what it will at the next one.
+    asked: BTreeMap<StackName, Digest>,
+    asked_next: BTreeMap<StackName, Digest>,
+    /// Commits that the head overtook while they were being deployed.
+    pasts: Vec<Past>,
+    /// The head of the last start.
+    recalled: Option<Recollection>,
+    secrets: SecretSet,
+}
+
+/// What was said of a head, for the next start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recollection {
+    revision: Revision,
+    stacks: BTreeMap<StackName, CommitStatus>,
+    asked: BTreeMap<StackName, Digest>,
 }
 
 #[derive(Debug, Clone)]
@@ -43,7 +66,7 @@ pub enum Standing {
 }
 
 /// The statuses of one commit.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bulletin {
     /// The commit.
     pub revision: Revision,
@@ -52,9 +75,58 @@ pub struct Bulletin {
 }
 
 impl Board {
+    /// What each stack will ask for at the head that comes next: a commit that changes nothing of a stack ends what
+    /// the one before began. Said before [`Board::expect`].
+    pub fn asks(&self, digests: BTreeMap<StackName, Digest>) {
+        self.inner().asked_next = digests;
+    }
+
+    /// What was said before the start. Said before the first [`Board::expect`].
+    pub fn recall(&self, last: Recollection) {
+        self.inner().recalled = Some(last);
+    }
+
+    /// What is said of the head now, for the next start.
+    pub fn recollection(&self) -> Option<Recollection> {
+        let inner = self.inner();
+        let revision = inner.head.clone()?;
+        Some(Recollection { revision, stacks: inner.of_stacks(None), asked: inner.asked.clone() })
+    }
+
+    /// Secrets to take out of everything that is said, besides those that are known already.
+    pub fn hide(&self, secrets: &SecretSet) {
+        self.inner().secrets.extend(secrets);
+    }
+
+    /// All secrets that are known.
+    pub fn secrets(&self) -> SecretSet {
+        self.inner().secrets.clone()
+    }
+
+    /// The head; `None` before there is one.
+    pub fn head(&self) -> Option<Revision> {
+        self.inner().head.clone()
+    }
+
+    /// A digest over what the hosts run and how they differ: it changes when a plan could.
+    pub fn sight(&self) -> Digest {
+        let inner = self.inner();
+        let mut lines: Vec<String> = Vec::new();
+        for report in inner.targets.values().filter_map(|entry| entry.report.as_ref()) {
+            let Report { target, sync, health, remaining, .. } = report;
+            lines.push(format!("{target} {sync:?} {health:?} {remaining:?}"));
+            let replicas = report.replicas.iter();
+            lines
+                .extend(replicas.map(|it| format!("{} {:?} {}", it.container, it.state, it.image)));
+        }
+        drop(inner);
+        Digest::of(lines.join("\n").as_bytes())
+    }
+
     /// The head of the branch and the targets that it asks for.
     pub fn expect(&self, head: &Revision, targets: &[Target], fleet_problem: Option<String>) {
         self.change(|inner| {
+            inner.overtake(head);
             inner.head = Some(head.clone());
             inner.fleet_problem = fleet_problem;
             inner.targets.retain(|target, _| targets.contains(target));
@@ -86,8 +158,15 @@ impl Board {
     }
 
     fn change(&self, change: impl FnOnce(&mut Inner)) {
-        change(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut inner = self.inner();
+        change(&mut inner);
+        inner.settle_pasts();
+        drop(inner);
         self.changed.notify_waiters();
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Resolves at the next change. Call before reading, so that no change is missed.
@@ -97,7 +176,7 @@ impl Board {
 
     /// The state of a stack at a revision on all its hosts: what others that come `after` it wait for.
     pub fn is_good(&self, stack: &StackName, revision: &Revision) -> bool {
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let inner = self.inner();
         let mut own = inner.targets.iter().filter(|(target, _)| target.stack == *stack).peekable();
         own.peek().is_some()
             && own.all(|(_, entry)| {
@@ -110,26 +189,82 @@ impl Board {
 
     /// All statuses of the head; `None` before there is one.
     pub fn bulletin(&self, as_host: Option<&HostName>) -> Option<Bulletin> {
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let inner = self.inner();
         let head = inner.head.clone()?;
-        let mut by_stack: BTreeMap<&StackName, Vec<&Entry>> = BTreeMap::new();
-        for (target, entry) in &inner.targets {
-            by_stack.entry(&target.stack).or_default().push(entry);
-        }
-        let mut statuses: Vec<CommitStatus> = by_stack
-            .into_iter()
-            .map(|(stack, entries)| stack_status(stack, &entries, &head, as_host))
-            .collect();
+        let of_stack = inner.of_stacks(as_host).into_iter();
+        let mut statuses: Vec<CommitStatus> = of_stack.map(|(_, status)| status).collect();
         if as_host.is_none() {
             statuses.push(roll_up(&statuses, inner.fleet_problem.as_deref()));
         }
         Some(Bulletin { revision: head, statuses })
     }
 
+    /// What became of the commits that the head overtook, and then the head's own statuses.
+    pub fn bulletins(&self, as_host: Option<&HostName>) -> Vec<Bulletin> {
+        let pasts: Vec<Bulletin> =
+            self.inner().pasts.iter().map(|past| past.bulletin(as_host)).collect();
+        pasts.into_iter().chain(self.bulletin(as_host)).collect()
+    }
+
     /// The last report of every target.
     pub fn reports(&self) -> Vec<Report> {
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let inner = self.inner();
         inner.targets.values().filter_map(|entry| entry.report.clone()).collect()
+    }
+}
+
+impl Inner {
+    /// One status a stack at the head.
+    fn of_stacks(&self, as_host: Option<&HostName>) -> BTreeMap<StackName, CommitStatus> {
+        let Some(head) = &self.head else { return BTreeMap::new() };
+        let mut by_stack: BTreeMap<&StackName, Vec<&Entry>> = BTreeMap::new();
+        for (target, entry) in &self.targets {
+            by_stack.entry(&target.stack).or_default().push(entry);
+        }
+        by_stack
+            .into_iter()
+            .map(|(stack, entries)| (stack.clone(), stack_status(stack, &entries, head, as_host)))
+            .collect()
+    }
+
+    /// The head is about to be another one: what the old one was not done with is said on it.
+    fn overtake(&mut self, next: &Revision) {
+        if self.head.as_ref() == Some(next) {
+            self.asked = std::mem::take(&mut self.asked_next);
+            return;
+        }
+        let last = match self.head.clone() {
+            Some(revision) => Some(Recollection {
+                revision,
+                stacks: self.of_stacks(None),
+                asked: std::mem::take(&mut self.asked),
+            }),
+            None => self.recalled.take().filter(|last| last.revision != *next),
+        };
+        self.asked = std::mem::take(&mut self.asked_next);
+        // A commit that is deployed again is the head again, and no past.
+        self.pasts.retain(|past| past.revision() != next);
+        let Some(last) = last else { return };
+        let same = |stack: &StackName| {
+            last.asked.get(stack).is_some_and(|digest| self.asked.get(stack) == Some(digest))
+        };
+        for past in &mut self.pasts {
+            past.overtaken_again(next, same);
+        }
+        self.pasts.extend(Past::of(last.revision, last.stacks, next, same));
+        let too_many = self.pasts.len().saturating_sub(MOST_PASTS);
+        self.pasts.drain(..too_many);
+    }
+
+    /// What a past commit shares with the head is settled when the head's is.
+    fn settle_pasts(&mut self) {
+        if self.pasts.is_empty() {
+            return;
+        }
+        let now = self.of_stacks(None);
+        for past in &mut self.pasts {
+            past.follow(&now);
+        }
     }
 }
 

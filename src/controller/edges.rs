@@ -10,6 +10,7 @@ use crate::docker::{
 use crate::forge::{self, ForgeError};
 use crate::git::{self, Remote, RemoteProblem, Source};
 use crate::model::{Digest, HostName, Secret};
+use crate::report::mask::SecretSet;
 
 use super::clock;
 
@@ -114,30 +115,50 @@ fn identity(
     Ok(around.ssh_agent.clone().map(|socket| SshIdentity::Agent { socket }))
 }
 
-/// How a repository's forge is reached; `None` where statuses go elsewhere.
-pub fn forge(settings: &RepositorySettings) -> Result<Option<forge::ForgeSettings>, ForgeError> {
-    let kind = match settings.forge.kind {
-        ForgeKind::Github => forge::Kind::GitHub,
-        ForgeKind::Gitlab => forge::Kind::GitLab,
-        ForgeKind::Gitea => forge::Kind::Gitea,
-        ForgeKind::Forgejo => forge::Kind::Forgejo,
-        ForgeKind::Bitbucket => forge::Kind::Bitbucket,
-        ForgeKind::Notes | ForgeKind::None => return Ok(None),
-    };
+/// The forge edge's word for a kind; `None` for what is no forge.
+pub fn forge_kind(kind: ForgeKind) -> Option<forge::Kind> {
+    match kind {
+        ForgeKind::Github => Some(forge::Kind::GitHub),
+        ForgeKind::Gitlab => Some(forge::Kind::GitLab),
+        ForgeKind::Gitea => Some(forge::Kind::Gitea),
+        ForgeKind::Forgejo => Some(forge::Kind::Forgejo),
+        ForgeKind::Bitbucket => Some(forge::Kind::Bitbucket),
+        ForgeKind::Notes | ForgeKind::None => None,
+    }
+}
+
+/// How a repository's forge is reached; without a kind as far as can be said before the server is asked.
+pub fn forge(
+    settings: &RepositorySettings,
+    kind: Option<forge::Kind>,
+) -> Result<forge::ForgeSettings, ForgeError> {
     let api = settings.forge.api.as_ref().and_then(|api| url::Url::parse(api.reveal()).ok());
     let remote = settings.url.reveal();
-    let mut into = forge::ForgeSettings::for_remote(remote, Some(kind), api, clock::now)?;
-    if !settings.forge.project.is_empty() {
+    let mut into =
+        match (forge::ForgeSettings::for_remote(remote, kind, api.clone(), clock::now), api) {
+            (Ok(into), _) => into,
+            // A mirror on this machine: the settings tell what its address cannot.
+            (Err(_), Some(api)) if !settings.forge.project.is_empty() => {
+                let address =
+                    format!("{}/{}", api.as_str().trim_end_matches('/'), settings.forge.project);
+                forge::ForgeSettings::for_remote(&address, kind, Some(api), clock::now)?
+            }
+            (Err(problem), _) => return Err(problem),
+        };
+    if !settings.forge.project.is_empty() && settings.forge.project != settings.url.project() {
         into.project.clone_from(&settings.forge.project);
     }
     into.ca_file.clone_from(&settings.tls.ca_file);
     into.pin = settings.tls.pin_sha256.as_ref().and_then(|pin| Digest::parse(pin).ok());
     into.proxy = settings.proxy.as_ref().and_then(|proxy| url::Url::parse(proxy.reveal()).ok());
-    into.credentials = forge_credentials(settings);
-    Ok(Some(into))
+    into.credentials = forge_credentials(settings, kind);
+    Ok(into)
 }
 
-fn forge_credentials(settings: &RepositorySettings) -> forge::Credentials {
+fn forge_credentials(
+    settings: &RepositorySettings,
+    kind: Option<forge::Kind>,
+) -> forge::Credentials {
     if let Some(app) = &settings.forge.app {
         return forge::Credentials::App {
             app: app.id.clone(),
@@ -147,11 +168,41 @@ fn forge_credentials(settings: &RepositorySettings) -> forge::Credentials {
     }
     let file =
         settings.forge.token_file.clone().or_else(|| settings.credentials.token_file.clone());
-    match (file, settings.forge.kind, &settings.credentials.username) {
+    match (file, kind, &settings.credentials.username) {
         (None, _, _) => forge::Credentials::Anonymous,
-        (Some(file), ForgeKind::Bitbucket, Some(user)) => {
+        (Some(file), Some(forge::Kind::Bitbucket), Some(user)) => {
             forge::Credentials::UserTokenFile { user: user.clone(), file }
         }
         (Some(file), _, _) => forge::Credentials::TokenFile(file),
     }
+}
+
+/// What the files of a repository's settings hold: nobody may read it anywhere.
+pub fn secrets(settings: &RepositorySettings) -> SecretSet {
+    let (forge, own) = (&settings.forge, &settings.credentials);
+    let key = forge.app.as_ref().map(|app| &app.key_file);
+    let files = [
+        forge.token_file.as_ref(),
+        forge.webhook_secret_file.as_ref(),
+        key,
+        own.token_file.as_ref(),
+        own.ssh_key_file.as_ref(),
+        own.ssh_passphrase_file.as_ref(),
+    ];
+    let mut set = SecretSet::default();
+    for file in files.into_iter().flatten() {
+        // One that cannot be read is told of by whoever needs it.
+        if let Ok(text) = std::fs::read_to_string(file) {
+            set.add(&text);
+        }
+    }
+    let addresses = [settings.proxy.as_ref(), Some(&settings.url)];
+    for address in addresses.into_iter().flatten().filter(|url| url.has_credentials()) {
+        if let Some(password) =
+            url::Url::parse(address.reveal()).ok().and_then(|url| url.password().map(str::to_owned))
+        {
+            set.add(&password);
+        }
+    }
+    set
 }

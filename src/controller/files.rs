@@ -103,7 +103,7 @@ impl DataFolder {
     /// Uses a folder, which is made when it is not there.
     pub fn open(root: &Path) -> Result<Self, DataError> {
         let folder = Self { root: root.to_owned() };
-        for below in ["git", "locks", "targets", "forge"] {
+        for below in ["git", "pulls", "locks", "targets", "forge"] {
             fs::create_dir_all(root.join(below)).map_err(|source| folder.unusable(source))?;
         }
         Ok(folder)
@@ -112,6 +112,11 @@ impl DataFolder {
     /// Where clones are kept.
     pub fn git(&self) -> PathBuf {
         self.root.join("git")
+    }
+
+    /// Where clones for pull requests are kept: apart, so that nothing of a fork comes near what is deployed.
+    pub fn pulls(&self) -> PathBuf {
+        self.root.join("pulls")
     }
 
     /// Where it is remembered what forges were told.
@@ -230,7 +235,7 @@ fn file_name(target: &Target) -> String {
 }
 
 /// Writes a file so that a reader sees the old one or the new one, whole.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let passing = path.with_extension("next");
     let mut file = File::create(&passing)?;
     file.write_all(bytes)?;

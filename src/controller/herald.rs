@@ -1,101 +1,139 @@
 //! Takes a repository's statuses to where people read them: its forge, or notes in the repository itself.
 //!
 //! Nothing waits for this. The newest bulletin replaces an unsent one, only what changed is sent, and what could not be
-//! sent is tried again later.
+//! sent is tried again later. Commits that were overtaken are told what became of them, also after a restart.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::forge::{Courier, Letter, Pace, Postbox, StatusTarget};
-use crate::git::{self, Git, Source};
-use crate::model::{HostName, Remedy, RepositoryName};
-use crate::schedule::{self, Failures};
+use crate::config::settings::RepositorySettings;
+use crate::forge::{Courier, Forge, ForgeSettings, Letter, Pace, Postbox, StatusTarget};
+use crate::git::{Git, Source};
+use crate::model::{HostName, RepositoryName};
 
-use super::board::{Board, Bulletin};
-use super::clock;
+use super::board::{Board, Bulletin, Recollection};
+use super::files::DataFolder;
+use super::outlet::Outlet;
+use super::pull_requests::PullRequests;
+use super::scribe::Scribe;
+use super::{drift_reports, edges};
 
-/// Changes within this time are said at once.
-const SETTLE: Duration = Duration::from_millis(300);
 /// For the last words before leaving.
-const FAREWELL: Duration = Duration::from_secs(10);
+pub(super) const FAREWELL: Duration = Duration::from_secs(10);
 
-/// Where a repository's statuses go.
-pub enum Sink {
-    /// To a forge.
-    Forge(Box<Courier>, Postbox),
-    /// Into `refs/notes/moorline` of the repository.
-    Notes(Arc<Git>, Box<Source>),
-    /// Nowhere.
-    Nowhere,
+/// One repository's herald.
+#[derive(Debug)]
+pub(super) struct Herald {
+    /// The repository.
+    pub name: RepositoryName,
+    /// Its settings.
+    pub settings: RepositorySettings,
+    /// Where it goes.
+    pub outlet: Outlet,
+    /// Clones, for notes.
+    pub git: Arc<Git>,
+    /// The remote.
+    pub source: Source,
+    /// What is to be said.
+    pub board: Arc<Board>,
+    /// The only host that is kept, if it is one.
+    pub as_host: Option<HostName>,
+    /// What is remembered between starts.
+    pub data: DataFolder,
 }
 
-impl std::fmt::Debug for Sink {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str(match self {
-            Self::Forge(..) => "Forge",
-            Self::Notes(..) => "Notes",
-            Self::Nowhere => "Nowhere",
-        })
-    }
-}
-
-impl Sink {
-    /// A forge's sink, which remembers what it said in a file of this folder.
-    pub async fn forge(
-        settings: crate::forge::ForgeSettings,
-        repository: &RepositoryName,
-        folder: &std::path::Path,
-    ) -> Self {
-        let file = folder.join(format!("{repository}.json"));
-        let (courier, postbox) = Courier::open(settings, Pace::default(), file).await;
-        Self::Forge(Box::new(courier), postbox)
-    }
-}
-
-/// Says what the board says, until `stop`; then once more.
-pub async fn run(
-    sink: Sink,
-    board: Arc<Board>,
-    as_host: Option<HostName>,
-    branch: Option<String>,
-    stop: CancellationToken,
-) {
-    match sink {
-        Sink::Nowhere => {}
-        Sink::Notes(git, source) => {
-            let mut scribe =
-                Scribe { git, source: *source, said: None, failures: Failures::default() };
-            scribe.follow(&board, as_host.as_ref(), &stop).await;
-        }
-        Sink::Forge(courier, postbox) => {
-            let carried = courier.run(stop.clone());
-            let written = follow_board(&board, as_host.as_ref(), &stop, |bulletin| {
-                post(&postbox, bulletin, branch.as_ref());
-            });
-            tokio::join!(carried, written);
-        }
-    }
-}
-
-/// Says what the board says, once, and waits until it is said or [`FAREWELL`] has passed.
-pub async fn once(sink: Sink, board: &Board, as_host: Option<&HostName>, branch: Option<&String>) {
-    let Some(bulletin) = board.bulletin(as_host) else { return };
-    match sink {
-        Sink::Nowhere => {}
-        Sink::Notes(git, source) => {
-            let mut scribe =
-                Scribe { git, source: *source, said: None, failures: Failures::default() };
-            let stop = CancellationToken::new();
-            if tokio::time::timeout(FAREWELL, scribe.say(bulletin, &stop)).await.is_err() {
-                tracing::warn!("the statuses could not be written in time");
+impl Herald {
+    /// Says what the board says, until `leave`; then once more. Pull requests are planned until `stop`.
+    pub(super) async fn run(
+        self,
+        pulls: Option<PullRequests>,
+        stop: CancellationToken,
+        leave: CancellationToken,
+    ) {
+        let outlet = self.outlet.clone().settle(&self.name, &self.settings, &leave).await;
+        self.board.hide(&edges::secrets(&self.settings));
+        match outlet {
+            Outlet::Nowhere | Outlet::Ask(_) => {}
+            Outlet::Notes => {
+                let mut scribe = Scribe::new(Arc::clone(&self.git), self.source.clone());
+                scribe.follow(&self.board, self.as_host.as_ref(), &self.memory(), &leave).await;
+            }
+            Outlet::Forge(settings, forge) => {
+                self.serve(settings, *forge, pulls, (stop, leave)).await;
             }
         }
-        Sink::Forge(mut courier, postbox) => {
-            post(&postbox, bulletin, branch);
-            courier.flush(FAREWELL).await;
+    }
+
+    async fn serve(
+        &self,
+        settings: ForgeSettings,
+        forge: Forge,
+        pulls: Option<PullRequests>,
+        (stop, leave): (CancellationToken, CancellationToken),
+    ) {
+        let (courier, postbox) = self.courier(settings).await;
+        let carried = courier.run(leave.clone());
+        let branch = self.settings.branch.as_ref();
+        let memory = self.memory();
+        let written =
+            follow_board(&self.board, self.as_host.as_ref(), &memory, &leave, |bulletin| {
+                postbox.hide(&self.board.secrets());
+                post(&postbox, bulletin, branch);
+            });
+        let planned = async {
+            if let Some(pulls) = pulls {
+                pulls.run(forge.clone(), postbox.clone(), &stop).await;
+            }
+        };
+        let drifts = async {
+            if let Some(issue) = self.settings.forge.drift_issue {
+                let place = drift_reports::Place { issue, path: &self.settings.path };
+                let who = self.as_host.as_ref();
+                drift_reports::follow(&self.board, who, (&forge, &postbox), place, &leave).await;
+            }
+        };
+        tokio::join!(carried, written, Box::pin(planned), Box::pin(drifts));
+    }
+
+    /// Says what the board says, once, and waits until it is said or [`FAREWELL`] has passed.
+    pub(super) async fn once(&self) {
+        let Some(bulletin) = self.board.bulletin(self.as_host.as_ref()) else { return };
+        let stop = CancellationToken::new();
+        let settling = self.outlet.clone().settle(&self.name, &self.settings, &stop);
+        let Ok(outlet) = tokio::time::timeout(FAREWELL, Box::pin(settling)).await else {
+            tracing::warn!("the forge could not be asked in time; nothing is said on the commit");
+            return;
+        };
+        self.board.hide(&edges::secrets(&self.settings));
+        match outlet {
+            Outlet::Nowhere | Outlet::Ask(_) => {}
+            Outlet::Notes => {
+                let mut scribe = Scribe::new(Arc::clone(&self.git), self.source.clone());
+                let secrets = self.board.secrets();
+                let said = scribe.say(vec![bulletin], &secrets, &stop);
+                if tokio::time::timeout(FAREWELL, said).await.is_err() {
+                    tracing::warn!("the statuses could not be written in time");
+                }
+            }
+            Outlet::Forge(settings, _) => {
+                let (mut courier, postbox) = self.courier(settings).await;
+                postbox.hide(&self.board.secrets());
+                post(&postbox, bulletin, self.settings.branch.as_ref());
+                courier.flush(FAREWELL).await;
+            }
         }
+    }
+
+    async fn courier(&self, settings: ForgeSettings) -> (Courier, Postbox) {
+        let file = self.data.forge().join(format!("{}.json", self.name));
+        Courier::open(settings, Pace::default(), file).await
+    }
+
+    fn memory(&self) -> Memory {
+        Memory::of(&self.data, &self.name)
     }
 }
 
@@ -106,104 +144,55 @@ fn post(postbox: &Postbox, bulletin: Bulletin, branch: Option<&String>) {
     }
 }
 
+/// What was last said of the head, so that a commit which is overtaken while nobody looks does not stay pending.
+#[derive(Debug)]
+pub(super) struct Memory {
+    file: PathBuf,
+}
+
+impl Memory {
+    /// That of a repository.
+    pub(super) fn of(data: &DataFolder, name: &RepositoryName) -> Self {
+        Self { file: data.forge().join(format!("{name}.head.json")) }
+    }
+
+    /// What was kept; nothing when it cannot be read.
+    pub(super) fn recall(&self) -> Option<Recollection> {
+        let text = std::fs::read_to_string(&self.file).ok()?;
+        serde_json::from_str(&text).ok()
+    }
+
+    /// Remembers what is said of the head.
+    pub(super) fn keep(&self, board: &Board) {
+        let Some(now) = board.recollection() else { return };
+        let text = serde_json::to_vec(&now).unwrap_or_default();
+        if let Err(error) = super::files::write_whole(&self.file, &text) {
+            tracing::warn!(%error, file = %self.file.display(), "cannot remember what is said of the head");
+        }
+    }
+}
+
 /// Hands on each changed bulletin.
 async fn follow_board(
     board: &Board,
     as_host: Option<&HostName>,
+    memory: &Memory,
     stop: &CancellationToken,
     mut hand_on: impl FnMut(Bulletin),
 ) {
-    let mut last = None;
+    let mut last: Vec<Bulletin> = Vec::new();
     loop {
         let changed = board.changed();
-        let now = board.bulletin(as_host);
-        if now != last {
-            last.clone_from(&now);
-            now.into_iter().for_each(&mut hand_on);
+        let now = board.bulletins(as_host);
+        for bulletin in now.iter().filter(|bulletin| !last.contains(bulletin)) {
+            hand_on(bulletin.clone());
         }
+        if now.last() != last.last() {
+            memory.keep(board);
+        }
+        last = now;
         if stop.run_until_cancelled(changed).await.is_none() {
             return;
-        }
-    }
-}
-
-/// Writes notes.
-struct Scribe {
-    git: Arc<Git>,
-    source: Source,
-    said: Option<Bulletin>,
-    failures: Failures,
-}
-
-impl Scribe {
-    async fn follow(
-        &mut self,
-        board: &Board,
-        as_host: Option<&HostName>,
-        stop: &CancellationToken,
-    ) {
-        loop {
-            let changed = board.changed();
-            let now = board.bulletin(as_host);
-            if now.is_some() && now != self.said {
-                if stop.run_until_cancelled(tokio::time::sleep(SETTLE)).await.is_none() {
-                    break;
-                }
-                if let Some(latest) = board.bulletin(as_host) {
-                    self.say(latest, stop).await;
-                }
-            }
-            let again = self.next_try();
-            let pause = async {
-                match again {
-                    Some(wait) => tokio::time::sleep(wait).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                () = stop.cancelled() => break,
-                () = changed => {}
-                () = pause => {}
-            }
-        }
-        // What changed while we were told to stop is said with a token of its own: the other one has ended.
-        if let Some(latest) =
-            board.bulletin(as_host).filter(|latest| Some(latest) != self.said.as_ref())
-        {
-            let last = CancellationToken::new();
-            let said = tokio::time::timeout(FAREWELL, self.say(latest, &last)).await;
-            if said.is_err() {
-                tracing::warn!("leaving before the last statuses were written");
-            }
-        }
-    }
-
-    fn next_try(&self) -> Option<Duration> {
-        let in_a_row = self.failures.in_a_row();
-        if in_a_row == 0 { None } else { schedule::retry_delay(Remedy::Retry, in_a_row) }
-    }
-
-    async fn say(&mut self, bulletin: Bulletin, stop: &CancellationToken) {
-        let now = clock::now();
-        let published = git::notes::publish(
-            &self.git,
-            &self.source,
-            &bulletin.revision,
-            &bulletin.statuses,
-            now,
-            stop,
-        );
-        match published.await {
-            Ok(_) => {
-                self.failures.succeeded();
-                self.said = Some(bulletin);
-            }
-            Err(error) => {
-                if self.failures.in_a_row() == 0 {
-                    tracing::warn!(%error, help = %error.help(), "cannot write statuses as notes; deploys go on");
-                }
-                self.failures.failed(error.remedy(), now);
-            }
         }
     }
 }

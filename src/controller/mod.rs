@@ -11,13 +11,19 @@
 
 pub mod board;
 pub mod clock;
+pub mod doctor;
+mod drift_reports;
 pub mod edges;
 pub mod files;
-pub mod herald;
+mod herald;
 pub mod host;
 pub mod once;
+pub mod outlet;
+mod past;
+mod pull_requests;
 mod repository;
 mod retired;
+mod scribe;
 mod systemd;
 mod target;
 
@@ -30,7 +36,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::settings::{ForgeKind, RepositorySettings, Settings, Transport};
+use crate::config::settings::{RepositorySettings, Settings, Transport};
 use crate::docker::EngineError;
 use crate::forge::ForgeError;
 use crate::git::{Git, RemoteProblem, Source};
@@ -39,8 +45,9 @@ use crate::model::{HostName, RepositoryName};
 use board::Board;
 use edges::Surroundings;
 use files::{DataError, DataFolder};
-use herald::Sink;
+use herald::Herald;
 use host::Host;
+use pull_requests::PullRequests;
 use repository::RepositoryLoop;
 
 /// Why the daemon cannot start.
@@ -124,31 +131,49 @@ pub struct Setup {
 
 /// Asks for a look at a repository, from outside the daemon's own loops. Ten requests before the look are one look.
 #[derive(Debug, Clone, Default)]
-pub struct Doorbell(Arc<BTreeMap<RepositoryName, Arc<Notify>>>);
+pub struct Doorbell(Arc<BTreeMap<RepositoryName, Bells>>);
+
+/// Who looks: one bell for the branch, one for pull requests.
+#[derive(Debug, Clone, Default)]
+struct Bells {
+    branch: Arc<Notify>,
+    pulls: Arc<Notify>,
+}
+
+impl Bells {
+    fn ring(&self) {
+        self.branch.notify_one();
+        self.pulls.notify_one();
+    }
+}
 
 impl Doorbell {
     /// A bell for each repository of the settings.
     pub fn new(settings: &Settings) -> Self {
         let names = settings.repositories.keys();
-        Self(Arc::new(names.map(|name| (name.clone(), Arc::new(Notify::new()))).collect()))
+        Self(Arc::new(names.map(|name| (name.clone(), Bells::default())).collect()))
     }
 
     /// Asks for a look at one repository.
     pub fn ring(&self, repository: &RepositoryName) {
-        if let Some(notify) = self.0.get(repository) {
-            notify.notify_one();
+        if let Some(bells) = self.0.get(repository) {
+            bells.ring();
         }
     }
 
     /// Asks for a look at all repositories.
     pub fn ring_all(&self) {
-        for notify in self.0.values() {
-            notify.notify_one();
+        for bells in self.0.values() {
+            bells.ring();
         }
     }
 
     fn of(&self, repository: &RepositoryName) -> Arc<Notify> {
-        self.0.get(repository).cloned().unwrap_or_default()
+        self.0.get(repository).map(|bells| Arc::clone(&bells.branch)).unwrap_or_default()
+    }
+
+    fn of_pulls(&self, repository: &RepositoryName) -> Arc<Notify> {
+        self.0.get(repository).map(|bells| Arc::clone(&bells.pulls)).unwrap_or_default()
     }
 }
 
@@ -176,15 +201,14 @@ pub async fn run(
         let worker =
             repository_loop(&setup, name, repository, &hosts, (&git, &data, &board, &seats))?;
         let worker = RepositoryLoop { look_now: doorbell.of(name), ..worker };
-        let sink =
-            sink(name, repository, (Arc::clone(&worker.git), worker.source.clone()), &data).await?;
-        heralds.spawn(herald::run(
-            sink,
-            board,
-            setup.as_host.clone(),
-            repository.branch.clone(),
-            heralds_stop.clone(),
-        ));
+        let as_host = setup.as_host.as_ref();
+        let places = (&worker.git, &worker.source, &board);
+        let herald = herald(name, repository, places, (&data, as_host))?;
+        if let Some(last) = herald::Memory::of(&data, name).recall() {
+            board.recall(last);
+        }
+        let pulls = pull_requests(&worker, repository, doorbell.of_pulls(name), as_host);
+        heralds.spawn(herald.run(pulls, stop.clone(), heralds_stop.clone()));
         let token = stop.clone();
         tasks.spawn(Box::pin(worker.run(token)));
     }
@@ -319,27 +343,45 @@ fn repository_loop(
     })
 }
 
-/// Where a repository's statuses go.
-async fn sink(
+/// What takes a repository's statuses to where people read them.
+fn herald(
     name: &RepositoryName,
-    repository: &RepositorySettings,
-    (git, source): (Arc<Git>, Source),
-    data: &DataFolder,
-) -> Result<Sink, StartError> {
-    match repository.forge.kind {
-        ForgeKind::None => Ok(Sink::Nowhere),
-        ForgeKind::Notes => Ok(Sink::Notes(git, Box::new(source))),
-        ForgeKind::Github
-        | ForgeKind::Gitlab
-        | ForgeKind::Gitea
-        | ForgeKind::Forgejo
-        | ForgeKind::Bitbucket => {
-            let settings = edges::forge(repository)
-                .map_err(|source| StartError::Forge { name: name.clone(), source })?;
-            match settings {
-                Some(settings) => Ok(Sink::forge(settings, name, &data.forge()).await),
-                None => Ok(Sink::Nowhere),
-            }
-        }
-    }
+    settings: &RepositorySettings,
+    (git, source, board): (&Arc<Git>, &Source, &Arc<Board>),
+    (data, as_host): (&DataFolder, Option<&HostName>),
+) -> Result<Herald, StartError> {
+    let outlet = outlet::of(name, settings)
+        .map_err(|source| StartError::Forge { name: name.clone(), source })?;
+    Ok(Herald {
+        name: name.clone(),
+        settings: settings.clone(),
+        outlet,
+        git: Arc::clone(git),
+        source: source.clone(),
+        board: Arc::clone(board),
+        as_host: as_host.cloned(),
+        data: data.clone(),
+    })
+}
+
+/// What plans a repository's pull requests, unless the settings say that nothing does.
+fn pull_requests(
+    worker: &RepositoryLoop,
+    settings: &RepositorySettings,
+    look_now: Arc<Notify>,
+    as_host: Option<&HostName>,
+) -> Option<PullRequests> {
+    settings.forge.pull_requests.then(|| PullRequests {
+        name: worker.name.clone(),
+        source: worker.source.clone(),
+        git: Git::new(&worker.data.pulls()),
+        interval: worker.interval,
+        hosts: worker.hosts.clone(),
+        labels: Arc::clone(&worker.labels),
+        board: Arc::clone(&worker.board),
+        data: worker.data.clone(),
+        limits: Arc::clone(&worker.limits),
+        look_now,
+        as_host: as_host.cloned(),
+    })
 }

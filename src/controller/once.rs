@@ -18,7 +18,7 @@ use crate::report::{Failure, Report, Target};
 use super::board::Board;
 use super::files::DataFolder;
 use super::retired::retire;
-use super::{Setup, StartError, clock, edges, herald};
+use super::{Setup, StartError, clock, edges};
 
 /// Why a command could not look at all.
 #[derive(Debug, thiserror::Error)]
@@ -407,11 +407,11 @@ pub async fn publish(setup: &Setup, wish: &Wish, seen: &[Seen], reports: &[Repor
         for report in own {
             board.report(report);
         }
-        let place = (Arc::clone(&repository.git), repository.source.clone());
-        match super::sink(&repository.repository, settings, place, &data).await {
-            Ok(sink) => {
-                herald::once(sink, &board, setup.as_host.as_ref(), settings.branch.as_ref()).await;
-            }
+        board.hide(&repository.checkout.secrets());
+        let places = (&repository.git, &repository.source, &board);
+        let rest = (&data, setup.as_host.as_ref());
+        match super::herald(&repository.repository, settings, places, rest) {
+            Ok(herald) => Box::pin(herald.once()).await,
             Err(error) => tracing::warn!(%error, "cannot say it on the commit"),
         }
     }

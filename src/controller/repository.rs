@@ -175,6 +175,14 @@ impl RepositoryLoop {
             tracing::warn!(repository = %self.name, "{problem}");
         }
         let targets = self.settle(&mut checkout, receiver.borrow().as_deref());
+        self.board.hide(&checkout.secrets());
+        self.board.asks(
+            checkout
+                .stacks
+                .iter()
+                .map(|(name, stack)| (name.clone(), stack.digest.clone()))
+                .collect(),
+        );
         self.board.expect(&checkout.revision, &targets, checkout.fleet_problem());
         sender.send_replace(Some(Arc::new(checkout)));
         self.keep_loops(targets, receiver, loops, stop);

@@ -19,7 +19,7 @@ const SECRET_WORDS: [&str; 12] = [
 pub(super) const MASK: &str = "***";
 
 /// Whether a name says that its value is a secret: `DB_PASSWORD`, `--api-key`, `AWS_SECRET_ACCESS_KEY`.
-pub(super) fn is_secret_name(name: &str) -> bool {
+pub fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_uppercase().replace(['-', '.'], "_");
     let key =
         name == "KEY" || name.ends_with("_KEY") || name.contains("_KEY_") || name.ends_with("KEYS");

@@ -75,7 +75,9 @@ pub enum Freshness {
 /// Everything that the comment says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanComment {
-    /// All stacks on all hosts.
+    /// Why there is no plan of the whole: conflicts, a fleet file that is refused.
+    pub refused: Vec<String>,
+    /// All stacks that are touched, on all hosts.
     pub stacks: Vec<StackPlan>,
     /// The commit of the target branch that it was planned on.
     pub base: Revision,
@@ -93,7 +95,8 @@ impl PlanComment {
     /// State and words of the status `moorline/plan`: failure when a manifest is refused, error when a host could not
     /// be seen, success otherwise.
     pub fn status(&self) -> (CommitState, String) {
-        let worst = self.stacks.iter().map(|stack| stack.verdict).min();
+        let whole = (!self.refused.is_empty()).then_some(Verdict::Refused);
+        let worst = self.stacks.iter().map(|stack| stack.verdict).chain(whole).min();
         let state = match worst {
             Some(Verdict::Refused) => CommitState::Failure,
             Some(Verdict::Unseen) => CommitState::Error,
@@ -109,6 +112,9 @@ impl PlanComment {
 
     /// One line: `2 stacks change: 3 to create, 1 to replace`.
     pub fn verdict(&self) -> String {
+        if let Some(first) = self.refused.first() {
+            return format!("cannot be planned: {first}");
+        }
         let refused = self.with(Verdict::Refused);
         let unseen = self.with(Verdict::Unseen);
         if 0 < refused {
@@ -126,6 +132,11 @@ impl PlanComment {
                 format!("{} {verb}: {}", stacks(changing), self.total().words())
             }
         }
+    }
+
+    /// Whether a host could not be seen.
+    pub fn unseen(&self) -> bool {
+        0 < self.with(Verdict::Unseen)
     }
 
     fn with(&self, verdict: Verdict) -> usize {
@@ -171,8 +182,14 @@ pub fn plan(comment: &PlanComment, dialect: Dialect, secrets: &SecretSet) -> Str
         out.blank();
         out.line(&format!("⚠️ **This plan is stale**: {}", plain(why)));
     }
-    out.blank();
-    table(&mut out, &comment.stacks);
+    for refusal in &comment.refused {
+        out.blank();
+        out.line(&format!("❌ {}", plain(refusal)));
+    }
+    if !comment.stacks.is_empty() {
+        out.blank();
+        table(&mut out, &comment.stacks);
+    }
     bullets(&mut out, "Warnings", &comment.stacks, |stack| &stack.warnings);
     let mut order: Vec<&StackPlan> =
         comment.stacks.iter().filter(|stack| stack.verdict != Verdict::Unchanged).collect();
@@ -288,6 +305,7 @@ fn masked(mut comment: PlanComment, secrets: &SecretSet) -> PlanComment {
         }
     };
     hide(&mut comment.notes);
+    hide(&mut comment.refused);
     for stack in &mut comment.stacks {
         stack.plan_text = mask(&stack.plan_text, secrets);
         hide(&mut stack.warnings);

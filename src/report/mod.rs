@@ -5,6 +5,8 @@ pub mod diff;
 pub mod drift_report;
 mod markdown;
 pub mod mask;
+pub mod proposal;
+pub mod secrets;
 pub mod status;
 mod verdict;
 

@@ -16,12 +16,17 @@ pub enum Naming<'a> {
     StackAtHost(&'a HostName),
 }
 
-/// The status of one stack from its reports, one a host. The worst state wins; its first reason is said.
-pub fn of_stack(stack: &StackName, reports: &[&Report], naming: Naming<'_>) -> CommitStatus {
-    let context = match naming {
+/// The name under which a stack's status stands.
+pub fn context(stack: &StackName, naming: Naming<'_>) -> String {
+    match naming {
         Naming::Stack => format!("moorline/{stack}"),
         Naming::StackAtHost(host) => format!("moorline/{stack}@{host}"),
-    };
+    }
+}
+
+/// The status of one stack from its reports, one a host. The worst state wins; its first reason is said.
+pub fn of_stack(stack: &StackName, reports: &[&Report], naming: Naming<'_>) -> CommitStatus {
+    let context = context(stack, naming);
     let worst = reports.iter().max_by_key(|report| rank(state(report)));
     let (state, description) = match worst {
         None => (CommitState::Pending, "waiting for the first look".to_owned()),

@@ -29,6 +29,7 @@ fn stack(name: &str, verdict: Verdict, plan_text: &str) -> StackPlan {
 
 fn of(stacks: Vec<StackPlan>) -> PlanComment {
     PlanComment {
+        refused: Vec::new(),
         stacks,
         base: Revision::parse(&"a".repeat(40)).unwrap(),
         head: Revision::parse(&"b".repeat(40)).unwrap(),

@@ -115,7 +115,7 @@ pub const SETTINGS_KEYS: &[&[Key]] = &[&[
     key(
         "repositories.NAME.forge.kind",
         "one of github, gitlab, gitea, forgejo, bitbucket, notes, none",
-        "by the URL's host; notes for an unknown one",
+        "by the URL's host where that is known to everybody, else asked of the server",
         "none",
         "Where commit statuses and plans of pull requests go",
     ),
@@ -174,6 +174,13 @@ pub const SETTINGS_KEYS: &[&[Key]] = &[&[
         "true",
         "false",
         "Whether pull requests get the plan of what merging them would do",
+    ),
+    key(
+        "repositories.NAME.forge.drift_issue",
+        "number",
+        "none",
+        "12",
+        "The number of the issue whose one comment is the drift report, kept up to date",
     ),
     key(
         "hosts.NAME.engine",

@@ -147,8 +147,10 @@ pub struct RemoteTls {
 /// Where statuses and comments go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForgeSettings {
-    /// Which API.
-    pub kind: ForgeKind,
+    /// Which API; `None` when neither the settings nor the host's name tell, and the server is to be asked.
+    pub kind: Option<ForgeKind>,
+    /// Whether the settings say anything of a forge: then there must be one.
+    pub is_written: bool,
     /// Base URL of the API; `None` for the kind's usual one on the repository's host.
     pub api: Option<RemoteUrl>,
     /// `owner/name`; from the repository's URL unless said.
@@ -161,19 +163,23 @@ pub struct ForgeSettings {
     pub app: Option<ForgeApp>,
     /// Whether pull requests get plans.
     pub pull_requests: bool,
+    /// The issue that carries the drift report, by its number.
+    pub drift_issue: Option<u64>,
 }
 
 impl ForgeSettings {
     /// What the repository's URL suggests.
     pub fn guessed(url: &RemoteUrl) -> Self {
         Self {
-            kind: ForgeKind::guessed(url),
+            kind: ForgeKind::of_host(url),
+            is_written: false,
             api: None,
             project: url.project(),
             token_file: None,
             webhook_secret_file: None,
             app: None,
             pull_requests: true,
+            drift_issue: None,
         }
     }
 }
@@ -220,23 +226,18 @@ impl ForgeKind {
         ("none", Self::None),
     ];
 
-    /// What a URL's host suggests: the public forges are known by name, any other Git server gets notes.
-    pub fn guessed(url: &RemoteUrl) -> Self {
-        let host = url.host().unwrap_or_default();
-        let is = |name: &str| host == name || host.starts_with(&format!("{name}."));
-        if is("github.com") || is("github") || host == "ssh.github.com" {
-            Self::Github
-        } else if is("gitlab.com") || is("gitlab") {
-            Self::Gitlab
-        } else if is("bitbucket.org") {
-            Self::Bitbucket
-        } else if is("codeberg.org") || is("forgejo") {
-            Self::Forgejo
-        } else if is("gitea.com") || is("gitea") {
-            Self::Gitea
-        } else {
-            Self::Notes
-        }
+    /// What is public knowledge: the forges that everybody knows by name, and that a repository on this machine has
+    /// none. Any other host is asked, not guessed.
+    pub fn of_host(url: &RemoteUrl) -> Option<Self> {
+        let Some(host) = url.host() else { return Some(Self::Notes) };
+        Some(match host.as_str() {
+            "github.com" | "ssh.github.com" | "www.github.com" => Self::Github,
+            "gitlab.com" | "altssh.gitlab.com" => Self::Gitlab,
+            "bitbucket.org" | "altssh.bitbucket.org" => Self::Bitbucket,
+            "codeberg.org" => Self::Forgejo,
+            "gitea.com" => Self::Gitea,
+            _ => return None,
+        })
     }
 }
 

@@ -152,10 +152,15 @@ fn remote_tls(section: &Section<'_>) -> RemoteTls {
     RemoteTls { ca_file: section.file("ca"), pin_sha256 }
 }
 
+/// Keys that say that there is a forge.
+const FORGE_MEANT: [&str; 7] =
+    ["kind", "api", "project", "token_file", "webhook_secret_file", "app", "drift_issue"];
+
 fn forge(section: &Section<'_>, repository: &RepositorySettings) -> ForgeSettings {
     let guessed = ForgeSettings::guessed(&repository.url);
     ForgeSettings {
-        kind: section.one_of("kind", &ForgeKind::WORDS).unwrap_or(guessed.kind),
+        kind: section.one_of("kind", &ForgeKind::WORDS).or(guessed.kind),
+        is_written: FORGE_MEANT.iter().any(|key| section.node(key).is_some()),
         api: section.parsed("api", http_url),
         project: section.text("project").unwrap_or(guessed.project),
         token_file: section
@@ -164,6 +169,7 @@ fn forge(section: &Section<'_>, repository: &RepositorySettings) -> ForgeSetting
         webhook_secret_file: section.file("webhook_secret_file"),
         app: app(&section.section("app")),
         pull_requests: section.flag("pull_requests").unwrap_or(guessed.pull_requests),
+        drift_issue: section.count("drift_issue").and_then(|number| u64::try_from(number).ok()),
     }
 }
 

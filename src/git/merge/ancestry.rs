@@ -1,5 +1,6 @@
 //! The newest commit that two others have in common, as far as history is here.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use git2::{Oid, Repository};
@@ -63,11 +64,10 @@ fn reachable(
         if found.contains(&id) {
             continue;
         }
-        if !known.contains_key(&id) {
+        if let Entry::Vacant(entry) = known.entry(id) {
             match repository.find_commit(id) {
                 Ok(commit) => {
-                    let entry = (commit.parent_ids().collect(), commit.time().seconds());
-                    known.insert(id, entry);
+                    entry.insert((commit.parent_ids().collect(), commit.time().seconds()));
                 }
                 Err(cause) if cause.code() == git2::ErrorCode::NotFound => {
                     whole = false;

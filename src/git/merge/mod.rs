@@ -220,11 +220,8 @@ impl Merger<'_, '_> {
         blobs: &BTreeSet<Oid>,
     ) -> Result<(), GitError> {
         // Folders without what is in them first: which files matter shows then.
-        let (wants, wish) = if trees.is_empty() {
-            (blobs, Filter::NoBlobs)
-        } else {
-            (trees, Filter::NoTrees)
-        };
+        let (wants, wish) =
+            if trees.is_empty() { (blobs, Filter::NoBlobs) } else { (trees, Filter::NoTrees) };
         let wants = wants.iter().map(ToString::to_string).collect();
         let filter = self.here.filter(wish).await?;
         fetch_into(self.here, &self.store, &question(wants, None, filter)).await
@@ -272,9 +269,6 @@ fn commit_text(tree: Oid, base: &git2::Commit<'_>, head: &git2::Commit<'_>) -> V
 }
 
 /// Adds a commit, and says its id.
-fn add_commit(
-    objects: &mut super::objects::NewObjects,
-    text: Vec<u8>,
-) -> Result<Oid, git2::Error> {
+fn add_commit(objects: &mut super::objects::NewObjects, text: Vec<u8>) -> Result<Oid, git2::Error> {
     objects.add(ObjectType::Commit, text)
 }

@@ -110,8 +110,7 @@ impl Work<'_> {
         depth: usize,
     ) -> Result<Option<Entry>, git2::Error> {
         let [ancestor, ours, theirs] = three.map(|entry| entry.filter(|(mode, _)| *mode == FOLDER));
-        let (ancestor, ours, theirs) =
-            (self.read(ancestor)?, self.read(ours)?, self.read(theirs)?);
+        let (ancestor, ours, theirs) = (self.read(ancestor)?, self.read(ours)?, self.read(theirs)?);
         let (Some(ancestor), Some(ours), Some(theirs)) = (ancestor, ours, theirs) else {
             return Ok(None);
         };
@@ -120,7 +119,8 @@ impl Work<'_> {
         let mut merged: BTreeMap<Vec<u8>, Entry> = BTreeMap::new();
         for name in names {
             let shown = String::from_utf8_lossy(name);
-            let below = if path.is_empty() { shown.into_owned() } else { format!("{path}/{shown}") };
+            let below =
+                if path.is_empty() { shown.into_owned() } else { format!("{path}/{shown}") };
             let get = |tree: &BTreeMap<Vec<u8>, Entry>| tree.get(name).copied();
             let both = (get(&ours), get(&theirs));
             if let Some(entry) = self.entry(&below, get(&ancestor), both, depth + 1)? {

@@ -2,6 +2,7 @@
 
 mod book;
 mod contract;
+mod daemon;
 mod faults;
 mod reading;
 mod rights;

@@ -118,7 +118,8 @@ async fn a_side_that_did_not_move_leaves_the_other_as_it_is() {
     let head = pull_request(&world, &base, |world| world.write("x", "y"));
     let daemon = Daemon::start(&world);
     let (source, git) = (source(&daemon.url()), Git::new(&world.data()));
-    for (base, head, result) in [(&base, &head, &head), (&head, &base, &head), (&base, &base, &base)]
+    for (base, head, result) in
+        [(&base, &head, &head), (&head, &base, &head), (&base, &base, &base)]
     {
         let merged = merge(&git, &source, base, head).await.unwrap();
         let Merged::Clean { revision, .. } = merged else { panic!("{merged:?}") };

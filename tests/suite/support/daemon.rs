@@ -23,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Harbour {
     pub repository: Repository,
     pub hosts: BTreeMap<String, FakeEngine>,
+    /// The repository's address, where it is not its folder, and more of its settings, one key a line.
+    pub address: Option<String>,
+    pub repository_settings: String,
     /// More of the settings file, at its top level.
     pub more: String,
     /// The host whose daemon it is, when each host has one of its own.
@@ -47,17 +50,20 @@ impl Harbour {
         Self {
             repository: Repository::empty(),
             hosts: engines,
+            address: None,
+            repository_settings: "    forge: {kind: notes}\n".to_owned(),
             more: String::new(),
             as_host: None,
             running: None,
         }
     }
 
-    /// The settings: statuses go into notes.
+    /// The settings: statuses go into notes unless the repository's say otherwise.
     pub fn settings(&self) -> Settings {
         let mut text = format!(
-            "repositories:\n  fleet:\n    url: {}\n    branch: main\n    interval: 1s\n    forge: {{kind: notes}}\ndata: {}\nlisten: none\nhosts:\n",
-            self.repository.bare().display(),
+            "repositories:\n  fleet:\n    url: {}\n    branch: main\n    interval: 1s\n{}data: {}\nlisten: none\nhosts:\n",
+            self.address.clone().unwrap_or_else(|| self.repository.bare().display().to_string()),
+            self.repository_settings,
             self.repository.data().display()
         );
         for (name, engine) in &self.hosts {

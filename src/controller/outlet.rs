@@ -1,0 +1,136 @@
+//! Where a repository's statuses and comments go: to its forge, into notes, or nowhere.
+//!
+//! A kind that the settings name, or that everybody knows by the host's name, is taken as it is. Otherwise nothing is
+//! guessed: where the settings speak of a forge, or hold a token, the server is asked until it answers. A plain Git
+//! server, of which the settings say nothing, gets notes.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::config::settings::{ForgeKind, RepositorySettings, Transport};
+use crate::forge::{Forge, ForgeError, ForgeSettings};
+use crate::model::{Remedy, RepositoryName};
+use crate::schedule;
+
+use super::edges;
+
+/// Where it goes, as far as the settings tell.
+#[derive(Debug, Clone)]
+pub enum Outlet {
+    /// To this forge.
+    Forge(ForgeSettings, Box<Forge>),
+    /// To the forge that the server turns out to be.
+    Ask(ForgeSettings),
+    /// Into `refs/notes/moorline` of the repository.
+    Notes,
+    /// Nowhere.
+    Nowhere,
+}
+
+/// What the settings tell. Nothing is asked.
+pub fn of(name: &RepositoryName, settings: &RepositorySettings) -> Result<Outlet, ForgeError> {
+    let forge = &settings.forge;
+    let has_token = forge.token_file.is_some()
+        || forge.app.is_some()
+        || settings.credentials.token_file.is_some();
+    let is_meant = forge.is_written || has_token;
+    match forge.kind {
+        Some(ForgeKind::None) => Ok(Outlet::Nowhere),
+        Some(ForgeKind::Notes) => Ok(Outlet::Notes),
+        Some(_) if !is_meant => Ok(without_token(name, settings)),
+        Some(kind) => match edges::forge_kind(kind) {
+            Some(kind) => known(settings, kind),
+            None => Ok(Outlet::Nowhere),
+        },
+        None if !is_meant => Ok(Outlet::Notes),
+        None => Ok(Outlet::Ask(edges::forge(settings, None)?)),
+    }
+}
+
+/// A well-known forge without a token takes nothing from us; a deploy key may still write notes.
+fn without_token(name: &RepositoryName, settings: &RepositorySettings) -> Outlet {
+    if settings.url.transport() == Transport::Ssh {
+        tracing::info!(repository = %name, "no token for the forge: statuses go into git notes");
+        return Outlet::Notes;
+    }
+    tracing::info!(repository = %name, "no token for the forge: nothing is said on commits; name one with `--token-file`");
+    Outlet::Nowhere
+}
+
+fn known(settings: &RepositorySettings, kind: crate::forge::Kind) -> Result<Outlet, ForgeError> {
+    let settings = edges::forge(settings, Some(kind))?;
+    let forge = Forge::of_kind(kind, &settings)?;
+    Ok(Outlet::Forge(settings, Box::new(forge)))
+}
+
+impl Outlet {
+    /// Asks the server where that is needed, until it answers or `stop`. What comes back is never [`Outlet::Ask`].
+    pub async fn settle(
+        self,
+        name: &RepositoryName,
+        settings: &RepositorySettings,
+        stop: &CancellationToken,
+    ) -> Self {
+        let Self::Ask(asked) = self else { return self };
+        let mut tries = 0_u32;
+        loop {
+            let answer = stop.run_until_cancelled(Box::pin(Forge::recognise(&asked))).await;
+            let problem = match answer {
+                None => return Self::Nowhere,
+                Some(answer) => match conclude(name, settings, answer) {
+                    Ok(settled) => return settled,
+                    Err(problem) => problem,
+                },
+            };
+            if problem.remedy() != Remedy::Retry {
+                tracing::error!(repository = %name, %problem, "nothing is said on commits");
+                return Self::Nowhere;
+            }
+            if tries == 0 {
+                tracing::warn!(repository = %name, %problem, "cannot tell yet which forge it is; deploys go on");
+            }
+            tries = tries.saturating_add(1);
+            let wait = schedule::retry_delay(Remedy::Retry, tries).unwrap_or(LONGEST);
+            if stop.run_until_cancelled(tokio::time::sleep(wait.min(LONGEST))).await.is_none() {
+                return Self::Nowhere;
+            }
+        }
+    }
+}
+
+/// Asks the server one time.
+pub async fn ask_once(
+    name: &RepositoryName,
+    settings: &RepositorySettings,
+    asked: &ForgeSettings,
+    stop: &CancellationToken,
+) -> Result<Outlet, ForgeError> {
+    match stop.run_until_cancelled(Box::pin(Forge::recognise(asked))).await {
+        None => Ok(Outlet::Nowhere),
+        Some(answer) => conclude(name, settings, answer),
+    }
+}
+
+/// Between two questions at most.
+const LONGEST: Duration = Duration::from_mins(1);
+
+fn conclude(
+    name: &RepositoryName,
+    settings: &RepositorySettings,
+    answer: Result<Forge, ForgeError>,
+) -> Result<Outlet, ForgeError> {
+    match answer {
+        Ok(forge) => {
+            let kind = forge.kind();
+            tracing::info!(repository = %name, host = forge.host(), kind = kind.word(), "forge recognised");
+            known(settings, kind)
+        }
+        // A token alone may be for a plain Git server.
+        Err(ForgeError::UnknownForge { host }) if !settings.forge.is_written => {
+            tracing::info!(repository = %name, %host, "no forge that Moorline knows: statuses go into git notes");
+            Ok(Outlet::Notes)
+        }
+        Err(problem) => Err(problem),
+    }
+}

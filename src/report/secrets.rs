@@ -1,0 +1,162 @@
+//! Which values of a stack nobody may read on a forge, in a note or in a log.
+//!
+//! Secret are: all of a Compose secret; whatever a name says to be one (`DB_PASSWORD`, `--token=…`), in the
+//! environment, in labels, build arguments and commands, in variables for interpolation; and what env files hold,
+//! unless it is a plain word.
+
+use super::mask::SecretSet;
+use crate::drift::is_secret_name;
+use crate::model::{ManifestTree, Project, Service, TreePath};
+
+/// Files larger than this hold data, not secrets that could turn up in a text.
+const LARGEST: usize = 64 << 10;
+
+/// The secrets of a project, given the files that it was loaded from.
+pub fn of_project(project: &Project, tree: &ManifestTree) -> SecretSet {
+    let mut set = SecretSet::default();
+    let services = project.services.values().chain(project.disabled.values());
+    for service in services {
+        add_service(&mut set, service);
+        for file in &service.env_file {
+            for (name, value) in variables(tree, &file.path) {
+                add_variable(&mut set, &name, &value);
+            }
+        }
+    }
+    for secret in project.secrets.values() {
+        if let Some(text) = text_of(tree, &secret.file) {
+            set.add(&text);
+        }
+        if let Some(value) = &secret.value {
+            set.add(value.reveal());
+        }
+    }
+    set
+}
+
+/// The secrets among a tree's variables for interpolation: its `.env` files, and what the fleet file sets.
+pub fn of_variables<'a>(
+    tree: &ManifestTree,
+    environment: impl IntoIterator<Item = (&'a String, &'a String)>,
+) -> SecretSet {
+    let mut set = SecretSet::default();
+    let is_env = |name: &str| name == ".env" || name.rsplit('.').next() == Some("env");
+    for (path, _) in tree.files().filter(|(path, _)| is_env(path.file_name())) {
+        for (name, value) in variables(tree, path.as_str()) {
+            add_named(&mut set, &name, &value);
+        }
+    }
+    for (name, value) in environment {
+        add_named(&mut set, name, value);
+    }
+    set
+}
+
+/// The secrets of manifests that cannot be loaded, read line by line: messages about what is wrong quote them.
+pub fn of_manifests(tree: &ManifestTree) -> SecretSet {
+    let mut set = SecretSet::default();
+    let is_yaml = |name: &str| matches!(name.rsplit('.').next(), Some("yaml" | "yml"));
+    for (path, _) in tree.files().filter(|(path, _)| is_yaml(path.file_name())) {
+        let text = text_of(tree, path.as_str()).unwrap_or_default();
+        for line in text.lines() {
+            let line = line.trim().trim_start_matches("- ").trim_matches(['"', '\'']);
+            let Some((name, value)) = line.split_once(": ").or_else(|| line.split_once('=')) else {
+                continue;
+            };
+            add_named(&mut set, name.trim(), value.trim().trim_matches(['"', '\'']));
+        }
+    }
+    set
+}
+
+fn add_service(set: &mut SecretSet, service: &Service) {
+    for (name, value) in &service.environment {
+        add_named(set, name, value.as_deref().unwrap_or_default());
+    }
+    for (name, value) in &service.labels {
+        add_named(set, name, value);
+    }
+    if let Some(build) = &service.build {
+        for (name, value) in &build.args {
+            add_named(set, name, value.as_deref().unwrap_or_default());
+        }
+    }
+    let health = service.healthcheck.as_ref().map(|check| &check.test);
+    let commands = [service.command.as_ref(), service.entrypoint.as_ref(), health];
+    for words in commands.into_iter().flatten() {
+        add_words(set, words);
+    }
+}
+
+/// `--password=x`, `--requirepass x`, also inside `sh -c "…"`.
+fn add_words(set: &mut SecretSet, words: &[String]) {
+    let mut follows = false;
+    for word in words.iter().flat_map(|word| word.split_whitespace()) {
+        let name = word.trim_start_matches('-');
+        match word.split_once('=') {
+            Some((name, value)) => add_named(set, name.trim_start_matches('-'), value),
+            None if follows && !word.starts_with('-') => set.add(word),
+            None => {}
+        }
+        follows = word.starts_with('-') && !word.contains('=') && is_secret_name(name);
+    }
+}
+
+fn add_named(set: &mut SecretSet, name: &str, value: &str) {
+    if is_secret_name(name) && !is_number_or_flag(value) {
+        set.add(value);
+    }
+    add_password(set, value);
+}
+
+/// What is in an env file is for the container's eyes, whatever its name. Plain words (`production`, `example.com`)
+/// would hide half of every text, and are shown unless their name says more.
+fn add_variable(set: &mut SecretSet, name: &str, value: &str) {
+    let plain = |c: char| c.is_ascii_alphabetic() || " ._-/:".contains(c);
+    let figures = |c: char| c.is_ascii_digit() || "._-:".contains(c);
+    if value.len() >= 8 && !value.chars().all(plain) && !value.chars().all(figures) {
+        set.add(value);
+    }
+    add_named(set, name, value);
+}
+
+/// The password of an address: `postgres://user:password@host/db`.
+fn add_password(set: &mut SecretSet, value: &str) {
+    let Some((_, rest)) = value.split_once("://") else { return };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let user = authority.rsplit_once('@').map(|(user, _)| user);
+    if let Some((_, password)) = user.and_then(|user| user.split_once(':')) {
+        set.add(password);
+    }
+}
+
+fn is_number_or_flag(value: &str) -> bool {
+    matches!(value, "true" | "false" | "enabled" | "disabled") || value.parse::<u16>().is_ok()
+}
+
+/// Names and values of an env file, read loosely: what cannot be read is taken for a value.
+fn variables(tree: &ManifestTree, path: &str) -> Vec<(String, String)> {
+    let Some(text) = text_of(tree, path) else { return Vec::new() };
+    let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+    let pairs = lines.filter_map(|line| {
+        let (name, value) = line.split_once('=')?;
+        let name = name.trim().trim_start_matches("export ").trim();
+        let value = value.trim();
+        let quoted = ['"', '\''].into_iter().find_map(|quote| {
+            let inside = value.strip_prefix(quote)?;
+            Some(inside.split(quote).next().unwrap_or(inside))
+        });
+        let bare = || value.split(" #").next().unwrap_or(value).trim();
+        Some((name.to_owned(), quoted.unwrap_or_else(bare).to_owned()))
+    });
+    pairs.collect()
+}
+
+fn text_of(tree: &ManifestTree, path: &str) -> Option<String> {
+    let path = crate::compose::tree_path(path).unwrap_or(path);
+    let file = tree.file(&TreePath::parse(path).ok()?)?;
+    if LARGEST < file.bytes.len() {
+        return None;
+    }
+    Some(String::from_utf8_lossy(&file.bytes).into_owned())
+}

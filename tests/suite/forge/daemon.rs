@@ -1,0 +1,233 @@
+//! The daemon between a real Git repository, a simulated Engine and each simulated forge: what people see on commits and
+//! pull requests.
+
+use std::time::{Duration, Instant};
+
+use moorline::forge::Kind;
+use serde_json::json;
+
+use super::KINDS;
+use crate::support::daemon::Harbour;
+use crate::support::fake_forge::{FakeForge, Pull, Status, TOKEN, World};
+use crate::support::git_servers::Daemon;
+
+const WEB: &str = "services:\n  web:\n    image: app:v1\n    restart: always\n";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A daemon, its hosts, its repository on a real Git server, and a forge.
+pub(super) struct Stage {
+    pub(super) harbour: Harbour,
+    pub(super) forge: FakeForge,
+    kind: Kind,
+    _git: Daemon,
+}
+
+impl Stage {
+    pub(super) async fn new(kind: Kind) -> Self {
+        let mut harbour = Harbour::new(&["local"]).await;
+        harbour.repository.allow_filters();
+        let (forge, git) = (FakeForge::start(kind).await, Daemon::start(&harbour.repository));
+        let token = harbour.repository.root().join("token");
+        std::fs::write(&token, format!("{TOKEN}\n")).unwrap();
+        let project = forge.look(|world| world.project.clone());
+        let issue = if kind == Kind::Bitbucket { "" } else { ", drift_issue: 3" };
+        harbour.address = Some(git.url());
+        harbour.repository_settings = format!(
+            "    forge: {{kind: {}, api: \"{}\", project: {project}, token_file: {}{issue}}}\n",
+            kind.word(),
+            forge.url(),
+            token.display()
+        );
+        Self { harbour, forge, kind, _git: git }
+    }
+
+    /// Commits to `main`.
+    pub(super) fn push(&self, files: &[(&str, &str)], message: &str) -> String {
+        let id = self.harbour.push(files, message);
+        self.forge.look(|world| world.commits.insert(id.clone(), false));
+        id
+    }
+
+    /// Opens pull request 7, or gives it a new head, from the commit that `main` has now.
+    pub(super) fn propose(&self, files: &[(&str, &str)]) -> String {
+        let repository = &self.harbour.repository;
+        repository.git(&["checkout", "-q", "-B", "change"]);
+        for (path, text) in files {
+            repository.write(path, text);
+        }
+        let head = repository.commit("a change");
+        for name in ["refs/pull/7/head", "refs/merge-requests/7/head", "refs/heads/change"] {
+            repository.git(&["push", "-q", "--force", "origin", &format!("HEAD:{name}")]);
+        }
+        repository.git(&["checkout", "-q", "main"]);
+        self.forge.look(|world| {
+            world.commits.insert(head.clone(), false);
+            let from = Some(world.project.clone());
+            let (branch, shown) = ("change".to_owned(), head.clone());
+            world.pulls = vec![Pull { number: 7, head: shown, branch, from, open: true }];
+        });
+        head
+    }
+
+    /// The words of this forge for a state of ours.
+    fn word(&self, state: &str) -> &'static str {
+        match (self.kind, state) {
+            (Kind::GitLab, "pending") => "running",
+            (Kind::GitLab, "success") => "success",
+            (Kind::GitLab, _) => "failed",
+            (Kind::Bitbucket, "pending") => "INPROGRESS",
+            (Kind::Bitbucket, "success") => "SUCCESSFUL",
+            (Kind::Bitbucket, _) => "FAILED",
+            (_, "pending") => "pending",
+            (_, "success") => "success",
+            (_, "failure") => "failure",
+            (_, _) => "error",
+        }
+    }
+
+    pub(super) async fn until(&self, what: &str, so: impl Fn(&mut World) -> bool) {
+        let begun = Instant::now();
+        while !self.forge.look(&so) {
+            if PATIENCE < begun.elapsed() {
+                let (statuses, comments) =
+                    self.forge.look(|world| (world.statuses.clone(), world.comments.clone()));
+                panic!("{:?}: never came: {what}\n{statuses:#?}\n{comments:#?}", self.kind);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub(super) async fn until_status(&self, sha: &str, context: &str, state: &str, words: &str) {
+        let word = self.word(state);
+        let told = |status: &Status| status.state == word && status.description == words;
+        let what = format!("{context} of {sha}: {state} {words}");
+        self.until(&what, |world| world.status(sha, context).is_some_and(told)).await;
+    }
+
+    /// The comment with a marker.
+    pub(super) fn comment(&self, purpose: &str) -> Option<String> {
+        let marker = format!("<!-- moorline:{purpose} -->");
+        let found: Vec<String> = self.forge.look(|world| {
+            let ours = world.comments.iter().filter(|comment| comment.body.starts_with(&marker));
+            ours.map(|comment| comment.body.clone()).collect()
+        });
+        assert!(found.len() <= 1, "{found:#?}");
+        found.into_iter().next()
+    }
+
+    pub(super) async fn until_comment(&self, purpose: &str, words: &str) {
+        let marker = format!("<!-- moorline:{purpose} -->");
+        self.until(&format!("{purpose}: {words}"), |world| {
+            let mut comments = world.comments.iter();
+            comments.any(|one| one.body.starts_with(&marker) && one.body.contains(words))
+        })
+        .await;
+    }
+}
+
+async fn story(kind: Kind) {
+    let mut stage = Stage::new(kind).await;
+    let files = [("fleet.yaml", "stacks:\n  shop: {drift: report}\n"), ("shop/compose.yaml", WEB)];
+    let first = stage.push(&files, "the shop");
+    stage.harbour.start();
+    stage.until_status(&first, "moorline/shop", "success", "in sync on 1 host").await;
+    stage.until_status(&first, "moorline", "success", "1 stack in sync").await;
+    assert!(stage.comment("drift").is_none(), "nothing drifted");
+
+    // Drift to red and back.
+    let restart = |name: &str| json!({ "RestartPolicy": { "Name": name, "MaximumRetryCount": 0 } });
+    stage.harbour.hosts["local"].update("shop-web-1", restart("no"));
+    stage
+        .until("red", |world| {
+            let shown = world.status(&first, "moorline/shop").unwrap();
+            shown.description.starts_with("out of sync: web-1 restart")
+        })
+        .await;
+    stage.until_status(&first, "moorline", "failure", &stage.shown(&first, "shop: ")).await;
+    if kind != Kind::Bitbucket {
+        stage.until_comment("drift", "## Moorline: 1 stack drifted").await;
+        let report = stage.comment("drift").unwrap();
+        assert!(report.contains("compose.yaml:"), "{report}");
+        assert!(report.contains(&first), "{report}");
+    }
+    stage.harbour.hosts["local"].update("shop-web-1", restart("always"));
+    stage.until_status(&first, "moorline/shop", "success", "in sync on 1 host").await;
+    stage.until_status(&first, "moorline", "success", "1 stack in sync").await;
+    if kind != Kind::Bitbucket {
+        stage.until_comment("drift", "## Moorline: in sync (1 looked at)").await;
+    }
+
+    // A pull request is opened, changed, and merged.
+    let second = WEB.replace("v1", "v2");
+    let head = stage.propose(&[("shop/compose.yaml", &second)]);
+    stage.harbour.ring();
+    let words = "1 stack changes: 1 to replace";
+    stage.until_status(&head, "moorline/plan", "success", words).await;
+    stage.until_comment("plan", &format!("## Moorline: {words}")).await;
+    let comment = stage.comment("plan").unwrap();
+    assert!(comment.contains("web-1 is replaced"), "{comment}");
+    assert!(comment.contains("Nothing of this pull request was executed."), "{comment}");
+    assert_eq!(stage.harbour.hosts["local"].containers()[0].image, "app:v1");
+    let more = format!("{second}    deploy: {{replicas: 3}}\n");
+    let head = stage.propose(&[("shop/compose.yaml", &more)]);
+    stage.harbour.ring();
+    let words = "1 stack changes: 2 to create, 1 to replace";
+    stage.until_status(&head, "moorline/plan", "success", words).await;
+    stage.until_comment("plan", &format!("## Moorline: {words}")).await;
+    // The base moves: the plan follows.
+    let other = stage.push(&[("README.md", "hello\n")], "another file");
+    stage.until_comment("plan", &other[..7]).await;
+    stage.until_status(&other, "moorline", "success", "1 stack in sync").await;
+    stage.forge.look(|world| world.pulls.clear());
+    let merged = stage.push(&[("shop/compose.yaml", &more)], "merged");
+    stage.harbour.ring();
+    stage.until_comment("plan", "## Moorline: plan withdrawn").await;
+    stage.until_status(&merged, "moorline", "success", "1 stack in sync").await;
+    assert_eq!(stage.harbour.containers("local").len(), 3);
+    if kind != Kind::Bitbucket {
+        stage.until_comment("drift", &merged[..7]).await;
+    }
+    stage.harbour.stop().await;
+
+    // Another start looks, and says nothing.
+    stage.forge.look(|world| world.received.clear());
+    stage.harbour.start();
+    let lists = |world: &mut World| {
+        let asked = world.received.iter();
+        3 <= asked.filter(|one| one.path.contains("pull") || one.path.contains("merge_req")).count()
+    };
+    stage.until("three looks at the list", lists).await;
+    stage.harbour.stop().await;
+    assert_eq!(stage.forge.look(|world| world.writes()), 0, "{kind:?}");
+}
+
+impl Stage {
+    /// The words of the stack's status on the roll-up.
+    fn shown(&self, sha: &str, before: &str) -> String {
+        let shown = self.forge.look(|world| world.status(sha, "moorline/shop").unwrap().clone());
+        format!("{before}{}", shown.description)
+    }
+}
+
+#[tokio::test]
+async fn github_shows_the_story_from_push_to_merge() {
+    story(Kind::GitHub).await;
+}
+
+#[tokio::test]
+async fn gitlab_shows_the_story_from_push_to_merge() {
+    story(Kind::GitLab).await;
+}
+
+#[tokio::test]
+async fn gitea_and_forgejo_show_the_story_from_push_to_merge() {
+    for kind in [Kind::Gitea, Kind::Forgejo] {
+        story(kind).await;
+    }
+}
+
+#[tokio::test]
+async fn bitbucket_shows_the_story_from_push_to_merge() {
+    story(Kind::Bitbucket).await;
+    assert_eq!(KINDS.len(), 5, "each forge has its story");
+}
