@@ -13,13 +13,15 @@ use tokio_util::sync::CancellationToken;
 use crate::compose::{
     self, Files, LoadRequest, Lookup, ReadProblem, TREE_ROOT, TreeFiles, tree_path,
 };
-use crate::config::fleet_file::{self, COMPOSE_FILES, FLEET_FILE, Fleet, Stack, Surroundings};
+use crate::config::fleet_file::{
+    self, COMPOSE_FILES, FLEET_FILE, Fleet, HostSelector, Stack, Surroundings,
+};
 use crate::config::settings::Labels;
 use crate::desired::{self, RelativePaths};
 use crate::git::{CommitFacts, Git, GitError, Pulled, Source, TreeSelection, Wanted};
 use crate::model::{
     Desired, Diagnostic, Diagnostics, Digest, EngineFacts, HostName, Location, ManifestTree,
-    Project, RepositoryName, Revision, StackName, TreePath,
+    Project, RepositoryName, Revision, StackName, TreeFile, TreePath,
 };
 use crate::report::mask::SecretSet;
 use crate::report::{Target, secrets};
@@ -243,7 +245,7 @@ fn fleet_of(place: &Place<'_>, pulled: &Pulled) -> (Option<Fleet>, Diagnostics) 
 
 /// Loads one stack from what was read so far. Returns what it asked for and was not there.
 pub fn load(stack: &Stack, tree: &ManifestTree) -> (LoadedStack, BTreeSet<TreePath>) {
-    let files = Recorded { tree, missing: RefCell::new(BTreeSet::new()) };
+    let files = Recorded { tree, missing: RefCell::default(), used: RefCell::default() };
     let compose_files: Vec<String> = stack.files.iter().map(absolute).collect();
     let env_files: Vec<String> = stack.env_files.iter().map(absolute).collect();
     let loaded = compose::load(&LoadRequest {
@@ -267,12 +269,10 @@ pub fn load(stack: &Stack, tree: &ManifestTree) -> (LoadedStack, BTreeSet<TreePa
         let location = Location::file(stack.path.to_string());
         problems.push(Diagnostic::error(location, "the stack has no Compose file"));
     }
-    let mut text = format!("{stack:?}");
-    for (path, file) in tree.below(&stack.path) {
-        let content = Digest::of(&file.bytes);
-        text.extend([path.as_str(), &format!("{:?}", file.mode), content.as_str()]);
-    }
-    let digest = Digest::of(text.as_bytes());
+    let mut used = files.used.into_inner();
+    used.insert(stack.path.clone());
+    used.extend(loaded.project.iter().flat_map(wanted_files));
+    let digest = digest_of(stack, tree, &used);
     let project = loaded.project.filter(|_| !problems.has_errors());
     let loaded = LoadedStack {
         stack: stack.clone(),
@@ -283,6 +283,28 @@ pub fn load(stack: &Stack, tree: &ManifestTree) -> (LoadedStack, BTreeSet<TreePa
         digest,
     };
     (loaded, missing)
+}
+
+/// A digest over a stack's policy and over every file that it is made from, wherever in the repository that is.
+fn digest_of(stack: &Stack, tree: &ManifestTree, used: &BTreeSet<TreePath>) -> Digest {
+    let below = used.iter().flat_map(|path| tree.below(path));
+    let single = used.iter().filter_map(|path| Some((path, tree.file(path)?)));
+    let files: BTreeMap<&TreePath, &TreeFile> = below.chain(single).collect();
+    // Where the fleet file says it, and when and where it may happen, does not change what is asked for.
+    let asked = Stack {
+        origin: Location::file(String::new()),
+        hosts: HostSelector::Unsaid,
+        after: BTreeSet::new(),
+        suspend: None,
+        windows: Vec::new(),
+        ..stack.clone()
+    };
+    let mut text = format!("{asked:?}");
+    for (path, file) in files {
+        let content = Digest::of(&file.bytes);
+        text.extend([path.as_str(), &format!("{:?}", file.mode), content.as_str()]);
+    }
+    Digest::of(text.as_bytes())
 }
 
 fn is_yaml(path: &str) -> bool {
@@ -302,6 +324,7 @@ fn absolute(path: &TreePath) -> String {
 struct Recorded<'a> {
     tree: &'a ManifestTree,
     missing: RefCell<BTreeSet<TreePath>>,
+    used: RefCell<BTreeSet<TreePath>>,
 }
 
 impl Recorded<'_> {
@@ -314,8 +337,12 @@ impl Recorded<'_> {
 impl Files for Recorded<'_> {
     fn read(&self, path: &str) -> Result<Arc<[u8]>, ReadProblem> {
         let read = TreeFiles(self.tree).read(path);
-        if read.is_err() {
-            self.note(path);
+        match &read {
+            Ok(_) => {
+                let path = tree_path(path).and_then(|path| TreePath::parse(path).ok());
+                self.used.borrow_mut().extend(path);
+            }
+            Err(_) => self.note(path),
         }
         read
     }

@@ -13,12 +13,13 @@ use crate::apply::{self, Listener, Manner};
 use crate::checkout::{LoadedStack, Written};
 use crate::docker::{Depth, Engine, EngineError, Scope};
 use crate::drift::{self, Findings};
+use crate::fleet::approval::{self, Approval};
 use crate::model::{
-    Cure, Desired, Diagnostics, Drift, EngineFacts, Health, ImagePolicy, Observed, Outcome, Plan,
-    Policy, Reason, Remedy, Replica, Resource, Revision, SyncPolicy, Timestamp,
+    CommitState, Cure, Desired, Diagnostics, Drift, EngineFacts, Health, ImagePolicy, Observed,
+    Outcome, Plan, Policy, Reason, Remedy, Replica, Resource, Revision, SyncPolicy, Timestamp,
 };
 use crate::plan::{self, Brake, Phase, Resolve};
-use crate::report::{Failure, Report, Round, Target};
+use crate::report::{Failure, Report, Round, Target, Wait};
 use crate::schedule::{Fall, Recoveries, Verdict};
 
 /// Rounds of one pass: deploy, take back what failed, and look once more.
@@ -51,6 +52,8 @@ pub enum Mode {
     Sync,
     /// An operator asked for it: stacks with `sync: manual` are applied too, and what was rolled back is tried again.
     SyncByHand,
+    /// It does what policy allows, and only if exactly that plan was approved.
+    SyncApproved,
     /// It only says what it would do.
     Show,
 }
@@ -72,6 +75,8 @@ pub struct Work<'a> {
     pub host_data: &'a str,
     /// Whether it changes anything.
     pub mode: Mode,
+    /// Plans that may be carried out where that needs a word.
+    pub approvals: &'a [Approval],
     /// How thoroughly to look first.
     pub depth: Depth,
     /// Who is told what happens.
@@ -127,7 +132,8 @@ async fn attempt(
         watch_restarts(&mut memory.recoveries, &findings, &observed, (work.clock)());
         mark_degraded(report, &memory.recoveries, (work.clock)());
         let plan = make_plan(work, memory, &desired, &observed, &findings);
-        let idle = plan.steps.is_empty() || !may_apply(work);
+        report.wait = objection(work, &plan);
+        let idle = plan.steps.is_empty() || !may_apply(work) || report.wait.is_some();
         if round > 0 && plan.is_empty() {
             break;
         }
@@ -225,8 +231,25 @@ fn conclude(work: &Work<'_>, memory: &mut Memory, report: &mut Report) {
 fn may_apply(work: &Work<'_>) -> bool {
     match work.mode {
         Mode::Show => false,
-        Mode::SyncByHand => true,
-        Mode::Sync => work.policy.sync == SyncPolicy::Auto,
+        Mode::SyncByHand | Mode::SyncApproved | Mode::Sync => true,
+    }
+}
+
+/// Whose word a plan waits for, if it needs one and has none.
+fn objection(work: &Work<'_>, plan: &Plan) -> Option<Wait> {
+    let needs_word = match work.mode {
+        Mode::SyncByHand => false,
+        Mode::SyncApproved => true,
+        Mode::Sync | Mode::Show => work.policy.sync == SyncPolicy::Manual,
+    };
+    if !needs_word || plan.steps.is_empty() {
+        return None;
+    }
+    let hash = plan::hash(plan);
+    let now = (work.clock)();
+    match approval::verdict(work.approvals, &work.target.name(), &hash, now) {
+        approval::Verdict::Approved { .. } => None,
+        why => Some(Wait { why: why.to_string(), until: None, state: CommitState::Pending }),
     }
 }
 

@@ -96,7 +96,10 @@ impl Chosen {
     ) -> anyhow::Result<Self> {
         let stacks: Result<BTreeSet<StackName>, _> =
             stacks.stacks.iter().map(|name| StackName::parse(name)).collect();
-        Ok(Self { setup: global.setup(None)?, wish: Wish { stacks: stacks?, revision } })
+        Ok(Self {
+            setup: global.setup(None)?,
+            wish: Wish { stacks: stacks?, revision, passes_by: false },
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 use crate::model::{CommitState, CommitStatus, Digest, HostName, Revision, StackName};
 use crate::report::mask::SecretSet;
-use crate::report::{Report, Target, status};
+use crate::report::{Report, Target, Wait, status};
 
 use super::past::Past;
 
@@ -62,7 +62,7 @@ pub enum Standing {
     /// The last pass says.
     Reported,
     /// Something keeps the head from being deployed here.
-    Waiting(String),
+    Waiting(Wait),
 }
 
 /// The statuses of one commit.
@@ -290,16 +290,22 @@ fn stack_status(
         .filter(|report| report.revision == *head)
         .collect();
     let said = status::of_stack(stack, &current, naming);
+    let waits = || {
+        entries.iter().filter_map(|entry| match &entry.standing {
+            Standing::Waiting(wait) => Some(wait),
+            Standing::New | Standing::Deploying | Standing::Reported => None,
+        })
+    };
+    let is_bad = |wait: &&Wait| matches!(wait.state, CommitState::Failure | CommitState::Error);
     let open = entries.len() > current.len();
     if !open
         || matches!(said.state, CommitState::Failure | CommitState::Error) && !current.is_empty()
     {
         return said;
     }
-    let waiting = entries.iter().find_map(|entry| match &entry.standing {
-        Standing::Waiting(why) => Some(why.clone()),
-        Standing::New | Standing::Deploying | Standing::Reported => None,
-    });
-    let text = waiting.unwrap_or_else(|| "deploying".to_owned());
-    status::line_of(said.context, CommitState::Pending, &text)
+    // What goes on by itself is pending; what someone must see to is not.
+    match waits().find(is_bad).or_else(|| waits().next()) {
+        Some(wait) => status::line_of(said.context, wait.state, &wait.why),
+        None => status::line_of(said.context, CommitState::Pending, "deploying"),
+    }
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::fleet_file::Stack;
+use crate::fleet::Orders;
 use crate::model::{
     DriftPolicy, PrunePolicy, Remedy, RepositoryName, Revision, SyncPolicy, Timestamp,
 };
@@ -37,6 +38,14 @@ pub enum DataError {
         /// The folder.
         folder: PathBuf,
     },
+    /// The operators' orders are there and cannot be understood.
+    #[error("cannot understand {}", file.display())]
+    BadOrders {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
     /// Another process is in a pass for the same target, and the wait for it was ended.
     #[error("another moorline process is busy with {target}")]
     Busy {
@@ -49,7 +58,7 @@ impl DataError {
     /// What helps.
     pub fn remedy(&self) -> Remedy {
         match self {
-            Self::Unusable { .. } | Self::Taken { .. } => Remedy::Operator,
+            Self::Unusable { .. } | Self::Taken { .. } | Self::BadOrders { .. } => Remedy::Operator,
             Self::Busy { .. } => Remedy::Retry,
         }
     }
@@ -107,6 +116,36 @@ impl DataFolder {
             fs::create_dir_all(root.join(below)).map_err(|source| folder.unusable(source))?;
         }
         Ok(folder)
+    }
+
+    /// The folder itself.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// What operators said beside Git; no orders when there is no file.
+    pub fn orders(&self) -> Result<Orders, DataError> {
+        let file = self.root.join(super::orders::FILE);
+        match fs::read(&file) {
+            Ok(text) => serde_json::from_slice(&text)
+                .map_err(|source| DataError::BadOrders { file, source }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Orders::default()),
+            Err(source) => Err(self.unusable(source)),
+        }
+    }
+
+    pub(super) fn write_orders(&self, orders: &Orders) -> Result<(), DataError> {
+        let text =
+            serde_json::to_vec_pretty(orders).map_err(|error| self.unusable(error.into()))?;
+        let file = self.root.join(super::orders::FILE);
+        write_whole(&file, &text).map_err(|source| self.unusable(source))
+    }
+
+    /// One writer of orders at a time; each takes a moment.
+    pub(super) fn lock_orders(&self) -> Result<Lock, DataError> {
+        let file = self.lock_file("orders")?;
+        file.lock().map_err(|source| self.unusable(source))?;
+        Ok(Lock { _file: file })
     }
 
     /// Where clones are kept.

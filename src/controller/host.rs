@@ -108,7 +108,14 @@ impl Host {
         }
     }
 
-    fn ring_all(&self, ring: Ring) {
+    /// Rings for a stack.
+    pub(super) fn ring_stack(&self, stack: &StackName, ring: Ring) {
+        let bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);
+        bells.get(stack.as_str()).into_iter().flatten().for_each(|bell| bell.ring(ring));
+    }
+
+    /// Rings for every stack.
+    pub(super) fn ring_all(&self, ring: Ring) {
         let bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);
         bells.values().flatten().for_each(|bell| bell.ring(ring));
     }

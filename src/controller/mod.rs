@@ -9,21 +9,26 @@
 //! *Guarantees:* whoever starts a task awaits it; the first stop lets running steps end and their reports leave, the
 //! second ends everything. *Assumptions:* one daemon a data folder (a lock sees to it).
 
+mod archive;
 pub mod board;
 pub mod clock;
 pub mod doctor;
 mod drift_reports;
 pub mod edges;
 pub mod files;
+mod gatekeeper;
 mod herald;
 pub mod host;
+mod leave;
 pub mod once;
+mod orders;
 pub mod outlet;
 mod past;
 mod pull_requests;
 mod repository;
 mod retired;
 mod scribe;
+mod sweep;
 mod systemd;
 mod target;
 
@@ -32,19 +37,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::settings::{RepositorySettings, Settings, Transport};
 use crate::docker::EngineError;
+use crate::fleet::Orders;
 use crate::forge::ForgeError;
 use crate::git::{Git, RemoteProblem, Source};
 use crate::model::{HostName, RepositoryName};
 
+use archive::Archive;
 use board::Board;
 use edges::Surroundings;
 use files::{DataError, DataFolder};
+use gatekeeper::Gatekeeper;
 use herald::Herald;
 use host::Host;
 use pull_requests::PullRequests;
@@ -191,6 +199,8 @@ pub async fn run(
     let data = DataFolder::open(&settings.data)?;
     let _lock = data.lock_daemon()?;
     let mut tasks: JoinSet<()> = JoinSet::new();
+    let (orders_sender, orders) = watch::channel(Arc::new(data.orders()?));
+    tasks.spawn(orders::follow(data.clone(), orders_sender, stop.clone()));
     let hosts = start_hosts(&setup, &mut tasks, &stop)?;
     let heralds_stop = CancellationToken::new();
     let mut heralds: JoinSet<()> = JoinSet::new();
@@ -200,7 +210,8 @@ pub async fn run(
         let board = Arc::new(Board::default());
         let worker =
             repository_loop(&setup, name, repository, &hosts, (&git, &data, &board, &seats))?;
-        let worker = RepositoryLoop { look_now: doorbell.of(name), ..worker };
+        let worker =
+            RepositoryLoop { look_now: doorbell.of(name), orders: orders.clone(), ..worker };
         let as_host = setup.as_host.as_ref();
         let places = (&worker.git, &worker.source, &board);
         let herald = herald(name, repository, places, (&data, as_host))?;
@@ -222,11 +233,15 @@ pub async fn run(
     let broken = tokio::select! {
         () = attend(&doorbell, &stop) => false,
         ended = tasks.join_next(), if !tasks.is_empty() => {
+            // Loops end when they are told to, which may be seen here before the telling itself.
+            let told = stop.is_cancelled();
             let error = ended.and_then(Result::err);
             let panic = error.map_or_else(String::new, |error| error.to_string());
-            tracing::error!(panic, "internal error: a loop ended; the daemon leaves");
-            stop.cancel();
-            true
+            if !told || !panic.is_empty() {
+                tracing::error!(panic, "internal error: a loop ended; the daemon leaves");
+                stop.cancel();
+            }
+            !told || !panic.is_empty()
         }
     };
     systemd::stopping();
@@ -327,14 +342,25 @@ fn repository_loop(
     let local = repository.url.transport() == Transport::Local;
     let path = repository.url.reveal();
     let watched = local.then(|| PathBuf::from(path.strip_prefix("file://").unwrap_or(path)));
+    let labels = Arc::new(setup.settings.host_labels());
+    let archive = Archive {
+        git: Arc::clone(git),
+        source: source.clone(),
+        repository: name.clone(),
+        hosts: Arc::clone(&labels),
+        held: tokio::sync::Mutex::default(),
+    };
     Ok(RepositoryLoop {
         name: name.clone(),
         source,
+        keeper: Arc::new(Gatekeeper::new(Arc::clone(&labels))),
+        archive: Arc::new(archive),
+        orders: watch::channel(Arc::new(Orders::default())).1,
         interval: repository.interval,
         watched,
         git: Arc::clone(git),
         hosts: hosts.clone(),
-        labels: Arc::new(setup.settings.host_labels()),
+        labels,
         board: Arc::clone(board),
         data: data.clone(),
         limits: Arc::new(setup.settings.limits.clone()),

@@ -11,8 +11,8 @@ use crate::checkout::{self, Checkout, Place};
 use crate::config::settings::DATA_FOLDER;
 use crate::docker::{Depth, Engine, EngineError, Scope};
 use crate::git::{Git, GitError, Source, Wanted};
-use crate::model::{HostName, Observed, Remedy, RepositoryName, Revision, StackName};
-use crate::pass::{self, Memory, Mode, Work};
+use crate::model::{HostName, Observed, RepositoryName, StackName};
+use crate::pass;
 use crate::report::{Failure, Report, Target};
 
 use super::board::Board;
@@ -72,6 +72,8 @@ pub struct Wish {
     pub stacks: BTreeSet<StackName>,
     /// Another commit than the branch's head.
     pub revision: Option<String>,
+    /// Windows and waves do not hold: an operator says so.
+    pub passes_by: bool,
 }
 
 /// One repository as a command sees it.
@@ -183,45 +185,10 @@ fn failure(error: &EngineError) -> Failure {
 /// Makes the listener of one target's steps.
 pub type Listeners = Arc<dyn Fn(&Target) -> Listener + Send + Sync>;
 
-/// Runs one pass over all targets that were asked for, stacks in the order of their `after`. Reports come back by
-/// target.
-pub async fn run(
-    setup: &Setup,
-    seen: &[Seen],
-    wish: &Wish,
-    mode: Mode,
-    listeners: &Listeners,
-    stop: &CancellationToken,
-) -> Result<Vec<Report>, OnceError> {
-    let engines = Arc::new(connect(setup).await?);
-    let mut reports: Vec<Report> = Vec::new();
-    for repository in seen {
-        for wave in target_waves(setup, repository, wish) {
-            let mut tasks = JoinSet::new();
-            for target in wave {
-                let listener = listeners(&target);
-                let one = One {
-                    setup: setup.clone(),
-                    checkout: Arc::clone(&repository.checkout),
-                    engines: Arc::clone(&engines),
-                    target,
-                    mode,
-                    listener,
-                };
-                let stop = stop.clone();
-                tasks.spawn(async move { one.run(&stop).await });
-            }
-            while let Some(ended) = tasks.join_next().await {
-                reports.extend(ended.ok());
-            }
-        }
-    }
-    reports.sort_by(|one, other| one.target.cmp(&other.target));
-    Ok(reports)
-}
+pub use super::sweep::run;
 
 /// Targets in waves: stacks in the order of their `after`, and last what is asked for no more.
-fn target_waves(setup: &Setup, seen: &Seen, wish: &Wish) -> Vec<Vec<Target>> {
+pub(super) fn target_waves(setup: &Setup, seen: &Seen, wish: &Wish) -> Vec<Vec<Target>> {
     let all = targets_of(setup, &seen.repository, &seen.checkout);
     let of = |wave: Vec<StackName>| {
         all.iter().filter(|target| wave.contains(&target.stack)).cloned().collect()
@@ -249,7 +216,11 @@ fn own_hosts(setup: &Setup) -> BTreeSet<HostName> {
 }
 
 /// Stacks times hosts, as far as this process keeps them.
-fn targets_of(setup: &Setup, repository: &RepositoryName, checkout: &Checkout) -> BTreeSet<Target> {
+pub(super) fn targets_of(
+    setup: &Setup,
+    repository: &RepositoryName,
+    checkout: &Checkout,
+) -> BTreeSet<Target> {
     let (labels, own) = (setup.settings.host_labels(), own_hosts(setup));
     let mut targets = BTreeSet::new();
     for stack in checkout.stacks.values() {
@@ -381,7 +352,7 @@ pub fn plan_saved(
 }
 
 /// Folder of Moorline's data on a host.
-fn host_data(setup: &Setup, host: &HostName) -> String {
+pub(super) fn host_data(setup: &Setup, host: &HostName) -> String {
     let hosts = &setup.settings.hosts;
     hosts.get(host).map_or(DATA_FOLDER.to_owned(), |host| host.data.to_string_lossy().into_owned())
 }
@@ -415,89 +386,4 @@ pub async fn publish(setup: &Setup, wish: &Wish, seen: &[Seen], reports: &[Repor
             Err(error) => tracing::warn!(%error, "cannot say it on the commit"),
         }
     }
-}
-
-/// One target's pass.
-struct One {
-    setup: Setup,
-    checkout: Arc<Checkout>,
-    engines: Arc<BTreeMap<HostName, Result<Engine, Failure>>>,
-    target: Target,
-    mode: Mode,
-    listener: Listener,
-}
-
-impl One {
-    async fn run(self, stop: &CancellationToken) -> Report {
-        let revision = &self.checkout.revision;
-        match self.attempt(revision, stop).await {
-            Ok(report) => report,
-            Err(failure) => {
-                let mut report =
-                    Report::failed(self.target.clone(), revision.clone(), clock::now(), failure);
-                if let Some(stack) = self.checkout.stack_of(&self.target) {
-                    report.problems.clone_from(&stack.problems);
-                }
-                report
-            }
-        }
-    }
-
-    async fn attempt(
-        &self,
-        revision: &Revision,
-        stop: &CancellationToken,
-    ) -> Result<Report, Failure> {
-        let gone = |what: &str| Failure { message: what.to_owned(), remedy: Remedy::Operator };
-        let stack = self.checkout.stack_of(&self.target).ok_or_else(|| gone("no such stack"))?;
-        if stack.project.is_none() {
-            let first = stack.problems.first_error();
-            let message =
-                first.map_or("the manifest cannot be used".to_owned(), ToString::to_string);
-            return Err(Failure { message, remedy: Remedy::NewRevision });
-        }
-        let engine = self.engines.get(&self.target.host).ok_or_else(|| gone("no such host"))?;
-        let engine = engine.as_ref().map_err(Clone::clone)?;
-        let data = DataFolder::open(&self.setup.settings.data).map_err(|error| locked(&error))?;
-        let _lock = match self.mode {
-            Mode::Show => None,
-            Mode::Sync | Mode::SyncByHand => {
-                Some(data.lock_target(&self.target, stop).await.map_err(|error| locked(&error))?)
-            }
-        };
-        let mut memory = Memory::since(data.recall(&self.target).reached);
-        if self.mode != Mode::Show && !self.checkout.is_retired(&self.target) {
-            data.keep(&self.target, &stack.stack).map_err(|error| locked(&error))?;
-        }
-        let policy = stack.stack.policy(&self.setup.settings.limits);
-        let host_data = host_data(&self.setup, &self.target.host);
-        let work = Work {
-            target: &self.target,
-            stack,
-            revision,
-            policy: &policy,
-            engine,
-            host_data: &host_data,
-            mode: self.mode,
-            depth: Depth::Full,
-            listener: Arc::clone(&self.listener),
-            clock: clock::now,
-        };
-        let report = pass::run(&work, &mut memory, stop).await;
-        if self.mode != Mode::Show && report.is_good() {
-            let kept = if self.checkout.is_retired(&self.target) {
-                data.forget(&self.target)
-            } else {
-                data.reach(&self.target, revision, clock::now())
-            };
-            kept.map_err(|error| locked(&error))?;
-        }
-        Ok(report)
-    }
-}
-
-fn locked(error: &super::files::DataError) -> Failure {
-    let source = std::error::Error::source(error);
-    let message = source.map_or(error.to_string(), |cause| format!("{error}: {cause}"));
-    Failure { message, remedy: error.remedy() }
 }

@@ -11,14 +11,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::checkout::{self, Checkout, Place};
 use crate::config::settings::{Labels, Limits};
+use crate::fleet::{Orders, TargetName};
 use crate::git::{Git, GitError, Source, Wanted};
 use crate::model::{HostName, RepositoryName, StackName};
 use crate::report::Target;
 use crate::schedule::{self, Failures};
 
+use super::archive::Archive;
 use super::board::Board;
 use super::clock;
 use super::files::DataFolder;
+use super::gatekeeper::Gatekeeper;
 use super::host::Host;
 use super::retired::retire;
 use super::target::TargetLoop;
@@ -48,6 +51,12 @@ pub(super) struct RepositoryLoop {
     pub limits: Arc<Limits>,
     /// Passes at one time.
     pub seats: Arc<Semaphore>,
+    /// Who goes first.
+    pub keeper: Arc<Gatekeeper>,
+    /// Other commits than the head.
+    pub archive: Arc<Archive>,
+    /// What operators said beside Git.
+    pub orders: watch::Receiver<Arc<Orders>>,
     /// "Look now", from webhooks and signals.
     pub look_now: Arc<Notify>,
 }
@@ -99,6 +108,11 @@ impl Loops {
 impl RepositoryLoop {
     /// Follows the branch until `stop`, then waits for its targets.
     pub(super) async fn run(self, stop: CancellationToken) {
+        let keeping = self.keeper.run(&self.hosts, stop.clone());
+        tokio::join!(keeping, Box::pin(self.follow(&stop)));
+    }
+
+    async fn follow(&self, stop: &CancellationToken) {
         let (sender, receiver) = watch::channel::<Option<Arc<Checkout>>>(None);
         let mut watcher = self.watched.as_deref().and_then(|path| crate::git::watch(path).ok());
         let mut loops = Loops::default();
@@ -106,7 +120,7 @@ impl RepositoryLoop {
         let mut round = 0_u64;
         loop {
             let wait = match stop
-                .run_until_cancelled(Box::pin(self.look(&sender, &receiver, &mut loops, &stop)))
+                .run_until_cancelled(Box::pin(self.look(&sender, &receiver, &mut loops, stop)))
                 .await
             {
                 None => break,
@@ -184,6 +198,12 @@ impl RepositoryLoop {
                 .collect(),
         );
         self.board.expect(&checkout.revision, &targets, checkout.fleet_problem());
+        self.keeper.begin(
+            &checkout.revision,
+            checkout.fleet.as_ref(),
+            self.all_targets(&checkout),
+            clock::now(),
+        );
         sender.send_replace(Some(Arc::new(checkout)));
         self.keep_loops(targets, receiver, loops, stop);
         Ok(())
@@ -224,6 +244,17 @@ impl RepositoryLoop {
         all.collect()
     }
 
+    /// Stacks times hosts of the whole fleet: those of other daemons are waited for too.
+    fn all_targets(&self, checkout: &Checkout) -> BTreeSet<TargetName> {
+        let stacks = checkout.stacks.values();
+        stacks
+            .flat_map(|stack| {
+                let hosts = stack.stack.hosts.select(&self.labels).into_iter();
+                hosts.map(|host| TargetName { stack: stack.stack.name.clone(), host })
+            })
+            .collect()
+    }
+
     /// Starts loops of new targets and ends those that are asked for no more.
     fn keep_loops(
         &self,
@@ -245,6 +276,10 @@ impl RepositoryLoop {
                 data: self.data.clone(),
                 limits: Arc::clone(&self.limits),
                 seats: Arc::clone(&self.seats),
+                keeper: Arc::clone(&self.keeper),
+                archive: Arc::clone(&self.archive),
+                orders: self.orders.clone(),
+                labels: Arc::clone(&self.labels),
             };
             loops.start(worker, stop);
         }

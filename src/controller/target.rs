@@ -4,9 +4,9 @@
 //! during a pass lead to one more. *Caveats:* a newer commit ends the waits of a running pass, not its calls.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::sync::{Semaphore, watch};
@@ -14,17 +14,22 @@ use tokio_util::sync::CancellationToken;
 
 use crate::apply::{Event, Listener};
 use crate::checkout::{Checkout, LoadedStack};
-use crate::config::settings::Limits;
+use crate::config::settings::{Labels, Limits};
 use crate::docker::{Depth, Engine};
-use crate::model::{CommitState, Outcome, Remedy, Timestamp};
+use crate::fleet::Orders;
+use crate::fleet::waves::Standing;
+use crate::model::{CommitState, HostName, Outcome, Remedy, Timestamp};
 use crate::pass::{self, Memory, Mode, Work};
-use crate::report::{Failure, Report, Target, status};
+use crate::report::{Failure, Report, Target, Wait, status};
 use crate::schedule::{self, Failures, PassEnded};
 
-use super::board::{Board, Standing};
+use super::archive::Archive;
+use super::board::{Board, Standing as Shown};
 use super::clock;
 use super::files::DataFolder;
+use super::gatekeeper::Gatekeeper;
 use super::host::{Host, Link, Ring, TargetBell};
+use super::leave::{Asking, Leave};
 
 /// What a target's loop works with.
 #[derive(Debug, Clone)]
@@ -43,6 +48,14 @@ pub(super) struct TargetLoop {
     pub limits: Arc<Limits>,
     /// Passes at one time.
     pub seats: Arc<Semaphore>,
+    /// Who goes first.
+    pub keeper: Arc<Gatekeeper>,
+    /// Other commits.
+    pub archive: Arc<Archive>,
+    /// What operators said beside Git.
+    pub orders: watch::Receiver<Arc<Orders>>,
+    /// Labels of all hosts.
+    pub labels: Arc<BTreeMap<HostName, Labels>>,
 }
 
 /// What a loop remembers.
@@ -81,6 +94,7 @@ impl TargetLoop {
                 () = bell.rung() => {}
                 changed = self.checkouts.changed() => if changed.is_err() { break },
                 changed = link.changed() => if changed.is_err() { break },
+                changed = self.orders.changed() => if changed.is_err() { break },
                 () = tokio::time::sleep(pause) => {}
             }
             let now_linked = link.borrow_and_update().clone();
@@ -104,40 +118,90 @@ impl TargetLoop {
         let quiet = Some(clock::now().plus(self.limits.full_look));
         let latest = self.checkouts.borrow_and_update().clone();
         let Some(latest) = latest else { return quiet };
-        let hindrance = self.hindrance(&latest);
-        let checkout = match (&hindrance, &course.current) {
-            (None, _) => Arc::clone(&latest),
-            (Some(_), Some(current)) => Arc::clone(current),
-            (Some(why), None) => {
-                self.board.stands(&self.target, Standing::Waiting(why.clone()));
-                return Some(clock::now().plus(WAITING_PAUSE));
-            }
-        };
+        let leave = self.leave(course, &latest, stop).await;
+        let checkout = Arc::clone(&leave.checkout);
         let Some(stack) = checkout.stack_of(&self.target).cloned() else { return quiet };
-        course.current = Some(Arc::clone(&checkout));
+        if !leave.look_only {
+            course.current = Some(Arc::clone(&checkout));
+        }
         let engine = match link {
             Link::Up(engine) => engine,
-            Link::Connecting => return quiet,
+            Link::Connecting => {
+                self.wait(leave.wait.as_ref(), &latest);
+                return quiet;
+            }
             Link::Down { since, failure } => {
-                self.report_down(&checkout, since, &failure);
+                self.report_down(&latest, since, &failure);
                 return quiet;
             }
         };
+        if stack.project.is_none() {
+            self.wait(leave.wait.as_ref(), &latest);
+            return quiet;
+        }
         let full = bell.take_full() || course.full_look_at <= clock::now();
         let depth = if full { Depth::Full } else { Depth::Changed };
-        let report = self.pass(course, (&checkout, &stack), (&engine, depth), stop).await;
+        let mode = if leave.look_only { Mode::Show } else { Mode::Sync };
+        if leave.wait.is_none() {
+            self.keeper.begins(&self.target.name(), &latest.revision, clock::now());
+        }
+        let mut report = self.pass(course, (&checkout, &stack), (&engine, depth, mode), stop).await;
         if stop.is_cancelled() && report.failure.is_some() {
             return quiet;
         }
+        if leave.wait.is_some() {
+            report.wait.clone_from(&leave.wait);
+        }
         self.conclude(course, &report, depth);
-        if let Some(why) = hindrance {
-            self.board.stands(&self.target, Standing::Waiting(why));
-            return Some(clock::now().plus(WAITING_PAUSE));
+        self.wait(report.wait.as_ref(), &latest);
+        if report.wait.is_none() {
+            self.stands(&latest, standing_of(&report));
         }
         if self.is_gone(&checkout, &report) {
             return None;
         }
-        Some(self.next_due(course, &report))
+        let until = report.wait.and_then(|wait| wait.until);
+        let due = self.next_due(course, until);
+        let cut_short = report.rounds.iter().flat_map(|round| &round.outcomes);
+        // A wait that was ended by a newer commit goes on at once.
+        let cut_short = cut_short.into_iter().any(|one| one.outcome == Outcome::Cancelled);
+        Some(if cut_short { clock::now() } else { due })
+    }
+
+    /// What it may do with the newest commit.
+    async fn leave(
+        &mut self,
+        course: &Course,
+        latest: &Arc<Checkout>,
+        stop: &CancellationToken,
+    ) -> Leave {
+        let orders = Arc::clone(&self.orders.borrow_and_update());
+        let now = clock::now();
+        let asking = Asking {
+            target: &self.target,
+            latest,
+            current: course.current.as_ref(),
+            reached: course.memory.reached.as_ref(),
+            orders: &orders,
+            gate: self.keeper.gate(&self.target.name(), &latest.revision, now),
+            labels: &self.labels,
+            passes_by: false,
+            now,
+        };
+        asking.leave(&self.archive, stop).await
+    }
+
+    /// Says what keeps the newest commit from being deployed here, if anything does.
+    fn wait(&self, wait: Option<&Wait>, latest: &Checkout) {
+        if let Some(wait) = wait {
+            self.board.stands(&self.target, Shown::Waiting(wait.clone()));
+            self.stands(latest, Standing::Waiting);
+        }
+    }
+
+    /// How far it is with the newest commit: what others wait for.
+    fn stands(&self, latest: &Checkout, standing: Standing) {
+        self.keeper.note(&self.target.name(), &latest.revision, standing);
     }
 
     /// Whether this target was asked for no more, and nothing of it is left. It is forgotten then.
@@ -149,25 +213,11 @@ impl TargetLoop {
         gone
     }
 
-    /// Why the newest commit must not be deployed here yet; recovery at the current one goes on meanwhile.
-    fn hindrance(&self, latest: &Checkout) -> Option<String> {
-        let stack = latest.stack_of(&self.target)?;
-        if stack.project.is_none() {
-            let first = stack.problems.first_error();
-            return Some(first.map_or("the manifest cannot be used".to_owned(), |problem| {
-                format!("{}: {}", problem.location, problem.message)
-            }));
-        }
-        let waited =
-            stack.stack.after.iter().find(|name| !self.board.is_good(name, &latest.revision));
-        waited.map(|name| format!("waits for {name}"))
-    }
-
     async fn pass(
         &self,
         course: &mut Course,
         (checkout, stack): (&Checkout, &LoadedStack),
-        (engine, depth): (&Engine, Depth),
+        (engine, depth, mode): (&Engine, Depth, Mode),
         stop: &CancellationToken,
     ) -> Report {
         let failed = |failure| {
@@ -182,12 +232,14 @@ impl TargetLoop {
                 return failed(Failure { message: error.to_string(), remedy: error.remedy() });
             }
         };
-        if !checkout.is_retired(&self.target)
+        if mode != Mode::Show
+            && !checkout.is_retired(&self.target)
             && let Err(error) = self.data.keep(&self.target, &stack.stack)
         {
             tracing::warn!(%error, "cannot remember that this stack is kept");
         }
         let policy = stack.stack.policy(&self.limits);
+        let approvals = self.orders.borrow().approvals.clone();
         let work = Work {
             target: &self.target,
             stack,
@@ -195,7 +247,8 @@ impl TargetLoop {
             policy: &policy,
             engine,
             host_data: &self.host.data,
-            mode: Mode::Sync,
+            mode,
+            approvals: &approvals,
             depth,
             listener: self.listener(),
             clock: clock::now,
@@ -249,7 +302,7 @@ impl TargetLoop {
         Arc::new(move |event| match event {
             Event::Begun(step) => {
                 if step.id.0 == 1 {
-                    board.stands(&target, Standing::Deploying);
+                    board.stands(&target, Shown::Deploying);
                 }
             }
             Event::Progress(..) => {}
@@ -271,6 +324,7 @@ impl TargetLoop {
         let report =
             Report::failed(self.target.clone(), checkout.revision.clone(), clock::now(), failure);
         self.board.report(&report);
+        self.stands(checkout, Standing::Unknown { since });
     }
 
     fn conclude(&self, course: &mut Course, report: &Report, depth: Depth) {
@@ -290,7 +344,22 @@ impl TargetLoop {
         {
             tracing::warn!(%error, "cannot remember the reached revision");
         }
+        self.use_up_approval(report);
         self.board.report(report);
+    }
+
+    /// One yes is one deployment.
+    fn use_up_approval(&self, report: &Report) {
+        let name = self.target.name();
+        let acted = report.outcomes().next().is_some();
+        let is_approved =
+            || self.orders.borrow().approvals.iter().any(|approval| approval.target == name);
+        if acted
+            && is_approved()
+            && let Err(error) = self.data.change_orders(|orders| orders.use_up(&name))
+        {
+            tracing::warn!(%error, "cannot note that an approval was used");
+        }
     }
 
     /// A quiet target is quiet: only a change of its verdict is logged.
@@ -308,21 +377,27 @@ impl TargetLoop {
         course.said = line;
     }
 
-    fn next_due(&self, course: &Course, report: &Report) -> Timestamp {
+    fn next_due(&self, course: &Course, until: Option<Timestamp>) -> Timestamp {
         let now = clock::now();
-        // A wait that was ended by a newer commit goes on at once.
-        let cut_short = report.outcomes().any(|outcome| matches!(outcome, Outcome::Cancelled));
-        if cut_short {
-            return now;
-        }
+        let held = course.memory.recoveries.next_due(now);
         let ended = PassEnded {
             at: now,
             failures: course.failures,
-            held_until: course.memory.recoveries.next_due(now),
+            held_until: held.into_iter().chain(until).min(),
         };
         let seed = schedule::seed(&self.target.to_string(), course.round);
         let due = schedule::next_pass(&ended, self.limits.full_look, seed);
         due.at.min(course.full_look_at)
+    }
+}
+
+/// How far a target is with a commit, by its report.
+pub(super) fn standing_of(report: &Report) -> Standing {
+    match status::state(report) {
+        CommitState::Success => Standing::Done,
+        CommitState::Pending => Standing::Going { since: report.at },
+        CommitState::Failure => Standing::Failed { why: status::line(report) },
+        CommitState::Error => Standing::Unknown { since: report.at },
     }
 }
 
@@ -331,6 +406,3 @@ fn said_by(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a pass panicked")
 }
-
-/// How often a target that is kept waiting looks whether it may go on; changes of the board do not ring it.
-const WAITING_PAUSE: Duration = Duration::from_secs(1);

@@ -5,6 +5,7 @@
 
 pub mod approval;
 mod clearance;
+mod orders;
 pub mod placement;
 pub mod suspension;
 pub mod waves;
@@ -13,6 +14,7 @@ pub mod windows;
 use std::fmt;
 
 pub use clearance::{Clearance, Hold, clearance};
+pub use orders::{Orders, Rollback};
 
 use serde::{Deserialize, Serialize};
 

@@ -10,4 +10,4 @@ pub mod secrets;
 pub mod status;
 mod verdict;
 
-pub use verdict::{Failure, Report, Round, Target};
+pub use verdict::{Failure, Report, Round, Target, Wait};

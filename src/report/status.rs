@@ -2,7 +2,7 @@
 
 use crate::model::{CommitState, CommitStatus, Health, HostName, Outcome, StackName, Sync};
 
-use super::Report;
+use super::{Report, Wait};
 
 /// The longest description that every forge takes.
 const DESCRIPTION_CHARS: usize = 140;
@@ -69,6 +69,9 @@ pub fn state(report: &Report) -> CommitState {
     if report.failure.is_some() || report.sync == Sync::Unknown {
         return CommitState::Error;
     }
+    if let Some(wait) = effective_wait(report) {
+        return wait.state;
+    }
     let failed = report.outcomes().any(|outcome| matches!(outcome, Outcome::Failed { .. }));
     match (report.sync, report.health) {
         (Sync::Synced, Health::Healthy | Health::Suspended) => CommitState::Success,
@@ -77,6 +80,11 @@ pub fn state(report: &Report) -> CommitState {
         _ if report.is_under_way && !failed => CommitState::Pending,
         _ => CommitState::Failure,
     }
+}
+
+/// What keeps the commit from being deployed, unless something worse is to be said.
+fn effective_wait(report: &Report) -> Option<&Wait> {
+    report.wait.as_ref().filter(|_| report.health != Health::Degraded)
 }
 
 /// The order in which states hide each other.
@@ -104,6 +112,9 @@ fn named(report: &Report, hosts: usize) -> String {
 pub fn line(report: &Report) -> String {
     if let Some(failure) = &report.failure {
         return failure.message.lines().next().unwrap_or_default().to_owned();
+    }
+    if let Some(wait) = effective_wait(report) {
+        return wait.why.clone();
     }
     let first_failure = report.failures().next();
     if let Some((text, error)) = first_failure {

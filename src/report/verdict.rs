@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::drift::Findings;
+use crate::fleet::TargetName;
 use crate::model::{
     CommitState, ContainerState, Diagnostics, Drift, Health, HealthCheckState, Held, HostName,
     Observed, ObservedContainer, Outcome, Plan, Policy, Remedy, RepositoryName, Revision,
@@ -28,6 +29,24 @@ impl fmt::Display for Target {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}@{}", self.stack, self.host)
     }
+}
+
+impl Target {
+    /// The same without its repository.
+    pub fn name(&self) -> TargetName {
+        TargetName { stack: self.stack.clone(), host: self.host.clone() }
+    }
+}
+
+/// What keeps a commit from being deployed to a target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Wait {
+    /// What, in words.
+    pub why: String,
+    /// When it ends by itself; `None` when only an event or a person ends it.
+    pub until: Option<Timestamp>,
+    /// What the commit is told.
+    pub state: CommitState,
 }
 
 /// Why a pass could not look, or not load.
@@ -146,6 +165,8 @@ pub struct Report {
     pub problems: Diagnostics,
     /// Why it could not look, if it could not.
     pub failure: Option<Failure>,
+    /// What keeps the commit from being deployed here, if anything does.
+    pub wait: Option<Wait>,
     /// Whether steps are still to come by themselves: then it is deploying, not failing.
     pub is_under_way: bool,
 }
@@ -166,6 +187,7 @@ impl Report {
             rounds: Vec::new(),
             problems: Diagnostics::default(),
             failure: Some(failure),
+            wait: None,
             is_under_way: false,
         }
     }
@@ -274,6 +296,7 @@ impl Report {
             })).collect::<Vec<_>>(),
             "problems": self.problems,
             "failure": self.failure,
+            "wait": self.wait,
         })
     }
 

@@ -30,6 +30,7 @@ mod drift_real;
 mod engine;
 mod examples_real;
 mod faults;
+mod fleet;
 mod forge;
 mod git;
 mod house;

@@ -1,0 +1,289 @@
+//! One pass over all targets, in the order in which they may go: what the commands do.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::apply::Listener;
+use crate::checkout::Checkout;
+use crate::config::settings::Labels;
+use crate::docker::{Depth, Engine};
+use crate::fleet::waves::{Gate, Line, Standing, gates};
+use crate::fleet::{Orders, TargetName};
+use crate::model::{HostName, Remedy};
+use crate::pass::{self, Memory, Mode, Work};
+use crate::report::{Failure, Report, Target, Wait};
+
+use super::archive::Archive;
+use super::files::{DataError, DataFolder};
+use super::leave::{Asking, Leave};
+use super::once::{Listeners, OnceError, Seen, Wish, connect, host_data, target_waves};
+use super::target::standing_of;
+use super::{Setup, StartError, clock};
+
+/// Runs one pass over all targets that were asked for, each when its gate is open. Reports come back by target.
+pub async fn run(
+    setup: &Setup,
+    seen: &[Seen],
+    wish: &Wish,
+    mode: Mode,
+    listeners: &Listeners,
+    stop: &CancellationToken,
+) -> Result<Vec<Report>, OnceError> {
+    let data = DataFolder::open(&setup.settings.data).map_err(StartError::from)?;
+    let common = Arc::new(Common {
+        setup: setup.clone(),
+        engines: connect(setup).await?,
+        orders: data.orders().map_err(StartError::from)?,
+        data,
+        labels: Arc::new(setup.settings.host_labels()),
+        seats: Semaphore::new(setup.settings.limits.parallel_passes.max(1)),
+        mode,
+        passes_by: wish.passes_by,
+    });
+    let mut reports: Vec<Report> = Vec::new();
+    for repository in seen {
+        let sweep = Sweep {
+            common: Arc::clone(&common),
+            archive: Arc::new(Archive {
+                git: Arc::clone(&repository.git),
+                source: repository.source.clone(),
+                repository: repository.repository.clone(),
+                hosts: Arc::clone(&common.labels),
+                held: tokio::sync::Mutex::default(),
+            }),
+            checkout: Arc::clone(&repository.checkout),
+            listeners: Arc::clone(listeners),
+            standings: BTreeMap::new(),
+        };
+        let wanted = target_waves(setup, repository, wish).into_iter().flatten().collect();
+        reports.extend(sweep.run(wanted, stop).await);
+    }
+    reports.sort_by(|one, other| one.target.cmp(&other.target));
+    Ok(reports)
+}
+
+/// What all passes of one command share.
+struct Common {
+    setup: Setup,
+    engines: BTreeMap<HostName, Result<Engine, Failure>>,
+    orders: Orders,
+    data: DataFolder,
+    labels: Arc<BTreeMap<HostName, Labels>>,
+    seats: Semaphore,
+    mode: Mode,
+    passes_by: bool,
+}
+
+/// The passes of one repository.
+struct Sweep {
+    common: Arc<Common>,
+    archive: Arc<Archive>,
+    checkout: Arc<Checkout>,
+    listeners: Listeners,
+    standings: BTreeMap<TargetName, Standing>,
+}
+
+impl Sweep {
+    async fn run(mut self, wanted: BTreeSet<Target>, stop: &CancellationToken) -> Vec<Report> {
+        let (retired, mut open): (BTreeSet<_>, BTreeSet<_>) =
+            wanted.into_iter().partition(|target| self.checkout.is_retired(target));
+        let mut reports = Vec::new();
+        if self.common.mode == Mode::Show {
+            reports.extend(self.wave(open.iter().map(|one| (one.clone(), Gate::Go)), stop).await);
+            let gates = self.gates();
+            for report in &mut reports {
+                note_gate(report, gates.get(&report.target.name()));
+            }
+        } else {
+            // Only who was asked for is waited for: an operator who names one stack means that one.
+            self.standings = open.iter().map(|target| (target.name(), Standing::Waiting)).collect();
+            while !open.is_empty() {
+                let mut gates = self.gates();
+                let mut gate = |target: &Target| gates.remove(&target.name()).unwrap_or(Gate::Go);
+                let asked: Vec<(Target, Gate)> =
+                    open.iter().map(|target| (target.clone(), gate(target))).collect();
+                let (ready, shut): (Vec<_>, Vec<_>) =
+                    asked.into_iter().partition(|(_, gate)| *gate == Gate::Go);
+                // Whoever is still shut out when nobody can go any more is told why.
+                let wave = if ready.is_empty() { shut } else { ready };
+                open.retain(|target| !wave.iter().any(|(gone, _)| gone == target));
+                reports.extend(self.wave(wave, stop).await);
+            }
+        }
+        reports.extend(self.wave(retired.into_iter().map(|one| (one, Gate::Go)), stop).await);
+        reports
+    }
+
+    fn gates(&self) -> BTreeMap<TargetName, Gate> {
+        let Some(fleet) = &self.checkout.fleet else { return BTreeMap::new() };
+        let labels = &self.common.labels;
+        let line = Line { fleet, hosts: labels, standings: &self.standings, now: clock::now() };
+        gates(line)
+    }
+
+    /// Targets that go at one time.
+    async fn wave(
+        &mut self,
+        targets: impl IntoIterator<Item = (Target, Gate)>,
+        stop: &CancellationToken,
+    ) -> Vec<Report> {
+        let mut tasks = JoinSet::new();
+        for (target, gate) in targets {
+            let one = One {
+                common: Arc::clone(&self.common),
+                archive: Arc::clone(&self.archive),
+                checkout: Arc::clone(&self.checkout),
+                listener: (self.listeners)(&target),
+                target,
+                gate,
+            };
+            let stop = stop.clone();
+            tasks.spawn(async move { one.run(&stop).await });
+        }
+        let mut reports = Vec::new();
+        while let Some(ended) = tasks.join_next().await {
+            reports.extend(ended.ok());
+        }
+        for report in &reports {
+            let standing =
+                if report.wait.is_some() { Standing::Waiting } else { standing_of(report) };
+            self.standings.insert(report.target.name(), standing);
+        }
+        reports
+    }
+}
+
+/// A plan that is only shown tells whom it would wait for.
+fn note_gate(report: &mut Report, gate: Option<&Gate>) {
+    if report.wait.is_some() || report.is_good() || report.failure.is_some() {
+        return;
+    }
+    let until = match gate {
+        None | Some(Gate::Go) => return,
+        Some(Gate::Wait { until, .. }) => *until,
+        Some(Gate::Stopped { .. }) => None,
+    };
+    let state = match gate {
+        Some(Gate::Stopped { .. }) => crate::model::CommitState::Failure,
+        _ => crate::model::CommitState::Pending,
+    };
+    report.wait = gate.map(|gate| Wait { why: gate.to_string(), until, state });
+}
+
+/// One target's pass.
+struct One {
+    common: Arc<Common>,
+    archive: Arc<Archive>,
+    checkout: Arc<Checkout>,
+    target: Target,
+    gate: Gate,
+    listener: Listener,
+}
+
+impl One {
+    async fn run(self, stop: &CancellationToken) -> Report {
+        match self.attempt(stop).await {
+            Ok(report) => report,
+            Err(failure) => {
+                let revision = self.checkout.revision.clone();
+                let mut report =
+                    Report::failed(self.target.clone(), revision, clock::now(), failure);
+                if let Some(stack) = self.checkout.stack_of(&self.target) {
+                    report.problems.clone_from(&stack.problems);
+                }
+                report
+            }
+        }
+    }
+
+    async fn attempt(&self, stop: &CancellationToken) -> Result<Report, Failure> {
+        let gone = |what: &str| Failure { message: what.to_owned(), remedy: Remedy::Operator };
+        let newest = self.checkout.stack_of(&self.target).ok_or_else(|| gone("no such stack"))?;
+        if newest.project.is_none() {
+            let first = newest.problems.first_error();
+            let message =
+                first.map_or("the manifest cannot be used".to_owned(), ToString::to_string);
+            return Err(Failure { message, remedy: Remedy::NewRevision });
+        }
+        let Common { data, engines, setup, .. } = &*self.common;
+        let engine = engines.get(&self.target.host).ok_or_else(|| gone("no such host"))?;
+        let engine = engine.as_ref().map_err(Clone::clone)?;
+        let _seat = self.common.seats.acquire().await.map_err(|_closed| gone("stopped"))?;
+        let mut memory = Memory::since(data.recall(&self.target).reached);
+        let leave = self.leave(&memory, stop).await;
+        let mode = if leave.look_only { Mode::Show } else { self.common.mode };
+        let _lock = match mode {
+            Mode::Show => None,
+            Mode::Sync | Mode::SyncByHand | Mode::SyncApproved => {
+                Some(data.lock_target(&self.target, stop).await.map_err(|error| locked(&error))?)
+            }
+        };
+        // What is only shown is what the newest commit asks for; why it waits is said beside.
+        let checkout = if mode == Mode::Show { &self.checkout } else { &leave.checkout };
+        let stack = checkout.stack_of(&self.target).ok_or_else(|| gone("no such stack"))?;
+        let retired = checkout.is_retired(&self.target);
+        if mode != Mode::Show && !retired {
+            data.keep(&self.target, &newest.stack).map_err(|error| locked(&error))?;
+        }
+        let work = Work {
+            target: &self.target,
+            stack,
+            revision: &checkout.revision,
+            policy: &stack.stack.policy(&setup.settings.limits),
+            engine,
+            host_data: &host_data(setup, &self.target.host),
+            mode,
+            approvals: &self.common.orders.approvals,
+            depth: Depth::Full,
+            listener: Arc::clone(&self.listener),
+            clock: clock::now,
+        };
+        let mut report = pass::run(&work, &mut memory, stop).await;
+        if mode != Mode::Show {
+            self.remember(&report, retired).map_err(|error| locked(&error))?;
+        }
+        if leave.wait.is_some() {
+            report.wait = leave.wait;
+        }
+        Ok(report)
+    }
+
+    async fn leave(&self, memory: &Memory, stop: &CancellationToken) -> Leave {
+        let asking = Asking {
+            target: &self.target,
+            latest: &self.checkout,
+            current: None,
+            reached: memory.reached.as_ref(),
+            orders: &self.common.orders,
+            gate: self.gate.clone(),
+            labels: &self.common.labels,
+            passes_by: self.common.passes_by,
+            now: clock::now(),
+        };
+        asking.leave(&self.archive, stop).await
+    }
+
+    fn remember(&self, report: &Report, retired: bool) -> Result<(), DataError> {
+        let data = &self.common.data;
+        let name = self.target.name();
+        let acted = report.outcomes().next().is_some();
+        if acted && self.common.orders.approvals.iter().any(|approval| approval.target == name) {
+            data.change_orders(|orders| orders.use_up(&name))?;
+        }
+        match (report.is_good(), retired) {
+            (true, true) => data.forget(&self.target),
+            (true, false) => data.reach(&self.target, &report.revision, clock::now()),
+            (false, _) => Ok(()),
+        }
+    }
+}
+
+fn locked(error: &DataError) -> Failure {
+    let source = std::error::Error::source(error);
+    let message = source.map_or(error.to_string(), |cause| format!("{error}: {cause}"));
+    Failure { message, remedy: error.remedy() }
+}

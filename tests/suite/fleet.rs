@@ -1,0 +1,152 @@
+//! Many hosts from one repository: who goes first, when, and what operators hold back.
+
+use std::time::Duration;
+
+use moorline::config::fleet_file::Suspension;
+use moorline::controller::files::DataFolder;
+use moorline::fleet::suspension::Brake;
+use moorline::model::{HostName, StackName, Timestamp};
+
+use super::support::daemon::Harbour;
+use super::support::fake_engine::Behaviour;
+use super::support::world::now;
+
+const WEB: &str = "services:\n  web:\n    image: app:v1\n    restart: always\n";
+
+fn newer() -> String {
+    WEB.replace("v1", "v2")
+}
+
+fn image(harbour: &Harbour, host: &str) -> String {
+    let containers = harbour.hosts[host].containers();
+    containers.first().map_or_else(String::new, |container| container.image.clone())
+}
+
+fn data(harbour: &Harbour) -> DataFolder {
+    DataFolder::open(&harbour.settings().data).unwrap()
+}
+
+/// A window that is shut for some hours around now.
+fn shut() -> String {
+    let now = jiff::Timestamp::from_millisecond(now().as_millis()).unwrap();
+    let later = now.to_zoned(jiff::tz::TimeZone::UTC).hour();
+    let opens = (later + 12) % 24;
+    format!("windows: [{{allow: \"0 {opens} * * *\", for: 1h}}]\n")
+}
+
+#[tokio::test]
+async fn canaries_go_first_and_the_others_follow_when_they_are_healthy() {
+    let mut harbour = Harbour::new(&["edge-1", "edge-2", "core"]).await;
+    let fleet = "stacks: {shop: {hosts: all}}\nwaves: [[edge-1], rest]\n";
+    let first = harbour.push(&[("shop/compose.yaml", WEB), ("fleet.yaml", fleet)], "one");
+    harbour.start();
+    harbour.until_noted(&first, "moorline/shop: success in sync on 3 hosts").await;
+    // The canary does not come up: the others stay where they are, and say so.
+    let sick = Behaviour { fails_to_start: true, ..Behaviour::default() };
+    harbour.hosts["edge-1"].behave("web", sick);
+    let second = harbour.push(&[("shop/compose.yaml", &newer())], "two");
+    harbour.until_noted(&second, "moorline/shop: failure").await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    for host in ["edge-2", "core"] {
+        assert_eq!(image(&harbour, host), "app:v1", "{host}");
+    }
+    // A commit that comes up goes on to all.
+    harbour.hosts["edge-1"].behave("web", Behaviour::default());
+    let third = harbour.push(&[("shop/compose.yaml", &WEB.replace("v1", "v3"))], "three");
+    harbour.until_noted(&third, "moorline/shop: success in sync on 3 hosts").await;
+    for host in ["edge-1", "edge-2", "core"] {
+        assert_eq!(image(&harbour, host), "app:v3", "{host}");
+    }
+    harbour.stop().await;
+}
+
+#[tokio::test]
+async fn a_shut_window_holds_changes_with_their_time_and_recovery_goes_on_also_after_a_restart() {
+    let mut harbour = Harbour::new(&["local"]).await;
+    let fleet = "stacks: {shop: {}}\n";
+    let first = harbour.push(&[("shop/compose.yaml", WEB), ("fleet.yaml", fleet)], "one");
+    harbour.start();
+    harbour.until_noted(&first, "moorline/shop: success").await;
+    let windows = format!("{fleet}{}", shut());
+    let second = harbour
+        .push(&[("shop/compose.yaml", &newer()), ("fleet.yaml", &windows)], "in a shut window");
+    harbour.until_noted(&second, "moorline/shop: pending changes wait until 20").await;
+    for round in 0..2 {
+        harbour.hosts["local"].remove("shop-web-1");
+        harbour.until("it came back", |it| it.containers("local") == ["shop-web-1 running"]).await;
+        assert_eq!(image(&harbour, "local"), "app:v1", "round {round}");
+        harbour.stop().await;
+        harbour.start();
+    }
+    let third = harbour.push(&[("fleet.yaml", fleet)], "without windows");
+    harbour.until_noted(&third, "moorline/shop: success").await;
+    assert_eq!(image(&harbour, "local"), "app:v2");
+    harbour.stop().await;
+}
+
+#[tokio::test]
+async fn a_commit_that_changes_nothing_of_a_stack_does_not_wait_for_a_window() {
+    let mut harbour = Harbour::new(&["local"]).await;
+    let fleet = format!("stacks: {{shop: {{}}}}\n{}", shut());
+    harbour.push(&[("shop/compose.yaml", WEB), ("fleet.yaml", "stacks: {shop: {}}\n")], "one");
+    harbour.start();
+    harbour.until("it runs", |it| it.containers("local") == ["shop-web-1 running"]).await;
+    let second = harbour.push(&[("fleet.yaml", fleet.as_str()), ("README", "x")], "two");
+    harbour.until_noted(&second, "moorline/shop: success").await;
+    harbour.stop().await;
+}
+
+#[tokio::test]
+async fn a_suspended_stack_is_left_alone_at_once_and_goes_on_when_that_ends() {
+    let mut harbour = Harbour::new(&["left", "right"]).await;
+    let fleet = "stacks: {shop: {hosts: all}, blog: {hosts: all}}\n";
+    let files = [("shop/compose.yaml", WEB), ("blog/compose.yaml", WEB), ("fleet.yaml", fleet)];
+    let first = harbour.push(&files, "one");
+    harbour.start();
+    harbour.until_noted(&first, "moorline: success").await;
+    let until: Timestamp = now().plus(Duration::from_secs(4));
+    let brake = Brake {
+        stack: Some(StackName::parse("shop").unwrap()),
+        host: Some(HostName::parse("left").unwrap()),
+        by: "ada".to_owned(),
+        since: now(),
+        suspension: Suspension { reason: "disk swap".to_owned(), until: Some(until) },
+    };
+    data(&harbour).change_orders(|orders| orders.brakes.suspend(brake)).unwrap();
+    harbour.until_noted(&first, "suspended by ada").await;
+    harbour.hosts["left"].stop("shop-web-1");
+    harbour.hosts["left"].stop("blog-web-1");
+    harbour
+        .until("blog is back", |it| {
+            it.containers("left").contains(&"blog-web-1 running".to_owned())
+        })
+        .await;
+    assert!(harbour.containers("left").contains(&"shop-web-1 exited".to_owned()));
+    // It ends by itself: nobody rings.
+    harbour
+        .until("shop is back", |it| {
+            it.containers("left").contains(&"shop-web-1 running".to_owned())
+        })
+        .await;
+    assert!(until <= now());
+    harbour.until_noted(&first, "moorline: success").await;
+    harbour.stop().await;
+}
+
+#[tokio::test]
+async fn stacks_that_come_after_a_failed_one_are_stopped_and_say_so() {
+    let mut harbour = Harbour::new(&["local"]).await;
+    let fleet = "stacks:\n  db: {}\n  shop: {after: [db]}\n";
+    let sick = Behaviour { fails_to_start: true, ..Behaviour::default() };
+    harbour.hosts["local"].behave("db", sick);
+    let db = WEB.replace("web:", "db:");
+    let files =
+        [("db/compose.yaml", db.as_str()), ("shop/compose.yaml", WEB), ("fleet.yaml", fleet)];
+    let first = harbour.push(&files, "one");
+    harbour.start();
+    harbour.until_noted(&first, "moorline/shop: failure stopped: db@local failed").await;
+    assert!(!harbour.containers("local").iter().any(|one| one.starts_with("shop")));
+    harbour.hosts["local"].behave("db", Behaviour::default());
+    harbour.until_noted(&first, "moorline/shop: success").await;
+    harbour.stop().await;
+}
