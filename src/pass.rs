@@ -100,6 +100,7 @@ pub async fn run(work: &Work<'_>, memory: &mut Memory, stop: &CancellationToken)
         Failure { message: String::new(), remedy: Remedy::Retry },
     );
     report.problems.clone_from(&work.stack.problems);
+    report.needs_word = work.policy.sync == SyncPolicy::Manual;
     match attempt(work, memory, stop, &mut report).await {
         Ok(()) => report.failure = None,
         Err(failure) => {

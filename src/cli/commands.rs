@@ -1,6 +1,5 @@
 //! The commands that look at hosts.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
@@ -17,6 +16,7 @@ use crate::pass::Mode;
 use crate::plan as planning;
 use crate::report::{Report, diff, status as verdict};
 
+use super::glance::{self, Detail, MANY};
 use super::options::Chosen;
 use super::output::{self, Format, note, show};
 use super::{listener, progress, signals};
@@ -49,17 +49,16 @@ pub(super) fn follow(setup: Setup) -> anyhow::Result<ExitCode> {
 }
 
 /// `sync`: one pass.
-pub(super) fn sync(chosen: &Chosen, format: Format) -> anyhow::Result<ExitCode> {
+pub(super) fn sync(chosen: &Chosen, mode: Mode, format: Format) -> anyhow::Result<ExitCode> {
     let listeners = if format == Format::Text { progress::listeners() } else { progress::silent() };
     let (seen, reports) = with_runtime(|stop| async move {
         let seen = once::read(&chosen.setup, &chosen.wish, &stop).await?;
-        let mode = Mode::SyncByHand;
         let reports =
             once::run(&chosen.setup, &seen, &chosen.wish, mode, &listeners, &stop).await?;
         once::publish(&chosen.setup, &chosen.wish, &seen, &reports).await;
         Ok((seen, reports))
     })?;
-    show(format, &reports_json(&reports), || status_text(&seen, &reports, Detail::Verdicts))?;
+    show(format, &reports_json(&reports), || glance::status(&seen, &reports, Detail::Verdicts))?;
     tell_problems(&reports, format);
     let good = reports.iter().all(|report| {
         matches!(verdict::state(report), CommitState::Success | CommitState::Pending)
@@ -108,13 +107,14 @@ pub(super) fn drift(chosen: &Chosen, format: Format) -> anyhow::Result<ExitCode>
 }
 
 /// `status`: what runs where.
-pub(super) fn status(chosen: &Chosen, format: Format) -> anyhow::Result<ExitCode> {
+pub(super) fn status(chosen: &Chosen, all: bool, format: Format) -> anyhow::Result<ExitCode> {
     let (seen, reports) = with_runtime(|stop| async move {
         let seen = once::read(&chosen.setup, &chosen.wish, &stop).await?;
         let reports = look(chosen, &seen, &stop).await?;
         Ok((seen, reports))
     })?;
-    show(format, &reports_json(&reports), || status_text(&seen, &reports, Detail::Replicas))?;
+    let detail = if all || reports.len() <= MANY { Detail::Replicas } else { Detail::Counts };
+    show(format, &reports_json(&reports), || glance::status(&seen, &reports, detail))?;
     tell_problems(&reports, format);
     let unseen = reports.iter().any(|report| report.failure.is_some());
     Ok(if unseen { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -167,7 +167,7 @@ pub(super) fn doctor(chosen: &Chosen, format: Format) -> anyhow::Result<ExitCode
 }
 
 /// Runs something to its end or until a signal.
-fn with_runtime<T, F: Future<Output = anyhow::Result<T>>>(
+pub(super) fn with_runtime<T, F: Future<Output = anyhow::Result<T>>>(
     work: impl FnOnce(CancellationToken) -> F,
 ) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -230,37 +230,19 @@ fn plans_text(reports: &[Report]) -> String {
             (None, None) => "nothing to do".to_owned(),
         };
         push(&mut text, &format!("{} at {}: {said}", report.target, report.revision.short()));
+        if let Some(wait) = &report.wait {
+            push(&mut text, &format!("wait  {}", wait.why));
+        }
         if let Some(plan) = plan {
             text.push_str(&planning::render(plan));
-        }
-    }
-    text
-}
-
-/// How much `status` tells.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Detail {
-    Verdicts,
-    Replicas,
-}
-
-fn status_text(seen: &[Seen], reports: &[Report], detail: Detail) -> String {
-    let mut text = String::new();
-    let subjects: BTreeMap<_, _> =
-        seen.iter().map(|seen| (&seen.repository, &seen.checkout.facts.subject)).collect();
-    let mut last = None;
-    for report in reports {
-        let repository = &report.target.repository;
-        if last != Some(repository) {
-            let subject = subjects.get(repository).map_or("", |subject| subject.as_str());
-            push(&mut text, &format!("{repository} at {} {subject}", report.revision.short()));
-            last = Some(repository);
-        }
-        let state = verdict::state(report);
-        push(&mut text, &format!("  {}  {state}  {}", report.target, verdict::line(report)));
-        if detail == Detail::Replicas {
-            for replica in &report.replicas {
-                push(&mut text, &format!("    {replica}"));
+            if report.needs_word && !plan.steps.is_empty() {
+                let (stack, hash) = (&report.target.stack, planning::hash(plan));
+                push(
+                    &mut text,
+                    &format!(
+                        "hash  {hash}: `moorline sync {stack} --approve {hash}` carries out exactly this"
+                    ),
+                );
             }
         }
     }
@@ -288,7 +270,7 @@ fn tell_problems(reports: &[Report], format: Format) {
     }
 }
 
-fn push(text: &mut String, line: &str) {
+pub(super) fn push(text: &mut String, line: &str) {
     // Writing into a String cannot fail.
     if writeln!(text, "{line}").is_err() {
         text.push('\n');

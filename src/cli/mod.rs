@@ -2,12 +2,15 @@
 
 mod commands;
 mod disk;
+mod glance;
 mod listener;
 mod options;
+mod orders;
 mod output;
 mod progress;
 mod render;
 mod signals;
+mod story;
 mod validate;
 
 use std::path::PathBuf;
@@ -44,6 +47,8 @@ enum Command {
         #[command(flatten)]
         stacks: Stacks,
         #[command(flatten)]
+        by_hand: orders::ByHand,
+        #[command(flatten)]
         output: Output,
     },
     /// Say what a pass would do, and why. Exits with 0 when in sync, 2 when not.
@@ -70,9 +75,27 @@ enum Command {
     Status {
         #[command(flatten)]
         stacks: Stacks,
+        /// Name every host, however many there are.
+        #[arg(long)]
+        all: bool,
         #[command(flatten)]
         output: Output,
     },
+    /// Show the hosts: reachable, version, capacity, stacks, how they stand.
+    Hosts {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Leave stacks or hosts alone until it is resumed or ends by itself; they are still looked at.
+    Suspend(orders::SuspendArgs),
+    /// End suspensions and rollbacks.
+    Resume(orders::ResumeArgs),
+    /// Keep a stack at an earlier commit until a later one changes it, it is resumed or it ends by itself.
+    Rollback(orders::RollbackArgs),
+    /// Show what was done, the latest last.
+    History(story::HistoryArgs),
+    /// Show what happens: commits, hosts, verdicts, passes, orders.
+    Events(story::EventsArgs),
     /// Print what the hosts run, as data: the input of `plan --observed`. Holds the containers' environment.
     Observe {
         #[command(flatten)]
@@ -126,9 +149,10 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             output::log_to_stderr(global.log_format);
             commands::follow(setup)
         }
-        Command::Sync { stacks, output } => {
-            let chosen = Chosen::new(&global, &stacks, None)?;
-            commands::sync(&chosen, output.format)
+        Command::Sync { stacks, by_hand, output } => {
+            let mut chosen = Chosen::new(&global, &stacks, None)?;
+            let mode = by_hand.prepare(&mut chosen)?;
+            commands::sync(&chosen, mode, output.format)
         }
         Command::Plan { stacks, revision, observed, output } => {
             let chosen = Chosen::new(&global, &stacks, revision)?;
@@ -137,12 +161,20 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Drift { stacks, output } => {
             commands::drift(&Chosen::new(&global, &stacks, None)?, output.format)
         }
-        Command::Status { stacks, output } => {
-            commands::status(&Chosen::new(&global, &stacks, None)?, output.format)
+        Command::Status { stacks, all, output } => {
+            commands::status(&Chosen::new(&global, &stacks, None)?, all, output.format)
         }
         Command::Doctor { output } => {
             commands::doctor(&Chosen::new(&global, &Stacks::default(), None)?, output.format)
         }
+        Command::Hosts { output } => {
+            glance::hosts(&Chosen::new(&global, &Stacks::of(&[]), None)?, output.format)
+        }
+        Command::Suspend(args) => orders::suspend(&global, &args),
+        Command::Resume(args) => orders::resume(&global, &args),
+        Command::Rollback(args) => orders::rollback(&global, &args),
+        Command::History(args) => story::history(&global, &args),
+        Command::Events(args) => story::events(&global, &args),
         Command::Observe { stacks, output } => {
             commands::observe(&Chosen::new(&global, &stacks, None)?, output.format)
         }

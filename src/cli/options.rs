@@ -81,6 +81,13 @@ pub(super) struct Stacks {
     stacks: Vec<String>,
 }
 
+impl Stacks {
+    /// These; all when none is named.
+    pub(super) fn of(stacks: &[String]) -> Self {
+        Self { stacks: stacks.to_vec() }
+    }
+}
+
 /// What a command is about.
 #[derive(Debug)]
 pub(super) struct Chosen {

@@ -143,7 +143,21 @@ impl DataFolder {
 
     /// One writer of orders at a time; each takes a moment.
     pub(super) fn lock_orders(&self) -> Result<Lock, DataError> {
-        let file = self.lock_file("orders")?;
+        self.lock_briefly("orders")
+    }
+
+    /// One at a time puts the full journal aside.
+    pub(super) fn lock_journal(&self) -> Result<Lock, DataError> {
+        self.lock_briefly("journal")
+    }
+
+    /// Whether a daemon uses the folder now.
+    pub fn has_daemon(&self) -> bool {
+        matches!(self.lock_daemon(), Err(DataError::Taken { .. }))
+    }
+
+    fn lock_briefly(&self, name: &str) -> Result<Lock, DataError> {
+        let file = self.lock_file(name)?;
         file.lock().map_err(|source| self.unusable(source))?;
         Ok(Lock { _file: file })
     }

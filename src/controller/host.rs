@@ -15,6 +15,8 @@ use crate::report::Failure;
 use crate::schedule;
 
 use super::clock;
+use super::files::DataFolder;
+use super::journal::{Entry, Kind};
 
 /// A host's Engine, as far as it can be reached.
 #[derive(Debug, Clone)]
@@ -75,15 +77,16 @@ pub struct Host {
     pub name: HostName,
     /// Folder of Moorline's data on it.
     pub data: String,
+    story: DataFolder,
     link: watch::Sender<Link>,
     bells: Mutex<BTreeMap<StackName, Vec<Arc<TargetBell>>>>,
 }
 
 impl Host {
     /// A host that is not connected yet.
-    pub fn new(name: HostName, data: String) -> Arc<Self> {
+    pub fn new(name: HostName, data: String, story: DataFolder) -> Arc<Self> {
         let (link, _) = watch::channel(Link::Connecting);
-        Arc::new(Self { name, data, link, bells: Mutex::new(BTreeMap::new()) })
+        Arc::new(Self { name, data, story, link, bells: Mutex::new(BTreeMap::new()) })
     }
 
     /// Follows the connection.
@@ -156,6 +159,7 @@ impl Host {
                 Some(Ok(engine)) => {
                     failures.succeeded();
                     tracing::info!(host = %self.name, version = %engine.facts().version, "host connected");
+                    self.tell(format!("connected: Engine {}", engine.facts().version));
                     self.link.send_replace(Link::Up(engine.clone()));
                     match stop.run_until_cancelled(self.follow(&engine)).await {
                         None => return,
@@ -203,10 +207,16 @@ impl Host {
         }
     }
 
+    fn tell(&self, text: String) {
+        let entry = Entry::new(clock::now(), Kind::Host, text);
+        self.story.tell(&Entry { host: Some(self.name.clone()), ..entry });
+    }
+
     fn went_down(&self, error: &EngineError, failures: &schedule::Failures) {
         let since = failures.since().unwrap_or_else(clock::now);
         if failures.in_a_row() == 1 {
             tracing::warn!(host = %self.name, %error, "host out of reach");
+            self.tell(format!("out of reach: {error}"));
         }
         let mut message = error.to_string();
         let mut source = std::error::Error::source(error);

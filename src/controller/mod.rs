@@ -19,6 +19,7 @@ pub mod files;
 mod gatekeeper;
 mod herald;
 pub mod host;
+pub mod journal;
 mod leave;
 pub mod once;
 mod orders;
@@ -201,7 +202,7 @@ pub async fn run(
     let mut tasks: JoinSet<()> = JoinSet::new();
     let (orders_sender, orders) = watch::channel(Arc::new(data.orders()?));
     tasks.spawn(orders::follow(data.clone(), orders_sender, stop.clone()));
-    let hosts = start_hosts(&setup, &mut tasks, &stop)?;
+    let hosts = start_hosts(&setup, &data, &mut tasks, &stop)?;
     let heralds_stop = CancellationToken::new();
     let mut heralds: JoinSet<()> = JoinSet::new();
     let git = Arc::new(Git::new(&data.git()));
@@ -304,6 +305,7 @@ impl Hangups {
 /// Starts the loops of the hosts that this daemon keeps.
 fn start_hosts(
     setup: &Setup,
+    data: &DataFolder,
     tasks: &mut JoinSet<()>,
     stop: &CancellationToken,
 ) -> Result<BTreeMap<HostName, Arc<Host>>, StartError> {
@@ -320,7 +322,7 @@ fn start_hosts(
         }
         let (endpoint, engine) = edges::engine(name, one, settings, &setup.around)
             .map_err(|source| StartError::Host { name: name.clone(), source })?;
-        let host = Host::new(name.clone(), one.data.to_string_lossy().into_owned());
+        let host = Host::new(name.clone(), one.data.to_string_lossy().into_owned(), data.clone());
         tasks.spawn(Arc::clone(&host).run(endpoint, engine, stop.clone()));
         hosts.insert(name.clone(), host);
     }

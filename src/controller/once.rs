@@ -11,7 +11,7 @@ use crate::checkout::{self, Checkout, Place};
 use crate::config::settings::DATA_FOLDER;
 use crate::docker::{Depth, Engine, EngineError, Scope};
 use crate::git::{Git, GitError, Source, Wanted};
-use crate::model::{HostName, Observed, RepositoryName, StackName};
+use crate::model::{HostName, Observed, RepositoryName, Revision, StackName};
 use crate::pass;
 use crate::report::{Failure, Report, Target};
 
@@ -146,11 +146,13 @@ fn check_names(wish: &Wish, all: &[Seen]) -> Result<(), OnceError> {
     }
 }
 
+/// Hosts that are being connected at one time.
+const CONNECTING_MAX: usize = 128;
+
 /// Connects the hosts of the settings; one that cannot be reached is an error of its own.
-pub async fn connect(
-    setup: &Setup,
-) -> Result<BTreeMap<HostName, Result<Engine, Failure>>, StartError> {
+pub async fn connect(setup: &Setup) -> Result<Engines, StartError> {
     let mut tasks = JoinSet::new();
+    let ways = Arc::new(tokio::sync::Semaphore::new(CONNECTING_MAX));
     for (name, host) in &setup.settings.hosts {
         if setup.as_host.as_ref().is_some_and(|only| only != name) {
             continue;
@@ -158,7 +160,11 @@ pub async fn connect(
         let (endpoint, settings) = edges::engine(name, host, &setup.settings, &setup.around)
             .map_err(|source| StartError::Host { name: name.clone(), source })?;
         let name = name.clone();
-        tasks.spawn(async move { (name, Engine::connect(&endpoint, &settings).await) });
+        let ways = Arc::clone(&ways);
+        tasks.spawn(async move {
+            let _way = ways.acquire().await;
+            (name, Engine::connect(&endpoint, &settings).await)
+        });
     }
     let mut engines = BTreeMap::new();
     while let Some(ended) = tasks.join_next().await {
@@ -185,7 +191,10 @@ fn failure(error: &EngineError) -> Failure {
 /// Makes the listener of one target's steps.
 pub type Listeners = Arc<dyn Fn(&Target) -> Listener + Send + Sync>;
 
-pub use super::sweep::run;
+pub use super::sweep::{run, run_on};
+
+/// Hosts by name, each connected or not.
+pub type Engines = BTreeMap<HostName, Result<Engine, Failure>>;
 
 /// Targets in waves: stacks in the order of their `after`, and last what is asked for no more.
 pub(super) fn target_waves(setup: &Setup, seen: &Seen, wish: &Wish) -> Vec<Vec<Target>> {
@@ -386,4 +395,64 @@ pub async fn publish(setup: &Setup, wish: &Wish, seen: &[Seen], reports: &[Repor
             Err(error) => tracing::warn!(%error, "cannot say it on the commit"),
         }
     }
+}
+
+/// Whether a commit's stack can be used at all.
+///
+/// # Errors
+/// What is wrong with it.
+pub async fn check_stack(
+    setup: &Setup,
+    seen: &Seen,
+    revision: &Revision,
+    stack: &StackName,
+    stop: &CancellationToken,
+) -> Result<(), OnceError> {
+    let checkout = at(setup, seen, revision, stop).await?;
+    let Some(loaded) = checkout.stacks.get(stack) else {
+        let known = checkout.stacks.keys().cloned().collect();
+        return Err(OnceError::NoStack { name: stack.clone(), known });
+    };
+    if loaded.project.is_none() {
+        let lines: Vec<String> = loaded.problems.0.iter().map(ToString::to_string).collect();
+        return Err(OnceError::Fleet { problem: lines.join("\n") });
+    }
+    Ok(())
+}
+
+/// Whether a commit asks for something else of a stack than the newest one does. One that cannot be read does not.
+pub async fn asks_for_other(
+    setup: &Setup,
+    seen: &Seen,
+    revision: &Revision,
+    stack: &StackName,
+    stop: &CancellationToken,
+) -> bool {
+    let digest = |checkout: &Checkout| {
+        checkout.stacks.get(stack).filter(|it| it.project.is_some()).map(|it| it.digest.clone())
+    };
+    match at(setup, seen, revision, stop).await {
+        Ok(checkout) => {
+            let before = digest(&checkout);
+            before.is_some() && before != digest(&seen.checkout)
+        }
+        Err(_) => false,
+    }
+}
+
+async fn at(
+    setup: &Setup,
+    seen: &Seen,
+    revision: &Revision,
+    stop: &CancellationToken,
+) -> Result<Checkout, OnceError> {
+    let labels = setup.settings.host_labels();
+    let place = Place {
+        git: &seen.git,
+        source: &seen.source,
+        repository: &seen.repository,
+        hosts: &labels,
+    };
+    let read = checkout::read(&place, &Wanted::Revision(revision.clone()), stop).await;
+    read.map_err(|source| OnceError::Git { name: seen.repository.clone(), source })
 }

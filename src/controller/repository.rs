@@ -23,6 +23,7 @@ use super::clock;
 use super::files::DataFolder;
 use super::gatekeeper::Gatekeeper;
 use super::host::Host;
+use super::journal::{Entry, Kind};
 use super::retired::retire;
 use super::target::TargetLoop;
 
@@ -185,6 +186,7 @@ impl RepositoryLoop {
         };
         let mut checkout = checkout::read(&place, &Wanted::Revision(head), stop).await?;
         tracing::info!(repository = %self.name, revision = %checkout.revision, subject = %checkout.facts.subject, "new commit");
+        self.tell(&checkout);
         for problem in &checkout.problems.0 {
             tracing::warn!(repository = %self.name, "{problem}");
         }
@@ -283,6 +285,15 @@ impl RepositoryLoop {
             };
             loops.start(worker, stop);
         }
+    }
+
+    fn tell(&self, checkout: &Checkout) {
+        let text = format!("new commit: {}", checkout.facts.subject);
+        self.data.tell(&Entry {
+            repository: Some(self.name.clone()),
+            revision: Some(checkout.revision.clone()),
+            ..Entry::new(clock::now(), Kind::Commit, text)
+        });
     }
 
     fn complain(&self, error: &GitError, failures: &Failures) {

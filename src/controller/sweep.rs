@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::apply::Listener;
 use crate::checkout::Checkout;
 use crate::config::settings::Labels;
-use crate::docker::{Depth, Engine};
+use crate::docker::Depth;
 use crate::fleet::waves::{Gate, Line, Standing, gates};
 use crate::fleet::{Orders, TargetName};
 use crate::model::{HostName, Remedy};
@@ -19,8 +19,9 @@ use crate::report::{Failure, Report, Target, Wait};
 
 use super::archive::Archive;
 use super::files::{DataError, DataFolder};
+use super::journal::Entry;
 use super::leave::{Asking, Leave};
-use super::once::{Listeners, OnceError, Seen, Wish, connect, host_data, target_waves};
+use super::once::{Engines, Listeners, OnceError, Seen, Wish, connect, host_data, target_waves};
 use super::target::standing_of;
 use super::{Setup, StartError, clock};
 
@@ -33,10 +34,22 @@ pub async fn run(
     listeners: &Listeners,
     stop: &CancellationToken,
 ) -> Result<Vec<Report>, OnceError> {
+    let engines = Arc::new(connect(setup).await?);
+    run_on(&engines, setup, (seen, wish), (mode, listeners), stop).await
+}
+
+/// The same on hosts that are connected already.
+pub async fn run_on(
+    engines: &Arc<Engines>,
+    setup: &Setup,
+    (seen, wish): (&[Seen], &Wish),
+    (mode, listeners): (Mode, &Listeners),
+    stop: &CancellationToken,
+) -> Result<Vec<Report>, OnceError> {
     let data = DataFolder::open(&setup.settings.data).map_err(StartError::from)?;
     let common = Arc::new(Common {
         setup: setup.clone(),
-        engines: connect(setup).await?,
+        engines: Arc::clone(engines),
         orders: data.orders().map_err(StartError::from)?,
         data,
         labels: Arc::new(setup.settings.host_labels()),
@@ -69,7 +82,7 @@ pub async fn run(
 /// What all passes of one command share.
 struct Common {
     setup: Setup,
-    engines: BTreeMap<HostName, Result<Engine, Failure>>,
+    engines: Arc<Engines>,
     orders: Orders,
     data: DataFolder,
     labels: Arc<BTreeMap<HostName, Labels>>,
@@ -269,6 +282,10 @@ impl One {
 
     fn remember(&self, report: &Report, retired: bool) -> Result<(), DataError> {
         let data = &self.common.data;
+        if let Some(done) = Entry::of_pass(report) {
+            data.tell(&done);
+            data.tell(&Entry::of_verdict(report));
+        }
         let name = self.target.name();
         let acted = report.outcomes().next().is_some();
         if acted && self.common.orders.approvals.iter().any(|approval| approval.target == name) {

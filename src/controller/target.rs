@@ -29,6 +29,7 @@ use super::clock;
 use super::files::DataFolder;
 use super::gatekeeper::Gatekeeper;
 use super::host::{Host, Link, Ring, TargetBell};
+use super::journal::Entry;
 use super::leave::{Asking, Leave};
 
 /// What a target's loop works with.
@@ -338,6 +339,9 @@ impl TargetLoop {
             course.full_look_at = schedule::next_full_look(now, self.limits.full_look, seed);
         }
         course.round = course.round.wrapping_add(1);
+        if let Some(done) = Entry::of_pass(report) {
+            self.data.tell(&done);
+        }
         self.say(course, report);
         if report.is_good()
             && let Err(error) = self.data.reach(&self.target, &report.revision, now)
@@ -374,6 +378,7 @@ impl TargetLoop {
             CommitState::Success | CommitState::Pending => tracing::info!(%stack, %host, "{line}"),
             CommitState::Failure | CommitState::Error => tracing::warn!(%stack, %host, "{line}"),
         }
+        self.data.tell(&Entry::of_verdict(report));
         course.said = line;
     }
 

@@ -167,6 +167,8 @@ pub struct Report {
     pub failure: Option<Failure>,
     /// What keeps the commit from being deployed here, if anything does.
     pub wait: Option<Wait>,
+    /// Whether the plan is carried out only once it is approved.
+    pub needs_word: bool,
     /// Whether steps are still to come by themselves: then it is deploying, not failing.
     pub is_under_way: bool,
 }
@@ -188,6 +190,7 @@ impl Report {
             problems: Diagnostics::default(),
             failure: Some(failure),
             wait: None,
+            needs_word: false,
             is_under_way: false,
         }
     }

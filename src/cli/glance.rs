@@ -1,0 +1,259 @@
+//! Stacks and hosts at a glance, for one host and for a thousand.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::controller::files::DataFolder;
+use crate::controller::journal::Kind;
+use crate::controller::once::{self, Engines, Seen};
+use crate::model::{CommitState, HostName, RepositoryName, Revision, StackName, Timestamp};
+use crate::pass::Mode;
+use crate::report::{Report, status as verdict};
+
+use super::commands::{push, with_runtime};
+use super::options::Chosen;
+use super::output::{Format, show};
+use super::progress;
+
+/// Targets above which `status` counts instead of naming each.
+pub(super) const MANY: usize = 60;
+/// Targets that are named although they are counted, because they are not well.
+const NAMED: usize = 30;
+
+/// How much `status` tells.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Detail {
+    /// One line a target.
+    Verdicts,
+    /// Its replicas too.
+    Replicas,
+    /// One line a stack, and those that are not well.
+    Counts,
+}
+
+/// What runs where, as text.
+pub(super) fn status(seen: &[Seen], reports: &[Report], detail: Detail) -> String {
+    let mut text = String::new();
+    for seen in seen {
+        let own: Vec<&Report> =
+            reports.iter().filter(|report| report.target.repository == seen.repository).collect();
+        if own.is_empty() {
+            continue;
+        }
+        let (revision, subject) = (&seen.checkout.revision, &seen.checkout.facts.subject);
+        push(&mut text, &format!("{} at {} {subject}", seen.repository, revision.short()));
+        match detail {
+            Detail::Counts => counted(&mut text, &own),
+            Detail::Verdicts | Detail::Replicas => {
+                for report in &own {
+                    one(&mut text, report, revision, detail);
+                }
+            }
+        }
+    }
+    text
+}
+
+fn one(text: &mut String, report: &Report, head: &Revision, detail: Detail) {
+    let state = verdict::state(report);
+    let at = if report.revision == *head {
+        String::new()
+    } else {
+        format!(" at {}", report.revision.short())
+    };
+    push(text, &format!("  {}{at}  {state}  {}", report.target, verdict::line(report)));
+    if detail == Detail::Replicas {
+        for replica in &report.replicas {
+            push(text, &format!("    {replica}"));
+        }
+    }
+}
+
+/// One line a stack, then the targets that are not well.
+fn counted(text: &mut String, reports: &[&Report]) {
+    let mut stacks: BTreeMap<&StackName, Vec<&Report>> = BTreeMap::new();
+    for report in reports {
+        stacks.entry(&report.target.stack).or_default().push(report);
+    }
+    for (stack, own) in stacks {
+        let good = own.iter().filter(|report| report.is_good()).count();
+        push(text, &format!("  {stack}  {good} of {} hosts in sync", own.len()));
+        let mut bad: Vec<&&Report> = own.iter().filter(|report| !report.is_good()).collect();
+        bad.sort_by_key(|report| std::cmp::Reverse(verdict::state(report) as u8));
+        for report in bad.iter().take(NAMED) {
+            let (host, state) = (&report.target.host, verdict::state(report));
+            push(text, &format!("    {host}  {state}  {}", verdict::line(report)));
+        }
+        if NAMED < bad.len() {
+            push(text, &format!("    and {} more (--all names them)", bad.len() - NAMED));
+        }
+    }
+}
+
+/// One host.
+struct Row {
+    name: HostName,
+    endpoint: String,
+    labels: BTreeMap<String, String>,
+    reachable: Result<Facts, String>,
+    /// Since when it is out of reach, as far as the daemon noted.
+    since: Option<Timestamp>,
+    counts: BTreeMap<&'static str, usize>,
+    stacks: Vec<(RepositoryName, StackName, CommitState)>,
+    looked: Option<Timestamp>,
+    suspended: Option<String>,
+}
+
+struct Facts {
+    version: String,
+    api: String,
+    platform: String,
+    cpus: u32,
+    memory: u64,
+}
+
+/// `hosts`: the hosts of the settings.
+pub(super) fn hosts(chosen: &Chosen, format: Format) -> anyhow::Result<ExitCode> {
+    let (engines, reports) = with_runtime(|stop| async move {
+        let seen = once::read(&chosen.setup, &chosen.wish, &stop).await?;
+        let engines = Arc::new(once::connect(&chosen.setup).await?);
+        let how = (Mode::Show, &progress::silent());
+        let reports =
+            once::run_on(&engines, &chosen.setup, (&seen, &chosen.wish), how, &stop).await?;
+        Ok((engines, reports))
+    })?;
+    let rows = rows(chosen, &engines, &reports)?;
+    let value = json!({ "hosts": rows.iter().map(row_json).collect::<Vec<_>>() });
+    show(format, &value, || rows_text(&rows))?;
+    let all = rows.iter().all(|row| row.reachable.is_ok());
+    Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn rows(chosen: &Chosen, engines: &Engines, reports: &[Report]) -> anyhow::Result<Vec<Row>> {
+    let data = DataFolder::open(&chosen.setup.settings.data)?;
+    let (story, orders) = (data.story()?, data.orders()?);
+    let mut fell: BTreeMap<HostName, Timestamp> = BTreeMap::new();
+    for entry in story.into_iter().filter(|entry| entry.kind == Kind::Host) {
+        let Some(host) = entry.host else { continue };
+        if entry.text.starts_with("out of reach") {
+            fell.insert(host, entry.at);
+        } else {
+            fell.remove(&host);
+        }
+    }
+    let now = crate::controller::clock::now();
+    let mut rows = Vec::new();
+    for (name, host) in &chosen.setup.settings.hosts {
+        let own: Vec<&Report> =
+            reports.iter().filter(|report| report.target.host == *name).collect();
+        let mut counts = BTreeMap::new();
+        for report in &own {
+            *counts.entry(word(verdict::state(report))).or_default() += 1;
+        }
+        let brake = orders.brakes.iter().find(|brake| {
+            brake.stack.is_none()
+                && brake.host.as_ref() == Some(name)
+                && brake.suspension.holds(now)
+        });
+        rows.push(Row {
+            name: name.clone(),
+            endpoint: host.engine.to_string(),
+            labels: host.labels.clone(),
+            reachable: reachable(engines, name),
+            since: fell.get(name).copied(),
+            counts,
+            stacks: own
+                .iter()
+                .map(|report| {
+                    let target = &report.target;
+                    (target.repository.clone(), target.stack.clone(), verdict::state(report))
+                })
+                .collect(),
+            looked: own
+                .iter()
+                .filter(|report| report.failure.is_none())
+                .map(|report| report.at)
+                .max(),
+            suspended: brake.map(ToString::to_string),
+        });
+    }
+    Ok(rows)
+}
+
+fn reachable(engines: &Engines, name: &HostName) -> Result<Facts, String> {
+    match engines.get(name) {
+        None => Err("not kept here".to_owned()),
+        Some(Err(failure)) => Err(failure.message.clone()),
+        Some(Ok(engine)) => {
+            let facts = engine.facts();
+            Ok(Facts {
+                version: facts.version,
+                api: format!("{}.{}", facts.api.0, facts.api.1),
+                platform: facts.platform,
+                cpus: facts.cpus,
+                memory: facts.memory,
+            })
+        }
+    }
+}
+
+fn word(state: CommitState) -> &'static str {
+    match state {
+        CommitState::Success => "in sync",
+        CommitState::Pending => "pending",
+        CommitState::Failure => "failing",
+        CommitState::Error => "unknown",
+    }
+}
+
+fn row_json(row: &Row) -> Value {
+    let facts = row.reachable.as_ref().ok();
+    json!({
+        "name": row.name,
+        "engine": row.endpoint,
+        "labels": row.labels,
+        "reachable": facts.is_some(),
+        "why": row.reachable.as_ref().err(),
+        "unknown_since": if facts.is_none() { row.since } else { None },
+        "version": facts.map(|facts| &facts.version),
+        "api": facts.map(|facts| &facts.api),
+        "platform": facts.map(|facts| &facts.platform),
+        "cpus": facts.map(|facts| facts.cpus),
+        "memory": facts.map(|facts| facts.memory),
+        "stacks": row.stacks.iter().map(|(repository, stack, state)| json!({
+            "repository": repository, "stack": stack, "state": state,
+        })).collect::<Vec<_>>(),
+        "looked": row.looked,
+        "suspended": row.suspended,
+    })
+}
+
+fn rows_text(rows: &[Row]) -> String {
+    let mut text = String::new();
+    let width = rows.iter().map(|row| row.name.as_str().len()).max().unwrap_or_default();
+    for row in rows {
+        let counts: Vec<String> =
+            row.counts.iter().map(|(word, count)| format!("{count} {word}")).collect();
+        let stacks = if counts.is_empty() { "no stacks".to_owned() } else { counts.join(", ") };
+        let said = match &row.reachable {
+            Ok(facts) => format!(
+                "up    {} (API {})  {}  {} CPUs, {} MiB  {stacks}",
+                facts.version,
+                facts.api,
+                facts.platform,
+                facts.cpus,
+                facts.memory >> 20
+            ),
+            Err(why) => {
+                let since = row.since.map_or(String::new(), |since| format!("since {since}: "));
+                format!("down  {since}{why}")
+            }
+        };
+        let suspended = row.suspended.as_ref().map_or(String::new(), |why| format!("  {why}"));
+        push(&mut text, &format!("{:width$}  {said}{suspended}", row.name.as_str()));
+    }
+    text
+}
