@@ -10,6 +10,7 @@ use crate::config::settings::{self, Overrides, SETTINGS_FILE, Settings};
 use crate::controller::Setup;
 use crate::controller::edges::Surroundings;
 use crate::controller::once::Wish;
+use crate::forge::Pace;
 use crate::model::{HostName, StackName};
 
 use super::output::{Problems, advised};
@@ -131,7 +132,7 @@ impl Global {
         };
         let settings = settings.with(&flags).map_err(Problems)?;
         let as_host = as_host.map(HostName::parse).transpose()?;
-        Ok(Setup { settings, around: surroundings(), as_host })
+        Ok(Setup { settings, around: surroundings(), as_host, pace: Pace::default() })
     }
 
     fn settings_file(&self, folder: &Path) -> anyhow::Result<Settings> {

@@ -43,6 +43,8 @@ pub(super) struct Herald {
     pub as_host: Option<HostName>,
     /// What is remembered between starts.
     pub data: DataFolder,
+    /// How fast a forge is told.
+    pub pace: Pace,
 }
 
 impl Herald {
@@ -129,7 +131,7 @@ impl Herald {
 
     async fn courier(&self, settings: ForgeSettings) -> (Courier, Postbox) {
         let file = self.data.forge().join(format!("{}.json", self.name));
-        Courier::open(settings, Pace::default(), file).await
+        Courier::open(settings, self.pace, file).await
     }
 
     fn memory(&self) -> Memory {

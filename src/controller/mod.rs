@@ -45,7 +45,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::settings::{RepositorySettings, Settings, Transport};
 use crate::docker::EngineError;
 use crate::fleet::Orders;
-use crate::forge::ForgeError;
+use crate::forge::{ForgeError, Pace};
 use crate::git::{Git, RemoteProblem, Source};
 use crate::model::{HostName, RepositoryName};
 
@@ -136,6 +136,8 @@ pub struct Setup {
     pub around: Surroundings,
     /// The only host to keep, when each host has a daemon of its own.
     pub as_host: Option<HostName>,
+    /// How fast forges are told.
+    pub pace: Pace,
 }
 
 /// Asks for a look at a repository, from outside the daemon's own loops. Ten requests before the look are one look.
@@ -213,13 +215,12 @@ pub async fn run(
             repository_loop(&setup, name, repository, &hosts, (&git, &data, &board, &seats))?;
         let worker =
             RepositoryLoop { look_now: doorbell.of(name), orders: orders.clone(), ..worker };
-        let as_host = setup.as_host.as_ref();
         let places = (&worker.git, &worker.source, &board);
-        let herald = herald(name, repository, places, (&data, as_host))?;
+        let herald = herald(name, repository, places, (&data, &setup))?;
         if let Some(last) = herald::Memory::of(&data, name).recall() {
             board.recall(last);
         }
-        let pulls = pull_requests(&worker, repository, doorbell.of_pulls(name), as_host);
+        let pulls = pull_requests(&worker, repository, doorbell.of_pulls(name), &setup);
         heralds.spawn(herald.run(pulls, stop.clone(), heralds_stop.clone()));
         let token = stop.clone();
         tasks.spawn(Box::pin(worker.run(token)));
@@ -376,7 +377,7 @@ fn herald(
     name: &RepositoryName,
     settings: &RepositorySettings,
     (git, source, board): (&Arc<Git>, &Source, &Arc<Board>),
-    (data, as_host): (&DataFolder, Option<&HostName>),
+    (data, setup): (&DataFolder, &Setup),
 ) -> Result<Herald, StartError> {
     let outlet = outlet::of(name, settings)
         .map_err(|source| StartError::Forge { name: name.clone(), source })?;
@@ -387,8 +388,9 @@ fn herald(
         git: Arc::clone(git),
         source: source.clone(),
         board: Arc::clone(board),
-        as_host: as_host.cloned(),
+        as_host: setup.as_host.clone(),
         data: data.clone(),
+        pace: setup.pace,
     })
 }
 
@@ -397,7 +399,7 @@ fn pull_requests(
     worker: &RepositoryLoop,
     settings: &RepositorySettings,
     look_now: Arc<Notify>,
-    as_host: Option<&HostName>,
+    setup: &Setup,
 ) -> Option<PullRequests> {
     settings.forge.pull_requests.then(|| PullRequests {
         name: worker.name.clone(),
@@ -410,6 +412,7 @@ fn pull_requests(
         data: worker.data.clone(),
         limits: Arc::clone(&worker.limits),
         look_now,
-        as_host: as_host.cloned(),
+        as_host: setup.as_host.clone(),
+        settle: setup.pace.settle.saturating_add(setup.pace.gap),
     })
 }

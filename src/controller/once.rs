@@ -389,8 +389,7 @@ pub async fn publish(setup: &Setup, wish: &Wish, seen: &[Seen], reports: &[Repor
         }
         board.hide(&repository.checkout.secrets());
         let places = (&repository.git, &repository.source, &board);
-        let rest = (&data, setup.as_host.as_ref());
-        match super::herald(&repository.repository, settings, places, rest) {
+        match super::herald(&repository.repository, settings, places, (&data, setup)) {
             Ok(herald) => Box::pin(herald.once()).await,
             Err(error) => tracing::warn!(%error, "cannot say it on the commit"),
         }

@@ -48,13 +48,10 @@ pub fn render(report: &DriftReport, dialect: Dialect, secrets: &SecretSet) -> St
         report.stacks.iter().filter(|stack| !stack.findings.is_empty()).collect();
     out.line(&format!("## Moorline: {}", headline(report.stacks.len(), drifted.len())));
     for stack in drifted {
-        let title = format!(
-            "{} on {}: {}, {} differences",
-            stack.name,
-            stack.host,
-            stack.health,
-            stack.findings.len()
-        );
+        let count = stack.findings.len();
+        let differences = if count == 1 { "difference" } else { "differences" };
+        let title =
+            format!("{} on {}: {}, {count} {differences}", stack.name, stack.host, stack.health);
         let lines: Vec<String> =
             stack.findings.iter().map(|finding| line(finding, secrets)).collect();
         out.section(&title, &lines, &mask(&stack.diff, secrets));

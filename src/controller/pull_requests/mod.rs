@@ -31,9 +31,6 @@ use super::files::DataFolder;
 use super::host::Host;
 use words::Words;
 
-/// Between a change on a host and the plans that follow from it: what comes in between is one change.
-const HOSTS_SETTLE: Duration = Duration::from_secs(3);
-
 /// What a repository's pull requests are planned with.
 #[derive(Debug)]
 pub(super) struct PullRequests {
@@ -59,6 +56,8 @@ pub(super) struct PullRequests {
     pub look_now: Arc<Notify>,
     /// The only host, when each host has a daemon of its own.
     pub as_host: Option<HostName>,
+    /// Between a change on a host and the plans that follow from it: what comes in between is one change.
+    pub settle: Duration,
 }
 
 /// One pull request as it was last planned.
@@ -118,7 +117,7 @@ impl PullRequests {
                 () = self.look_now.notified() => list_at = clock::now(),
                 () = tokio::time::sleep(pause.max(LEAST_PAUSE)) => {}
                 () = changed => {
-                    let settle = tokio::time::sleep(HOSTS_SETTLE);
+                    let settle = tokio::time::sleep(self.settle);
                     if stop.run_until_cancelled(settle).await.is_none() {
                         return;
                     }

@@ -188,6 +188,7 @@ async fn story(kind: Kind) {
         stage.until_comment("drift", &merged[..7]).await;
     }
     stage.harbour.stop().await;
+    super::contract::all_described(&stage.forge, "the story from push to merge");
 
     // Another start looks, and says nothing.
     stage.forge.look(|world| world.received.clear());

@@ -1,11 +1,17 @@
 //! The forge edge against simulated forges on real sockets.
 
 mod book;
+mod clients;
 mod contract;
 mod daemon;
 mod faults;
+mod notes;
+mod outages;
+mod overtaken;
+mod pull_requests;
 mod reading;
 mod rights;
+mod secrets;
 mod stories;
 
 use std::path::PathBuf;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use moorline::config::settings::{self, Settings};
 use moorline::controller::edges::Surroundings;
 use moorline::controller::{self, Doorbell, Setup, StartError};
+use moorline::forge::Pace;
 use moorline::model::HostName;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -19,6 +20,14 @@ use super::git_world::World as Repository;
 /// Longer than anything that a test waits for may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Forges are told more quickly than real ones would like.
+const PACE: Pace = Pace {
+    settle: Duration::from_millis(300),
+    gap: Duration::from_millis(10),
+    backoff: Duration::from_millis(500),
+    denied: Duration::from_hours(1),
+};
+
 /// A repository, some hosts, and perhaps a daemon that keeps them.
 pub struct Harbour {
     pub repository: Repository,
@@ -26,6 +35,8 @@ pub struct Harbour {
     /// The repository's address, where it is not its folder, and more of its settings, one key a line.
     pub address: Option<String>,
     pub repository_settings: String,
+    /// More of each host's settings: `, timeout: 2s`.
+    pub host_settings: String,
     /// More of the settings file, at its top level.
     pub more: String,
     /// The host whose daemon it is, when each host has one of its own.
@@ -52,6 +63,7 @@ impl Harbour {
             hosts: engines,
             address: None,
             repository_settings: "    forge: {kind: notes}\n".to_owned(),
+            host_settings: String::new(),
             more: String::new(),
             as_host: None,
             running: None,
@@ -67,8 +79,8 @@ impl Harbour {
             self.repository.data().display()
         );
         for (name, engine) in &self.hosts {
-            writeln!(text, "  {name}: {{engine: \"unix://{}\"}}", engine.socket().display())
-                .unwrap();
+            let (socket, more) = (engine.socket().display(), &self.host_settings);
+            writeln!(text, "  {name}: {{engine: \"unix://{socket}\"{more}}}").unwrap();
         }
         text.push_str(&self.more);
         let read = settings::parse("moorline.yaml", text.as_bytes(), Path::new("/"));
@@ -79,7 +91,7 @@ impl Harbour {
 
     pub fn setup(&self) -> Setup {
         let as_host = self.as_host.as_ref().map(|name| HostName::parse(name).unwrap());
-        Setup { settings: self.settings(), around: Surroundings::default(), as_host }
+        Setup { settings: self.settings(), around: Surroundings::default(), as_host, pace: PACE }
     }
 
     /// Starts the daemon.

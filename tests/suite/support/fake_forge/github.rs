@@ -18,8 +18,11 @@ pub(super) fn answer(world: &mut World, request: &Received) -> Reply {
     if let Some(reply) = app(world, request, &parts) {
         return reply;
     }
-    let expected = world.token.as_ref().map(|token| format!("Bearer {token}"));
-    if expected.is_some() && request.token != expected {
+    // Either word is good, as it is there.
+    let words = ["Bearer", "token"].into_iter();
+    let told =
+        |token: &String| words.clone().any(|word| request.token == Some(format!("{word} {token}")));
+    if world.token.as_ref().is_some_and(|token| !told(token)) {
         return Reply::refused(
             401,
             json!({ "message": "Bad credentials", "documentation_url": "https://docs.github.com/rest" }),
@@ -47,7 +50,7 @@ pub(super) fn answer(world: &mut World, request: &Received) -> Reply {
                 )
         }
         ("POST", ["statuses", sha]) => create_status(world, request, sha),
-        ("GET", ["commits", sha, "statuses"]) => {
+        ("GET", ["commits", sha, "statuses"] | ["statuses", sha]) => {
             let found = world
                 .statuses
                 .iter()
