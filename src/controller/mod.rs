@@ -55,7 +55,7 @@ use edges::Surroundings;
 use files::{DataError, DataFolder};
 use gatekeeper::Gatekeeper;
 use herald::Herald;
-use host::Host;
+use host::{Host, Ring};
 use pull_requests::PullRequests;
 use repository::RepositoryLoop;
 
@@ -233,7 +233,7 @@ pub async fn run(
     );
     systemd::ready();
     let broken = tokio::select! {
-        () = attend(&doorbell, &stop) => false,
+        () = attend(&doorbell, &hosts, &stop) => false,
         ended = tasks.join_next(), if !tasks.is_empty() => {
             // Loops end when they are told to, which may be seen here before the telling itself.
             let told = stop.is_cancelled();
@@ -261,8 +261,12 @@ pub async fn run(
     if broken { Err(StartError::Broken) } else { Ok(()) }
 }
 
-/// Until the daemon stops: SIGHUP rings, and systemd's watchdog is fed.
-async fn attend(doorbell: &Doorbell, stop: &CancellationToken) {
+/// Until the daemon stops: SIGHUP rings repositories and targets, and systemd's watchdog is fed.
+async fn attend(
+    doorbell: &Doorbell,
+    hosts: &BTreeMap<HostName, Arc<Host>>,
+    stop: &CancellationToken,
+) {
     let every = systemd::watchdog_interval().unwrap_or(Duration::from_hours(1));
     let mut beat = tokio::time::interval(every);
     let mut hangups = Hangups::listen();
@@ -273,6 +277,9 @@ async fn attend(doorbell: &Doorbell, stop: &CancellationToken) {
             () = hangups.next() => {
                 tracing::info!("asked to look now");
                 doorbell.ring_all();
+                for host in hosts.values() {
+                    host.ring_all(Ring::Changed);
+                }
             }
         }
     }

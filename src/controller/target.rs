@@ -258,6 +258,7 @@ impl TargetLoop {
         let own = stop.child_token();
         let superseded = self.superseded(stack);
         // A bug in one pass is this target's failure, and nobody else's. What it remembered is not trusted any more.
+        let begun = clock::now();
         let ended = {
             let running =
                 AssertUnwindSafe(pass::run(&work, &mut course.memory, &own)).catch_unwind();
@@ -271,6 +272,8 @@ impl TargetLoop {
                 }
             }
         };
+        let millis = clock::now().since(begun).as_millis();
+        tracing::debug!(stack = %self.target.stack, host = %self.target.host, ?depth, millis, "pass ended");
         ended.unwrap_or_else(|panic| {
             let message = format!("internal error: {}", said_by(&*panic));
             tracing::error!(stack = %self.target.stack, host = %self.target.host, "{message}");

@@ -1,6 +1,9 @@
 //! The daemon as a whole: pushes in, containers and statuses out.
 
-use super::support::daemon::Harbour;
+use std::time::{Duration, Instant};
+
+use super::support::daemon::{Harbour, INTERVAL};
+use super::support::git_servers::{Https, Sshd};
 
 const WEB: &str = "services:\n  web:\n    image: app:v1\n    restart: always\n";
 
@@ -15,6 +18,53 @@ async fn a_push_runs_and_says_so_on_the_commit() {
     harbour.until_noted(&second, "moorline: success").await;
     assert_eq!(harbour.hosts["local"].containers()[0].image, "app:v2");
     harbour.stop().await;
+}
+
+/// Pushes to a remote that must be asked, and measures until the push runs.
+async fn pushes_run_within_an_interval(mut harbour: Harbour) {
+    let first = harbour.push(&[("shop/compose.yaml", WEB)], "the shop");
+    harbour.start();
+    harbour.until_noted(&first, "moorline: success").await;
+    for version in ["v2", "v3", "v4"] {
+        let pushed = harbour.push(&[("shop/compose.yaml", &WEB.replace("v1", version))], version);
+        let begun = Instant::now();
+        let image = format!("app:{version}");
+        harbour
+            .until(version, |it| it.hosts["local"].containers().iter().all(|c| c.image == image))
+            .await;
+        // An interval with its jitter, and what fetching, planning and a replacement take on a busy machine.
+        let limit = INTERVAL.mul_f64(1.1) + Duration::from_secs(4);
+        assert!(begun.elapsed() < limit, "{version} ran after {:?}", begun.elapsed());
+        harbour.until_noted(&pushed, "moorline: success").await;
+    }
+    harbour.stop().await;
+}
+
+#[tokio::test]
+async fn a_push_over_ssh_runs_within_an_interval_and_is_noted_there() {
+    let mut harbour = Harbour::new(&["local"]).await;
+    let Some(sshd) = Sshd::start(&harbour.repository) else { return };
+    let known = sshd.known_hosts("HOST KEY\n");
+    harbour.address = Some(sshd.url());
+    harbour.repository_settings = format!(
+        "    forge: {{kind: notes}}\n    credentials: {{ssh_key_file: {}, known_hosts_file: {}}}\n",
+        sshd.key("client").display(),
+        known.display()
+    );
+    pushes_run_within_an_interval(harbour).await;
+}
+
+#[tokio::test]
+async fn a_push_over_https_runs_within_an_interval_and_is_noted_there() {
+    let mut harbour = Harbour::new(&["local"]).await;
+    let https = Https::start(&harbour.repository);
+    harbour.address = Some(https.url());
+    harbour.repository_settings = format!(
+        "    forge: {{kind: notes}}\n    credentials: {{token_file: {}}}\n    tls: {{ca: {}}}\n",
+        https.file("token").display(),
+        https.file("ca.pem").display()
+    );
+    pushes_run_within_an_interval(harbour).await;
 }
 
 #[tokio::test]
@@ -79,7 +129,7 @@ async fn an_emptied_repository_removes_nothing() {
     harbour.push_without(&["shop"], "nothing is left");
     for _ in 0..2 {
         harbour.ring();
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
         assert_eq!(harbour.containers("local"), ["shop-web-1 running"]);
         harbour.stop().await;
         harbour.start();
@@ -118,7 +168,7 @@ async fn a_daemon_killed_at_any_moment_ends_where_git_says() {
     harbour.push(&[("shop/compose.yaml", &many)], "six");
     for pause in [1_u64, 30, 60, 100, 150, 250] {
         harbour.start();
-        tokio::time::sleep(std::time::Duration::from_millis(pause)).await;
+        tokio::time::sleep(Duration::from_millis(pause)).await;
         harbour.kill().await;
     }
     let last = harbour.push(&[("shop/compose.yaml", &many.replace("v1", "v2"))], "another version");

@@ -34,6 +34,7 @@ mod fleet;
 mod forge;
 mod git;
 mod house;
+mod laws;
 mod loader_fuzz;
 mod manifests;
 mod placement;

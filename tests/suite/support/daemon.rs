@@ -28,6 +28,9 @@ const PACE: Pace = Pace {
     denied: Duration::from_hours(1),
 };
 
+/// Between two looks at the branch's head.
+pub const INTERVAL: Duration = Duration::from_secs(1);
+
 /// A repository, some hosts, and perhaps a daemon that keeps them.
 pub struct Harbour {
     pub repository: Repository,
@@ -73,8 +76,9 @@ impl Harbour {
     /// The settings: statuses go into notes unless the repository's say otherwise.
     pub fn settings(&self) -> Settings {
         let mut text = format!(
-            "repositories:\n  fleet:\n    url: {}\n    branch: main\n    interval: 1s\n{}data: {}\nlisten: none\nhosts:\n",
+            "repositories:\n  fleet:\n    url: {}\n    branch: main\n    interval: {}s\n{}data: {}\nlisten: none\nhosts:\n",
             self.address.clone().unwrap_or_else(|| self.repository.bare().display().to_string()),
+            INTERVAL.as_secs(),
             self.repository_settings,
             self.repository.data().display()
         );
