@@ -371,6 +371,10 @@ fn wanted_files(project: &Project) -> BTreeSet<TreePath> {
         let binds = service.volumes.iter().filter(|volume| volume.kind == "bind");
         paths.extend(binds.map(|volume| volume.source.clone()));
         paths.extend(service.label_file.iter().cloned());
+        let profiles = service.security_opt.iter().filter_map(|option| {
+            option.strip_prefix("seccomp").and_then(|rest| rest.strip_prefix(['=', ':']))
+        });
+        paths.extend(profiles.map(|file| format!("{}/{file}", project.root)));
         if let Some(build) = &service.build {
             paths.push(build.context.clone());
             paths.push(build.dockerfile.clone());

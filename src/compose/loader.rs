@@ -414,7 +414,12 @@ impl<'a> Loader<'a> {
         }
         let first = files.first()?;
         let directory = match include.get("project_directory").and_then(Node::as_text) {
-            Some(directory) if !directory.is_empty() => join(folder, directory),
+            // As in the reference: what is no folder stands for the folder that it lies in.
+            Some(directory) if !directory.is_empty() => {
+                let directory = join(folder, directory);
+                let is_there = self.files.is_folder(&directory);
+                if is_there { directory } else { parent(&directory).to_owned() }
+            }
             _ => parent(first).to_owned(),
         };
         let mut inner = env.clone();

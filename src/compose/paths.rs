@@ -109,10 +109,9 @@ impl Paths<'_> {
         }
     }
 
-    /// The device of a volume that is a bind mount.
+    /// The device of a volume that is a bind mount; only where the manifest names the driver, as in the reference.
     fn volume(&self, volume: &mut Node, place: Place<'_>, problems: &mut Diagnostics) {
-        let is_local =
-            volume.get("driver").and_then(Node::as_text).is_none_or(|driver| driver == "local");
+        let is_local = volume.get("driver").and_then(Node::as_text) == Some("local");
         let Some(options) = volume.as_map_mut().and_then(|map| map.get_mut("driver_opts")) else {
             return;
         };

@@ -19,7 +19,6 @@ pub mod files;
 mod gatekeeper;
 mod herald;
 pub mod host;
-pub mod hush;
 pub mod journal;
 mod leave;
 pub mod once;

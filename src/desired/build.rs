@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::desk::{Desk, at};
 use super::dockerignore::Patterns;
+use super::limits;
 use crate::model::project::{Build, Service};
 use crate::model::{
     BuildSpec, BundleFile, Digest, FileMode, ImageRef, ServiceName, TreeFile, TreePath,
@@ -13,6 +14,8 @@ use crate::model::{
 /// Name of a Dockerfile that does not lie in the context.
 const OUTSIDE_DOCKERFILE: &str = ".moorline.dockerfile";
 
+const SERVICE_LABEL: &str = "com.docker.compose.service";
+
 /// What a build needs; `None` after a problem.
 pub(super) fn spec(
     desk: &mut Desk<'_>,
@@ -20,7 +23,7 @@ pub(super) fn spec(
     build: &Build,
     image: &ImageRef,
 ) -> Option<BuildSpec> {
-    refuse_unsupported(desk, name, build);
+    warn_of_what_is_left_out(desk, name, build);
     let folder = context_folder(desk, name, build)?;
     let mut context = context(desk, &folder, build);
     let dockerfile = dockerfile(desk, (name, build), &folder, &mut context)?;
@@ -41,11 +44,13 @@ pub(super) fn spec(
         tags: build.tags.iter().filter(|tag| tag.as_str() != image.as_str()).cloned().collect(),
         network: build.network.clone(),
         pull: build.pull,
-        no_cache: build.no_cache,
+        // The builder knows no single stages: all of them go without cache.
+        no_cache: build.no_cache || !build.no_cache_filter.is_empty(),
         shm_size: build.shm_size.0,
         extra_hosts: build.extra_hosts.iter().map(|host| host.replacen('=', ":", 1)).collect(),
         platform,
         isolation: build.isolation.clone(),
+        ulimits: limits::ulimits(&build.ulimits),
     };
     spec.digest = digest(desk, &spec);
     Some(spec)
@@ -55,32 +60,50 @@ fn labels(desk: &Desk<'_>, name: &ServiceName, build: &Build) -> BTreeMap<String
     let mut labels = build.labels.clone();
     let project = desk.input.project.name.to_string();
     labels.insert("com.docker.compose.project".to_owned(), project);
-    labels.insert("com.docker.compose.service".to_owned(), name.to_string());
+    labels.insert(SERVICE_LABEL.to_owned(), name.to_string());
     labels
 }
 
-fn refuse_unsupported(desk: &mut Desk<'_>, name: &ServiceName, build: &Build) {
-    let asked = [
-        ("ssh", !build.ssh.is_empty(), "put what is needed into the context"),
+/// Whether the Engine's own builder can do what a build asks for. Where it cannot, each attribute is told: the image
+/// has to come from elsewhere then.
+pub(super) fn is_possible(desk: &mut Desk<'_>, name: &ServiceName, build: &Build) -> bool {
+    let impossible = [
+        ("context", is_elsewhere(&build.context), "its context is not in the repository"),
+        ("ssh", !build.ssh.is_empty(), "the Engine's own builder takes none"),
         ("secrets", !build.secrets.is_empty(), "the Engine's own builder takes none"),
         (
             "additional_contexts",
             !build.additional_contexts.is_empty(),
-            "copy them into the context",
+            "the Engine's own builder takes one context",
         ),
         ("entitlements", !build.entitlements.is_empty(), "the Engine's own builder has none"),
         ("privileged", build.privileged, "the Engine's own builder cannot do that"),
+        ("platforms", build.platforms.len() > 1, "the Engine's own builder makes one at a time"),
+    ];
+    let mut is_possible = true;
+    for (attribute, _, why) in impossible.into_iter().filter(|(_, asked, _)| *asked) {
+        is_possible = false;
+        let path = at(name, &format!("build.{attribute}"));
+        let help = "have it built elsewhere and pulled, or put on the host";
+        desk.warn(path, format!("the image cannot be built here: {why}"), help);
+    }
+    is_possible
+}
+
+fn warn_of_what_is_left_out(desk: &mut Desk<'_>, name: &ServiceName, build: &Build) {
+    let left_out = [
         ("cache_to", !build.cache_to.is_empty(), "the Engine keeps its cache itself"),
-        ("no_cache_filter", !build.no_cache_filter.is_empty(), "use no_cache"),
-        ("platforms", build.platforms.len() > 1, "ask for one platform"),
-        ("ulimits", !build.ulimits.is_empty(), "set them on the Engine"),
         ("sbom", is_on(&build.sbom), "the Engine's own builder makes none"),
         ("provenance", is_on(&build.provenance), "the Engine's own builder makes none"),
     ];
-    for (attribute, _, help) in asked.into_iter().filter(|(_, asked, _)| *asked) {
+    for (attribute, _, why) in left_out.into_iter().filter(|(_, asked, _)| *asked) {
         let path = at(name, &format!("build.{attribute}"));
-        desk.refuse(path, format!("build.{attribute} is not supported"), help);
+        desk.warn(path, format!("ignored: {why}"), "");
     }
+}
+
+fn is_elsewhere(context: &str) -> bool {
+    context.contains("://") || context.starts_with("git@")
 }
 
 fn is_on(word: &str) -> bool {
@@ -90,11 +113,6 @@ fn is_on(word: &str) -> bool {
 /// The context's folder in the tree.
 fn context_folder(desk: &mut Desk<'_>, name: &ServiceName, build: &Build) -> Option<TreePath> {
     let path = at(name, "build.context");
-    let remote = build.context.contains("://") || build.context.starts_with("git@");
-    if remote {
-        desk.refuse(path, "a build context outside the repository", "use a folder of it");
-        return None;
-    }
     let Some(folder) = super::files::tree_path(desk, &build.context) else {
         desk.refuse(path, "the build context leaves the repository", "use a folder of it");
         return None;
@@ -184,9 +202,13 @@ fn digest(desk: &Desk<'_>, spec: &BuildSpec) -> Digest {
         extra_hosts,
         platform,
         isolation,
+        ulimits,
     } = spec;
+    // Services that share an image differ in this label, and must agree on what the image is.
+    let mut labels = labels.clone();
+    labels.remove(SERVICE_LABEL);
     let settings = (dockerfile, args, target, labels, network, shm_size, extra_hosts);
-    let further = (platform, isolation);
+    let further = (platform, isolation, ulimits);
     let mut whole = serde_json::to_vec(&(settings, further)).unwrap_or_default();
     for (path, BundleFile { mode, bytes }) in context {
         whole.extend(format!("\0{path}\0{mode:?}\0{}\0", bytes.len()).into_bytes());

@@ -229,6 +229,12 @@ fn attach_one(
         let message = format!("{what} {kind} {} is not supported", mount.source);
         desk.refuse(path.as_str(), message, "use `file`, `content` or `environment`");
     } else if !file.is_empty() {
+        let asks_more = !mount.uid.is_empty() || !mount.gid.is_empty() || mount.mode.is_some();
+        if asks_more {
+            let message =
+                format!("owner and mode of {kind} {} are ignored: it is a file", mount.source);
+            desk.warn(path.as_str(), message, "a file of the repository has its mode from Git");
+        }
         let source = file_source(desk, files, name, (path, file));
         files.mounts.push(Mount {
             kind: "bind".to_owned(),

@@ -1,6 +1,8 @@
 //! Resources: limits, reservations, devices.
 
-use crate::model::project::{Blkio, Gpu, Limits, Rate, Ratio, Service};
+use std::collections::BTreeMap;
+
+use crate::model::project::{Blkio, Gpu, Limits, Rate, Ratio, Service, Ulimits};
 use crate::model::{
     DeviceMapping, DeviceRequest, HostConfig, ThrottleDevice, Ulimit, WeightDevice,
 };
@@ -36,14 +38,16 @@ pub(super) fn write(host: &mut HostConfig, service: &Service) {
         );
     }
     write_devices(host, service);
-    host.ulimits = service
-        .ulimits
-        .iter()
-        .map(|(name, limit)| {
-            let one = |value: i64| if limit.single == 0 { value } else { limit.single };
-            Ulimit { name: name.clone(), soft: one(limit.soft), hard: one(limit.hard) }
-        })
-        .collect();
+    host.ulimits = ulimits(&service.ulimits);
+}
+
+/// Process limits in the Engine's words.
+pub(super) fn ulimits(asked: &BTreeMap<String, Ulimits>) -> Vec<Ulimit> {
+    let limits = asked.iter().map(|(name, limit)| {
+        let one = |value: i64| if limit.single == 0 { value } else { limit.single };
+        Ulimit { name: name.clone(), soft: one(limit.soft), hard: one(limit.hard) }
+    });
+    limits.collect()
 }
 
 /// In single precision, as the reference multiplies.

@@ -15,6 +15,7 @@ mod mounts;
 mod network;
 mod payload;
 mod service;
+mod unsupported;
 
 use crate::model::{
     Desired, Diagnostics, EngineFacts, ManifestTree, Project, RepositoryName, Revision, StackName,
@@ -66,6 +67,7 @@ pub fn make(input: Input<'_>) -> (Desired, Diagnostics) {
     let networks = network::networks(&mut desk);
     let volumes = mounts::volumes(&mut desk);
     let services = service::services(&mut desk);
+    unsupported::warn(&mut desk);
     let (bundles, problems) = desk.finish();
     let desired = Desired {
         stack: input.stack.clone(),

@@ -7,8 +7,8 @@ use super::desk::{Desk, at};
 use super::{build, container};
 use crate::model::project::{Link, Service, ServiceHook, ServicePort, Update, parse_period};
 use crate::model::{
-    Condition, Dependency, DesiredService, FailureAction, Hook, ImagePolicy, ImageRef, Location,
-    ServiceName, UpdateOrder, UpdatePolicy,
+    Condition, Dependency, DesiredService, Digest, FailureAction, Hook, ImagePolicy, ImageRef,
+    Location, ServiceName, UpdateOrder, UpdatePolicy,
 };
 
 /// Grace of a stop that asks for none: the Engine's.
@@ -31,6 +31,7 @@ pub(super) fn services(desk: &mut Desk<'_>) -> BTreeMap<ServiceName, DesiredServ
         }
     }
     unique_names(desk);
+    one_build_an_image(desk, &made);
     made
 }
 
@@ -115,9 +116,7 @@ fn refuse_unsupported(desk: &mut Desk<'_>, name: &ServiceName, service: &Service
     for (attribute, _, help) in unsupported.into_iter().filter(|(_, asked, _)| *asked) {
         desk.refuse(at(name, attribute), format!("{attribute} is not supported"), help);
     }
-    if service.credential_spec.is_some() {
-        desk.warn(at(name, "credential_spec"), "credential_spec is for Windows only", "");
-    }
+    refuse_platform(desk, name, service);
     if !service.annotations.is_empty() && !desk.speaks(1, 43) {
         let help = "it needs API 1.43 (Engine 24)";
         desk.refuse(at(name, "annotations"), "this Engine takes no annotations", help);
@@ -126,6 +125,31 @@ fn refuse_unsupported(desk: &mut Desk<'_>, name: &ServiceName, service: &Service
     if quick && !desk.speaks(1, 44) {
         let path = at(name, "healthcheck.start_interval");
         desk.warn(path, "this Engine ignores start_interval", "it needs API 1.44 (Engine 25)");
+    }
+}
+
+/// What an Engine of another system cannot run.
+fn refuse_platform(desk: &mut Desk<'_>, name: &ServiceName, service: &Service) {
+    let engine = desk.input.engine.platform.clone();
+    let Some((system, processor)) = engine.split_once('/') else { return };
+    let asked = service.isolation.as_str();
+    if system == "linux" && !matches!(asked, "" | "default") {
+        let message = format!("isolation {asked} needs an Engine for Windows");
+        desk.refuse(at(name, "isolation"), message, "leave it out");
+    }
+    let Some((wanted_system, wanted)) = service.platform.split_once('/') else { return };
+    let wanted = wanted.split('/').next().unwrap_or_default();
+    let is_known = |system: &str| matches!(system, "linux" | "windows" | "darwin" | "freebsd");
+    if wanted_system != system && !is_known(wanted_system) {
+        // Such as `wasi/wasm`: a matter of the runtime.
+        return;
+    }
+    if wanted_system != system {
+        let message = format!("{} cannot run on an Engine for {system}", service.platform);
+        desk.refuse(at(name, "platform"), message, "ask for one of its own system");
+    } else if !wanted.is_empty() && wanted != processor && (processor, wanted) != ("amd64", "386") {
+        let message = format!("{} needs emulation on {engine}", service.platform);
+        desk.warn(at(name, "platform"), message, "it fails to start where there is none");
     }
 }
 
@@ -144,6 +168,19 @@ fn unique_names(desk: &mut Desk<'_>) {
     }
 }
 
+/// Services may share an image that is built here, when they build it alike.
+fn one_build_an_image(desk: &mut Desk<'_>, services: &BTreeMap<ServiceName, DesiredService>) {
+    let mut builds: BTreeMap<&ImageRef, (&ServiceName, &Digest)> = BTreeMap::new();
+    for (name, service) in services {
+        let ImagePolicy::Build(build) = &service.image_policy else { continue };
+        let (first, digest) = builds.entry(&service.image).or_insert((name, &build.digest));
+        if **digest != build.digest {
+            let message = format!("{first} builds {} from something else", service.image);
+            desk.refuse(at(name, "build"), message, "give each image a name of its own");
+        }
+    }
+}
+
 fn image_policy(
     desk: &mut Desk<'_>,
     (name, service): (&ServiceName, &Service),
@@ -157,6 +194,10 @@ fn image_policy(
                 asked,
                 Some(ImagePolicy::PullAlways | ImagePolicy::PullEvery(_) | ImagePolicy::Never)
             );
+        if !pulled && !build::is_possible(desk, name, build) {
+            let has_name = !service.image.is_empty();
+            return if has_name { ImagePolicy::PullMissing } else { ImagePolicy::Never };
+        }
         if !pulled && let Some(spec) = build::spec(desk, (name, service), build, image) {
             return ImagePolicy::Build(Box::new(spec));
         }

@@ -181,12 +181,9 @@ pub(super) fn write_config(sheet: &mut Sheet, config: &ContainerConfig) {
 }
 
 fn write_environment(sheet: &mut Sheet, env: &[String]) {
-    for entry in env {
-        match entry.split_once('=') {
-            Some((name, text)) => sheet.named(Field::Environment, name, text),
-            // A bare name takes the image's value away.
-            None => sheet.named(Field::Environment, entry, "\u{2205}"),
-        }
+    // A name without a value takes the image's variable away; Engines differ in whether they tell it.
+    for (name, text) in env.iter().filter_map(|entry| entry.split_once('=')) {
+        sheet.named(Field::Environment, name, text);
     }
 }
 

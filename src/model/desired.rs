@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{
     ContainerSpec, Digest, FileMode, ImageRef, Location, NetworkSpec, Replica, RepositoryName,
-    Revision, ServiceName, StackName, VolumeSpec,
+    Revision, ServiceName, StackName, Ulimit, VolumeSpec,
 };
 
 /// Stands for `..` in host paths that keep the shape of a path relative to the project's folder.
@@ -130,6 +130,8 @@ pub struct BuildSpec {
     pub platform: String,
     /// Isolation (Windows).
     pub isolation: String,
+    /// Process limits.
+    pub ulimits: Vec<Ulimit>,
 }
 
 /// A condition on another service.

@@ -234,13 +234,16 @@ fn a_build_takes_its_context_from_the_repository() {
     let ImagePolicy::Build(spec) = &outside.services["web"].image_policy else { panic!() };
     assert!(spec.dockerfile.starts_with('.') && spec.context.contains_key(&spec.dockerfile));
     let remote = json!({"build": {"context": "https://example.com/x.git", "ssh": ["default"]}});
+    let (elsewhere, problems) = with(remote, &tree(&files), &engine((1, 41)));
     assert_eq!(
-        errors(&with(remote, &tree(&files), &engine((1, 41))).1),
+        errors(&problems),
         [
-            "services.web.build.ssh: build.ssh is not supported",
-            "services.web.build.context: a build context outside the repository",
+            "services.web.build.context: the image cannot be built here: its context is not in the repository",
+            "services.web.build.ssh: the image cannot be built here: the Engine's own builder takes none",
         ],
     );
+    assert!(!problems.has_errors());
+    assert_eq!(elsewhere.services["web"].image_policy, ImagePolicy::Never);
 }
 
 #[test]

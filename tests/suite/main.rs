@@ -18,7 +18,9 @@
     reason = "a test stops at the first surprise, looks at the machine that it runs on, and may tell a long story"
 )]
 
+mod adoption;
 mod comments;
+mod compose_table;
 mod config;
 mod corpus;
 mod daemon;

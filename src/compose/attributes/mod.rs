@@ -18,8 +18,25 @@ pub enum Status {
     Honoured,
     /// A manifest with it is refused when it is to run.
     Refused,
-    /// It is read and checked, and has no effect.
+    /// A service with it is held as long as what it asks for is not there.
+    Held,
+    /// It is read and checked and has no effect, and a warning says so.
     Ignored,
+    /// It is read and checked, and there is nothing on a host that it could have an effect on.
+    Moot,
+}
+
+impl Status {
+    /// The word in the table of the documentation.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Honoured => "honoured",
+            Self::Refused => "refused",
+            Self::Held => "held",
+            Self::Ignored => "ignored, with a warning",
+            Self::Moot => "ignored",
+        }
+    }
 }
 
 /// One attribute.
@@ -33,7 +50,7 @@ pub struct Attribute {
     pub rules: &'static str,
     /// What Moorline does with it.
     pub status: Status,
-    /// Why, when it is not honoured.
+    /// Why it is not honoured, or when it is.
     pub note: &'static str,
 }
 
@@ -48,7 +65,9 @@ pub fn all() -> impl Iterator<Item = Attribute> {
             rules: field(),
             status: match field() {
                 "refused" => Status::Refused,
+                "held" => Status::Held,
                 "ignored" => Status::Ignored,
+                "moot" => Status::Moot,
                 _ => Status::Honoured,
             },
             note: field(),

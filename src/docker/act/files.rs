@@ -35,9 +35,13 @@ impl Engine {
         files: &[Upload],
         terms: &Terms<'_>,
     ) -> Result<(), EngineError> {
-        let what = format!("copy {} files into {}", files.len(), container.name());
-        let archive = uploads(files).map_err(|error| not_archived(&what, error))?;
-        self.put_archive(container.address(), "/", &what, archive, terms).await
+        // One call a file, as docker compose does it.
+        for file in files {
+            let what = format!("copy {} into {}", file.target, container.name());
+            let archive = upload(file).map_err(|error| not_archived(&what, error))?;
+            self.put_archive(container.address(), "/", &what, archive, terms).await?;
+        }
+        Ok(())
     }
 
     async fn put_archive(
@@ -263,14 +267,23 @@ pub(super) fn context(files: &BTreeMap<String, BundleFile>) -> Result<Bytes, Eng
     build().map_err(|error| not_archived("pack the build context", error))
 }
 
-/// Folders that exist in the container already keep their modes: only files are named.
-fn uploads(files: &[Upload]) -> std::io::Result<Bytes> {
+/// Folders that exist in the container already keep their modes: only the file is named, by its absolute path as
+/// docker compose names it where the header has room for that.
+fn upload(file: &Upload) -> std::io::Result<Bytes> {
     let mut archive = tar::Builder::new(Vec::new());
-    for file in files {
-        let mut header = header(file.mode, file.bytes.len());
-        header.set_uid(file.uid);
-        header.set_gid(file.gid);
-        archive.append_data(&mut header, file.target.trim_start_matches('/'), &*file.bytes)?;
+    let mut header = header(file.mode, file.bytes.len());
+    header.set_uid(file.uid);
+    header.set_gid(file.gid);
+    let target = file.target.as_bytes();
+    match header.as_old_mut().name.get_mut(..=target.len()) {
+        Some(name) => {
+            name.iter_mut().zip(target.iter().chain(&[0])).for_each(|(to, from)| *to = *from);
+            header.set_cksum();
+            archive.append(&header, &*file.bytes)?;
+        }
+        None => {
+            archive.append_data(&mut header, file.target.trim_start_matches('/'), &*file.bytes)?;
+        }
     }
     archive.into_inner().map(Bytes::from)
 }
@@ -373,6 +386,27 @@ mod tests {
         let expected: Vec<(String, u32)> =
             expected.iter().map(|(p, m)| ((*p).to_owned(), *m)).collect();
         assert_eq!(entries, expected);
+    }
+
+    #[test]
+    fn a_copied_file_is_named_by_its_whole_path() {
+        let long = format!("/etc/{}", "x".repeat(150));
+        for (target, named) in
+            [("/etc/app.conf", "/etc/app.conf"), (&*long, long.trim_matches('/'))]
+        {
+            let bytes: std::sync::Arc<[u8]> = b"text".as_slice().into();
+            let upload =
+                upload(&Upload { target: target.to_owned(), bytes, mode: 0o400, uid: 5, gid: 6 });
+            let bytes = upload.unwrap();
+            let mut archive = tar::Archive::new(&*bytes);
+            let mut entry = archive.entries().unwrap().next().unwrap().unwrap();
+            assert_eq!(entry.path_bytes(), named.as_bytes());
+            let header = entry.header().clone();
+            assert_eq!((header.mode().unwrap(), header.uid().unwrap()), (0o400, 5));
+            let mut text = String::new();
+            entry.read_to_string(&mut text).unwrap();
+            assert_eq!(text, "text");
+        }
     }
 
     #[test]

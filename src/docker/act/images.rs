@@ -182,6 +182,9 @@ fn build_question(what: &str, image: &ImageRef, build: &BuildSpec) -> Ask {
     if !build.cache_from.is_empty() {
         ask = ask.query("cachefrom", &json(&serde_json::json!(build.cache_from)));
     }
+    if !build.ulimits.is_empty() {
+        ask = ask.query("ulimits", &json(&serde_json::json!(build.ulimits)));
+    }
     for (name, wanted) in [("pull", build.pull), ("nocache", build.no_cache)] {
         if wanted {
             ask = ask.query(name, "1");

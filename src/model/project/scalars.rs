@@ -173,7 +173,9 @@ impl Serialize for Ratio {
         if whole {
             serializer.serialize_i64(self.0 as i64)
         } else {
-            serializer.serialize_f32(self.0)
+            // The shortest text that means this number, also where it is widened: 0.1 and not 0.10000000149011612.
+            let shortest = self.0.to_string().parse();
+            serializer.serialize_f64(shortest.unwrap_or(f64::from(self.0)))
         }
     }
 }

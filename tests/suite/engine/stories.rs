@@ -145,6 +145,7 @@ pub async fn builds(engine: &Engine) {
                 extra_hosts: Vec::new(),
                 platform: String::new(),
                 isolation: String::new(),
+                ulimits: Vec::new(),
             }),
         }
     };

@@ -578,6 +578,12 @@ pub(super) fn update_by_hand(shared: &Arc<Shared>, name: &str, changes: Value) {
     by_hand(shared, name, |shared, id| update(shared, id, &changes));
 }
 
+pub(super) fn start_by_hand(shared: &Arc<Shared>, name: &str) -> Result<(), String> {
+    let id = shared.world().id_of(name).ok_or_else(|| format!("there is no container {name}"))?;
+    let answer = start(shared, &id);
+    if answer.status < 400 { Ok(()) } else { Err(answer.text()) }
+}
+
 pub(super) fn run_by_hand(shared: &Arc<Shared>, name: &str, body: Value) -> String {
     let answer = create(shared, name, &body);
     assert!(answer.status < 400, "{name}: {}", answer.text());

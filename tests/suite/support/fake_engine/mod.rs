@@ -326,6 +326,13 @@ impl FakeEngine {
         containers::set_health(&self.shared, name, health);
     }
 
+    /// Someone connects a container to a network, with a body as in the API.
+    pub fn connect(&self, network: &str, body: &Value) {
+        let id = networks::find(&self.shared.world(), network).map_err(|answer| answer.text());
+        let answer = networks::connect(&self.shared, &id.unwrap(), body);
+        assert!(answer.status < 400, "{network}: {}", answer.text());
+    }
+
     /// Someone disconnects it from a network.
     pub fn disconnect(&self, name: &str, network: &str) {
         networks::disconnect_by_hand(&self.shared, name, network);
@@ -339,6 +346,21 @@ impl FakeEngine {
     /// Someone makes a container by hand, with a body as in the API, and starts it. Returns its id.
     pub fn run_by_hand(&self, name: &str, body: Value) -> String {
         containers::run_by_hand(&self.shared, name, body)
+    }
+
+    /// Someone makes a container by hand, with a body as in the API. Its id, or what the Engine says when it refuses.
+    pub fn create_by_hand(&self, name: &str, body: &Value) -> Result<String, String> {
+        let answer = containers::create(&self.shared, name, body);
+        if answer.status < 400 {
+            Ok(self.shared.world().id_of(name).unwrap())
+        } else {
+            Err(answer.text())
+        }
+    }
+
+    /// Someone starts a container; what the Engine says when it refuses.
+    pub fn start_by_hand(&self, name: &str) -> Result<(), String> {
+        containers::start_by_hand(&self.shared, name)
     }
 
     /// Someone makes a network by hand.
