@@ -18,6 +18,7 @@ use crate::config::fleet_file::{
 };
 use crate::config::settings::Labels;
 use crate::desired::{self, RelativePaths};
+use crate::fleet::placement;
 use crate::git::{CommitFacts, Git, GitError, Pulled, Source, TreeSelection, Wanted};
 use crate::model::{
     Desired, Diagnostic, Diagnostics, Digest, EngineFacts, HostName, Location, ManifestTree,
@@ -105,6 +106,8 @@ pub struct LoadedStack {
     pub config_files: Vec<String>,
     /// The files that it needs.
     pub tree: ManifestTree,
+    /// Placement decides which of its replicas run on which of its hosts.
+    pub spreads: bool,
     /// A digest over all of this: two commits with the same one ask for the same.
     pub digest: Digest,
 }
@@ -152,6 +155,7 @@ impl LoadedStack {
             config_files: &config_files,
             host_data,
             engine,
+            spreads: self.spreads,
             paths: RelativePaths::FromGit,
         });
         Written { desired: Some(desired), problems }
@@ -165,6 +169,7 @@ impl LoadedStack {
             stack,
             problems: Diagnostics::default(),
             config_files: Vec::new(),
+            spreads: false,
             tree: ManifestTree::default(),
         }
     }
@@ -198,7 +203,9 @@ pub async fn read(
         let mut missing = BTreeSet::new();
         checkout.stacks.clear();
         for stack in fleet.stacks.values() {
-            let (loaded, asked) = load(stack, &pulled.tree);
+            let (mut loaded, asked) = load(stack, &pulled.tree);
+            loaded.spreads = stack.hosts.select(place.hosts).len() > 1
+                && loaded.project.as_ref().is_some_and(placement::is_asked);
             missing.extend(asked);
             checkout.stacks.insert(stack.name.clone(), Arc::new(loaded));
         }
@@ -279,6 +286,7 @@ pub fn load(stack: &Stack, tree: &ManifestTree) -> (LoadedStack, BTreeSet<TreePa
         project,
         problems,
         config_files: loaded.files_used.into_iter().filter(|path| is_yaml(path)).collect(),
+        spreads: false,
         tree: tree.clone(),
         digest,
     };

@@ -14,6 +14,7 @@ use crate::checkout::{LoadedStack, Written};
 use crate::docker::{Depth, Engine, EngineError, Scope};
 use crate::drift::{self, Findings};
 use crate::fleet::approval::{self, Approval};
+use crate::fleet::placement::{self, Placement};
 use crate::model::{
     CommitState, Cure, Desired, Diagnostics, Drift, EngineFacts, Health, ImagePolicy, Observed,
     Outcome, Plan, Policy, Reason, Remedy, Replica, Resource, Revision, SyncPolicy, Timestamp,
@@ -58,6 +59,17 @@ pub enum Mode {
     Show,
 }
 
+/// What a look at one target leads to where replicas are spread over hosts.
+#[derive(Debug, Clone)]
+pub enum Share {
+    /// The stack runs whole on each of its hosts.
+    Whole,
+    /// Only what placement says.
+    Placed(Arc<Placement>),
+    /// Nobody can say, and why.
+    Unknown(String),
+}
+
 /// What one pass is about.
 #[derive(Clone)]
 pub struct Work<'a> {
@@ -75,6 +87,8 @@ pub struct Work<'a> {
     pub host_data: &'a str,
     /// Whether it changes anything.
     pub mode: Mode,
+    /// Notes what was seen, and says which part of the stack is this host's; `None` for all of it.
+    pub share: Option<&'a (dyn Fn(&Observed) -> Share + Send + Sync)>,
     /// Plans that may be carried out where that needs a word.
     pub approvals: &'a [Approval],
     /// How thoroughly to look first.
@@ -119,11 +133,12 @@ async fn attempt(
     stop: &CancellationToken,
     report: &mut Report,
 ) -> Result<(), Failure> {
-    let mut desired = desired(work, memory, report)?;
+    let whole = desired(work, memory, report)?;
     let mut depth = work.depth;
     for round in 0..ROUNDS_MAX {
-        let observed = look(work, memory, &desired, depth).await?;
-        desired = drift::settle(desired, &observed, work.policy);
+        let observed = look(work, memory, &whole, depth).await?;
+        let (desired, unseated) = share(work, &whole, &observed, report)?;
+        let desired = drift::settle(desired, &observed, work.policy);
         depth = Depth::Changed;
         let findings = drift::detect(&desired, &observed, work.policy);
         if round == 0 {
@@ -135,6 +150,7 @@ async fn attempt(
         let plan = make_plan(work, memory, &desired, &observed, &findings);
         report.wait = objection(work, &plan);
         let idle = plan.steps.is_empty() || !may_apply(work) || report.wait.is_some();
+        report.wait = report.wait.take().or(unseated);
         if round > 0 && plan.is_empty() {
             break;
         }
@@ -206,6 +222,10 @@ async fn settle(
     report: &mut Report,
 ) -> Result<(), Failure> {
     let observed = look(work, memory, desired, Depth::Changed).await?;
+    if let Some(share) = work.share {
+        // What was made or removed is known to the others from now on.
+        drop(share(&observed));
+    }
     report.now_found(&drift::detect(desired, &observed, work.policy), &observed, work.policy);
     mark_degraded(report, &memory.recoveries, (work.clock)());
     Ok(())
@@ -226,6 +246,35 @@ fn conclude(work: &Work<'_>, memory: &mut Memory, report: &mut Report) {
     if report.sync == crate::model::Sync::Synced {
         memory.reached = Some(work.revision.clone());
     }
+}
+
+/// This host's share of the stack, and which replicas have no host at all.
+fn share(
+    work: &Work<'_>,
+    whole: &Arc<Desired>,
+    observed: &Observed,
+    report: &mut Report,
+) -> Result<(Arc<Desired>, Option<Wait>), Failure> {
+    let Some(share) = work.share else { return Ok((Arc::clone(whole), None)) };
+    let placement = match share(observed) {
+        Share::Whole => return Ok((Arc::clone(whole), None)),
+        Share::Unknown(message) => return Err(Failure { message, remedy: Remedy::NewRevision }),
+        Share::Placed(placement) => placement,
+    };
+    let (stack, host) = (&work.target.stack, &work.target.host);
+    report.seats = placement
+        .on(host, stack)
+        .map(|(replica, why)| format!("{replica} is here: {why}"))
+        .collect();
+    let mut waiting = placement.waiting.iter().filter(|one| one.replica.stack == *stack);
+    let wait = waiting.next().map(|first| Wait {
+        why: first.to_string(),
+        until: None,
+        state: CommitState::Pending,
+    });
+    let mut own = (**whole).clone();
+    placement::confine(&mut own, &placement, host, observed);
+    Ok((Arc::new(own), wait))
 }
 
 /// Whether policy lets this pass change the host.

@@ -234,6 +234,9 @@ fn plans_text(reports: &[Report]) -> String {
             push(&mut text, &format!("wait  {}", wait.why));
         }
         if let Some(plan) = plan {
+            for seat in &report.seats {
+                push(&mut text, &format!("seat  {seat}"));
+            }
             text.push_str(&planning::render(plan));
             if report.needs_word && !plan.steps.is_empty() {
                 let (stack, hash) = (&report.target.stack, planning::hash(plan));

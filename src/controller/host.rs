@@ -181,7 +181,9 @@ impl Host {
     /// Reads events until the Engine as a whole is out of reach.
     async fn follow(&self, engine: &Engine) -> EngineError {
         let mut since: Option<Timestamp> = None;
+        let mut broken = 0_u32;
         loop {
+            let opened = clock::now();
             let error = match engine.events(since).await {
                 Ok(mut stream) => {
                     // What happened before the stream began is found by looking.
@@ -199,7 +201,9 @@ impl Host {
                 }
                 Err(error) => error,
             };
-            if error.is_unreachable() {
+            // One that takes calls and answers none is out of reach all the same.
+            broken = if STEADY <= clock::now().since(opened) { 1 } else { broken + 1 };
+            if error.is_unreachable() || BROKEN_MAX <= broken {
                 return error;
             }
             tracing::debug!(host = %self.name, %error, "event stream ended");
@@ -232,5 +236,9 @@ impl Host {
     }
 }
 
+/// Event streams in a row that end before they are steady until a host counts as out of reach.
+const BROKEN_MAX: u32 = 4;
+/// How long a steady event stream lasts.
+const STEADY: Duration = Duration::from_secs(10);
 /// Between two event streams of an Engine that ends them at once.
 const EVENTS_PAUSE: Duration = Duration::from_millis(500);

@@ -28,6 +28,7 @@ mod past;
 mod pull_requests;
 mod repository;
 mod retired;
+mod roster;
 mod scribe;
 mod sweep;
 mod systemd;
@@ -42,7 +43,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::settings::{RepositorySettings, Settings, Transport};
+use crate::config::settings::{HostSettings, RepositorySettings, Settings, Transport};
 use crate::docker::EngineError;
 use crate::fleet::Orders;
 use crate::forge::{ForgeError, Pace};
@@ -58,6 +59,7 @@ use herald::Herald;
 use host::{Host, Ring};
 use pull_requests::PullRequests;
 use repository::RepositoryLoop;
+use roster::Roster;
 
 /// Why the daemon cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -211,10 +213,14 @@ pub async fn run(
     let seats = Arc::new(Semaphore::new(settings.limits.parallel_passes.max(1)));
     for (name, repository) in &settings.repositories {
         let board = Arc::new(Board::default());
-        let worker =
-            repository_loop(&setup, name, repository, &hosts, (&git, &data, &board, &seats))?;
-        let worker =
-            RepositoryLoop { look_now: doorbell.of(name), orders: orders.clone(), ..worker };
+        let worker = repository_loop(
+            &setup,
+            name,
+            repository,
+            &hosts,
+            (&git, &data, &board, &seats, &orders),
+        )?;
+        let worker = RepositoryLoop { look_now: doorbell.of(name), ..worker };
         let places = (&worker.git, &worker.source, &board);
         let herald = herald(name, repository, places, (&data, &setup))?;
         if let Some(last) = herald::Memory::of(&data, name).recall() {
@@ -338,14 +344,20 @@ fn start_hosts(
 }
 
 /// What all loops of a daemon share.
-type Shared<'a> = (&'a Arc<Git>, &'a DataFolder, &'a Arc<Board>, &'a Arc<Semaphore>);
+type Shared<'a> = (
+    &'a Arc<Git>,
+    &'a DataFolder,
+    &'a Arc<Board>,
+    &'a Arc<Semaphore>,
+    &'a watch::Receiver<Arc<Orders>>,
+);
 
 fn repository_loop(
     setup: &Setup,
     name: &RepositoryName,
     repository: &RepositorySettings,
     hosts: &BTreeMap<HostName, Arc<Host>>,
-    (git, data, board, seats): Shared<'_>,
+    (git, data, board, seats, orders): Shared<'_>,
 ) -> Result<RepositoryLoop, StartError> {
     let source = edges::source(repository, &setup.settings.limits, &setup.around)
         .map_err(|source| StartError::Remote { name: name.clone(), source })?;
@@ -360,12 +372,24 @@ fn repository_loop(
         hosts: Arc::clone(&labels),
         held: tokio::sync::Mutex::default(),
     };
+    let capacity = |(name, host): (&HostName, &HostSettings)| (name.clone(), host.capacity);
+    let roster = Roster {
+        hosts: hosts.clone(),
+        labels: Arc::clone(&labels),
+        capacities: setup.settings.hosts.iter().map(capacity).collect(),
+        grace: setup.settings.limits.host_lost,
+        started: clock::now(),
+        orders: orders.clone(),
+        inner: std::sync::Mutex::default(),
+        changed: Notify::new(),
+    };
     Ok(RepositoryLoop {
         name: name.clone(),
         source,
         keeper: Arc::new(Gatekeeper::new(Arc::clone(&labels))),
         archive: Arc::new(archive),
-        orders: watch::channel(Arc::new(Orders::default())).1,
+        roster: Arc::new(roster),
+        orders: orders.clone(),
         interval: repository.interval,
         watched,
         git: Arc::clone(git),

@@ -25,6 +25,7 @@ use super::gatekeeper::Gatekeeper;
 use super::host::Host;
 use super::journal::{Entry, Kind};
 use super::retired::retire;
+use super::roster::Roster;
 use super::target::TargetLoop;
 
 /// What a repository's loop works with.
@@ -54,6 +55,8 @@ pub(super) struct RepositoryLoop {
     pub seats: Arc<Semaphore>,
     /// Who goes first.
     pub keeper: Arc<Gatekeeper>,
+    /// Who sits where.
+    pub roster: Arc<Roster>,
     /// Other commits than the head.
     pub archive: Arc<Archive>,
     /// What operators said beside Git.
@@ -110,7 +113,8 @@ impl RepositoryLoop {
     /// Follows the branch until `stop`, then waits for its targets.
     pub(super) async fn run(self, stop: CancellationToken) {
         let keeping = self.keeper.run(&self.hosts, stop.clone());
-        tokio::join!(keeping, Box::pin(self.follow(&stop)));
+        let placing = self.roster.run(stop.clone());
+        tokio::join!(keeping, placing, Box::pin(self.follow(&stop)));
     }
 
     async fn follow(&self, stop: &CancellationToken) {
@@ -200,6 +204,7 @@ impl RepositoryLoop {
                 .collect(),
         );
         self.board.expect(&checkout.revision, &targets, checkout.fleet_problem());
+        self.roster.begin(&checkout);
         self.keeper.begin(
             &checkout.revision,
             checkout.fleet.as_ref(),
@@ -279,6 +284,7 @@ impl RepositoryLoop {
                 limits: Arc::clone(&self.limits),
                 seats: Arc::clone(&self.seats),
                 keeper: Arc::clone(&self.keeper),
+                roster: Arc::clone(&self.roster),
                 archive: Arc::clone(&self.archive),
                 orders: self.orders.clone(),
                 labels: Arc::clone(&self.labels),

@@ -10,11 +10,14 @@ use tokio_util::sync::CancellationToken;
 use crate::apply::Listener;
 use crate::checkout::Checkout;
 use crate::config::settings::Labels;
-use crate::docker::Depth;
+use crate::docker::{Depth, Engine, Scope};
+use crate::fleet::placement::{
+    HostRoom, HostSight, Placement, World, asks, capacity, note_observed, place,
+};
 use crate::fleet::waves::{Gate, Line, Standing, gates};
 use crate::fleet::{Orders, TargetName};
-use crate::model::{HostName, Remedy};
-use crate::pass::{self, Memory, Mode, Work};
+use crate::model::{HostName, Observed, Remedy};
+use crate::pass::{self, Memory, Mode, Share, Work};
 use crate::report::{Failure, Report, Target, Wait};
 
 use super::archive::Archive;
@@ -71,6 +74,7 @@ pub async fn run_on(
             checkout: Arc::clone(&repository.checkout),
             listeners: Arc::clone(listeners),
             standings: BTreeMap::new(),
+            placement: None,
         };
         let wanted = target_waves(setup, repository, wish).into_iter().flatten().collect();
         reports.extend(sweep.run(wanted, stop).await);
@@ -98,12 +102,14 @@ struct Sweep {
     checkout: Arc<Checkout>,
     listeners: Listeners,
     standings: BTreeMap<TargetName, Standing>,
+    placement: Option<Arc<Placement>>,
 }
 
 impl Sweep {
     async fn run(mut self, wanted: BTreeSet<Target>, stop: &CancellationToken) -> Vec<Report> {
         let (retired, mut open): (BTreeSet<_>, BTreeSet<_>) =
             wanted.into_iter().partition(|target| self.checkout.is_retired(target));
+        self.placement = self.seats().await;
         let mut reports = Vec::new();
         if self.common.mode == Mode::Show {
             reports.extend(self.wave(open.iter().map(|one| (one.clone(), Gate::Go)), stop).await);
@@ -131,6 +137,59 @@ impl Sweep {
         reports
     }
 
+    /// Who sits where, by one look at all hosts; nothing where no stack is spread. A host that cannot be seen keeps
+    /// what it may have, and what may be there is not made elsewhere.
+    async fn seats(&self) -> Option<Arc<Placement>> {
+        let spread: Vec<_> = self.checkout.stacks.values().filter(|one| one.spreads).collect();
+        if spread.is_empty() {
+            return None;
+        }
+        let Common { setup, labels, engines, .. } = &*self.common;
+        let mut world = World::default();
+        for (name, host) in &setup.settings.hosts {
+            let engine = engines.get(name).and_then(|engine| engine.as_ref().ok());
+            let facts = engine.map(Engine::facts);
+            let room = HostRoom {
+                labels: host.labels.clone(),
+                platform: facts.as_ref().map_or(String::new(), |facts| facts.platform.clone()),
+                capacity: capacity(&host.capacity, facts.as_ref()),
+                sight: if engine.is_some() { HostSight::Seen } else { HostSight::Unseen },
+            };
+            world.hosts.insert(name.clone(), room);
+        }
+        let mut looks = JoinSet::new();
+        for stack in spread {
+            for host in stack.stack.hosts.select(labels) {
+                let Some(Ok(engine)) = engines.get(&host) else { continue };
+                let (engine, stack) = (engine.clone(), stack.stack.name.clone());
+                let scope = Scope::new(stack.clone(), self.archive.repository.clone());
+                looks.spawn(async move {
+                    let seen = engine.observe(&scope, Depth::Full, clock::now()).await;
+                    (host, stack, seen)
+                });
+            }
+        }
+        while let Some(ended) = looks.join_next().await {
+            let Ok((host, stack, seen)) = ended else { continue };
+            match seen {
+                Ok(seen) if seen.gaps.is_empty() => {
+                    note_observed(&mut world, &host, &stack, &seen);
+                }
+                Ok(_) | Err(_) => {
+                    if let Some(room) = world.hosts.get_mut(&host) {
+                        room.sight = HostSight::Unseen;
+                    }
+                }
+            }
+        }
+        let stacks = self.checkout.stacks.values();
+        let asked: Vec<_> = stacks
+            .filter_map(|one| Some((one, one.project.as_ref()?)))
+            .flat_map(|(one, project)| asks(&one.stack, project, &one.tree, labels).0)
+            .collect();
+        Some(Arc::new(place(&world, &asked)))
+    }
+
     fn gates(&self) -> BTreeMap<TargetName, Gate> {
         let Some(fleet) = &self.checkout.fleet else { return BTreeMap::new() };
         let labels = &self.common.labels;
@@ -153,6 +212,7 @@ impl Sweep {
                 listener: (self.listeners)(&target),
                 target,
                 gate,
+                placement: self.placement.clone(),
             };
             let stop = stop.clone();
             tasks.spawn(async move { one.run(&stop).await });
@@ -194,6 +254,7 @@ struct One {
     checkout: Arc<Checkout>,
     target: Target,
     gate: Gate,
+    placement: Option<Arc<Placement>>,
     listener: Listener,
 }
 
@@ -242,6 +303,10 @@ impl One {
         if mode != Mode::Show && !retired {
             data.keep(&self.target, &newest.stack).map_err(|error| locked(&error))?;
         }
+        let placement = self.placement.as_ref().filter(|_| stack.spreads);
+        let share = |_: &Observed| {
+            placement.map_or(Share::Whole, |placement| Share::Placed(Arc::clone(placement)))
+        };
         let work = Work {
             target: &self.target,
             stack,
@@ -250,6 +315,7 @@ impl One {
             engine,
             host_data: &host_data(setup, &self.target.host),
             mode,
+            share: Some(&share),
             approvals: &self.common.orders.approvals,
             depth: Depth::Full,
             listener: Arc::clone(&self.listener),

@@ -18,7 +18,7 @@ use crate::config::settings::{Labels, Limits};
 use crate::docker::{Depth, Engine};
 use crate::fleet::Orders;
 use crate::fleet::waves::Standing;
-use crate::model::{CommitState, HostName, Outcome, Remedy, Timestamp};
+use crate::model::{CommitState, HostName, Observed, Outcome, Remedy, Timestamp};
 use crate::pass::{self, Memory, Mode, Work};
 use crate::report::{Failure, Report, Target, Wait, status};
 use crate::schedule::{self, Failures, PassEnded};
@@ -31,6 +31,7 @@ use super::gatekeeper::Gatekeeper;
 use super::host::{Host, Link, Ring, TargetBell};
 use super::journal::Entry;
 use super::leave::{Asking, Leave};
+use super::roster::Roster;
 
 /// What a target's loop works with.
 #[derive(Debug, Clone)]
@@ -51,6 +52,8 @@ pub(super) struct TargetLoop {
     pub seats: Arc<Semaphore>,
     /// Who goes first.
     pub keeper: Arc<Gatekeeper>,
+    /// Who sits where.
+    pub roster: Arc<Roster>,
     /// Other commits.
     pub archive: Arc<Archive>,
     /// What operators said beside Git.
@@ -133,6 +136,7 @@ impl TargetLoop {
             }
             Link::Down { since, failure } => {
                 self.report_down(&latest, since, &failure);
+                self.roster.poke();
                 return quiet;
             }
         };
@@ -241,6 +245,8 @@ impl TargetLoop {
         }
         let policy = stack.stack.policy(&self.limits);
         let approvals = self.orders.borrow().approvals.clone();
+        let name = self.target.name();
+        let share = |observed: &Observed| self.roster.share(&name, observed);
         let work = Work {
             target: &self.target,
             stack,
@@ -249,6 +255,7 @@ impl TargetLoop {
             engine,
             host_data: &self.host.data,
             mode,
+            share: Some(&share),
             approvals: &approvals,
             depth,
             listener: self.listener(),

@@ -48,6 +48,8 @@ pub struct Input<'a> {
     pub host_data: &'a str,
     /// What the Engine can do. Its id also keys the digests of secrets.
     pub engine: &'a EngineFacts,
+    /// Replicas are spread over hosts: what one host can have only once is no problem then.
+    pub spreads: bool,
     /// What becomes of relative paths.
     pub paths: RelativePaths,
 }

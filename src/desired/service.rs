@@ -86,7 +86,7 @@ fn image(desk: &mut Desk<'_>, name: &ServiceName, service: &Service) -> Option<I
 fn replicas(desk: &mut Desk<'_>, name: &ServiceName, service: &Service) -> u32 {
     let mode = service.deploy.as_ref().map_or("", |deploy| deploy.mode.as_str());
     let count = if mode.starts_with("global") { 1 } else { service.replicas() };
-    if count <= 1 {
+    if count <= 1 || desk.input.spreads {
         return count;
     }
     let help = "ask for one replica, or leave it to the Engine";

@@ -167,6 +167,8 @@ pub struct Report {
     pub failure: Option<Failure>,
     /// What keeps the commit from being deployed here, if anything does.
     pub wait: Option<Wait>,
+    /// Why each replica that sits here does, where replicas are spread over hosts.
+    pub seats: Vec<String>,
     /// Whether the plan is carried out only once it is approved.
     pub needs_word: bool,
     /// Whether steps are still to come by themselves: then it is deploying, not failing.
@@ -191,6 +193,7 @@ impl Report {
             failure: Some(failure),
             wait: None,
             needs_word: false,
+            seats: Vec::new(),
             is_under_way: false,
         }
     }
@@ -300,6 +303,7 @@ impl Report {
             "problems": self.problems,
             "failure": self.failure,
             "wait": self.wait,
+            "seats": self.seats,
         })
     }
 

@@ -257,6 +257,7 @@ async fn planned(stack: &LoadedStack, fake: &FakeEngine) -> Vec<String> {
         engine: &engine,
         host_data: "/var/lib/moorline",
         mode: Mode::Show,
+        share: None,
         approvals: &[],
         depth: Depth::Full,
         listener: Arc::new(|_| {}),

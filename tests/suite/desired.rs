@@ -81,6 +81,7 @@ pub(crate) fn make(
         config_files: &["stacks/shop/compose.yaml".to_owned()],
         host_data: HOST_DATA,
         engine,
+        spreads: false,
         paths: if tree.is_some() { RelativePaths::FromGit } else { RelativePaths::AsWritten },
     })
 }

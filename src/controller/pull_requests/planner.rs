@@ -170,6 +170,7 @@ impl Planner<'_> {
             engine: &engine,
             host_data: &host.data,
             mode: Mode::Show,
+            share: None,
             approvals: &[],
             // What is known of the host is enough, and no registry is asked about what a stranger names.
             depth: Depth::Changed,

@@ -9,7 +9,7 @@ use crate::config::settings::Labels;
 use crate::model::project::Volume;
 use crate::model::{
     Desired, Diagnostic, Diagnostics, HostName, Location, ManifestTree, Observed, Ownership,
-    Project, Service, ServiceName, StackName, TreePath,
+    Project, Replica, Service, ServiceName, StackName, TreePath,
 };
 
 /// Host folders that are the system's and hold no state of a service.
@@ -36,6 +36,22 @@ pub fn asks(
     (asks, problems)
 }
 
+/// Whether a service says how many of it there are in the fleet.
+fn says_how_many(service: &Service) -> bool {
+    let deploy = service.deploy.as_ref();
+    service.scale.is_some()
+        || deploy.is_some_and(|deploy| !deploy.mode.is_empty() || deploy.replicas.is_some())
+}
+
+/// Whether a project asks for placement at all. One that does not runs whole on each of its hosts.
+pub fn is_asked(project: &Project) -> bool {
+    project.services.values().any(|service| {
+        let placement = service.deploy.as_ref().map(|deploy| &deploy.placement);
+        says_how_many(service)
+            || placement.is_some_and(|it| !it.constraints.is_empty() || !it.preferences.is_empty())
+    })
+}
+
 struct Reading<'a> {
     stack: &'a Stack,
     project: &'a Project,
@@ -53,7 +69,12 @@ impl Reading<'_> {
         let most = placement.map_or(0, |placement| placement.max_replicas_per_node);
         Ask {
             key: ServiceKey { stack: self.stack.name.clone(), service: self.name.clone() },
-            mode: if is_global { Mode::Global } else { Mode::Replicated(self.service.replicas()) },
+            // Who says nothing runs on each host that the stack names.
+            mode: if is_global || !says_how_many(self.service) {
+                Mode::Global
+            } else {
+                Mode::Replicated(self.service.replicas())
+            },
             hosts,
             reserved: self.reserved(),
             constraints: self.constraints(problems),
@@ -219,7 +240,21 @@ pub fn confine(desired: &mut Desired, placement: &Placement, host: &HostName, ob
     for (name, service) in &mut desired.services {
         let key = ServiceKey { stack: desired.stack.clone(), service: name.clone() };
         let numbers = placement.numbers_on(host, &key);
-        service.replicas.retain(|number, _| numbers.contains(number));
+        let is_here = |number: u32| {
+            observed.containers.iter().any(|container| {
+                let replica = container.replica.as_ref();
+                replica.is_some_and(|it| it.service == *name && it.number == number)
+            })
+        };
+        let is_elsewhere = |number: u32| {
+            let replica = Replica { service: name.clone(), number };
+            let key = ReplicaKey { stack: desired.stack.clone(), replica };
+            placement.seats.get(&key).is_some_and(|hosts| !hosts.is_empty())
+        };
+        // What is here and has no seat anywhere stays: nothing is removed because nobody knows where to put it.
+        service.replicas.retain(|number, _| {
+            numbers.contains(number) || (is_here(*number) && !is_elsewhere(*number))
+        });
     }
     let is_empty = |name: &ServiceName| {
         desired.services.get(name).is_none_or(|service| service.replicas.is_empty())

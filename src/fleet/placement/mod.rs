@@ -19,7 +19,7 @@ mod score;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use asks::{asks, confine, note_observed};
+pub use asks::{asks, confine, is_asked, note_observed};
 pub use constraint::{Constraint, ConstraintProblem};
 pub use explain::{Moved, Obstacle, Waiting, Why};
 pub use room::{HostRoom, HostSight, Resources, capacity, sight};

@@ -119,6 +119,7 @@ impl World {
             engine: &self.engine,
             host_data: "/var/lib/moorline",
             mode,
+            share: None,
             approvals: &[],
             depth: Depth::Full,
             listener: Arc::new(|_| {}),

@@ -1,0 +1,312 @@
+//! Which replica sits on which host: what was seen of all hosts comes in, each host's share goes out.
+//!
+//! *Guarantees.* A placement is made of what was really seen: a host counts as seen once every target on it was looked
+//! at since the start, and a silent one keeps what it had until its grace has passed. *Caveats.* One repository does not
+//! know what another one reserves.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::checkout::Checkout;
+use crate::config::settings::{CapacitySettings, Labels};
+use crate::fleet::placement::{
+    self, Ask, HostRoom, HostSight, Mode, Placement, Resources, Seat, World, asks, capacity,
+    note_observed, place, sight,
+};
+use crate::fleet::{Orders, TargetName};
+use crate::model::{EngineFacts, HostName, Observed, StackName, Timestamp};
+use crate::pass::Share;
+
+use super::clock;
+use super::host::{Host, Link, Ring};
+
+/// The seats of one repository.
+#[derive(Debug)]
+pub(super) struct Roster {
+    /// Hosts that this daemon keeps.
+    pub(super) hosts: BTreeMap<HostName, Arc<Host>>,
+    /// All hosts of the settings.
+    pub(super) labels: Arc<BTreeMap<HostName, Labels>>,
+    pub(super) capacities: BTreeMap<HostName, CapacitySettings>,
+    /// How long silence is borne.
+    pub(super) grace: Duration,
+    pub(super) started: Timestamp,
+    pub(super) orders: watch::Receiver<Arc<Orders>>,
+    pub(super) inner: Mutex<Inner>,
+    pub(super) changed: Notify,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Inner {
+    asks: Vec<Ask>,
+    /// Stacks whose replicas are spread over hosts, with those hosts.
+    placed: BTreeMap<StackName, BTreeSet<HostName>>,
+    /// What was last seen of each target.
+    seen: BTreeMap<TargetName, Arc<World>>,
+    sights: BTreeMap<HostName, HostSight>,
+    stale: bool,
+    placement: Arc<Placement>,
+    /// When a silence ends in loss next.
+    until: Option<Timestamp>,
+}
+
+impl Roster {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new commit, and what its services ask of placement.
+    pub(super) fn begin(&self, checkout: &Checkout) {
+        let mut inner = self.lock();
+        inner.placed.clear();
+        inner.asks.clear();
+        for stack in checkout.stacks.values() {
+            let Some(project) = &stack.project else { continue };
+            if stack.spreads {
+                let hosts = stack.stack.hosts.select(&self.labels);
+                inner.placed.insert(stack.stack.name.clone(), hosts);
+            }
+            let (asked, _) = asks(&stack.stack, project, &stack.tree, &self.labels);
+            inner.asks.extend(asked);
+        }
+        inner.stale = true;
+        drop(inner);
+        self.changed.notify_one();
+    }
+
+    /// A host came or went.
+    pub(super) fn poke(&self) {
+        self.changed.notify_one();
+    }
+
+    /// Notes what was seen of a target, and says what is its share.
+    pub(super) fn share(&self, target: &TargetName, observed: &Observed) -> Share {
+        let mut inner = self.lock();
+        if inner.placed.is_empty() {
+            return Share::Whole;
+        }
+        note(&mut inner, target, observed);
+        let Some(hosts) = inner.placed.get(&target.stack).cloned() else { return Share::Whole };
+        if let Some(why) = self.cannot_say(&inner.asks, &target.stack, &hosts) {
+            return Share::Unknown(why);
+        }
+        let turned = self.refresh(&mut inner);
+        let placement = Arc::clone(&inner.placement);
+        drop(inner);
+        self.ring(&turned, Some(target));
+        Share::Placed(placement)
+    }
+
+    /// A daemon that sees one host of many places only what names alone decide: on every daemon the same.
+    fn cannot_say(
+        &self,
+        asks: &[Ask],
+        stack: &StackName,
+        hosts: &BTreeSet<HostName>,
+    ) -> Option<String> {
+        if hosts.iter().all(|host| self.hosts.contains_key(host)) {
+            return None;
+        }
+        let room = |host: &HostName| HostRoom {
+            labels: self.labels.get(host).cloned().unwrap_or_default(),
+            platform: String::new(),
+            capacity: Resources::UNLIMITED,
+            sight: HostSight::Seen,
+        };
+        let open = asks.iter().filter(|ask| ask.key.stack == *stack).find(|ask| {
+            let candidates = hosts.iter().filter(|host| {
+                let room = room(host);
+                ask.constraints.iter().all(|constraint| constraint.allows(host, &room))
+            });
+            let by_platform =
+                ask.constraints.iter().any(|one| one.to_string().contains("platform"));
+            matches!(ask.mode, Mode::Replicated(_)) && (by_platform || candidates.count() > 1)
+        })?;
+        Some(format!(
+            "{} may sit on several hosts, and this daemon sees only one: say `mode: global`, or pin it with a constraint on node.hostname or node.labels",
+            open.key.service
+        ))
+    }
+
+    /// Makes placements anew when hosts come and go, until `stop`.
+    pub(super) async fn run(&self, stop: CancellationToken) {
+        loop {
+            let (turned, until) = {
+                let mut inner = self.lock();
+                let turned = if inner.placed.is_empty() {
+                    BTreeSet::new()
+                } else {
+                    self.refresh(&mut inner)
+                };
+                (turned, inner.until)
+            };
+            self.ring(&turned, None);
+            let loss = async {
+                match until {
+                    Some(until) => tokio::time::sleep(until.since(clock::now())).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.changed.notified() => {}
+                () = loss => {}
+            }
+        }
+    }
+
+    fn ring(&self, turned: &BTreeSet<TargetName>, but: Option<&TargetName>) {
+        for target in turned.iter().filter(|target| Some(*target) != but) {
+            if let Some(host) = self.hosts.get(&target.host) {
+                host.ring_stack(&target.stack, Ring::Changed);
+            }
+        }
+    }
+
+    /// Places anew where something changed, and names the targets whose share changed with it.
+    fn refresh(&self, inner: &mut Inner) -> BTreeSet<TargetName> {
+        let now = clock::now();
+        let (hosts, until) = self.rooms(inner, now);
+        inner.until = until;
+        let sights: BTreeMap<HostName, HostSight> =
+            hosts.iter().map(|(name, room)| (name.clone(), room.sight)).collect();
+        if !inner.stale && sights == inner.sights {
+            return BTreeSet::new();
+        }
+        inner.sights = sights;
+        inner.stale = false;
+        let mut world = World { hosts, ..World::default() };
+        for seen in inner.seen.values() {
+            for (key, seats) in &seen.seats {
+                world.seats.entry(key.clone()).or_default().extend(seats.iter().cloned());
+            }
+            for (volume, hosts) in &seen.volumes {
+                world.volumes.entry(volume.clone()).or_default().extend(hosts.iter().cloned());
+            }
+        }
+        // What was given a seat and is not there yet keeps it: whoever makes it may be at it just now.
+        for (key, hosts) in &inner.placement.seats {
+            if !world.seats.contains_key(key) {
+                let promised = hosts
+                    .keys()
+                    .map(|host| Seat { host: host.clone(), since: Timestamp::default() });
+                world.seats.insert(key.clone(), promised.collect());
+            }
+        }
+        let placement = place(&world, &inner.asks);
+        let turned = turned(&inner.placement, &placement, &inner.placed);
+        inner.placement = Arc::new(placement);
+        turned
+    }
+
+    fn rooms(
+        &self,
+        inner: &Inner,
+        now: Timestamp,
+    ) -> (BTreeMap<HostName, HostRoom>, Option<Timestamp>) {
+        let orders = self.orders.borrow().clone();
+        let mut until: Option<Timestamp> = None;
+        let mut rooms = BTreeMap::new();
+        for (name, labels) in self.labels.iter() {
+            let link = self.hosts.get(name).map(|host| host.link().borrow().clone());
+            let wanted = inner.placed.iter().filter(|(_, hosts)| hosts.contains(name.as_str()));
+            let looked =
+                wanted.map(|(stack, _)| TargetName { stack: stack.clone(), host: name.clone() });
+            let (count, known) = looked.fold((0_usize, 0_usize), |(count, known), target| {
+                (count + 1, known + usize::from(inner.seen.contains_key(&target)))
+            });
+            let (facts, seen): (Option<EngineFacts>, HostSight) = match link {
+                // A host of another daemon: only what names decide is placed there.
+                None => (None, HostSight::Seen),
+                Some(Link::Up(engine)) if known == count => {
+                    let closed = orders.brakes.closes(name, now);
+                    let seen = if closed { HostSight::Closed } else { HostSight::Seen };
+                    (Some(engine.facts()), seen)
+                }
+                Some(Link::Up(engine)) => (Some(engine.facts()), HostSight::Unseen),
+                Some(Link::Connecting) => (None, sight(false, None, self.started, now, self.grace)),
+                Some(Link::Down { since, .. }) => {
+                    let last = (0 < known).then_some(since);
+                    let seen = sight(false, last, self.started, now, self.grace);
+                    if seen != HostSight::Lost {
+                        let lost = last.unwrap_or(self.started).plus(self.grace);
+                        until = Some(until.map_or(lost, |until| until.min(lost)));
+                    }
+                    (None, seen)
+                }
+            };
+            let settings = self.capacities.get(name).copied().unwrap_or_default();
+            rooms.insert(
+                name.clone(),
+                HostRoom {
+                    labels: labels.clone(),
+                    platform: facts.as_ref().map_or(String::new(), |it| it.platform.clone()),
+                    capacity: capacity(&settings, facts.as_ref()),
+                    sight: seen,
+                },
+            );
+        }
+        (rooms, until)
+    }
+}
+
+/// Notes what a look found. One that could not list the containers says nothing: what was known holds on.
+fn note(inner: &mut Inner, target: &TargetName, observed: &Observed) {
+    let is_blind = observed.gaps.iter().any(|gap| {
+        gap.container.is_none()
+            && gap.replica.is_none()
+            && !gap.what.starts_with("image")
+            && !gap.what.starts_with("network")
+    });
+    if is_blind {
+        return;
+    }
+    let mut seen = World::default();
+    note_observed(&mut seen, &target.host, &target.stack, observed);
+    // A container that was listed and could not be inspected sits where it is.
+    for replica in observed.gaps.iter().filter_map(|gap| gap.replica.clone()) {
+        let key = placement::ReplicaKey { stack: target.stack.clone(), replica };
+        let seat = Seat { host: target.host.clone(), since: Timestamp::default() };
+        seen.seats.entry(key).or_default().insert(seat);
+    }
+    let is_new = inner
+        .seen
+        .get(target)
+        .is_none_or(|known| known.seats != seen.seats || known.volumes != seen.volumes);
+    if is_new {
+        inner.seen.insert(target.clone(), Arc::new(seen));
+        inner.stale = true;
+    }
+}
+
+/// Targets whose share is another one.
+fn turned(
+    before: &Placement,
+    after: &Placement,
+    placed: &BTreeMap<StackName, BTreeSet<HostName>>,
+) -> BTreeSet<TargetName> {
+    let mut turned = BTreeSet::new();
+    let keys: BTreeSet<_> = before.seats.keys().chain(after.seats.keys()).collect();
+    for key in keys {
+        let hosts = |placement: &Placement| -> BTreeSet<HostName> {
+            placement.seats.get(key).into_iter().flat_map(BTreeMap::keys).cloned().collect()
+        };
+        for host in hosts(before).symmetric_difference(&hosts(after)) {
+            turned.insert(TargetName { stack: key.stack.clone(), host: host.clone() });
+        }
+    }
+    if before.waiting != after.waiting {
+        let all = before.waiting.iter().chain(&after.waiting).map(|one| &one.replica.stack);
+        for stack in all {
+            for host in placed.get(stack).into_iter().flatten() {
+                turned.insert(TargetName { stack: stack.clone(), host: host.clone() });
+            }
+        }
+    }
+    turned.retain(|target| placed.contains_key(&target.stack));
+    turned
+}
