@@ -23,7 +23,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 macro_rules! wire {
     ($(#[$doc:meta])* pub struct $name:ident { $($(#[$field_doc:meta])* pub $field:ident : $kind:ty,)* }) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "PascalCase", default)]
         pub struct $name {
             $($(#[$field_doc])*
@@ -34,7 +34,7 @@ macro_rules! wire {
 }
 
 /// What a container is to be, or what inspect says that it is: `Config`, `HostConfig` and endpoints.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ContainerSpec {
     /// The image-like half.
@@ -102,7 +102,7 @@ pub struct ContainerConfig {
 }
 
 /// `{}` of the Engine API.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[expect(clippy::empty_structs_with_brackets, reason = "serialises as {} and not as null")]
 pub struct Empty {}
 

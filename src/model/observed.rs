@@ -11,7 +11,7 @@ use super::{
 
 /// A host's resources that concern one stack, at one instant. Possibly partial: then `gaps` says what was not seen,
 /// and nothing may be decided from the absence of such a thing.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Observed {
     /// When the look ended.
@@ -32,7 +32,7 @@ pub struct Observed {
 }
 
 /// Facts of an Engine that change what it can be asked for and what it fills in by itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EngineFacts {
     /// API version that is spoken, as (major, minor), such as (1, 41).
@@ -56,7 +56,7 @@ pub struct EngineFacts {
 }
 
 /// Something that could not be seen, and why.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Gap {
     /// What, in words. One thing: `container NAME`, `network NAME`, `volume NAME`, `image REFERENCE`; all of a kind:
     /// `containers`, `networks`, `volumes`, `images`. Anything else stands for the whole host.
@@ -71,7 +71,7 @@ pub struct Gap {
 }
 
 /// Whose a resource is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ownership {
     /// Ours: it carries this stack's and this repository's labels.
@@ -85,7 +85,7 @@ pub enum Ownership {
 }
 
 /// A container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ObservedContainer {
     /// Its id.
     pub id: ContainerId,
@@ -128,7 +128,7 @@ pub struct ObservedContainer {
 }
 
 /// A mount as inspect reports it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ObservedMount {
     /// `bind`, `volume`, `tmpfs`.
     pub kind: String,
@@ -145,7 +145,7 @@ pub struct ObservedMount {
 }
 
 /// What a container does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ContainerState {
     /// Made, never started.
@@ -174,7 +174,9 @@ impl ContainerState {
 }
 
 /// A health check's verdict.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum HealthCheckState {
     /// There is no health check.
@@ -189,7 +191,7 @@ pub enum HealthCheckState {
 }
 
 /// A network.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ObservedNetwork {
     /// Its id.
     pub id: String,
@@ -202,7 +204,7 @@ pub struct ObservedNetwork {
 }
 
 /// A volume.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ObservedVolume {
     /// Whose it is.
     pub ownership: Ownership,
@@ -211,7 +213,7 @@ pub struct ObservedVolume {
 }
 
 /// What the host knows of an image reference.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ImageSight {
     /// It is there.
@@ -221,7 +223,7 @@ pub enum ImageSight {
 }
 
 /// An image on the host.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ObservedImage {
     /// Its id, `sha256:…`.
