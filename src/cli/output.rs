@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
+use crate::controller::hush;
 use crate::model::Diagnostics;
 
 use super::options::LogFormat;
@@ -153,13 +154,28 @@ pub(super) fn manual(command: &clap::Command) -> anyhow::Result<()> {
 pub(super) fn log_to_stderr(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| EnvFilter::new("info,hyper=warn,russh=warn,reqwest=warn"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Discreet);
     let done = match format {
         LogFormat::Text => lines.with_ansi(colour()).with_target(false).try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
     if let Err(error) = done {
         note(&format!("cannot log: {error}"));
+    }
+}
+
+/// Standard error, without secrets. Each write is a whole event.
+struct Discreet;
+
+impl std::io::Write for Discreet {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let text = hush::hushed(&String::from_utf8_lossy(bytes));
+        std::io::stderr().lock().write_all(text.as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
     }
 }
 

@@ -10,6 +10,7 @@ use crate::model::{CommitState, CommitStatus, Digest, HostName, Revision, StackN
 use crate::report::mask::SecretSet;
 use crate::report::{Report, Target, Wait, status};
 
+use super::hush;
 use super::past::Past;
 
 /// Commits before the head whose statuses are still said.
@@ -93,8 +94,9 @@ impl Board {
         Some(Recollection { revision, stacks: inner.of_stacks(None), asked: inner.asked.clone() })
     }
 
-    /// Secrets to take out of everything that is said, besides those that are known already.
+    /// Secrets to take out of everything that is said and logged, besides those that are known already.
     pub fn hide(&self, secrets: &SecretSet) {
+        hush::hide(secrets);
         self.inner().secrets.extend(secrets);
     }
 

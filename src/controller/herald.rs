@@ -55,8 +55,8 @@ impl Herald {
         stop: CancellationToken,
         leave: CancellationToken,
     ) {
-        let outlet = self.outlet.clone().settle(&self.name, &self.settings, &leave).await;
         self.board.hide(&edges::secrets(&self.settings));
+        let outlet = self.outlet.clone().settle(&self.name, &self.settings, &leave).await;
         match outlet {
             Outlet::Nowhere | Outlet::Ask(_) => {}
             Outlet::Notes => {

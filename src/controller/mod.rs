@@ -19,6 +19,7 @@ pub mod files;
 mod gatekeeper;
 mod herald;
 pub mod host;
+pub mod hush;
 pub mod journal;
 mod leave;
 pub mod once;

@@ -24,6 +24,11 @@ impl std::fmt::Debug for SecretSet {
 }
 
 impl SecretSet {
+    /// A set of nothing.
+    pub const fn none() -> Self {
+        Self { needles: std::collections::BTreeSet::new() }
+    }
+
     /// A set of these values.
     pub fn of<'a>(values: impl IntoIterator<Item = &'a str>) -> Self {
         let mut set = Self::default();

@@ -110,3 +110,42 @@ async fn a_planted_secret_is_in_no_byte_that_leaves() {
         }
     }
 }
+
+#[tokio::test]
+async fn the_log_of_the_daemon_holds_no_secret_either() {
+    let stage = Stage::new(Kind::Gitea).await;
+    let broken = compose(&format!("nowhere.invalid/{}:v3", PLANTED[4]));
+    let one = env(PLANTED[1]);
+    let files = [
+        ("fleet.yaml", "stacks: {shop: {}}\n"),
+        ("shop/compose.yaml", broken.as_str()),
+        ("shop/app.env", one.as_str()),
+        ("shop/key.txt", "s3cret-File/of+Compose\n"),
+    ];
+    stage.harbour.hosts["local"].unpublish("nowhere.invalid/any:v3");
+    let commit = stage.push(&files, "an image that is not there");
+    let echo = Fault::Answer(422, vec![], json!({ "message": format!("bad {TOKEN}") }));
+    stage.forge.look(|world| world.faults.extend([echo.clone(), echo]));
+    let folder = stage.harbour.repository.root();
+    let (settings, log) = (folder.join("moorline.yaml"), folder.join("log"));
+    std::fs::write(&settings, stage.harbour.settings_text()).unwrap();
+    let mut daemon = tokio::process::Command::new(env!("CARGO_BIN_EXE_moorline"))
+        .args(["run", "--settings"])
+        .arg(&settings)
+        .env("RUST_LOG", "debug")
+        .stderr(std::fs::File::create(&log).unwrap())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    stage
+        .until("it fails", |world| {
+            world.status(&commit, "moorline").is_some_and(|one| one.state == "failure")
+        })
+        .await;
+    daemon.kill().await.unwrap();
+    let text = std::fs::read_to_string(&log).unwrap();
+    assert!(text.contains("nowhere.invalid/***"), "{text}");
+    for planted in PLANTED {
+        assert!(!text.contains(planted), "{planted}\n{text}");
+    }
+}

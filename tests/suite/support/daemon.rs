@@ -75,6 +75,15 @@ impl Harbour {
 
     /// The settings: statuses go into notes unless the repository's say otherwise.
     pub fn settings(&self) -> Settings {
+        let text = self.settings_text();
+        let read = settings::parse("moorline.yaml", text.as_bytes(), Path::new("/"));
+        let (settings, problems) = read.unwrap_or_else(|problems| panic!("{problems:?}"));
+        assert!(problems.0.is_empty(), "{problems:?}");
+        settings
+    }
+
+    /// The settings as a file.
+    pub fn settings_text(&self) -> String {
         let mut text = format!(
             "repositories:\n  fleet:\n    url: {}\n    branch: main\n    interval: {}s\n{}data: {}\nlisten: none\nhosts:\n",
             self.address.clone().unwrap_or_else(|| self.repository.bare().display().to_string()),
@@ -87,10 +96,7 @@ impl Harbour {
             writeln!(text, "  {name}: {{engine: \"unix://{socket}\"{more}}}").unwrap();
         }
         text.push_str(&self.more);
-        let read = settings::parse("moorline.yaml", text.as_bytes(), Path::new("/"));
-        let (settings, problems) = read.unwrap_or_else(|problems| panic!("{problems:?}"));
-        assert!(problems.0.is_empty(), "{problems:?}");
-        settings
+        text
     }
 
     pub fn setup(&self) -> Setup {

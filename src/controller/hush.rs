@@ -1,0 +1,20 @@
+//! Secrets that no line of the log may hold: everything that is known to be one, of all repositories.
+//!
+//! Messages of Engines and servers quote what they were sent, and are logged as they come. Whoever learns of a secret
+//! says so here; whoever writes the log asks here, line by line.
+
+use std::sync::{PoisonError, RwLock};
+
+use crate::report::mask::{SecretSet, mask};
+
+static KNOWN: RwLock<SecretSet> = RwLock::new(SecretSet::none());
+
+/// Hides these from now on, besides those that are known already.
+pub fn hide(secrets: &SecretSet) {
+    KNOWN.write().unwrap_or_else(PoisonError::into_inner).extend(secrets);
+}
+
+/// A text without secrets.
+pub fn hushed(text: &str) -> String {
+    mask(text, &KNOWN.read().unwrap_or_else(PoisonError::into_inner))
+}
