@@ -50,6 +50,15 @@ pub(super) fn follow(setup: Setup) -> anyhow::Result<ExitCode> {
 
 /// `sync`: one pass.
 pub(super) fn sync(chosen: &Chosen, mode: Mode, format: Format) -> anyhow::Result<ExitCode> {
+    let reports = pass(chosen, mode, format)?;
+    let good = reports.iter().all(|report| {
+        matches!(verdict::state(report), CommitState::Success | CommitState::Pending)
+    });
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// One pass over what was chosen, shown.
+pub(super) fn pass(chosen: &Chosen, mode: Mode, format: Format) -> anyhow::Result<Vec<Report>> {
     let listeners = if format == Format::Text { progress::listeners() } else { progress::silent() };
     let (seen, reports) = with_runtime(|stop| async move {
         let seen = once::read(&chosen.setup, &chosen.wish, &stop).await?;
@@ -60,10 +69,7 @@ pub(super) fn sync(chosen: &Chosen, mode: Mode, format: Format) -> anyhow::Resul
     })?;
     show(format, &reports_json(&reports), || glance::status(&seen, &reports, Detail::Verdicts))?;
     tell_problems(&reports, format);
-    let good = reports.iter().all(|report| {
-        matches!(verdict::state(report), CommitState::Success | CommitState::Pending)
-    });
-    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(reports)
 }
 
 /// `plan`: what a pass would do.

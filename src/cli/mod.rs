@@ -123,11 +123,20 @@ enum Command {
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return misread(&error),
+    };
     match run(arguments) {
         Ok(code) => code,
         Err(error) => output::complain(&error),
     }
+}
+
+/// Help and version are what was asked for. Anything else is an error like all others: 2 says that hosts differ.
+fn misread(error: &clap::Error) -> ExitCode {
+    let told = error.print().is_ok();
+    if told && !error.use_stderr() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {

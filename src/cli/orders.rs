@@ -16,7 +16,7 @@ use crate::controller::{Setup, clock};
 use crate::fleet::approval::Approval;
 use crate::fleet::suspension::Brake;
 use crate::fleet::{Rollback, TargetName};
-use crate::model::{CommitState, Digest, HostName, Revision, StackName, Timestamp};
+use crate::model::{CommitState, Digest, HostName, Revision, StackName, Sync, Timestamp};
 use crate::pass::Mode;
 
 use super::commands::{self, with_runtime};
@@ -341,7 +341,10 @@ pub(super) fn rollback(global: &Global, args: &RollbackArgs) -> anyhow::Result<E
     if args.output.format == Format::Text {
         print_lines(&format!("{stack} {order}"))?;
     }
-    commands::sync(&chosen, Mode::SyncByHand, args.output.format)
+    // The head's status is a failure from now on; what was asked for here is that the hosts are back.
+    let reports = commands::pass(&chosen, Mode::SyncByHand, args.output.format)?;
+    let back = reports.iter().all(|one| one.failure.is_none() && one.sync == Sync::Synced);
+    Ok(if back { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The last commit at which the stack was in sync and that asked for something else than the head.

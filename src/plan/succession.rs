@@ -58,14 +58,17 @@ impl Planner<'_> {
         let Some(started_after) = self.may_start(desired, drift) else { return };
         let mut olds = self.predecessors(&desired.replica);
         let passing = format!("{}.next", desired.name);
-        // A predecessor that still holds the passing name is what is left of an attempt that came to nothing.
+        // When an earlier replacement was cut off before its last step, its successor is the old one now, under the
+        // passing name: then the final name is the free one.
+        let passing = if old.name == passing { desired.name.clone() } else { passing };
+        // A predecessor that still holds the name is what is left of an attempt that came to nothing, or of one whose
+        // successor stands already.
         let leftovers: Vec<_> =
             olds.extract_if(.., |container| container.name == passing).collect();
         let cleared: Vec<Node> = leftovers
             .into_iter()
             .map(|leftover| self.remove_container(leftover, &cause, []))
             .collect();
-        let passing = if old.name == passing { desired.name.clone() } else { passing };
         olds.push(old);
         let mut spec = desired.spec.clone();
         inherit_anonymous_volumes(&mut spec, old);

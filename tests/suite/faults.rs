@@ -117,6 +117,37 @@ async fn a_deployment_killed_after_any_call_converges_when_it_is_started_again()
 }
 
 #[tokio::test]
+async fn an_update_killed_after_any_call_gives_way_to_another_one() {
+    let one = "services:\n  web:\n    image: app:v1\n    restart: always\n    deploy: {update_config: {monitor: 1ms, order: ORDER}}\n";
+    for order in ["stop-first", "start-first"] {
+        let one = one.replace("ORDER", order);
+        for killed_after in 0..30 {
+            let what = format!("{order}, killed after {killed_after} calls");
+            let mut world = world().await;
+            world.commit(&one);
+            assert!(world.settle(5).await.is_good(), "{what}");
+            world.commit(&one.replace("v1", "v2"));
+            world.fake.stop_answering_after(killed_after);
+            drop(tokio::time::timeout(Duration::from_secs(20), world.pass()).await);
+            let died = world.fake.is_silent();
+            world.fake.revive();
+            world.restart(&short_limits()).await;
+            world.commit(&one.replace("v1", "v3"));
+            let report = world.settle(12).await;
+            let line = moorline::report::status::line(&report);
+            assert!(report.is_good(), "{what}: {line} {:?}", world.containers());
+            let found: Vec<String> = world.containers().into_iter().collect();
+            assert_eq!(found, ["neighbour running", "shop-web-1 running"], "{what}");
+            assert_eq!(world.fake.inspect("shop-web-1").unwrap()["Config"]["Image"], "app:v3");
+            if !died {
+                assert!(killed_after > 3, "the update has only {killed_after} calls");
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_update_killed_after_any_call_converges_and_keeps_its_data() {
     for killed_after in 0..200 {
         let mut world = world().await;

@@ -1,6 +1,6 @@
 //! Many hosts from one repository: who goes first, when, and what operators hold back.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use moorline::config::fleet_file::Suspension;
 use moorline::controller::files::DataFolder;
@@ -221,4 +221,84 @@ async fn a_lost_hosts_replicas_go_elsewhere_after_the_grace_and_stay_there_when_
     assert_eq!(all(&harbour), numbered(6));
     harbour.until_noted(&first, "moorline/shop: success in sync on 3 hosts").await;
     harbour.stop().await;
+}
+
+/// A number below `limit` that follows from a seed.
+fn draw(seed: &mut u64, limit: u64) -> u64 {
+    *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    (*seed >> 33) % limit
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_daemons_killed_at_random_leave_every_status_right() {
+    let names: Vec<String> = (1..=10).map(|number| format!("edge-{number}")).collect();
+    let hosts: Vec<&str> = names.iter().map(String::as_str).collect();
+    let harbour = Harbour::new(&hosts).await;
+    let fleet = ("fleet.yaml", "stacks: {shop: {hosts: all}}\n");
+    let mut daemons = std::collections::BTreeMap::new();
+    let mut seed = 7;
+    let mut commits = Vec::new();
+    for version in ["v1", "v2", "v3"] {
+        let manifest = WEB.replace("v1", version);
+        commits.push(harbour.push(&[("shop/compose.yaml", &manifest), fleet], version));
+        for _ in 0..30 {
+            let host = hosts[usize::try_from(draw(&mut seed, 10)).unwrap()];
+            match daemons.remove(host) {
+                None => drop(daemons.insert(host, harbour.start_beside(host))),
+                Some(daemon) => {
+                    let daemon: super::support::daemon::Daemon = daemon;
+                    daemon.kill().await;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(draw(&mut seed, 120))).await;
+        }
+    }
+    for host in &hosts {
+        daemons.entry(host).or_insert_with(|| harbour.start_beside(host));
+    }
+    let last = commits.last().unwrap();
+    for host in &hosts {
+        harbour.until_noted(last, &format!("moorline/shop@{host}: success in sync")).await;
+        assert_eq!(image(&harbour, host), "app:v3");
+    }
+    for (_, daemon) in daemons {
+        daemon.stop().await;
+    }
+    // One line a host, and nothing that a daemon of one host cannot know.
+    let lines: Vec<String> = harbour.notes(last).lines().map(ToOwned::to_owned).collect();
+    let own: Vec<&String> = lines.iter().filter(|line| line.starts_with("moorline")).collect();
+    assert_eq!(own.len(), 10, "{lines:#?}");
+    assert!(own.iter().all(|line| line.contains(": success in sync")), "{lines:#?}");
+}
+
+/// How long a fleet takes until so many of its hosts run what was pushed.
+async fn converging(hosts: usize, hanging: usize) -> Duration {
+    let names: Vec<String> = (1..=hosts).map(|number| format!("h{number}")).collect();
+    let mut harbour = Harbour::new(&names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let (wedged, sound) = names.split_at(hanging);
+    for host in wedged {
+        harbour.hosts[host].set_faults(Faults { hang: 1.0, ..Faults::default() });
+    }
+    let fleet = ("fleet.yaml", "stacks: {shop: {hosts: all}}\n");
+    harbour.push(&[("shop/compose.yaml", WEB), fleet], "one");
+    let begun = Instant::now();
+    harbour.start();
+    harbour
+        .until("every sound host runs it", |it| {
+            sound.iter().all(|host| it.containers(host) == ["shop-web-1 running"])
+        })
+        .await;
+    let took = begun.elapsed();
+    harbour.kill().await;
+    took
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hosts_that_hang_do_not_hold_up_the_others() {
+    let alone = converging(90, 0).await;
+    let beside = converging(100, 10).await;
+    println!("90 hosts alone: {alone:?}; beside 10 that hang: {beside:?}");
+    // The second is for other tests that want the same processor at the same time.
+    let limit = alone.mul_f64(1.2) + Duration::from_secs(1);
+    assert!(beside < limit, "{beside:?}, and {alone:?} alone");
 }

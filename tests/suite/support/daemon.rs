@@ -54,6 +54,39 @@ struct Running {
     ended: JoinHandle<Result<(), StartError>>,
 }
 
+/// The daemon of one host among many.
+pub struct Daemon(Running);
+
+impl Daemon {
+    pub async fn stop(self) {
+        self.0.stop().await;
+    }
+
+    pub async fn kill(self) {
+        self.0.kill().await;
+    }
+}
+
+impl Running {
+    fn start(setup: Setup) -> Self {
+        let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
+        let doorbell = Doorbell::new(&setup.settings);
+        let running = controller::run(setup, doorbell.clone(), stop.clone(), abort.clone());
+        Self { stop, abort, doorbell, ended: tokio::spawn(running) }
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        self.ended.await.unwrap().unwrap();
+    }
+
+    async fn kill(self) {
+        self.abort.cancel();
+        self.ended.abort();
+        drop(self.ended.await);
+    }
+}
+
 impl Harbour {
     /// Hosts of these names, and a repository without a commit.
     pub async fn new(hosts: &[&str]) -> Self {
@@ -106,28 +139,28 @@ impl Harbour {
 
     /// Starts the daemon.
     pub fn start(&mut self) {
-        let setup = self.setup();
-        let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
-        let doorbell = Doorbell::new(&setup.settings);
-        let running = controller::run(setup, doorbell.clone(), stop.clone(), abort.clone());
-        let ended = tokio::spawn(running);
-        self.running = Some(Running { stop, abort, doorbell, ended });
+        self.running = Some(Running::start(self.setup()));
+    }
+
+    /// Starts the daemon of one host, with a data folder of its own, beside any others.
+    pub fn start_beside(&self, host: &str) -> Daemon {
+        let mut setup = self.setup();
+        setup.as_host = Some(HostName::parse(host).unwrap());
+        setup.settings.data = self.repository.root().join(format!("data-{host}"));
+        Daemon(Running::start(setup))
     }
 
     /// Stops the daemon as a signal would, and waits for its end.
     pub async fn stop(&mut self) {
         if let Some(running) = self.running.take() {
-            running.stop.cancel();
-            running.ended.await.unwrap().unwrap();
+            running.stop().await;
         }
     }
 
     /// Ends the daemon in the middle of whatever it does.
     pub async fn kill(&mut self) {
         if let Some(running) = self.running.take() {
-            running.abort.cancel();
-            running.ended.abort();
-            drop(running.ended.await);
+            running.kill().await;
         }
     }
 
