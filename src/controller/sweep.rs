@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -83,6 +84,9 @@ pub async fn run_on(
     Ok(reports)
 }
 
+/// Between two looks at a stack that others wait for.
+const SETTLING_PAUSE: Duration = Duration::from_millis(500);
+
 /// What all passes of one command share.
 struct Common {
     setup: Setup,
@@ -127,6 +131,9 @@ impl Sweep {
                     open.iter().map(|target| (target.clone(), gate(target))).collect();
                 let (ready, shut): (Vec<_>, Vec<_>) =
                     asked.into_iter().partition(|(_, gate)| *gate == Gate::Go);
+                if ready.is_empty() && self.somebody_settles(&mut reports, &shut, stop).await {
+                    continue;
+                }
                 // Whoever is still shut out when nobody can go any more is told why.
                 let wave = if ready.is_empty() { shut } else { ready };
                 open.retain(|target| !wave.iter().any(|(gone, _)| gone == target));
@@ -135,6 +142,34 @@ impl Sweep {
         }
         reports.extend(self.wave(retired.into_iter().map(|one| (one, Gate::Go)), stop).await);
         reports
+    }
+
+    /// Looks again at those that are on their way, when others wait for them; their reports are made anew. False when
+    /// nobody is waited for who may still get there.
+    async fn somebody_settles(
+        &mut self,
+        reports: &mut Vec<Report>,
+        shut: &[(Target, Gate)],
+        stop: &CancellationToken,
+    ) -> bool {
+        let waited = |target: &Target| {
+            let going = matches!(self.standings.get(&target.name()), Some(Standing::Going { .. }));
+            going && shut.iter().any(|(_, gate)| matches!(gate, Gate::Wait { until: Some(_), .. }))
+        };
+        let going: Vec<Target> = reports
+            .iter()
+            .map(|report| &report.target)
+            .filter(|one| waited(one))
+            .cloned()
+            .collect();
+        let pause = tokio::time::sleep(SETTLING_PAUSE);
+        if going.is_empty() || stop.run_until_cancelled(pause).await.is_none() {
+            return false;
+        }
+        reports.retain(|report| !going.contains(&report.target));
+        let again = self.wave(going.into_iter().map(|target| (target, Gate::Go)), stop).await;
+        reports.extend(again);
+        true
     }
 
     /// Who sits where, by one look at all hosts; nothing where no stack is spread. A host that cannot be seen keeps
@@ -222,9 +257,17 @@ impl Sweep {
             reports.extend(ended.ok());
         }
         for report in &reports {
+            let name = report.target.name();
             let standing =
                 if report.wait.is_some() { Standing::Waiting } else { standing_of(report) };
-            self.standings.insert(report.target.name(), standing);
+            let standing = match (self.standings.get(&name), standing) {
+                // Its patience counts from the first time.
+                (Some(Standing::Going { since }), Standing::Going { .. }) => {
+                    Standing::Going { since: *since }
+                }
+                (_, standing) => standing,
+            };
+            self.standings.insert(name, standing);
         }
         reports
     }

@@ -27,12 +27,12 @@ fn settings() -> EngineSettings {
 }
 
 /// Certificates of an authority, a server and a client, as files.
-struct Certificates {
+pub(super) struct Certificates {
     folder: tempfile::TempDir,
 }
 
 impl Certificates {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -52,7 +52,7 @@ impl Certificates {
         self.folder.path().join(name)
     }
 
-    fn files(&self) -> TlsFiles {
+    pub(super) fn files(&self) -> TlsFiles {
         TlsFiles {
             ca: self.path("ca.pem"),
             cert: self.path("client.pem"),
@@ -62,7 +62,7 @@ impl Certificates {
 }
 
 /// A TLS server in front of a unix socket, that wants a client's certificate.
-async fn tls_front(certificates: &Certificates, socket: &Path) -> String {
+pub(super) async fn tls_front(certificates: &Certificates, socket: &Path) -> String {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(certificates.path("ca.pem")).unwrap()).unwrap();
@@ -133,10 +133,10 @@ async fn an_engine_behind_tls_wants_both_sides_to_show_who_they_are() {
 
 /// An SSH server that lets `deploy` with one key reach one unix socket.
 #[derive(Clone)]
-struct SshFront {
-    socket: PathBuf,
-    allowed: PublicKey,
-    sessions: Arc<AtomicUsize>,
+pub(super) struct SshFront {
+    pub(super) socket: PathBuf,
+    pub(super) allowed: PublicKey,
+    pub(super) sessions: Arc<AtomicUsize>,
 }
 
 impl Handler for SshFront {
@@ -173,12 +173,12 @@ impl Handler for SshFront {
     }
 }
 
-fn key(seed: u8) -> PrivateKey {
+pub(super) fn key(seed: u8) -> PrivateKey {
     PrivateKey::from(Ed25519Keypair::from_seed(&[seed; 32]))
 }
 
 /// Serves SSH on a free port until the sender is dropped or told; sessions are cut then.
-async fn ssh_front(front: SshFront) -> (u16, tokio::sync::watch::Sender<u64>) {
+pub(super) async fn ssh_front(front: SshFront) -> (u16, tokio::sync::watch::Sender<u64>) {
     let config = Arc::new(russh::server::Config {
         keys: vec![key(1)],
         auth_rejection_time: Duration::ZERO,
@@ -212,12 +212,12 @@ async fn ssh_front(front: SshFront) -> (u16, tokio::sync::watch::Sender<u64>) {
     (port, cut)
 }
 
-struct SshFiles {
+pub(super) struct SshFiles {
     folder: tempfile::TempDir,
 }
 
 impl SshFiles {
-    fn new(port: u16) -> Self {
+    pub(super) fn new(port: u16) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let line = |key: &PrivateKey| {
             format!("[127.0.0.1]:{port} {}\n", key.public_key().to_openssh().unwrap())
@@ -234,13 +234,14 @@ impl SshFiles {
         Self { folder }
     }
 
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
     fn access(&self, key: &str, known_hosts: &str) -> Access {
         Access {
-            identity: Some(SshIdentity::KeyFile {
-                path: self.folder.path().join(key),
-                passphrase: None,
-            }),
-            known_hosts: Some(self.folder.path().join(known_hosts)),
+            identity: Some(SshIdentity::KeyFile { path: self.file(key), passphrase: None }),
+            known_hosts: Some(self.file(known_hosts)),
             ..Access::default()
         }
     }

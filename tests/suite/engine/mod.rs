@@ -6,3 +6,4 @@ mod real;
 mod simulated;
 mod stories;
 pub mod terms;
+mod three_hosts;

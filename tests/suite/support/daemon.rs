@@ -40,6 +40,8 @@ pub struct Harbour {
     pub repository_settings: String,
     /// More of each host's settings: `, timeout: 2s`.
     pub host_settings: String,
+    /// Further hosts: what the settings say of each.
+    pub further_hosts: BTreeMap<String, String>,
     /// More of the settings file, at its top level.
     pub more: String,
     /// The host whose daemon it is, when each host has one of its own.
@@ -100,6 +102,7 @@ impl Harbour {
             address: None,
             repository_settings: "    forge: {kind: notes}\n".to_owned(),
             host_settings: String::new(),
+            further_hosts: BTreeMap::new(),
             more: String::new(),
             as_host: None,
             running: None,
@@ -127,6 +130,9 @@ impl Harbour {
         for (name, engine) in &self.hosts {
             let (socket, more) = (engine.socket().display(), &self.host_settings);
             writeln!(text, "  {name}: {{engine: \"unix://{socket}\"{more}}}").unwrap();
+        }
+        for (name, settings) in &self.further_hosts {
+            writeln!(text, "  {name}: {settings}").unwrap();
         }
         text.push_str(&self.more);
         text
