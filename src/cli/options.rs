@@ -1,12 +1,13 @@
 //! Flags, environment variables and the settings file, brought together.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
-use crate::config::settings::{self, Overrides, SETTINGS_FILE, Settings};
+use crate::config::settings::{self, DockerVariables, Overrides, SETTINGS_FILE, Settings};
 use crate::controller::Setup;
 use crate::controller::edges::Surroundings;
 use crate::controller::once::Wish;
@@ -126,6 +127,7 @@ impl Global {
             known_hosts_file: self.known_hosts_file.clone(),
             ca_file: self.ca_file.clone(),
             hosts: self.host.clone(),
+            docker: docker_variables(),
             data: self.data.clone(),
             listen: self.listen.clone(),
             folder,
@@ -163,6 +165,16 @@ impl Global {
 #[expect(clippy::disallowed_methods, reason = "paths become absolute at this door")]
 pub(super) fn working_folder() -> anyhow::Result<PathBuf> {
     std::env::current_dir().context("cannot tell the current folder")
+}
+
+fn docker_variables() -> DockerVariables {
+    let said = |name: &str| std::env::var_os(name).filter(|text| !text.is_empty());
+    let folder = |home: OsString| Path::new(&home).join(".docker");
+    let certificates = said("DOCKER_TLS_VERIFY").and_then(|_wanted| {
+        said("DOCKER_CERT_PATH").map(PathBuf::from).or_else(|| said("HOME").map(folder))
+    });
+    let host = said("DOCKER_HOST").map(|text| text.to_string_lossy().into_owned());
+    DockerVariables { host, certificates }
 }
 
 /// What of the environment matters beside the flags' own variables.

@@ -68,8 +68,15 @@ pub(super) fn advised(error: impl Into<anyhow::Error>, help: &str) -> anyhow::Er
 
 /// Prints text to standard output. A closed pipe ends the command quietly.
 pub(super) fn print(text: &str) -> anyhow::Result<()> {
-    let mut out = anstream::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    let written = if text.contains('\x1b') {
+        let mut out = anstream::stdout().lock();
+        out.write_all(text.as_bytes()).and_then(|()| out.flush())
+    } else {
+        // No colour to take out: a large model is written as it is.
+        let mut out = std::io::stdout().lock();
+        out.write_all(text.as_bytes()).and_then(|()| out.flush())
+    };
+    match written {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         other => Ok(other?),
     }

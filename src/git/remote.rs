@@ -181,16 +181,17 @@ fn parse_http(whole: &str) -> Result<Address, RemoteProblem> {
     if url.query().is_some() || url.fragment().is_some() {
         return Err(form("neither a query nor a fragment belongs in it"));
     }
+    // A server of one repository may have it at its root.
     let path = url.path().trim_end_matches('/').to_owned();
-    if path.is_empty() {
-        return Err(form("a path is missing"));
-    }
     url.set_path(&path);
     Ok(Address::Http(url))
 }
 
 fn parse_ssh(rest: &str) -> Result<Address, RemoteProblem> {
     let (authority, path) = split_path(rest)?;
+    if path.trim_matches('/').is_empty() {
+        return Err(RemoteProblem::Form { rule: "a path is missing" });
+    }
     let (user, host) = split_user(authority)?;
     let (host, port) = split_port(host, 22)?;
     // `ssh://host/~user/repository` means the path below that user's home folder.
@@ -228,9 +229,6 @@ fn parse_daemon(rest: &str) -> Result<Address, RemoteProblem> {
 fn split_path(rest: &str) -> Result<(&str, &str), RemoteProblem> {
     let at = rest.find('/').ok_or(RemoteProblem::Form { rule: "a path is missing" })?;
     let (authority, path) = rest.split_at(at);
-    if path.trim_matches('/').is_empty() {
-        return Err(RemoteProblem::Form { rule: "a path is missing" });
-    }
     if path.contains('\0') || path.contains('\n') {
         return Err(RemoteProblem::Form { rule: "the path cannot be read" });
     }
@@ -303,6 +301,8 @@ mod tests {
             ("ssh://ada@[::1]:2222/f", "ssh://ada@[::1]:2222/f"),
             ("git://example.com/fleet", "git://example.com/fleet"),
             ("git://example.com:9999/fleet", "git://example.com:9999/fleet"),
+            ("http://127.0.0.1:8000", "http://127.0.0.1:8000/"),
+            ("git://127.0.0.1:9999/", "git://127.0.0.1:9999/"),
             ("file:///srv/git/my%20fleet", "/srv/git/my fleet"),
             ("/srv/git/../fleet", "/srv/fleet"),
             ("../other", "/home/ada/other"),
@@ -335,7 +335,6 @@ mod tests {
             "",
             "  ",
             "https://",
-            "https://host",
             "ftp://host/x",
             "ssh://host",
             "ssh://-oProxyCommand=x/y",

@@ -111,11 +111,14 @@ impl Store {
         self.replace_file(&line.file(), &format!("{commit}\n"))
     }
 
-    /// Writes a pack as it arrives; blocks until the sender is done.
+    /// Writes a pack as it arrives; blocks until the sender is done. What a thin pack builds upon is taken from the
+    /// clone.
     pub(super) fn write_pack(&self, mut pieces: mpsc::Receiver<Bytes>) -> Result<(), GitError> {
         let folder = self.path.join("objects/pack");
         let failed = |cause: git2::Error| self.pack_failed(cause);
-        let mut indexer = Indexer::new(None, &folder, 0o444, false).map_err(failed)?;
+        let clone = self.open()?;
+        let here = clone.odb().map_err(failed)?;
+        let mut indexer = Indexer::new(Some(&here), &folder, 0o444, false).map_err(failed)?;
         let mut head = Vec::new();
         while let Some(piece) = pieces.blocking_recv() {
             head.extend(piece.iter().take(PACK_HEADER.saturating_sub(head.len())));

@@ -6,7 +6,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use moorline::config::fleet_file::{self, FLEET_KEYS, HostSelector, Surroundings, Wave};
-use moorline::config::settings::{self, ForgeKind, Overrides, SETTINGS_KEYS, Settings};
+use moorline::config::settings::{
+    self, DockerVariables, ForgeKind, Overrides, SETTINGS_KEYS, Settings,
+};
 use moorline::config::{Endpoint, Fleet, Key};
 use moorline::model::{
     AdoptPolicy, DriftPolicy, HostName, Policy, RepositoryName, StackName, SyncPolicy, TreePath,
@@ -411,6 +413,26 @@ fn flags_choose_among_what_the_file_says() {
     let core = settings.hosts.get("core").unwrap();
     assert_eq!(core.engine.to_string(), "tcp://other:2376");
     assert!(core.tls.is_used());
+}
+
+#[test]
+fn dockers_own_variables_say_where_the_default_host_is_and_nothing_else() {
+    let docker = DockerVariables {
+        host: Some("tcp://127.0.0.1:2376".to_owned()),
+        certificates: Some("/home/op/.docker".into()),
+    };
+    let flags = Overrides { docker, ..Overrides::default() };
+    let local = |settings: Settings| settings.hosts.get("local").cloned();
+    let host = local(Settings::default().with(&flags).unwrap()).unwrap();
+    assert_eq!(host.engine.to_string(), "tcp://127.0.0.1:2376");
+    assert_eq!(host.tls.key_file.as_deref(), Some(Path::new("/home/op/.docker/key.pem")));
+
+    let said = settings_of("hosts: {local: {engine: \"unix:///var/run/docker.sock\"}}").unwrap();
+    let host = local(said.with(&flags).unwrap()).unwrap();
+    assert_eq!(host.engine, Endpoint::local(), "a host that the file names stays where it is");
+
+    let named = Overrides { hosts: vec!["edge=unix:///e.sock".to_owned()], ..flags };
+    assert_eq!(local(Settings::default().with(&named).unwrap()), None);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use keys::SETTINGS_KEYS;
-pub use overrides::Overrides;
+pub use overrides::{DockerVariables, Overrides};
 pub use read::parse;
 pub use remote::{RemoteUrl, Transport};
 
@@ -40,6 +40,8 @@ pub struct Settings {
     pub repositories: BTreeMap<RepositoryName, RepositorySettings>,
     /// Hosts by name; never empty.
     pub hosts: BTreeMap<HostName, HostSettings>,
+    /// Whether the settings file names the hosts; the default gives way to environment and flags.
+    pub names_hosts: bool,
     /// Limits.
     pub limits: Limits,
     /// Address of the HTTP listener; `None` for none.
@@ -54,7 +56,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             repositories: BTreeMap::new(),
-            hosts: default_hosts(),
+            hosts: default_hosts(Endpoint::local(), HostTls::default()),
+            names_hosts: false,
             limits: Limits::default(),
             listen: Some(LISTEN),
             data: PathBuf::from(DATA_FOLDER),
@@ -70,12 +73,10 @@ impl Settings {
     }
 }
 
-/// The Engine of this machine, as `local`.
-fn default_hosts() -> BTreeMap<HostName, HostSettings> {
-    HostName::parse("local")
-        .into_iter()
-        .map(|name| (name, HostSettings::new(Endpoint::local())))
-        .collect()
+/// The one host where none is named: `local`.
+fn default_hosts(engine: Endpoint, tls: HostTls) -> BTreeMap<HostName, HostSettings> {
+    let host = HostSettings { tls, ..HostSettings::new(engine) };
+    HostName::parse("local").into_iter().map(|name| (name, host.clone())).collect()
 }
 
 /// A repository and how it is reached.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::{HostSettings, RemoteUrl, RepositorySettings, Settings};
+use super::{HostSettings, HostTls, RemoteUrl, RepositorySettings, Settings};
 use crate::config::endpoint::Endpoint;
 use crate::config::quantity::{DURATION_EXAMPLE, parse_duration};
 use crate::model::{Diagnostic, Diagnostics, HostName, Location, TreePath};
@@ -29,12 +29,23 @@ pub struct Overrides {
     pub ca_file: Option<PathBuf>,
     /// `--host NAME=ENDPOINT`, any number of times: adds a host, or says where a known one is.
     pub hosts: Vec<String>,
+    /// Docker's own variables, for the host that is meant where neither settings nor flags name one.
+    pub docker: DockerVariables,
     /// `--data`.
     pub data: Option<PathBuf>,
     /// `--listen`: address and port, or `none`.
     pub listen: Option<String>,
     /// Folder that relative paths are below.
     pub folder: PathBuf,
+}
+
+/// What the environment says to every Docker client.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DockerVariables {
+    /// `DOCKER_HOST`.
+    pub host: Option<String>,
+    /// The folder of `ca.pem`, `cert.pem` and `key.pem`, where `DOCKER_TLS_VERIFY` is set.
+    pub certificates: Option<PathBuf>,
 }
 
 impl Settings {
@@ -45,6 +56,7 @@ impl Settings {
     pub fn with(mut self, flags: &Overrides) -> Result<Self, Diagnostics> {
         let mut problems = Diagnostics::default();
         take(&mut problems, "--repository", choose_repository(&mut self, flags));
+        take(&mut problems, "DOCKER_HOST", choose_default_host(&mut self, flags));
         take(&mut problems, "--host", choose_hosts(&mut self, flags));
         take(&mut problems, "--listen", choose_listen(&mut self, flags));
         for repository in self.repositories.values_mut() {
@@ -93,11 +105,24 @@ fn choose_repository(settings: &mut Settings, flags: &Overrides) -> Result<(), S
     Ok(())
 }
 
+fn choose_default_host(settings: &mut Settings, flags: &Overrides) -> Result<(), String> {
+    let Some(text) = &flags.docker.host else { return Ok(()) };
+    if settings.names_hosts || !flags.hosts.is_empty() {
+        return Ok(());
+    }
+    let engine = Endpoint::parse(text).map_err(|problem| problem.to_string())?;
+    let file = |name| flags.docker.certificates.as_ref().map(|folder| folder.join(name));
+    let tls =
+        HostTls { ca_file: file("ca.pem"), cert_file: file("cert.pem"), key_file: file("key.pem") };
+    settings.hosts = super::default_hosts(engine, tls);
+    Ok(())
+}
+
 fn choose_hosts(settings: &mut Settings, flags: &Overrides) -> Result<(), String> {
     if flags.hosts.is_empty() {
         return Ok(());
     }
-    if settings.hosts == super::default_hosts() {
+    if !settings.names_hosts {
         settings.hosts.clear();
     }
     for text in &flags.hosts {

@@ -46,6 +46,7 @@ fn read(top: &Section<'_>, folder: &Path) -> Settings {
     let hosts = top.section("hosts");
     if hosts.is_written() {
         settings.hosts.clear();
+        settings.names_hosts = true;
         read_hosts(&hosts, &mut settings);
     }
     settings.limits = limits(&top.section("limits"));

@@ -68,7 +68,7 @@ pub(in crate::git) async fn fetch(
 
 fn request_v2(greeting: &Greeting, question: &Question) -> Request {
     let mut request = begin_v2(greeting, "fetch");
-    request.delimiter().line("no-progress").line("ofs-delta");
+    request.delimiter().line("thin-pack").line("no-progress").line("ofs-delta");
     for want in &question.wants {
         request.line(&format!("want {want}"));
     }
@@ -88,10 +88,14 @@ fn request_v2(greeting: &Greeting, question: &Question) -> Request {
     request
 }
 
+/// What a server of version 0 may make use of. Some refuse a client that cannot take thin packs.
+const ABILITIES: [&str; 6] =
+    ["multi_ack_detailed", "side-band-64k", "thin-pack", "ofs-delta", "no-progress", "shallow"];
+
 /// Version 0 in one message: wants and depth, then what we have, then `done`.
 fn request_v0(greeting: &Greeting, question: &Question) -> Request {
     let mut words = String::new();
-    for name in ["multi_ack_detailed", "side-band-64k", "ofs-delta", "no-progress", "shallow"] {
+    for name in ABILITIES {
         if greeting.has(name) {
             words.push(' ');
             words.push_str(name);

@@ -32,6 +32,13 @@ pub(in crate::git) struct Known {
     greeting: Option<Greeting>,
 }
 
+impl Known {
+    /// The repository's address without a slash at its end; an address of a bare host has one.
+    fn prefix(&self) -> &str {
+        self.base.as_str().trim_end_matches('/')
+    }
+}
+
 impl Memory {
     /// Forgets what the server said of itself; it may have been replaced.
     pub(in crate::git) fn forget(&self) {
@@ -107,7 +114,7 @@ impl HttpPipe {
     /// Asks for the greeting, and follows redirects.
     pub(super) async fn ask_for_greeting(&mut self) -> Result<(), GitError> {
         for _ in 0..REDIRECTS {
-            let url = format!("{}/info/refs?service={}", self.known.base, self.service.name());
+            let url = format!("{}/info/refs?service={}", self.known.prefix(), self.service.name());
             let request = self.known.client.get(url);
             let response = self.send(request).await?;
             if !response.status().is_redirection() {
@@ -122,7 +129,7 @@ impl HttpPipe {
     /// Sends a request of the service; the answer is read with [`Self::chunk`].
     pub(super) async fn post(&mut self, body: Bytes) -> Result<(), GitError> {
         let name = self.service.name();
-        let url = format!("{}/{name}", self.known.base);
+        let url = format!("{}/{name}", self.known.prefix());
         let content = format!("application/x-{name}-request");
         let request = self.known.client.post(url).header(header::CONTENT_TYPE, content).body(body);
         let response = self.send(request).await?;
