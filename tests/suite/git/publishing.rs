@@ -4,7 +4,7 @@ use moorline::git::notes::{self, Published};
 use moorline::git::{Credentials, Git, Source};
 use moorline::model::{CommitState, CommitStatus, Revision, Timestamp};
 
-use super::servers::{Daemon, Https, Sshd};
+use super::servers::{Daemon, Foreign, Https, Sshd};
 use super::world::World;
 use super::{kind, never, source};
 
@@ -42,6 +42,10 @@ fn sources(world: &World) -> Vec<(&'static str, Box<dyn std::any::Any>, Source)>
             Credentials::SshKey { file: sshd.key("client"), passphrase_file: None };
         over_ssh.access.known_hosts_file = Some(sshd.known_hosts("HOST KEY\n"));
         all.push(("ssh", Box::new(sshd), over_ssh));
+    }
+    if let Some(foreign) = Foreign::start(world) {
+        let over_http = source(&foreign.url());
+        all.push(("another make", Box::new(foreign), over_http));
     }
     all
 }

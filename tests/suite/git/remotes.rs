@@ -3,7 +3,7 @@
 use moorline::git::{Access, Credentials, Git, GitError, Source, TreeSelection, Wanted, watch};
 use moorline::model::Revision;
 
-use super::servers::{Daemon, Https, Sshd};
+use super::servers::{Daemon, Foreign, Https, Sshd};
 use super::world::World;
 use super::{head, kind, never, path, paths, pull_all, source, text};
 
@@ -13,6 +13,7 @@ enum Server {
     Daemon(#[expect(dead_code, reason = "ends with the test")] Daemon),
     Sshd(#[expect(dead_code, reason = "ends with the test")] Sshd),
     Https(Https),
+    Foreign(#[expect(dead_code, reason = "ends with the test")] Foreign),
 }
 
 fn https_access(https: &Https) -> Access {
@@ -53,6 +54,11 @@ fn serve(kind: &str, world: &World) -> Option<(Server, Source)> {
             let source = Source { access: https_access(&https), ..source(&https.url()) };
             Some((Server::Https(https), source))
         }
+        "another make" => {
+            let foreign = Foreign::start(world)?;
+            let source = source(&foreign.url());
+            Some((Server::Foreign(foreign), source))
+        }
         other => panic!("{other}"),
     }
 }
@@ -62,7 +68,7 @@ const KINDS: [&str; 6] = ["path", "file", "git", "ssh", "https", "https version 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repository_is_read_over_every_kind_of_remote() {
     for filters in [false, true] {
-        for kind in KINDS {
+        for kind in KINDS.into_iter().chain(["another make"]) {
             let world = World::with_stacks();
             if filters {
                 world.allow_filters();

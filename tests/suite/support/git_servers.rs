@@ -1,4 +1,4 @@
-//! Real Git servers for tests: `git daemon`, `sshd`, and HTTPS in front of `git http-backend`.
+//! Real Git servers for tests: `git daemon`, `sshd`, HTTPS in front of `git http-backend`, and one of another make.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -67,6 +67,34 @@ impl Daemon {
 
     pub(crate) fn url(&self) -> String {
         format!("git://127.0.0.1:{}/fleet.git", self.port)
+    }
+}
+
+/// A server written in Python, over HTTP, with the repository at its root; it speaks version 0 only.
+#[derive(Debug)]
+pub(crate) struct Foreign {
+    port: u16,
+    _process: Process,
+}
+
+impl Foreign {
+    /// None where no Python has it: `MOORLINE_FORGE_PYTHON` names one.
+    pub(crate) fn start(world: &World) -> Option<Self> {
+        let Ok(python) = std::env::var("MOORLINE_FORGE_PYTHON") else {
+            eprintln!("SKIPPED a Git server of another make: MOORLINE_FORGE_PYTHON is not set");
+            return None;
+        };
+        let port = free_port();
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/suite/support/git_server.py");
+        let mut command = Command::new(python);
+        command.arg(script).arg(world.bare()).arg(port.to_string());
+        let process = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        wait_for(port);
+        Some(Self { port, _process: Process(process) })
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
     }
 }
 
