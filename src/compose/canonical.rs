@@ -3,7 +3,7 @@
 use super::attributes::{ItemKey, Meeting, Shape};
 use super::place::Place;
 use super::text::{ports, volumes, words};
-use crate::model::Diagnostics;
+use crate::model::{Diagnostic, Diagnostics};
 use crate::yaml::{Entry, Kind, Map, Node, Scalar, Span, Tag, Value};
 
 /// Ports that one model may publish, ranges written out.
@@ -86,12 +86,19 @@ fn widen(node: &mut Node, shape: &Shape, place: Place<'_>, sink: &mut Sink<'_>) 
             }
         }
         "services.*.expose" => each(node, text_of),
-        "services.*.extra_hosts" | "services.*.build.extra_hosts" => hosts(node),
+        "services.*.extra_hosts" | "services.*.build.extra_hosts" => {
+            hosts(node, place, sink);
+        }
         "services.*.build.ssh" => keys(node),
         "services.*.provider.options.*" => listed(node),
         "networks.*" | "volumes.*" | "configs.*" | "secrets.*" => external(node, place, sink),
         _ if is_command(shape.id) => command(node, place, sink),
-        _ if shape.is_pairs() => pairs(node),
+        _ if shape.is_pairs() => {
+            if shape.id == "services.*.environment" {
+                spaced_names(node, place, sink);
+            }
+            pairs(node);
+        }
         _ if is_text_or_list(shape) => listed(node),
         _ => {}
     }
@@ -175,6 +182,18 @@ fn pairs(node: &mut Node) {
     node.kind = Kind::Map(Map::from_entries(entries));
 }
 
+/// Reports variables in a list whose names end in a blank, as in `NAME =VALUE`.
+fn spaced_names(node: &Node, place: Place<'_>, sink: &mut Sink<'_>) {
+    for (index, item) in node.as_list().unwrap_or_default().iter().enumerate() {
+        let name = item.as_text().and_then(|text| text.split_once('=')).map(|(name, _)| name);
+        if name.is_some_and(|name| name.ends_with([' ', '\t'])) {
+            let problem = item.error("the variable's name ends in a blank");
+            let problem = problem.at(place.index(index).to_string());
+            sink.problems.push(problem.help("write NAME=VALUE without blanks around the sign"));
+        }
+    }
+}
+
 /// A mapping becomes a list of `NAME` or `NAME=VALUE`.
 fn keys(node: &mut Node) {
     let Kind::Map(map) = &node.kind else { return };
@@ -198,12 +217,12 @@ fn text_of(node: &mut Node) {
     }
 }
 
-/// Hosts become a list of `HOST=IP`; brackets around an address go.
-fn hosts(node: &mut Node) {
+/// Hosts become a list of `HOST=IP`; brackets around an address go. In a list, commas separate several addresses.
+fn hosts(node: &mut Node, place: Place<'_>, sink: &mut Sink<'_>) {
     let mut lines: Vec<Node> = Vec::new();
     let line = |host: &str, ip: &str, span: &Span| {
         let ip = ip.strip_prefix('[').and_then(|ip| ip.strip_suffix(']')).unwrap_or(ip);
-        Node::text(span.clone(), format!("{}={}", host.trim(), ip.trim()))
+        Node::text(span.clone(), format!("{host}={ip}"))
     };
     match &node.kind {
         Kind::Map(map) => {
@@ -211,23 +230,28 @@ fn hosts(node: &mut Node) {
                 let one = std::slice::from_ref(&entry.value);
                 for ip in entry.value.as_list().unwrap_or(one) {
                     let text = ip.value().map(|value| value.to_text().into_owned());
+                    if ip.is_null() {
+                        let message = format!("the host {} has no address", entry.key);
+                        sink.problems.push(ip.error(message).at(place.key(&entry.key).to_string()));
+                    }
                     lines.push(line(&entry.key, &text.unwrap_or_default(), &ip.span));
                 }
             }
         }
         Kind::List(items) => {
-            for item in items {
+            let mut seen = std::collections::BTreeSet::new();
+            for item in items.iter().filter(|item| seen.insert(item.fingerprint())) {
                 let Some(text) = item.as_text() else { continue };
                 match text.split_once('=').or_else(|| text.split_once(':')) {
-                    Some((host, ip)) => lines.push(line(host, ip, &item.span)),
+                    Some((host, ips)) => {
+                        lines.extend(ips.split(',').map(|ip| line(host, ip, &item.span)));
+                    }
                     None => lines.push(Node::text(item.span.clone(), text)),
                 }
             }
         }
         Kind::Scalar(_) => return,
     }
-    let mut seen = std::collections::BTreeSet::new();
-    lines.retain(|line| seen.insert(line.fingerprint()));
     node.kind = Kind::List(lines);
 }
 
@@ -276,15 +300,39 @@ pub(super) fn default_contexts(root: &mut Node) {
     }
 }
 
+/// Builds that name no Dockerfile have one of that name; for a model that nothing is laid over any more.
+pub(super) fn default_dockerfiles(root: &mut Node) {
+    let services = root.as_map_mut().and_then(|map| map.get_mut("services"));
+    for service in services.and_then(Node::as_map_mut).into_iter().flatten() {
+        let build = service.value.as_map_mut().and_then(|map| map.get_mut("build"));
+        let Some(build) = build else { continue };
+        let span = build.span.clone();
+        let Kind::Map(map) = &mut build.kind else { continue };
+        let has = |key: &str| map.get(key).is_some_and(|node| !node.is_null());
+        let is_inline = has("dockerfile_inline")
+            && map.get("dockerfile_inline").and_then(Node::as_text) != Some("");
+        if !has("dockerfile") && !is_inline {
+            map.set("dockerfile", Node::text(span, "Dockerfile"));
+        }
+    }
+}
+
 fn command(node: &mut Node, place: Place<'_>, sink: &mut Sink<'_>) {
     let Some(text) = node.as_text() else { return };
     match words::split(text) {
-        Some(words) => {
-            let words = words.into_iter().map(|word| Node::text(node.span.clone(), word)).collect();
-            node.kind = Kind::List(words);
+        Some(line) => {
+            if let Some(operator) = line.cut {
+                let message = format!(
+                    "no shell reads this command line: as with docker compose, {operator:?} and what follows is dropped"
+                );
+                let problem = Diagnostic::warning(node.location(), message).at(place.to_string());
+                sink.problems.push(problem.help("write it as a list: [\"sh\", \"-c\", \"…\"]"));
+            }
+            let word = |word| Node::text(node.span.clone(), word);
+            node.kind = Kind::List(line.words.into_iter().map(word).collect());
         }
         None => sink.problems.push(
-            node.error("a quote or an escape is left open in this command line")
+            node.error("a quote, an escape or a parenthesis is left open in this command line")
                 .at(place.to_string())
                 .help("write the command as a list of words"),
         ),

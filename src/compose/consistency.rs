@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::convert::Parts;
-use crate::model::{Diagnostic, Diagnostics, Location, Origins, Service, ServiceName};
+use super::normalize;
+use crate::model::{Diagnostic, Diagnostics, Location, Origins, Service, ServiceName, Severity};
 
 /// Checks the services that are enabled.
 pub(super) struct Checks<'a> {
@@ -63,12 +64,13 @@ impl Checks<'_> {
 
     /// Whether one of a service's attributes was reported already, so that what follows from it is not.
     fn is_known_wrong(&self, name: &ServiceName, attributes: &[&str]) -> bool {
-        self.problems.0.iter().any(|problem| {
-            let below =
-                problem.path.strip_prefix("services.").and_then(|p| p.strip_prefix(name.as_str()));
+        let is_about = |path: &str| {
+            let below = path.strip_prefix("services.").and_then(|p| p.strip_prefix(name.as_str()));
             let attribute = below.and_then(|below| below.strip_prefix('.'));
             attribute.is_some_and(|attribute| attributes.contains(&attribute))
-        })
+        };
+        let mut errors = self.problems.0.iter().filter(|p| p.severity == Severity::Error);
+        errors.any(|problem| is_about(&problem.path))
     }
 
     fn service(&mut self, name: &ServiceName, service: &Service) {
@@ -174,6 +176,11 @@ impl Checks<'_> {
     }
 
     fn dependencies(&mut self, name: &ServiceName, service: &Service) {
+        for (attribute, other, _) in normalize::implied(service) {
+            if ServiceName::parse(&other).is_err() {
+                self.report(name, &attribute, format!("{other:?} is no service"), "");
+            }
+        }
         for (other, link) in &service.depends_on {
             if self.enabled.contains(other) || self.parts.broken.contains(other) {
                 continue;

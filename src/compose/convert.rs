@@ -1,6 +1,6 @@
 //! The merged canonical model as typed values, and where each attribute stands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -30,6 +30,8 @@ pub(super) struct Parts {
     pub(super) spots: Vec<Spot>,
     /// Services that could not be converted: others may still refer to them.
     pub(super) broken: Vec<ServiceName>,
+    /// Services whose `network_mode` is there and empty: they have no network, not even the default one.
+    pub(super) unattached: BTreeSet<ServiceName>,
 }
 
 /// Converts a model; what does not fit is reported and left out.
@@ -37,6 +39,9 @@ pub(super) fn convert(root: &Node, problems: &mut Diagnostics) -> Parts {
     let mut parts = Parts::default();
     for entry in root.get("services").and_then(Node::as_map).into_iter().flatten() {
         let Ok(name) = ServiceName::parse(&entry.key) else { continue };
+        if entry.value.get("network_mode").and_then(Node::as_text) == Some("") {
+            parts.unattached.insert(name.clone());
+        }
         match service(&entry.key, &entry.value, problems) {
             Some(service) => drop(parts.services.insert(name, service)),
             None => parts.broken.push(name),

@@ -115,8 +115,8 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         let value = match self.value() {
             Some(Value::Bool(value)) => Some(value),
             Some(Value::Text(text)) => match text.to_ascii_lowercase().as_str() {
-                "true" | "t" | "1" | "yes" | "y" | "on" => Some(true),
-                "false" | "f" | "0" | "no" | "n" | "off" | "" => Some(false),
+                "true" | "yes" | "y" | "on" => Some(true),
+                "false" | "no" | "n" | "off" => Some(false),
                 _ => None,
             },
             _ => None,

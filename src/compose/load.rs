@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::canonical::default_dockerfiles;
 use super::consistency::Checks;
 use super::convert::{Parts, convert};
 use super::files::{Files, ReadProblem, is_remote, join, parent};
@@ -109,7 +110,7 @@ fn load_with(request: &LoadRequest<'_>, loader: &mut Loader<'_>) -> Option<Proje
     let name = setting.project_name(&files, &folder, &env)?;
     env.insert("COMPOSE_PROJECT_NAME".to_owned(), name.to_string());
     let loader = setting.loader;
-    let Some(model) = loader.model(&files, &folder, &env, &[]) else {
+    let Some(mut model) = loader.model(&files, &folder, &env, &[]) else {
         if !loader.problems.has_errors() {
             let shown = files.first().map(|file| request.files.show(file)).unwrap_or_default();
             loader.problems.push(
@@ -126,6 +127,7 @@ fn load_with(request: &LoadRequest<'_>, loader: &mut Loader<'_>) -> Option<Proje
         loader.problems.push(model.error("the Compose file is empty").help("it needs services:"));
         return None;
     }
+    default_dockerfiles(&mut model);
     finish(request, loader, &model, (name, folder), &env)
 }
 
@@ -140,7 +142,7 @@ fn finish(
     let first = loader.problems.0.len();
     let mut parts = convert(model, &mut loader.problems);
     let enabled = enabled(&parts, request.profiles, env);
-    normalize(&mut parts, &enabled, &folder, env);
+    normalize(&mut parts, &enabled, env);
     name_resources(&mut parts, name.as_str());
     resolve_contents(&mut parts, env);
     read_files(&mut parts, &enabled, env, loader);
@@ -176,7 +178,8 @@ fn finish(
 fn enabled(parts: &Parts, profiles: &[String], env: &Env) -> BTreeSet<ServiceName> {
     let from_env: Vec<String> = match env.get("COMPOSE_PROFILES") {
         Some(profiles) => profiles.split(',').map(|name| name.trim().to_owned()).collect(),
-        None => Vec::new(),
+        // As in the reference: where none is named, a profile without a name is active.
+        None => vec![String::new()],
     };
     let active = if profiles.is_empty() { &from_env } else { profiles };
     let is_active = |service: &Service| {
@@ -329,6 +332,9 @@ impl Setting<'_, '_, '_> {
             };
         }
         let stated = files.iter().rev().find_map(|file| self.stated_name(file, env));
+        if stated.as_deref() == Some("") {
+            return self.refuse("the project's name is empty", "give its variables a value");
+        }
         let base =
             stated.unwrap_or_else(|| folder.rsplit('/').next().unwrap_or_default().to_owned());
         let plain = normal_name(&base);
@@ -347,10 +353,11 @@ impl Setting<'_, '_, '_> {
         let name = documents
             .iter()
             .rev()
-            .find_map(|document| document.get("name").and_then(Node::as_text).map(str::to_owned))?;
+            .find_map(|document| document.get("name").and_then(Node::as_text).map(str::to_owned))
+            .filter(|name| !name.is_empty())?;
         let lookup = |name: &str| env.get(name).map(String::as_str);
         let filled = template::fill(&name, &lookup).ok()?;
-        Some(filled.text).filter(|name| !name.is_empty())
+        Some(filled.text)
     }
 }
 

@@ -8,6 +8,12 @@ use super::place::Place;
 use crate::model::Diagnostics;
 use crate::yaml::{Entry, Kind, Map, Node, Tag, Value};
 
+/// Attributes that a null in a later model takes away; other attributes keep the earlier value.
+const CLEARED_BY_NULL: [&str; 2] = ["services.*.command", "services.*.entrypoint"];
+
+/// Address pools of one network that are merged: each with each.
+const MAX_POOLS: usize = 100;
+
 /// What becomes of the tags `!reset` and `!override` of the later model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tags {
@@ -74,7 +80,8 @@ impl Merger<'_> {
             return over;
         }
         if over.is_null() {
-            return base;
+            let is_cleared = shape.is_some_and(|shape| CLEARED_BY_NULL.contains(&shape.id));
+            return if is_cleared { over } else { base };
         }
         let meeting = shape.map_or(Meeting::Usual, |shape| shape.meeting);
         if base.is_null() || base.tag == Tag::Reset || meeting == Meeting::Replace {
@@ -91,10 +98,9 @@ impl Merger<'_> {
                 Node { span: base.span, tag, kind }
             }
             (Kind::List(earlier), Kind::List(later)) => {
-                let items = appended(earlier, later);
                 let items = match meeting {
-                    Meeting::Subnet => self.subnets(items, shape, place),
-                    meeting => dedupe(items, meeting),
+                    Meeting::Subnet => self.subnets(&earlier, &later, shape, place),
+                    meeting => dedupe(appended(earlier, later), meeting),
                 };
                 Node { span: base.span, tag, kind: Kind::List(items) }
             }
@@ -141,22 +147,40 @@ impl Merger<'_> {
         Map::from_entries(merged)
     }
 
-    /// Address pools with one subnet merge.
-    fn subnets(&mut self, items: Vec<Node>, shape: Option<&Shape>, place: Place<'_>) -> Vec<Node> {
+    /// Address pools with one subnet merge. As in the reference, an earlier pool whose subnet no later one has is
+    /// dropped.
+    fn subnets(
+        &mut self,
+        earlier: &[Node],
+        later: &[Node],
+        shape: Option<&Shape>,
+        place: Place<'_>,
+    ) -> Vec<Node> {
+        if earlier.len().max(later.len()) > MAX_POOLS
+            && let Some(first) = later.first()
+        {
+            let message = format!("more than {MAX_POOLS} address pools cannot be merged");
+            self.problems.push(first.error(message).at(place.to_string()));
+            return Vec::new();
+        }
         let child = shape.and_then(|shape| shape.item.as_deref());
+        let subnet = |node: &Node| {
+            node.get("subnet").and_then(Node::value).map(|value| value.to_text().into_owned())
+        };
         let mut kept: Vec<Node> = Vec::new();
-        for (index, item) in items.into_iter().enumerate() {
-            let subnet = |node: &Node| {
-                node.get("subnet").and_then(Node::value).map(|value| value.to_text().into_owned())
-            };
-            let wanted = subnet(&item);
-            match kept.iter().position(|node| wanted.is_some() && subnet(node) == wanted) {
-                Some(found) => {
-                    let earlier = kept.remove(found);
-                    let merged = self.node(earlier, item, child, place.index(index));
-                    kept.insert(found, merged);
+        for base in earlier {
+            for (index, over) in later.iter().enumerate() {
+                let wanted = subnet(over);
+                let found = kept.iter().position(|node| subnet(node) == wanted);
+                if found.is_none() && subnet(base) != wanted {
+                    kept.push(over.clone());
+                    continue;
                 }
-                None => kept.push(item),
+                let merged = self.node(base.clone(), over.clone(), child, place.index(index));
+                match found.and_then(|found| kept.get_mut(found)) {
+                    Some(place) => *place = merged,
+                    None => kept.push(merged),
+                }
             }
         }
         kept

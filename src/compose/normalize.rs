@@ -14,14 +14,12 @@ use crate::model::{Diagnostic, Location, Secret, Service, ServiceName};
 const MAX_VARIABLES: usize = 4_000_000;
 
 /// Writes out what is implied.
-pub(super) fn normalize(
-    parts: &mut Parts,
-    enabled: &BTreeSet<ServiceName>,
-    folder: &str,
-    env: &Env,
-) {
-    for service in parts.services.values_mut() {
-        normalize_service(service, folder, env);
+pub(super) fn normalize(parts: &mut Parts, enabled: &BTreeSet<ServiceName>, env: &Env) {
+    for (name, service) in &mut parts.services {
+        if !parts.unattached.contains(name) {
+            attach(service);
+        }
+        normalize_service(service, env);
     }
     let mut active = parts.services.iter().filter(|(name, _)| enabled.contains(*name));
     let uses_default = active.any(|(_, service)| service.networks.contains_key("default"));
@@ -62,21 +60,19 @@ pub(super) fn resolve_contents(parts: &mut Parts, env: &Env) {
     }
 }
 
-fn normalize_service(service: &mut Service, folder: &str, env: &Env) {
-    if service.pull_policy == "if_not_present" {
-        "missing".clone_into(&mut service.pull_policy);
-    }
+/// Attaches a service that names no network to the default one.
+fn attach(service: &mut Service) {
     if service.networks.is_empty() && service.network_mode.is_empty() && service.provider.is_none()
     {
         service.networks.insert("default".to_owned(), None);
     }
+}
+
+fn normalize_service(service: &mut Service, env: &Env) {
+    if service.pull_policy == "if_not_present" {
+        "missing".clone_into(&mut service.pull_policy);
+    }
     if let Some(build) = &mut service.build {
-        if build.context.is_empty() {
-            folder.clone_into(&mut build.context);
-        }
-        if build.dockerfile.is_empty() && build.dockerfile_inline.is_empty() {
-            "Dockerfile".clone_into(&mut build.dockerfile);
-        }
         for (name, value) in &mut build.args {
             if value.is_none() {
                 *value = env.get(name).cloned();
@@ -123,30 +119,42 @@ fn normalize_service(service: &mut Service, folder: &str, env: &Env) {
 }
 
 fn imply_dependencies(service: &mut Service) {
-    let mut implied: Vec<(String, bool)> = Vec::new();
-    for link in &service.links {
-        let name = link.split_once(':').map_or(link.as_str(), |(name, _)| name);
-        implied.push((name.to_owned(), true));
-    }
-    for namespace in
-        [&service.network_mode, &service.ipc, &service.pid, &service.uts, &service.cgroup]
-    {
-        if let Some(name) = namespace.strip_prefix("service:") {
-            implied.push((name.to_owned(), true));
-        }
-    }
-    for source in &service.volumes_from {
-        if !source.starts_with("container:") {
-            let name = source.split_once(':').map_or(source.as_str(), |(name, _)| name);
-            implied.push((name.to_owned(), false));
-        }
-    }
-    for (name, restart) in implied {
+    for (_, name, restart) in implied(service) {
         if let Ok(name) = ServiceName::parse(&name) {
             let link = Link { restart, ..Link::default() };
             service.depends_on.entry(name).or_insert(link);
         }
     }
+}
+
+/// What a service depends on without saying so: the attribute, the other service, and whether it restarts with it.
+pub(super) fn implied(service: &Service) -> Vec<(String, String, bool)> {
+    let mut implied: Vec<(String, String, bool)> = Vec::new();
+    for (index, link) in service.links.iter().enumerate() {
+        let name = match link.split_once(':') {
+            Some((name, alias)) if !alias.contains(':') => name,
+            _ => link,
+        };
+        implied.push((format!("links.{index}"), name.to_owned(), true));
+    }
+    for (attribute, namespace) in [
+        ("network_mode", &service.network_mode),
+        ("ipc", &service.ipc),
+        ("pid", &service.pid),
+        ("uts", &service.uts),
+        ("cgroup", &service.cgroup),
+    ] {
+        if let Some(name) = namespace.strip_prefix("service:") {
+            implied.push((attribute.to_owned(), name.to_owned(), true));
+        }
+    }
+    for (index, source) in service.volumes_from.iter().enumerate() {
+        if !source.starts_with("container:") {
+            let name = source.split_once(':').map_or(source.as_str(), |(name, _)| name);
+            implied.push((format!("volumes_from.{index}"), name.to_owned(), false));
+        }
+    }
+    implied
 }
 
 /// Reads env files and label files of the services into their variables and labels.

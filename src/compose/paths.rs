@@ -80,11 +80,12 @@ impl Paths<'_> {
         }
     }
 
-    /// The path of an SSH key, `ID=PATH`.
+    /// The path of an SSH key, `ID=PATH`; written as the reference writes it, `ID: PATH`.
     fn key(&self, key: &mut Node, place: Place<'_>, problems: &mut Diagnostics) {
-        let Some((id, path)) = key.as_text().and_then(|text| text.split_once('=')) else { return };
+        let text = key.as_text().filter(|text| !text.contains(": "));
+        let Some((id, path)) = text.and_then(|text| text.split_once('=')) else { return };
         match self.absolute(path) {
-            Ok(path) => key.kind = Kind::Scalar(Scalar::quoted(format!("{id}={path}"))),
+            Ok(path) => key.kind = Kind::Scalar(Scalar::quoted(format!("{id}: {path}"))),
             Err(message) => problems.push(key.error(message).at(place.to_string())),
         }
     }
@@ -92,7 +93,10 @@ impl Paths<'_> {
     fn build(&self, build: &mut Node, place: Place<'_>, problems: &mut Diagnostics) {
         let Kind::Map(map) = &mut build.kind else { return };
         if let Some(context) = map.get_mut("context")
-            && context.as_text().is_some_and(|text| !is_remote(text))
+            && context.as_text().is_some_and(|text| {
+                // A context without a name, or of another service's image, is no folder.
+                !text.is_empty() && !text.starts_with("service:") && !is_remote(text)
+            })
         {
             self.scalar(context, place.key("context"), problems);
         }

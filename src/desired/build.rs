@@ -103,7 +103,7 @@ fn warn_of_what_is_left_out(desk: &mut Desk<'_>, name: &ServiceName, build: &Bui
 }
 
 fn is_elsewhere(context: &str) -> bool {
-    context.contains("://") || context.starts_with("git@")
+    context.contains("://") || context.starts_with("git@") || context.starts_with("service:")
 }
 
 fn is_on(word: &str) -> bool {
@@ -113,7 +113,8 @@ fn is_on(word: &str) -> bool {
 /// The context's folder in the tree.
 fn context_folder(desk: &mut Desk<'_>, name: &ServiceName, build: &Build) -> Option<TreePath> {
     let path = at(name, "build.context");
-    let Some(folder) = super::files::tree_path(desk, &build.context) else {
+    let context = if build.context.is_empty() { &desk.input.project.root } else { &build.context };
+    let Some(folder) = super::files::tree_path(desk, context) else {
         desk.refuse(path, "the build context leaves the repository", "use a folder of it");
         return None;
     };

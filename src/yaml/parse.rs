@@ -320,8 +320,11 @@ fn merge_tag(tag: Option<&str>) -> Tag {
     }
 }
 
-/// A scalar as its tag says: `!!str 5` is a text, `!!int "5"` a number.
+/// A scalar as its tag says: `!!str 5` is a text, `!!int "5"` a number, and with a tag of one's own it is a text.
 fn tagged_scalar(text: String, is_plain: bool, tag: Option<&str>) -> Scalar {
+    if tag.is_some_and(|tag| tag.starts_with('!')) {
+        return Scalar { text, is_plain: false };
+    }
     let is_plain = match tag.and_then(|tag| tag.strip_prefix("tag:yaml.org,2002:")) {
         Some("str" | "binary") => false,
         Some("int" | "float" | "bool" | "null") => true,

@@ -227,17 +227,13 @@ fn single(number: f64) -> Option<Ratio> {
     Some(Ratio(number as f32))
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "bytes are whole")]
-fn whole(number: f64) -> Option<Bytes> {
-    (number.abs() < 9.2e18).then_some(Bytes(number as i64))
-}
-
 read_scalar!(
     Bytes,
     "a byte size such as 512m or 1.5gb",
     |text| parse_bytes(text).map(Bytes),
     |number| Some(Bytes(number)),
-    whole
+    // As in the reference: a number with a fraction or an exponent, without quotes, is no size at all.
+    |_| Some(Bytes(0))
 );
 read_scalar!(Period, "a duration such as 1m30s", parse_period, |_| None, |_| None);
 read_scalar!(
