@@ -9,6 +9,9 @@ use crate::yaml::{Entry, Kind, Map, Node, Scalar, Span, Tag, Value};
 /// Ports that one model may publish, ranges written out.
 const MAX_PORTS: usize = 250_000;
 
+/// Words of one command line.
+const MAX_WORDS: usize = 100_000;
+
 /// Where problems go, and what may still be written out.
 pub(super) struct Sink<'p> {
     problems: &'p mut Diagnostics,
@@ -320,6 +323,10 @@ pub(super) fn default_dockerfiles(root: &mut Node) {
 fn command(node: &mut Node, place: Place<'_>, sink: &mut Sink<'_>) {
     let Some(text) = node.as_text() else { return };
     match words::split(text) {
+        Some(line) if line.words.len() > MAX_WORDS => {
+            let message = format!("the command line has more than {MAX_WORDS} words");
+            sink.problems.push(node.error(message).at(place.to_string()));
+        }
         Some(line) => {
             if let Some(operator) = line.cut {
                 let message = format!(

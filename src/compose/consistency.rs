@@ -6,6 +6,9 @@ use super::convert::Parts;
 use super::normalize;
 use crate::model::{Diagnostic, Diagnostics, Location, Origins, Service, ServiceName, Severity};
 
+/// Services of a circle that are all named.
+const MAX_SHOWN: usize = 20;
+
 /// Checks the services that are enabled.
 pub(super) struct Checks<'a> {
     pub(super) parts: &'a Parts,
@@ -296,20 +299,18 @@ impl Checks<'_> {
         let mut done: BTreeSet<&ServiceName> = BTreeSet::new();
         for start in parts.services.keys().filter(|name| self.enabled.contains(*name)) {
             let mut way: Vec<&ServiceName> = Vec::new();
+            let mut on_way: BTreeSet<&ServiceName> = BTreeSet::new();
             let mut stack: Vec<(&ServiceName, bool)> = vec![(start, false)];
             while let Some((name, is_left)) = stack.pop() {
                 if is_left {
                     way.pop();
+                    on_way.remove(name);
                     done.insert(name);
                     continue;
                 }
-                if let Some(place) = way.iter().position(|seen| *seen == name) {
-                    let circle: Vec<&str> =
-                        way.iter().skip(place).chain([&name]).map(|name| name.as_str()).collect();
-                    let message = format!(
-                        "services wait for each other in a circle: {}",
-                        circle.join(" -> ")
-                    );
+                if on_way.contains(name) {
+                    let message =
+                        format!("services wait for each other in a circle: {}", circle(&way, name));
                     self.report(name, "depends_on", message, "remove one of the dependencies");
                     return;
                 }
@@ -317,6 +318,7 @@ impl Checks<'_> {
                     continue;
                 }
                 way.push(name);
+                on_way.insert(name);
                 stack.push((name, true));
                 let service = parts.services.get(name);
                 for next in service.into_iter().flat_map(|service| service.depends_on.keys()) {
@@ -326,6 +328,23 @@ impl Checks<'_> {
                 }
             }
         }
+    }
+}
+
+/// The circle that closes at a service, as text; of a long one its beginning and end.
+fn circle(way: &[&ServiceName], closes: &ServiceName) -> String {
+    let names: Vec<&str> = way
+        .iter()
+        .skip_while(|name| **name != closes)
+        .map(|name| name.as_str())
+        .chain([closes.as_str()])
+        .collect();
+    match names.as_slice() {
+        [first, second, .., last_but_one, last] if names.len() > MAX_SHOWN => {
+            let left_out = names.len() - 4;
+            format!("{first} -> {second} -> … {left_out} more … -> {last_but_one} -> {last}")
+        }
+        names => names.join(" -> "),
     }
 }
 

@@ -91,7 +91,8 @@ pub fn load(request: &LoadRequest<'_>) -> Loaded {
     let mut problems = loader.problems;
     // What is wrong with one attribute is said once: later errors about it follow from the first.
     let mut seen = BTreeSet::new();
-    problems.0.retain(|p| seen.insert((p.location.clone(), p.path.clone())));
+    // A warning does not stand for an error.
+    problems.0.retain(|p| seen.insert((p.location.clone(), p.path.clone(), p.severity)));
     problems.0.sort_by(|a, b| (&a.location, &a.path).cmp(&(&b.location, &b.path)));
     Loaded {
         project: project.filter(|_| !problems.has_errors()),

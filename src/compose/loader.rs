@@ -23,7 +23,9 @@ const MAX_CHAIN: usize = 100;
 /// Includes in includes.
 const MAX_INCLUDES: usize = 50;
 /// Nodes that `extends` may copy.
-const MAX_COPIED: usize = 4_000_000;
+const MAX_COPIED: usize = 1_000_000;
+/// Bytes that the files of one model may hold; a file that is read twice counts twice.
+const MAX_READ: usize = 64 * 1024 * 1024;
 
 /// Reads files and puts one model together.
 pub(super) struct Loader<'a> {
@@ -44,6 +46,7 @@ pub(super) struct Loader<'a> {
     early: BTreeMap<String, Vec<Node>>,
     loads: usize,
     copied: usize,
+    read: usize,
     ports: usize,
 }
 
@@ -81,6 +84,7 @@ impl<'a> Loader<'a> {
             early: BTreeMap::new(),
             loads: 0,
             copied: 0,
+            read: 0,
             ports: 0,
         }
     }
@@ -165,6 +169,12 @@ impl<'a> Loader<'a> {
             return Some(documents);
         }
         let bytes = self.read(path, asked_at)?;
+        self.read = self.read.saturating_add(bytes.len());
+        if self.read > MAX_READ {
+            let message = format!("the files hold more than {} MiB", MAX_READ / 1024 / 1024);
+            self.refuse(asked_at, path, message);
+            return None;
+        }
         match yaml::parse(&self.files.show(path), &bytes) {
             Ok(documents) => Some(documents),
             Err(problems) => {

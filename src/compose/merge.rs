@@ -107,7 +107,9 @@ impl Merger<'_> {
             (Kind::Scalar(_), later @ Kind::Scalar(_)) => {
                 Node { span, tag: Tag::None, kind: later }
             }
-            (_, later) if shape.is_none() => Node { span, tag: Tag::None, kind: later },
+            (Kind::Scalar(_), later) if shape.is_none() => {
+                Node { span, tag: Tag::None, kind: later }
+            }
             (_, later) => {
                 let node = Node { span, tag: Tag::None, kind: later };
                 let message = format!("{over_noun} cannot override {base_noun}");

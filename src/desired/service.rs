@@ -14,6 +14,9 @@ use crate::model::{
 /// Grace of a stop that asks for none: the Engine's.
 const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
+/// Replicas of one service: far more than an Engine can run, and few enough to plan.
+const MAX_REPLICAS: u32 = 10_000;
+
 /// The project's services.
 pub(super) fn services(desk: &mut Desk<'_>) -> BTreeMap<ServiceName, DesiredService> {
     let project = desk.input.project;
@@ -86,6 +89,12 @@ fn image(desk: &mut Desk<'_>, name: &ServiceName, service: &Service) -> Option<I
 fn replicas(desk: &mut Desk<'_>, name: &ServiceName, service: &Service) -> u32 {
     let mode = service.deploy.as_ref().map_or("", |deploy| deploy.mode.as_str());
     let count = if mode.starts_with("global") { 1 } else { service.replicas() };
+    if count > MAX_REPLICAS {
+        let attribute = if service.scale.is_some() { "scale" } else { "deploy.replicas" };
+        let message = format!("{count} replicas are more than {MAX_REPLICAS}");
+        desk.refuse(at(name, attribute), message, "ask for fewer");
+        return 1;
+    }
     if count <= 1 || desk.input.spreads {
         return count;
     }

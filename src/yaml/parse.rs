@@ -12,6 +12,10 @@ use crate::model::{Diagnostic, Diagnostics, Location};
 pub const MAX_BYTES: usize = 32 * 1024 * 1024;
 /// The deepest nesting that is read.
 pub const MAX_DEPTH: usize = 128;
+/// Values that a file may hold, and that anchors in it may keep; a stack of 10,000 services has a quarter of that.
+const MAX_NODES: usize = 1_000_000;
+/// Problems of one file that are told; what is wrong a thousand times is not read further.
+const MAX_PROBLEMS: usize = 1_000;
 /// Nodes that aliases may add to a small file.
 const FREE_ALIAS_NODES: usize = 50_000;
 /// Nodes that aliases may add per node written out.
@@ -52,6 +56,7 @@ fn parse_guarded(file: &str, bytes: &[u8]) -> Result<Vec<Node>, Diagnostics> {
         open_at: if is_open { bytes.len() as u64 } else { u64::MAX },
         written: 0,
         aliased: 0,
+        anchored: 0,
         problems: Diagnostics::default(),
     };
     let documents = match reader.stream() {
@@ -90,6 +95,8 @@ struct Reader<'r, 'b> {
     open_at: u64,
     written: usize,
     aliased: usize,
+    /// Values that anchors keep.
+    anchored: usize,
     problems: Diagnostics,
 }
 
@@ -154,6 +161,12 @@ impl Reader<'_, '_> {
         }
         self.written += 1;
         let mark = event.start_mark;
+        if self.written > MAX_NODES {
+            return Err(self.refuse(mark, format!("the file holds more than {MAX_NODES} values")));
+        }
+        if self.problems.0.len() > MAX_PROBLEMS {
+            return Err(self.refuse(mark, format!("more than {MAX_PROBLEMS} problems before this")));
+        }
         let span = self.at(mark);
         match event.data {
             EventData::Alias { anchor } => self.alias(&anchor, mark, depth),
@@ -168,29 +181,34 @@ impl Reader<'_, '_> {
                 let scalar = tagged_scalar(value, is_plain, tag.as_deref());
                 let node =
                     Node { span, tag: merge_tag(tag.as_deref()), kind: Kind::Scalar(scalar) };
-                Ok(self.finish(anchor, Built { node, size, depth: 0 }))
+                self.finish(anchor, Built { node, size, depth: 0 })
             }
             EventData::SequenceStart { anchor, tag, .. } => {
                 let (items, size, below) = self.list(depth)?;
                 let node = Node { span, tag: merge_tag(tag.as_deref()), kind: Kind::List(items) };
-                Ok(self.finish(anchor, Built { node, size, depth: below }))
+                self.finish(anchor, Built { node, size, depth: below })
             }
             EventData::MappingStart { anchor, tag, .. } => {
                 let (map, size, below) = self.map(depth)?;
                 let node = Node { span, tag: merge_tag(tag.as_deref()), kind: Kind::Map(map) };
-                Ok(self.finish(anchor, Built { node, size, depth: below }))
+                self.finish(anchor, Built { node, size, depth: below })
             }
             _ => Err(self.refuse(mark, "a value was expected")),
         }
     }
 
-    fn finish(&mut self, anchor: Option<String>, built: Built) -> Built {
+    fn finish(&mut self, anchor: Option<String>, built: Built) -> Fails<Built> {
         if let Some(anchor) = anchor {
             let Built { node, size, depth } = &built;
+            self.anchored = self.anchored.saturating_add(*size);
+            if self.anchored > MAX_NODES {
+                let message = format!("anchors keep more than {MAX_NODES} values");
+                return Err(Box::new(node.error(message)));
+            }
             let anchored = Anchored { node: node.clone(), size: *size, depth: *depth };
             self.anchors.insert(anchor, anchored);
         }
-        built
+        Ok(built)
     }
 
     fn alias(&mut self, anchor: &str, mark: Mark, depth: usize) -> Fails<Built> {
@@ -295,7 +313,7 @@ impl Reader<'_, '_> {
         for (place, entry) in all {
             match kept.last() {
                 Some(first) if first.key == entry.key => {
-                    if place < own {
+                    if place < own && self.problems.0.len() <= MAX_PROBLEMS {
                         let message = format!(
                             "the key {:?} stands twice in this mapping, first in line {}",
                             entry.key, first.key_span.line
