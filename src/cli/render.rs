@@ -118,12 +118,20 @@ fn doubled(text: &str) -> String {
     text.replace('$', "$$")
 }
 
-/// The YAML shape: as JSON, with models, and without null commands.
+/// The YAML shape: as JSON, with models and the services' `x-` attributes, and without null commands and empty parts.
 fn yaml(project: &Project) -> anyhow::Result<String> {
     let mut value = serde_json::to_value(project)?;
     let services = value.get_mut("services").and_then(Value::as_object_mut);
-    for service in services.into_iter().flat_map(serde_json::Map::values_mut) {
+    for (name, service) in services.into_iter().flatten() {
         tidy(service);
+        let known = project.services.get(name.as_str());
+        let Some(map) = service.as_object_mut() else { continue };
+        let extensions = known.into_iter().flat_map(|service| &service.extensions);
+        map.extend(extensions.map(|(key, value)| (key.clone(), value.clone())));
+    }
+    let networks = value.get_mut("networks").and_then(Value::as_object_mut);
+    for network in networks.into_iter().flat_map(serde_json::Map::values_mut) {
+        remove_empty(network, &["ipam"]);
     }
     if !project.models.is_empty()
         && let Some(map) = value.as_object_mut()
@@ -131,6 +139,13 @@ fn yaml(project: &Project) -> anyhow::Result<String> {
         map.insert("models".to_owned(), serde_json::to_value(&project.models)?);
     }
     output::yaml(&value)
+}
+
+fn remove_empty(node: &mut Value, keys: &[&str]) {
+    let Some(map) = node.as_object_mut() else { return };
+    map.retain(|key, value| {
+        !keys.contains(&key.as_str()) || value.as_object().is_none_or(|map| !map.is_empty())
+    });
 }
 
 fn tidy(service: &mut Value) {
@@ -149,6 +164,16 @@ fn tidy(service: &mut Value) {
                     .collect();
             }
         }
+    }
+    if let Some(deploy) = map.get_mut("deploy") {
+        remove_empty(deploy, &["resources", "placement"]);
+    }
+    let watched = map.get_mut("develop").and_then(|develop| develop.get_mut("watch"));
+    for watch in watched.and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(exec) = watch.get_mut("exec").and_then(Value::as_object_mut) {
+            exec.retain(|key, value| key != "command" || !value.is_null());
+        }
+        remove_empty(watch, &["exec"]);
     }
     for hook in map.get_mut("pre_start").and_then(Value::as_array_mut).into_iter().flatten() {
         tidy(hook);

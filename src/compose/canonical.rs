@@ -281,10 +281,10 @@ fn old_develop(node: &mut Node) {
     if map.contains("develop") {
         return;
     }
-    if let Some(develop) =
-        map.get("x-develop").filter(|develop| develop.as_map().is_some()).cloned()
+    if map.get("x-develop").is_some_and(|develop| develop.as_map().is_some())
+        && let Some(develop) = map.remove("x-develop")
     {
-        map.set("develop", develop);
+        map.set("develop", develop.value);
     }
 }
 

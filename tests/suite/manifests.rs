@@ -133,3 +133,27 @@ fn origins_name_the_line_that_asks() {
     assert_eq!(place("services.web.environment.OWN"), "compose.yaml:6:12");
     assert_eq!(project.below_root(&format!("{TREE_ROOT}/web.env")), Some("web.env"));
 }
+
+#[test]
+fn the_yaml_shape_has_extensions_and_no_empty_parts() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = "name: case\nservices:\n  web:\n    image: web:1\n    x-owner: {team: a}\n    \
+                    deploy: {replicas: 2}\n    x-develop: {watch: [{path: /src, action: rebuild}]}\n";
+    std::fs::write(folder.path().join("compose.yaml"), manifest).unwrap();
+    let mut render = std::process::Command::new(env!("CARGO_BIN_EXE_moorline"));
+    let output = render.args(["render", "--output", "yaml"]).current_dir(folder.path()).output();
+    let text = String::from_utf8(output.unwrap().stdout).unwrap();
+    let shape: serde_json::Value = serde_yaml::from_str(&text).unwrap();
+    let wanted = serde_json::json!({
+        "name": "case",
+        "services": {"web": {
+            "image": "web:1",
+            "networks": {"default": null},
+            "deploy": {"replicas": 2},
+            "develop": {"watch": [{"path": "/src", "action": "rebuild"}]},
+            "x-owner": {"team": "a"},
+        }},
+        "networks": {"default": {"name": "case_default"}},
+    });
+    assert_eq!(shape, wanted, "{text}");
+}
