@@ -66,6 +66,15 @@ pub enum Standing {
     Waiting(Wait),
 }
 
+/// How a target compares with the head.
+#[derive(Debug, Clone)]
+pub enum Look {
+    /// As the last pass found it.
+    Report(Box<Report>),
+    /// Not: it waits, and why.
+    Waits(Target, String),
+}
+
 /// The statuses of one commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bulletin {
@@ -206,6 +215,27 @@ impl Board {
         let pasts: Vec<Bulletin> =
             self.inner().pasts.iter().map(|past| past.bulletin(as_host)).collect();
         pasts.into_iter().chain(self.bulletin(as_host)).collect()
+    }
+
+    /// How every target compares with the head; `None` while that is still to come for one of them.
+    pub fn looks(&self) -> Option<(Revision, Vec<Look>)> {
+        let inner = self.inner();
+        let head = inner.head.clone()?;
+        let looks = inner.targets.iter().map(|(target, entry)| {
+            let Entry { standing, report } = entry;
+            match (standing, report) {
+                (Standing::Waiting(wait), _) => Some(Look::Waits(target.clone(), wait.why.clone())),
+                (Standing::Reported, Some(report))
+                    if report.revision == head && !report.is_under_way =>
+                {
+                    Some(Look::Report(Box::new(report.clone())))
+                }
+                _ => None,
+            }
+        });
+        let looks: Vec<Look> = looks.collect::<Option<_>>()?;
+        drop(inner);
+        (!looks.is_empty()).then_some((head, looks))
     }
 
     /// The last report of every target.

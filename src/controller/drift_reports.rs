@@ -1,25 +1,28 @@
-//! The full drift report: one comment on a designated issue, kept up to date, and closed with a word when all is healed.
+//! The full drift report: one comment on a designated issue or on the deployed commit, kept up to date, and closed with
+//! a word when all is healed.
 
 use tokio_util::sync::CancellationToken;
 
 use crate::forge::{CommentMode, Forge, Letter, Marker, Place as CommentPlace, Postbox};
-use crate::model::{HostName, Revision, TreePath};
+use crate::model::{HostName, Revision, Sync, TreePath};
 use crate::report::comment::Dialect;
 use crate::report::drift_report::{self, DriftReport, Finding, StackDrift};
 use crate::report::{Report, diff};
 
-use super::board::Board;
+use super::board::{Board, Look};
 
 /// Where the report is, and where the manifests are.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place<'a> {
-    /// The issue's number.
-    pub issue: u64,
+    /// The issue's number, if one carries it.
+    pub issue: Option<u64>,
+    /// Whether the deployed commit carries it.
+    pub on_commit: bool,
     /// The folder of the repository that is taken for its root.
     pub path: &'a TreePath,
 }
 
-/// Keeps the comment at what the board says, until `stop`.
+/// Keeps the comments at what the board says, until `stop`.
 pub(super) async fn follow(
     board: &Board,
     as_host: Option<&HostName>,
@@ -28,20 +31,40 @@ pub(super) async fn follow(
     stop: &CancellationToken,
 ) {
     let limits = forge.limits();
+    if place.on_commit && !limits.comments_on_commits {
+        tracing::warn!(
+            host = forge.host(),
+            "commits of this forge have no comments: name an issue for the drift report with `drift_issue`"
+        );
+    }
     let dialect = Dialect { limit: limits.comment, folds: limits.folds };
     let marker = Marker::new(&as_host.map_or("drift".to_owned(), |host| format!("drift {host}")));
-    let mut last = None;
+    let put = |place: CommentPlace, body: String, mode: CommentMode| {
+        postbox.put(Letter::Comment { place, marker: marker.clone(), body, mode });
+    };
+    let on_commit = place.on_commit && limits.comments_on_commits;
+    let mut last: Option<(Revision, String)> = None;
     loop {
         let changed = board.changed();
         if let Some((report, mode)) = of(board, forge, place.path) {
             let secrets = board.secrets();
             let body = drift_report::render(&report, dialect, &secrets);
-            if last.as_ref() != Some(&body) {
+            let now = (report.revision, body);
+            if last.as_ref() != Some(&now) {
                 postbox.hide(&secrets);
-                let place = CommentPlace::Issue(place.issue);
-                let marker = marker.clone();
-                postbox.put(Letter::Comment { place, marker, body: body.clone(), mode });
-                last = Some(body);
+                let (revision, body) = now.clone();
+                if let Some(issue) = place.issue {
+                    put(CommentPlace::Issue(issue), body.clone(), mode);
+                }
+                let before = last.as_ref().map(|(before, _)| before);
+                if let Some(before) = before.filter(|before| on_commit && **before != revision) {
+                    let farewell = drift_report::overtaken(&revision);
+                    put(CommentPlace::Commit(before.clone()), farewell, CommentMode::OnlyUpdate);
+                }
+                if on_commit {
+                    put(CommentPlace::Commit(revision), body, mode);
+                }
+                last = Some(now);
             }
         }
         if stop.run_until_cancelled(changed).await.is_none() {
@@ -50,17 +73,24 @@ pub(super) async fn follow(
     }
 }
 
-/// The report of the head, once every target was looked at and nothing is on its way.
+/// The report of the head, once every target was looked at or is known to wait, and nothing is on its way.
 fn of(board: &Board, forge: &Forge, path: &TreePath) -> Option<(DriftReport, CommentMode)> {
-    let revision = board.head()?;
-    let reports = board.reports();
-    let settled = |report: &Report| report.revision == revision && !report.is_under_way;
-    if reports.is_empty() || !reports.iter().all(settled) {
-        return None;
-    }
-    let stacks: Vec<StackDrift> =
-        reports.iter().map(|report| stack(report, forge, (path, &revision))).collect();
-    let drifted = stacks.iter().any(|stack| !stack.findings.is_empty());
+    let (revision, looks) = board.looks()?;
+    let stacks: Vec<StackDrift> = looks
+        .iter()
+        .map(|look| match look {
+            Look::Report(report) => stack(report, forge, (path, &revision)),
+            Look::Waits(target, why) => StackDrift {
+                name: target.stack.clone(),
+                host: target.host.clone(),
+                health: crate::model::Health::Unknown,
+                findings: Vec::new(),
+                diff: String::new(),
+                unknown: Some(why.clone()),
+            },
+        })
+        .collect();
+    let drifted = stacks.iter().any(StackDrift::is_drifted);
     // Where there never was drift, nothing needs to be said to be healed.
     let mode = if drifted { CommentMode::Upsert } else { CommentMode::OnlyUpdate };
     Some((DriftReport { revision, stacks }, mode))
@@ -77,16 +107,18 @@ fn stack(report: &Report, forge: &Forge, (path, revision): (&TreePath, &Revision
         let text = format!("{} {}", drift.resource, drift.reason);
         Finding { text, origin: origin.map(ToString::to_string), link }
     });
-    let failure = report.failure.as_ref().map(|failure| Finding {
-        text: failure.message.clone(),
-        origin: None,
-        link: None,
-    });
+    // What could not be seen, or not be read, has not drifted.
+    let unknown = match &report.failure {
+        Some(failure) => Some(failure.message.clone()),
+        None if report.sync == Sync::Unknown => Some("could not be seen".to_owned()),
+        None => None,
+    };
     StackDrift {
         name: report.target.stack.clone(),
         host: report.target.host.clone(),
         health: report.health,
-        findings: findings.chain(failure).collect(),
+        findings: findings.collect(),
         diff: diff::unified(report),
+        unknown,
     }
 }

@@ -91,8 +91,11 @@ impl Herald {
             }
         };
         let drifts = async {
-            if let Some(issue) = self.settings.forge.drift_issue {
-                let place = drift_reports::Place { issue, path: &self.settings.path };
+            let (issue, on_commit) =
+                (self.settings.forge.drift_issue, self.settings.forge.drift_on_commit);
+            if issue.is_some() || on_commit {
+                let path = &self.settings.path;
+                let place = drift_reports::Place { issue, on_commit, path };
                 let who = self.as_host.as_ref();
                 drift_reports::follow(&self.board, who, (&forge, &postbox), place, &leave).await;
             }

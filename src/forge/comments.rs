@@ -7,7 +7,7 @@ use super::{CommentMode, CommentReceipt, Forge, ForgeError, Marker, Place, Publi
 #[derive(Debug, Clone, Copy)]
 pub struct CommentDraft<'a> {
     /// Where.
-    pub place: Place,
+    pub place: &'a Place,
     /// How it is found again.
     pub marker: &'a Marker,
     /// Its Markdown; the marker is put before it.

@@ -125,6 +125,7 @@ impl Forge {
             folds,
             pending_again: self.kind() != Kind::GitLab,
             tells_error: !matches!(self.kind(), Kind::GitLab | Kind::Bitbucket),
+            comments_on_commits: !matches!(self.kind(), Kind::Gitea | Kind::Forgejo),
         }
     }
 
@@ -167,13 +168,13 @@ impl Forge {
         each!(self, client => client.account().await)
     }
 
-    async fn comments(&self, place: Place) -> Result<Vec<FoundComment>, ForgeError> {
+    async fn comments(&self, place: &Place) -> Result<Vec<FoundComment>, ForgeError> {
         each!(self, client => client.comments(place).await)
     }
 
     async fn write_comment(
         &self,
-        place: Place,
+        place: &Place,
         id: Option<u64>,
         body: &str,
     ) -> Result<u64, ForgeError> {

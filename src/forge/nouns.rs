@@ -36,12 +36,14 @@ pub struct CommentReceipt {
 }
 
 /// Where a comment hangs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Place {
     /// A pull request (merge request) by its number.
     PullRequest(u64),
     /// An issue by its number.
     Issue(u64),
+    /// A commit.
+    Commit(Revision),
 }
 
 impl fmt::Display for Place {
@@ -49,6 +51,7 @@ impl fmt::Display for Place {
         match self {
             Self::PullRequest(number) => write!(out, "pull request {number}"),
             Self::Issue(number) => write!(out, "issue {number}"),
+            Self::Commit(revision) => write!(out, "commit {}", revision.short()),
         }
     }
 }
@@ -203,4 +206,6 @@ pub struct Limits {
     pub pending_again: bool,
     /// Whether the forge tells `error` from `failure`.
     pub tells_error: bool,
+    /// Whether commits have comments.
+    pub comments_on_commits: bool,
 }

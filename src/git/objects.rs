@@ -1,5 +1,6 @@
 //! New objects and the pack that carries them to a server. Small and few: blobs, trees and commits of notes.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use git2::{ObjectType, Oid};
@@ -9,7 +10,7 @@ const BLOCK: usize = 65_535;
 
 /// Objects that do not exist anywhere yet.
 #[derive(Debug, Default)]
-pub(super) struct NewObjects(Vec<(ObjectType, Vec<u8>)>);
+pub(super) struct NewObjects(Vec<(ObjectType, Vec<u8>)>, BTreeSet<Oid>);
 
 /// An entry of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,10 +21,12 @@ pub(super) struct TreeEntry {
 }
 
 impl NewObjects {
-    /// Adds an object, and says its id.
+    /// Adds an object, unless it was added before, and says its id.
     pub(super) fn add(&mut self, kind: ObjectType, bytes: Vec<u8>) -> Result<Oid, git2::Error> {
         let id = Oid::hash_object(kind, &bytes)?;
-        self.0.push((kind, bytes));
+        if self.1.insert(id) {
+            self.0.push((kind, bytes));
+        }
         Ok(id)
     }
 

@@ -120,6 +120,22 @@ impl Writer {
         self.text.push_str(close);
     }
 
+    /// A folded part that is of no use when it is cut: where there is no room for all of it, it is left out.
+    pub(super) fn whole_section(&mut self, title: &str, language: &str, text: &str) {
+        let (open, close) = if self.dialect.folds {
+            (format!("\n<details><summary>{}</summary>\n\n", escape_html(title)), "\n</details>\n")
+        } else {
+            (format!("\n#### {}\n\n", plain(title)), "\n")
+        };
+        let fence = "`".repeat(longest_run(text).max(2) + 1);
+        let part = [&open, &fence, language, "\n", text, "\n", &fence, "\n", close].concat();
+        if self.room < self.text.len() + part.len() {
+            self.left_out += 1;
+        } else {
+            self.text.push_str(&part);
+        }
+    }
+
     /// Says what was left out, and where it can be seen.
     pub(super) fn close(&mut self, hint: &str) {
         if 0 < self.left_out {

@@ -183,6 +183,13 @@ pub const SETTINGS_KEYS: &[&[Key]] = &[&[
         "The number of the issue whose one comment is the drift report, kept up to date",
     ),
     key(
+        "repositories.NAME.forge.drift_on_commit",
+        "boolean",
+        "false",
+        "true",
+        "Whether the deployed commit carries the drift report in one comment, kept up to date; not on Gitea and Forgejo, whose commits have no comments",
+    ),
+    key(
         "hosts.NAME.engine",
         "endpoint",
         "required",

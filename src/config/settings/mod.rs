@@ -166,6 +166,8 @@ pub struct ForgeSettings {
     pub pull_requests: bool,
     /// The issue that carries the drift report, by its number.
     pub drift_issue: Option<u64>,
+    /// Whether the deployed commit carries the drift report in a comment.
+    pub drift_on_commit: bool,
 }
 
 impl ForgeSettings {
@@ -181,6 +183,7 @@ impl ForgeSettings {
             app: None,
             pull_requests: true,
             drift_issue: None,
+            drift_on_commit: false,
         }
     }
 }

@@ -16,17 +16,20 @@ pub(super) fn head_at(source: &Source, request: &PullRequest) -> Result<HeadAt, 
         Head::Short(digits) => digits.clone(),
     };
     Ok(match &request.fetch {
-        FetchHead::Refs { head, .. } => HeadAt { fork: None, reference: head.clone(), commit },
+        FetchHead::Refs { head, merge } => {
+            HeadAt { fork: None, reference: head.clone(), commit, merged: merge.clone() }
+        }
         FetchHead::Branch { fork: None, .. } if request.fork => {
             let remote = format!("the fork of pull request {}", request.number);
             return Err(GitError::NoRepository { remote });
         }
         FetchHead::Branch { fork: None, branch } => {
-            HeadAt { fork: None, reference: format!("refs/heads/{branch}"), commit }
+            let reference = format!("refs/heads/{branch}");
+            HeadAt { fork: None, reference, commit, merged: None }
         }
         FetchHead::Branch { fork: Some(project), branch } => {
             let fork = Some(fork(source, project)?);
-            HeadAt { fork, reference: format!("refs/heads/{branch}"), commit }
+            HeadAt { fork, reference: format!("refs/heads/{branch}"), commit, merged: None }
         }
     })
 }

@@ -166,10 +166,10 @@ impl Bitbucket {
     /// All comments of a pull request.
     pub(in crate::forge) async fn comments(
         &self,
-        place: Place,
+        place: &Place,
     ) -> Result<Vec<FoundComment>, ForgeError> {
-        let number = pull_number(place)?;
-        let ask = Ask::get(self.path(&["pullrequests", &number, "comments"]), &place.to_string())
+        let (folder, name, _) = place_path(place)?;
+        let ask = Ask::get(self.path(&[folder, &name, "comments"]), &place.to_string())
             .query("pagelen", PAGE)
             .right(Right::Comments);
         let told: Vec<CommentTold> = self.wire.all(&ask, "comments").await?;
@@ -186,26 +186,26 @@ impl Bitbucket {
     /// Writes a comment, or changes the one with this id.
     pub(in crate::forge) async fn write_comment(
         &self,
-        place: Place,
+        place: &Place,
         id: Option<u64>,
         body: &str,
     ) -> Result<u64, ForgeError> {
-        let number = pull_number(place)?;
+        let (folder, name, noun) = place_path(place)?;
         let ask = match id.map(|id| id.to_string()) {
             Some(id) => Ask::new(
                 Method::PUT,
-                self.path(&["pullrequests", &number, "comments", &id]),
+                self.path(&[folder, &name, "comments", &id]),
                 Right::Comments,
                 "such comment",
             ),
             None => Ask::new(
                 Method::POST,
-                self.path(&["pullrequests", &number, "comments"]),
+                self.path(&[folder, &name, "comments"]),
                 Right::Comments,
                 &place.to_string(),
             ),
         };
-        let body = json!({ "type": "pullrequest_comment", "content": { "raw": body } });
+        let body = json!({ "type": noun, "content": { "raw": body } });
         let answer = self.wire.ask(&ask.body(body)).await?;
         answer.read::<CommentTold>("a comment").map(|told| told.id)
     }
@@ -250,9 +250,13 @@ impl Bitbucket {
     }
 }
 
-fn pull_number(place: Place) -> Result<String, ForgeError> {
+/// The folder and the name of a place, and the type of its comments.
+fn place_path(place: &Place) -> Result<(&'static str, String, &'static str), ForgeError> {
     match place {
-        Place::PullRequest(number) => Ok(number.to_string()),
+        Place::PullRequest(number) => {
+            Ok(("pullrequests", number.to_string(), "pullrequest_comment"))
+        }
+        Place::Commit(revision) => Ok(("commit", revision.to_string(), "commit_comment")),
         Place::Issue(_) => Err(ForgeError::Unsupported {
             forge: "Bitbucket",
             what: "issues that Moorline writes to",

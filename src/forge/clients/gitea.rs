@@ -166,9 +166,9 @@ impl Gitea {
     /// All comments at a place; this list has no pages.
     pub(in crate::forge) async fn comments(
         &self,
-        place: Place,
+        place: &Place,
     ) -> Result<Vec<FoundComment>, ForgeError> {
-        let number = number(place).to_string();
+        let number = self.number(place)?;
         let ask = Ask::get(self.path(&["issues", &number, "comments"]), &place.to_string())
             .right(Right::Comments);
         let told: Vec<CommentTold> = self.wire.all(&ask, "comments").await?;
@@ -178,11 +178,11 @@ impl Gitea {
     /// Writes a comment, or changes the one with this id.
     pub(in crate::forge) async fn write_comment(
         &self,
-        place: Place,
+        place: &Place,
         id: Option<u64>,
         body: &str,
     ) -> Result<u64, ForgeError> {
-        let number = number(place).to_string();
+        let number = self.number(place)?;
         let ask = match id.map(|id| id.to_string()) {
             Some(id) => Ask::new(
                 Method::PATCH,
@@ -201,6 +201,16 @@ impl Gitea {
         match (answer.code, id) {
             (204, Some(id)) => Ok(id),
             _ => answer.read::<CommentTold>("a comment").map(|told| told.id),
+        }
+    }
+
+    fn number(&self, place: &Place) -> Result<String, ForgeError> {
+        match place {
+            Place::PullRequest(number) | Place::Issue(number) => Ok(number.to_string()),
+            Place::Commit(_) => {
+                let what = "comments on commits".to_owned();
+                Err(ForgeError::NotFound { host: self.wire.host(), what })
+            }
         }
     }
 
@@ -237,12 +247,6 @@ impl Gitea {
             statuses: of(Right::Statuses),
             comments: of(Right::Comments),
         })
-    }
-}
-
-fn number(place: Place) -> u64 {
-    match place {
-        Place::PullRequest(number) | Place::Issue(number) => number,
     }
 }
 

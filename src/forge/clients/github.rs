@@ -157,10 +157,10 @@ impl GitHub {
     /// All comments at a place.
     pub(in crate::forge) async fn comments(
         &self,
-        place: Place,
+        place: &Place,
     ) -> Result<Vec<FoundComment>, ForgeError> {
-        let number = number(place).to_string();
-        let ask = Ask::get(self.path(&["issues", &number, "comments"]), &place.to_string())
+        let (folder, name, _) = place_path(place);
+        let ask = Ask::get(self.path(&[folder, &name, "comments"]), &place.to_string())
             .query("per_page", 100)
             .right(Right::Comments);
         let told: Vec<CommentTold> = self.wire.all(&ask, "comments").await?;
@@ -170,21 +170,19 @@ impl GitHub {
     /// Writes a comment, or changes the one with this id.
     pub(in crate::forge) async fn write_comment(
         &self,
-        place: Place,
+        place: &Place,
         id: Option<u64>,
         body: &str,
     ) -> Result<u64, ForgeError> {
-        let number = number(place).to_string();
+        let (folder, name, single) = place_path(place);
         let ask = match id.map(|id| id.to_string()) {
-            Some(id) => Ask::new(
-                Method::PATCH,
-                self.path(&["issues", "comments", &id]),
-                Right::Comments,
-                "such comment",
-            ),
+            Some(id) => {
+                let path: Vec<&str> = single.iter().copied().chain([id.as_str()]).collect();
+                Ask::new(Method::PATCH, self.path(&path), Right::Comments, "such comment")
+            }
             None => Ask::new(
                 Method::POST,
-                self.path(&["issues", &number, "comments"]),
+                self.path(&[folder, &name, "comments"]),
                 Right::Comments,
                 &place.to_string(),
             ),
@@ -236,9 +234,13 @@ impl GitHub {
     }
 }
 
-fn number(place: Place) -> u64 {
+/// The folder and the name of a place, and where one of its comments is.
+fn place_path(place: &Place) -> (&'static str, String, &'static [&'static str]) {
     match place {
-        Place::PullRequest(number) | Place::Issue(number) => number,
+        Place::PullRequest(number) | Place::Issue(number) => {
+            ("issues", number.to_string(), &["issues", "comments"])
+        }
+        Place::Commit(revision) => ("commits", revision.to_string(), &["comments"]),
     }
 }
 

@@ -57,6 +57,12 @@ struct NoteTold {
 }
 
 #[derive(Deserialize)]
+struct DiscussionTold {
+    id: String,
+    notes: Vec<NoteTold>,
+}
+
+#[derive(Deserialize)]
 struct MergeRequestTold {
     iid: u64,
     title: Option<String>,
@@ -187,33 +193,70 @@ impl GitLab {
     /// All notes at a place that people (or we) wrote.
     pub(in crate::forge) async fn comments(
         &self,
-        place: Place,
+        place: &Place,
     ) -> Result<Vec<FoundComment>, ForgeError> {
-        let (folder, number) = folder(place);
+        let Some((folder, number)) = folder(place) else {
+            let found = self.discussions(place).await?;
+            return Ok(found.into_iter().map(|(_, note)| note).collect());
+        };
         let ask = Ask::get(self.path(&[folder, &number, "notes"]), &place.to_string())
             .query("sort", "asc")
             .query("order_by", "created_at")
             .query("per_page", 100)
             .right(Right::Comments);
         let told: Vec<NoteTold> = self.wire.all(&ask, "notes").await?;
-        let ours = told.into_iter().filter(|note| !note.system);
-        Ok(ours
-            .map(|note| FoundComment {
-                id: note.id,
-                author: note.author.and_then(Account::name),
-                body: note.body.unwrap_or_default(),
-            })
-            .collect())
+        Ok(told.into_iter().filter(|note| !note.system).map(found).collect())
+    }
+
+    /// The first note of each discussion of a commit, with the discussion's id: only these can be changed.
+    async fn discussions(&self, place: &Place) -> Result<Vec<(String, FoundComment)>, ForgeError> {
+        let Place::Commit(revision) = place else { return Ok(Vec::new()) };
+        let path = self.path(&["repository", "commits", revision.as_str(), "discussions"]);
+        let ask = Ask::get(path, &place.to_string()).query("per_page", 100).right(Right::Comments);
+        let told: Vec<DiscussionTold> = self.wire.all(&ask, "discussions").await?;
+        let first = |told: DiscussionTold| {
+            let note = told.notes.into_iter().next().filter(|note| !note.system)?;
+            Some((told.id, found(note)))
+        };
+        Ok(told.into_iter().filter_map(first).collect())
+    }
+
+    /// Opens a discussion on a commit, or changes the first note of one.
+    async fn discuss(&self, place: &Place, id: Option<u64>, body: &str) -> Result<u64, ForgeError> {
+        let Place::Commit(revision) = place else { return Ok(0) };
+        let folder = ["repository", "commits", revision.as_str(), "discussions"];
+        let body = json!({ "body": body });
+        let Some(id) = id else {
+            let what = place.to_string();
+            let ask = Ask::new(Method::POST, self.path(&folder), Right::Comments, &what);
+            let answer = self.wire.ask(&ask.body(body)).await?;
+            let notes = answer.read::<DiscussionTold>("a discussion")?.notes;
+            let missing = || ForgeError::NotFound { host: self.wire.host(), what };
+            return notes.first().map(|note| note.id).ok_or_else(missing);
+        };
+        let all = self.discussions(place).await?;
+        let Some((discussion, _)) = all.into_iter().find(|(_, note)| note.id == id) else {
+            let what = "such note".to_owned();
+            return Err(ForgeError::NotFound { host: self.wire.host(), what });
+        };
+        let note = id.to_string();
+        let path: Vec<&str> =
+            folder.into_iter().chain([discussion.as_str(), "notes", &note]).collect();
+        let ask = Ask::new(Method::PUT, self.path(&path), Right::Comments, "such note");
+        self.wire.ask(&ask.body(body)).await.map(|_| id)
     }
 
     /// Writes a note, or changes the one with this id.
     pub(in crate::forge) async fn write_comment(
         &self,
-        place: Place,
+        place: &Place,
         id: Option<u64>,
         body: &str,
     ) -> Result<u64, ForgeError> {
-        let (folder, number) = folder(place);
+        let body = body.replace('\0', "");
+        let Some((folder, number)) = folder(place) else {
+            return self.discuss(place, id, &body).await;
+        };
         let ask = match id.map(|id| id.to_string()) {
             Some(id) => Ask::new(
                 Method::PUT,
@@ -228,7 +271,6 @@ impl GitLab {
                 &place.to_string(),
             ),
         };
-        let body = body.replace('\0', "");
         let answer = self.wire.ask(&ask.body(json!({ "body": body }))).await?;
         answer.read::<NoteTold>("a note").map(|told| told.id)
     }
@@ -272,10 +314,20 @@ impl GitLab {
     }
 }
 
-fn folder(place: Place) -> (&'static str, String) {
+/// Where a place's notes are; those of commits are in discussions.
+fn folder(place: &Place) -> Option<(&'static str, String)> {
     match place {
-        Place::PullRequest(number) => ("merge_requests", number.to_string()),
-        Place::Issue(number) => ("issues", number.to_string()),
+        Place::PullRequest(number) => Some(("merge_requests", number.to_string())),
+        Place::Issue(number) => Some(("issues", number.to_string())),
+        Place::Commit(_) => None,
+    }
+}
+
+fn found(note: NoteTold) -> FoundComment {
+    FoundComment {
+        id: note.id,
+        author: note.author.and_then(Account::name),
+        body: note.body.unwrap_or_default(),
     }
 }
 

@@ -258,7 +258,9 @@ impl StatusBook {
         self.changed = true;
         let key = letter.key();
         if let Some(entry) = self.entries.get_mut(&key) {
-            let unanswered = matches!(problem, ForgeError::NoAnswer { .. });
+            // A server that fails may have failed after it wrote, and one behind a proxy may still be writing.
+            let unanswered =
+                matches!(problem, ForgeError::NoAnswer { .. } | ForgeError::Server { .. });
             entry.doubtful = unanswered && matches!(letter, Letter::Status { .. });
         }
         if let Some(warning) = self.pause(problem, now) {

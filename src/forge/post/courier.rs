@@ -95,7 +95,13 @@ impl Courier {
     pub async fn open(settings: ForgeSettings, pace: Pace, file: PathBuf) -> (Self, Postbox) {
         let postbox = Postbox::default();
         // Until the forge is known nothing is sent, and nothing is held back.
-        let limits = Limits { comment: 0, folds: false, pending_again: true, tells_error: true };
+        let limits = Limits {
+            comment: 0,
+            folds: false,
+            pending_again: true,
+            tells_error: true,
+            comments_on_commits: true,
+        };
         let mut book = StatusBook::new(limits, pace);
         match tokio::fs::read_to_string(&file).await {
             Ok(text) if book.remember(&text) => {}
@@ -271,7 +277,7 @@ async fn send(
             Ok(CommentReceipt { published, id: None })
         }
         Letter::Comment { place, marker, body, mode } => {
-            let draft = CommentDraft { place: *place, marker, body, id, mode: *mode };
+            let draft = CommentDraft { place, marker, body, id, mode: *mode };
             forge.upsert_comment(draft).await
         }
     }

@@ -51,7 +51,9 @@ impl Letter {
             Self::Status { target, status } => {
                 LetterKey::Status(target.revision.clone(), status.context.to_lowercase())
             }
-            Self::Comment { place, marker, .. } => LetterKey::Comment(*place, marker.clone()),
+            Self::Comment { place, marker, .. } => {
+                LetterKey::Comment(place.clone(), marker.clone())
+            }
         }
     }
 

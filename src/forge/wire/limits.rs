@@ -33,7 +33,8 @@ pub(super) fn wait(code: u16, headers: &HeaderMap, body: &str, now: Timestamp) -
         let until = Timestamp::from_millis(reset.saturating_mul(1000));
         return Some(until.since(now).clamp(Duration::from_secs(1), LONGEST));
     }
-    let said = body.to_ascii_lowercase().contains("rate limit");
+    let body = body.to_ascii_lowercase();
+    let said = body.contains("rate limit") || body.contains("abuse detection");
     (code == 429 || (code == 403 && said)).then_some(SECONDARY)
 }
 
@@ -65,7 +66,7 @@ mod tests {
     #[test]
     fn the_forge_says_how_long_to_wait_in_many_ways() {
         let now = Timestamp::from_millis(1_795_219_200_000);
-        let cases: [Case<'_>; 11] = [
+        let cases: [Case<'_>; 12] = [
             (429, &[("retry-after", "7")], "", Some(7)),
             (429, &[], "", Some(60)),
             (403, &[("retry-after", "30")], "", Some(30)),
@@ -76,6 +77,7 @@ mod tests {
                 Some(120),
             ),
             (403, &[], "You have exceeded a secondary rate limit.", Some(60)),
+            (403, &[], "You have triggered an abuse detection mechanism.", Some(60)),
             (403, &[], "Resource not accessible by integration", None),
             (429, &[("ratelimit-remaining", "0"), ("ratelimit-reset", "1795219210")], "", Some(10)),
             (

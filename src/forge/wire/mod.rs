@@ -164,8 +164,9 @@ impl Wire {
 
     /// The forge's address for people, without the API's part, and the project.
     pub(super) fn web(&self) -> (String, &str) {
-        let base = self.base.as_str().trim_end_matches('/');
-        let base = base.replace("://api.", "://");
+        let base = self.base.as_str().trim_end_matches('/').to_owned();
+        let own = matches!(self.kind, Some(Kind::GitHub | Kind::Bitbucket));
+        let base = if own { base.replace("://api.", "://") } else { base };
         let web = ["/api/v1", "/api/v3", "/api/v4", "/2.0"]
             .iter()
             .find_map(|tail| base.strip_suffix(tail));
@@ -231,12 +232,12 @@ impl Wire {
         let mut address = self.address(ask);
         for _ in 0..=MOST_REDIRECTS {
             let answer = self.send_once(ask, &address, credential).await?;
-            let moved = matches!(answer.code, 301 | 302 | 307 | 308);
+            let moved = matches!(answer.code, 301 | 302 | 303 | 307 | 308);
             if !moved {
                 return self.understand(ask, answer, credential);
             }
             let next = answer.header("location").and_then(|location| address.join(location).ok());
-            let keeps_method = answer.code != 302 || ask.method == Method::GET;
+            let keeps_method = !matches!(answer.code, 302 | 303) || ask.method == Method::GET;
             match next {
                 // The credential goes to no other host, and a write is not turned into a read.
                 Some(next) if next.origin() == address.origin() && keeps_method => address = next,
@@ -348,7 +349,7 @@ impl Wire {
         Err(match answer.code {
             401 => ForgeError::Unauthorised { host },
             // A conversation that was closed to all is no lack of rights.
-            403 if body.contains("locked") => ForgeError::Rejected {
+            403 if is_locked(&body) => ForgeError::Rejected {
                 host,
                 code: 403,
                 message: "the conversation is locked".to_owned(),
@@ -435,6 +436,12 @@ fn without(body: &Value, secrets: &SecretSet) -> Value {
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => body.clone(),
     }
+}
+
+/// Whether a refusal speaks of a conversation that was locked (and not of something that is blocked).
+fn is_locked(body: &str) -> bool {
+    let mut words = body.split(|c: char| !c.is_ascii_alphabetic());
+    words.any(|word| word.eq_ignore_ascii_case("locked"))
 }
 
 /// The number of the next page in a `Link` header.

@@ -5,6 +5,8 @@
 //! is the same for the same two commits, down to its id; it is never pushed.
 
 mod ancestry;
+mod moved;
+mod renames;
 mod trees;
 
 use std::collections::BTreeSet;
@@ -42,6 +44,8 @@ pub struct HeadAt {
     pub reference: String,
     /// The commit's id, or its beginning.
     pub commit: String,
+    /// The reference of the forge's own merge result, where it makes one. It may lag behind or be missing.
+    pub merged: Option<String>,
 }
 
 /// What merging would give.
@@ -132,7 +136,13 @@ impl Merger<'_, '_> {
             });
             match merging.await? {
                 Merging::Missing { trees, blobs } => self.fetch_missing(&trees, &blobs).await?,
-                Merging::Conflict(paths) => return Ok(Merged::Conflict { head, paths }),
+                Merging::Conflict(paths) => {
+                    // The forge has the last word, if it speaks of the same two commits.
+                    return Ok(match self.forges_own(at, [base_id, head_id]).await? {
+                        Some(revision) => Merged::Clean { revision, head },
+                        None => Merged::Conflict { head, paths },
+                    });
+                }
                 Merging::Clean(pack, commit) => {
                     let (sender, pieces) = mpsc::channel(1);
                     let store = self.store.clone();
@@ -151,6 +161,30 @@ impl Merger<'_, '_> {
             }
         }
         Err(self.incomplete(&head))
+    }
+
+    /// The forge's own merge of these two, if it made one.
+    async fn forges_own(
+        &mut self,
+        at: &HeadAt,
+        parents: [Oid; 2],
+    ) -> Result<Option<Revision>, GitError> {
+        let Some(reference) = &at.merged else { return Ok(None) };
+        let revision = match self.here.reference(reference).await {
+            Ok(revision) => revision,
+            Err(GitError::NoBranch { .. } | GitError::NoRevision { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let filter = self.here.filter(Filter::NoTrees).await?;
+        let wants = vec![revision.to_string()];
+        fetch_into(self.here, &self.store, &question(wants, Some(1), filter)).await?;
+        let (store, id) = (self.store.clone(), self.id(&revision)?);
+        let fits = blocking(move || {
+            let repository = store.open()?;
+            let commit = repository.find_commit(id).map_err(|cause| store.damaged(cause))?;
+            Ok(commit.parent_ids().eq(parents))
+        });
+        Ok(fits.await?.then_some(revision))
     }
 
     /// The head's full id. An id that is told in full is taken at its word; it is not there if it was overtaken.

@@ -5,14 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use git2::{MergeFileInput, ObjectType, Odb, Oid, Repository};
 
 use super::super::objects::NewObjects;
+use super::moved::{self, Moves};
 use super::{add_commit, commit_text};
 
-const FOLDER: i32 = 0o040_000;
-const FILES: [i32; 2] = [0o100_644, 0o100_755];
+pub(super) const FOLDER: i32 = 0o040_000;
+pub(super) const FILES: [i32; 2] = [0o100_644, 0o100_755];
 /// Files that are larger are not merged line by line.
-const LARGEST: usize = 4 << 20;
+pub(super) const LARGEST: usize = 4 << 20;
 /// Folders inside each other.
-const DEEPEST: usize = 128;
+pub(super) const DEEPEST: usize = 128;
 /// Conflicts that are named.
 const MOST_CONFLICTS: usize = 100;
 
@@ -33,7 +34,10 @@ pub(super) enum Merging {
 }
 
 /// One entry of a tree.
-type Entry = (i32, Oid);
+pub(super) type Entry = (i32, Oid);
+
+/// A tree's entries by name.
+pub(super) type Entries = BTreeMap<Vec<u8>, Entry>;
 
 /// Merges what `head` and `base` made of their `ancestor`.
 pub(super) fn merge(
@@ -41,17 +45,26 @@ pub(super) fn merge(
     [ancestor, base, head]: [Oid; 3],
 ) -> Result<Merging, git2::Error> {
     let (base, head) = (repository.find_commit(base)?, repository.find_commit(head)?);
-    let mut work = Work {
-        repository,
-        odb: repository.odb()?,
-        objects: NewObjects::default(),
-        trees: BTreeSet::new(),
-        blobs: BTreeSet::new(),
-        conflicts: Vec::new(),
-    };
+    let mut work = Work::new(repository)?;
     let roots = [repository.find_commit(ancestor)?.tree_id(), base.tree_id(), head.tree_id()];
-    let [ancestor, ours, theirs] = roots.map(|id| Some((FOLDER, id)));
-    let merged = work.entry("", ancestor, (ours, theirs), 0)?;
+    let mut merged = work.roots(roots)?;
+    if work.is_whole() && !work.lost.iter().all(BTreeSet::is_empty) {
+        // What one side moved, the other side's changes follow: once more, with the moves made on all sides.
+        let lost = std::mem::take(&mut work.lost);
+        match moved::find(&mut work, roots, &lost)? {
+            // Something is missing, or nothing was moved.
+            Moves::None => {}
+            Moves::Made(roots, conflicts) => {
+                work.conflicts.clear();
+                merged = work.roots(roots)?;
+                for path in conflicts {
+                    work.conflict(&path);
+                }
+                work.conflicts.sort();
+                work.conflicts.dedup();
+            }
+        }
+    }
     let Work { mut objects, trees, blobs, conflicts, .. } = work;
     if !trees.is_empty() || !blobs.is_empty() {
         return Ok(Merging::Missing { trees, blobs });
@@ -68,16 +81,85 @@ pub(super) fn merge(
     Ok(Merging::Clean(pack, commit))
 }
 
-struct Work<'a> {
+pub(super) struct Work<'a> {
     repository: &'a Repository,
     odb: Odb<'a>,
     objects: NewObjects,
+    /// Trees that were made here.
+    made: BTreeMap<Oid, Entries>,
     trees: BTreeSet<Oid>,
     blobs: BTreeSet<Oid>,
     conflicts: Vec<String>,
+    /// Files that the base, the head no longer has where the other side did not leave them as they were.
+    lost: [BTreeSet<String>; 2],
+}
+
+impl<'a> Work<'a> {
+    fn new(repository: &'a Repository) -> Result<Self, git2::Error> {
+        Ok(Self {
+            repository,
+            odb: repository.odb()?,
+            objects: NewObjects::default(),
+            made: BTreeMap::new(),
+            trees: BTreeSet::new(),
+            blobs: BTreeSet::new(),
+            conflicts: Vec::new(),
+            lost: [BTreeSet::new(), BTreeSet::new()],
+        })
+    }
 }
 
 impl Work<'_> {
+    /// Whether nothing that was needed is missing.
+    pub(super) fn is_whole(&self) -> bool {
+        self.trees.is_empty() && self.blobs.is_empty()
+    }
+
+    fn roots(&mut self, roots: [Oid; 3]) -> Result<Option<Entry>, git2::Error> {
+        let [ancestor, ours, theirs] = roots.map(|id| Some((FOLDER, id)));
+        self.entry("", ancestor, (ours, theirs), 0)
+    }
+
+    /// Adds a tree, and says its id.
+    pub(super) fn add_tree(&mut self, entries: Entries) -> Result<Oid, git2::Error> {
+        let id = self.objects.add(ObjectType::Tree, tree_bytes(entries.clone()))?;
+        self.made.insert(id, entries);
+        Ok(id)
+    }
+
+    /// Both sides made the same of this. What both have no longer, one may have moved while the other deleted or moved
+    /// it too.
+    fn both_lost(
+        &mut self,
+        path: &str,
+        (before, now): (Entry, Option<Entry>),
+        depth: usize,
+    ) -> Result<(), git2::Error> {
+        if FILES.contains(&before.0) && now.is_none() {
+            self.lose([true, true], path);
+        }
+        if before.0 != FOLDER || Some(before) == now || DEEPEST <= depth {
+            return Ok(());
+        }
+        let now = now.filter(|(mode, _)| *mode == FOLDER);
+        let (Some(before), Some(now)) = (self.read(Some(before))?, self.read(now)?) else {
+            return Ok(());
+        };
+        for (name, entry) in before {
+            let now = now.get(&name).copied();
+            self.both_lost(&below(path, &name), (entry, now), depth + 1)?;
+        }
+        Ok(())
+    }
+
+    fn lose(&mut self, sides: [bool; 2], path: &str) {
+        for (lost, gone) in self.lost.iter_mut().zip(sides) {
+            if gone {
+                lost.insert(path.to_owned());
+            }
+        }
+    }
+
     /// What becomes of one name. Where something is missing or conflicts, anything: the whole is not used then.
     fn entry(
         &mut self,
@@ -86,6 +168,9 @@ impl Work<'_> {
         (ours, theirs): (Option<Entry>, Option<Entry>),
         depth: usize,
     ) -> Result<Option<Entry>, git2::Error> {
+        if let Some(before) = ancestor.filter(|_| ours == theirs) {
+            self.both_lost(path, (before, ours), depth)?;
+        }
         if ours == theirs || theirs == ancestor {
             return Ok(ours);
         }
@@ -99,7 +184,12 @@ impl Work<'_> {
         }
         match (ours, theirs) {
             (Some(ours), Some(theirs)) => self.file(path, ancestor, (ours, theirs)),
-            _ => Ok(self.conflict(path)),
+            _ => {
+                if ancestor.is_some_and(|(mode, _)| FILES.contains(&mode)) {
+                    self.lose([ours.is_none(), theirs.is_none()], path);
+                }
+                Ok(self.conflict(path))
+            }
         }
     }
 
@@ -116,30 +206,28 @@ impl Work<'_> {
         };
         let names: BTreeSet<&Vec<u8>> =
             ancestor.keys().chain(ours.keys()).chain(theirs.keys()).collect();
-        let mut merged: BTreeMap<Vec<u8>, Entry> = BTreeMap::new();
+        let mut merged = Entries::new();
         for name in names {
-            let shown = String::from_utf8_lossy(name);
-            let below =
-                if path.is_empty() { shown.into_owned() } else { format!("{path}/{shown}") };
-            let get = |tree: &BTreeMap<Vec<u8>, Entry>| tree.get(name).copied();
+            let get = |tree: &Entries| tree.get(name).copied();
             let both = (get(&ours), get(&theirs));
-            if let Some(entry) = self.entry(&below, get(&ancestor), both, depth + 1)? {
+            let path = below(path, name);
+            if let Some(entry) = self.entry(&path, get(&ancestor), both, depth + 1)? {
                 merged.insert(name.clone(), entry);
             }
         }
         if merged.is_empty() {
             return Ok(None);
         }
-        let id = self.objects.add(ObjectType::Tree, tree_bytes(merged))?;
+        let id = self.add_tree(merged)?;
         Ok(Some((FOLDER, id)))
     }
 
     /// The entries of a tree, none for none; `None` when it is not here.
-    fn read(
-        &mut self,
-        entry: Option<Entry>,
-    ) -> Result<Option<BTreeMap<Vec<u8>, Entry>>, git2::Error> {
+    pub(super) fn read(&mut self, entry: Option<Entry>) -> Result<Option<Entries>, git2::Error> {
         let Some((_, id)) = entry else { return Ok(Some(BTreeMap::new())) };
+        if let Some(made) = self.made.get(&id) {
+            return Ok(Some(made.clone()));
+        }
         let tree = match self.repository.find_tree(id) {
             Ok(tree) => tree,
             Err(cause) if cause.code() == git2::ErrorCode::NotFound => {
@@ -200,7 +288,7 @@ impl Work<'_> {
     }
 
     /// A file's bytes; `None` when they are not here.
-    fn content(&mut self, id: Oid) -> Result<Option<Vec<u8>>, git2::Error> {
+    pub(super) fn content(&mut self, id: Oid) -> Result<Option<Vec<u8>>, git2::Error> {
         match self.odb.read(id) {
             Ok(object) => Ok(Some(object.data().to_vec())),
             Err(cause) if cause.code() == git2::ErrorCode::NotFound => {
@@ -219,8 +307,14 @@ impl Work<'_> {
     }
 }
 
+/// The path of a name in a folder.
+pub(super) fn below(path: &str, name: &[u8]) -> String {
+    let name = String::from_utf8_lossy(name);
+    if path.is_empty() { name.into_owned() } else { format!("{path}/{name}") }
+}
+
 /// A tree as Git stores it, in Git's order: a folder's name counts as if it ended in `/`.
-fn tree_bytes(entries: BTreeMap<Vec<u8>, Entry>) -> Vec<u8> {
+fn tree_bytes(entries: Entries) -> Vec<u8> {
     let mut entries: Vec<(Vec<u8>, Entry)> = entries.into_iter().collect();
     entries.sort_by_key(|(name, (mode, _))| {
         let mut key = name.clone();

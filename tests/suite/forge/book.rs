@@ -10,8 +10,13 @@ use moorline::model::{CommitStatus, Timestamp};
 
 use super::{comment, sha, status};
 
-const LIMITS: Limits =
-    Limits { comment: 60_000, folds: true, pending_again: true, tells_error: true };
+const LIMITS: Limits = Limits {
+    comment: 60_000,
+    folds: true,
+    pending_again: true,
+    tells_error: true,
+    comments_on_commits: true,
+};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_millis(1_795_219_200_000 + seconds * 1000)

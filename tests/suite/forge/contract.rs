@@ -64,8 +64,13 @@ async fn everything(forge: &FakeForge) {
         let marker = Marker::new("drift");
         let mode = moorline::forge::CommentMode::Upsert;
         for body in ["drifted", "healed"] {
-            post.say(Letter::Comment { place, marker: marker.clone(), body: body.into(), mode })
-                .await;
+            post.say(Letter::Comment {
+                place: place.clone(),
+                marker: marker.clone(),
+                body: body.into(),
+                mode,
+            })
+            .await;
         }
     }
     post.stop().await;
@@ -239,7 +244,7 @@ async fn real_recorded_answers_are_understood() {
                 answer(&forge, &recording);
                 let marker = Marker::new("plan");
                 let draft = moorline::forge::CommentDraft {
-                    place: Place::PullRequest(1),
+                    place: &Place::PullRequest(1),
                     marker: &marker,
                     body: "x",
                     id: None,

@@ -4,6 +4,7 @@ mod book;
 mod clients;
 mod contract;
 mod daemon;
+mod drift;
 mod faults;
 mod notes;
 mod outages;

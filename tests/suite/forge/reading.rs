@@ -123,7 +123,7 @@ async fn our_comment_is_found_on_the_last_page() {
         let client = Forge::recognise(&settings(&forge)).await.unwrap();
         let marker = Marker::new("plan");
         let draft = |body| CommentDraft {
-            place: Place::PullRequest(7),
+            place: &Place::PullRequest(7),
             marker: &marker,
             body,
             id: None,

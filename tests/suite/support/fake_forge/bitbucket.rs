@@ -63,6 +63,17 @@ pub(super) fn answer(world: &mut World, request: &Received) -> Reply {
         ("POST", ["pullrequests", number, "comments"]) => {
             write_comment(world, request, &format!("issues/{number}"), None)
         }
+        ("GET", ["commit", sha, "comments"]) => {
+            let place = format!("commits/{sha}");
+            let found = world.comments.iter().filter(|comment| comment.place == place);
+            pages(request, found.map(comment).collect())
+        }
+        ("POST", ["commit", sha, "comments"]) => {
+            write_comment(world, request, &format!("commits/{sha}"), None)
+        }
+        ("PUT", ["commit", sha, "comments", id]) => {
+            write_comment(world, request, &format!("commits/{sha}"), id.parse().ok())
+        }
         ("PUT", ["pullrequests", number, "comments", id]) => {
             write_comment(world, request, &format!("issues/{number}"), id.parse().ok())
         }

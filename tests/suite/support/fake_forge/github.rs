@@ -86,7 +86,15 @@ pub(super) fn answer(world: &mut World, request: &Received) -> Reply {
         ("POST", ["issues", number, "comments"]) => {
             write_comment(world, request, Some(&format!("issues/{number}")), None)
         }
-        ("PATCH", ["issues", "comments", id]) => {
+        ("GET", ["commits", sha, "comments"]) => {
+            let place = format!("commits/{sha}");
+            let found = world.comments.iter().filter(|comment| comment.place == place);
+            page(request, found.map(comment).collect(), "per_page", 100, 30)
+        }
+        ("POST", ["commits", sha, "comments"]) => {
+            write_comment(world, request, Some(&format!("commits/{sha}")), None)
+        }
+        ("PATCH", ["issues", "comments", id] | ["comments", id]) => {
             write_comment(world, request, None, id.parse().ok())
         }
         _ => missing(),

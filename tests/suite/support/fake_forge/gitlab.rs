@@ -77,8 +77,29 @@ pub(super) fn answer(world: &mut World, request: &Received) -> Reply {
         ("PUT", [folder @ ("merge_requests" | "issues"), number, "notes", id]) => {
             write_note(world, request, &place(folder, number), id.parse().ok())
         }
+        ("GET", ["repository", "commits", sha, "discussions"]) => {
+            let place = format!("commits/{sha}");
+            let found = world.comments.iter().filter(|comment| comment.place == place);
+            page(request, found.map(|one| discussion(comment(one))).collect(), "per_page", 100, 20)
+        }
+        ("POST", ["repository", "commits", sha, "discussions"]) => {
+            let mut reply = write_note(world, request, &format!("commits/{sha}"), None);
+            if reply.code == 201 {
+                reply.body = discussion(reply.body);
+            }
+            reply
+        }
+        ("PUT", ["repository", "commits", sha, "discussions", of, "notes", id]) => {
+            assert_eq!(*of, format!("d{id}"), "the note is in another discussion");
+            write_note(world, request, &format!("commits/{sha}"), id.parse().ok())
+        }
         _ => missing("404 Not Found"),
     }
+}
+
+/// A discussion with one note; its id is no number.
+fn discussion(note: Value) -> Value {
+    json!({ "id": format!("d{}", note["id"]), "individual_note": false, "notes": [note] })
 }
 
 fn place(folder: &str, number: &str) -> String {

@@ -1,0 +1,78 @@
+//! The drift report on the commit that is deployed.
+
+use moorline::forge::Kind;
+use serde_json::json;
+
+use super::daemon::Stage;
+
+const WEB: &str = "services:\n  web:\n    image: app:v1\n    restart: always\n";
+
+async fn report_on_the_commit(kind: Kind) {
+    let mut stage = Stage::new(kind).await;
+    let settings = stage.harbour.repository_settings.replace(", drift_issue: 3", "");
+    stage.harbour.repository_settings = settings.replace("}\n", ", drift_on_commit: true}\n");
+    let files = [("fleet.yaml", "stacks:\n  shop: {drift: report}\n"), ("shop/compose.yaml", WEB)];
+    let first = stage.push(&files, "the shop");
+    stage.harbour.start();
+    stage.until_status(&first, "moorline", "success", "1 stack in sync").await;
+    assert!(stage.comment("drift").is_none(), "nothing drifted");
+    let restart = |name: &str| json!({ "RestartPolicy": { "Name": name, "MaximumRetryCount": 0 } });
+    let of = |sha: &str, words: &str| {
+        let (place, words) = (format!("commits/{sha}"), words.to_owned());
+        move |world: &mut crate::support::fake_forge::World| {
+            let mut there = world.comments.iter().filter(|comment| comment.place == place);
+            there.clone().count() == 1
+                && there.all(|comment| {
+                    comment.body.starts_with("<!-- moorline:drift -->")
+                        && comment.body.contains(&words)
+                })
+        }
+    };
+    stage.harbour.hosts["local"].update("shop-web-1", restart("no"));
+    stage.until("drifted", of(&first, "## Moorline: 1 stack drifted")).await;
+    let report = stage.comment("drift").unwrap();
+    assert!(report.contains("\"sync\": \"out-of-sync\""), "{report}");
+    assert!(report.contains(&format!("{first}/shop/compose.yaml#")), "{report}");
+    assert!(report.contains("-restart"), "{report}");
+    // Another start finds it again.
+    stage.harbour.stop().await;
+    stage.forge.look(|world| world.received.clear());
+    stage.harbour.start();
+    stage.harbour.hosts["local"].update("shop-web-1", restart("always"));
+    stage.until("healed", of(&first, "## Moorline: in sync (1 looked at)")).await;
+    // It drifts again, and then another commit is deployed.
+    stage.harbour.hosts["local"].update("shop-web-1", restart("no"));
+    stage.until("drifted again", of(&first, "## Moorline: 1 stack drifted")).await;
+    let second = stage.push(&[("shop/compose.yaml", &WEB.replace("v1", "v2"))], "second");
+    stage.harbour.ring();
+    stage.until_status(&second, "moorline", "success", "1 stack in sync").await;
+    stage.until("closed", of(&first, "## Moorline: closed")).await;
+    let places = stage.forge.look(|world| world.comments.len());
+    assert_eq!(places, 1, "the second commit never drifted");
+    stage.harbour.stop().await;
+}
+
+#[tokio::test]
+async fn the_deployed_commit_carries_the_report_where_commits_have_comments() {
+    for kind in [Kind::GitHub, Kind::GitLab, Kind::Bitbucket] {
+        report_on_the_commit(kind).await;
+    }
+}
+
+#[tokio::test]
+async fn a_forge_whose_commits_have_no_comments_is_asked_for_none() {
+    let mut stage = Stage::new(Kind::Forgejo).await;
+    let settings = stage.harbour.repository_settings.replace(", drift_issue: 3", "");
+    stage.harbour.repository_settings = settings.replace("}\n", ", drift_on_commit: true}\n");
+    let files = [("fleet.yaml", "stacks:\n  shop: {drift: report}\n"), ("shop/compose.yaml", WEB)];
+    let first = stage.push(&files, "the shop");
+    stage.harbour.start();
+    stage.until_status(&first, "moorline", "success", "1 stack in sync").await;
+    stage.harbour.hosts["local"].stop("shop-web-1");
+    stage.until("red", |world| world.status(&first, "moorline").unwrap().state == "failure").await;
+    stage.harbour.stop().await;
+    let asked = stage
+        .forge
+        .look(|world| world.received.iter().filter(|one| one.path.contains("comments")).count());
+    assert_eq!(asked, 0);
+}
