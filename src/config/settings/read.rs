@@ -154,22 +154,15 @@ fn remote_tls(section: &Section<'_>) -> RemoteTls {
 }
 
 /// Keys that say that there is a forge.
-const FORGE_MEANT: [&str; 8] = [
-    "kind",
-    "api",
-    "project",
-    "token_file",
-    "webhook_secret_file",
-    "app",
-    "drift_issue",
-    "drift_on_commit",
-];
+const FORGE_MEANT: [&str; 7] =
+    ["kind", "api", "project", "token_file", "webhook_secret_file", "app", "drift_issue"];
 
 fn forge(section: &Section<'_>, repository: &RepositorySettings) -> ForgeSettings {
     let guessed = ForgeSettings::guessed(&repository.url);
+    let drift_on_commit = section.flag("drift_on_commit").unwrap_or(guessed.drift_on_commit);
     ForgeSettings {
         kind: section.one_of("kind", &ForgeKind::WORDS).or(guessed.kind),
-        is_written: FORGE_MEANT.iter().any(|key| section.node(key).is_some()),
+        is_written: drift_on_commit || FORGE_MEANT.iter().any(|key| section.node(key).is_some()),
         api: section.parsed("api", http_url),
         project: section.text("project").unwrap_or(guessed.project),
         token_file: section
@@ -178,7 +171,7 @@ fn forge(section: &Section<'_>, repository: &RepositorySettings) -> ForgeSetting
         webhook_secret_file: section.file("webhook_secret_file"),
         app: app(&section.section("app")),
         pull_requests: section.flag("pull_requests").unwrap_or(guessed.pull_requests),
-        drift_on_commit: section.flag("drift_on_commit").unwrap_or(guessed.drift_on_commit),
+        drift_on_commit,
         drift_issue: section.count("drift_issue").and_then(|number| u64::try_from(number).ok()),
     }
 }
