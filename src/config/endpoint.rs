@@ -51,7 +51,7 @@ impl Endpoint {
     pub fn parse(text: &str) -> Result<Self, NameProblem> {
         let problem = || NameProblem {
             what: "engine endpoint",
-            text: text.to_owned(),
+            text: without_password(text),
             rule: "`unix:///var/run/docker.sock`, `tcp://host:2376` or `ssh://user@host`",
         };
         let (scheme, rest) = text.split_once("://").ok_or_else(problem)?;
@@ -63,6 +63,17 @@ impl Endpoint {
             "ssh" => ssh(rest).ok_or_else(problem),
             _ => Err(problem()),
         }
+    }
+}
+
+/// A text for messages: what stands before an `@` may be a password, unless it is one word after `ssh://`.
+fn without_password(text: &str) -> String {
+    let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
+    match rest.rsplit_once('@') {
+        Some((user, _)) if scheme == "ssh" && !user.contains(':') => text.to_owned(),
+        Some((_, address)) if scheme.is_empty() => format!("***@{address}"),
+        Some((_, address)) => format!("{scheme}://***@{address}"),
+        None => text.to_owned(),
     }
 }
 
@@ -177,6 +188,19 @@ mod tests {
             "tcp://[::1",
         ] {
             assert!(Endpoint::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_refused_endpoint_does_not_tell_its_password() {
+        for (text, shown) in [
+            ("tcp://user:p4ss@h:1", "tcp://***@h:1"),
+            ("ssh://user:p4ss@h", "ssh://***@h"),
+            ("ftp://p4ss@h/x", "ftp://***@h/x"),
+            ("user:p4ss@h", "***@h"),
+            ("ssh://user@h:x", "ssh://user@h:x"),
+        ] {
+            assert_eq!(Endpoint::parse(text).unwrap_err().text, shown);
         }
     }
 }

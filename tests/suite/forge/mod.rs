@@ -6,6 +6,7 @@ mod contract;
 mod daemon;
 mod drift;
 mod faults;
+mod hooked;
 mod notes;
 mod outages;
 mod overtaken;
