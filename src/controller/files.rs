@@ -177,6 +177,16 @@ impl DataFolder {
         self.root.join("forge")
     }
 
+    /// The lock of whoever speaks to a repository's forge: one writer. `None` while another process does.
+    pub(super) fn lock_writer(&self, name: &RepositoryName) -> Result<Option<Lock>, DataError> {
+        let file = self.lock_file(&format!("forge.{name}"))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Lock { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(source)) => Err(self.unusable(source)),
+        }
+    }
+
     /// The daemon's own lock: one daemon a folder.
     pub fn lock_daemon(&self) -> Result<Lock, DataError> {
         let file = self.lock_file("daemon")?;

@@ -55,6 +55,8 @@ impl Herald {
         stop: CancellationToken,
         leave: CancellationToken,
     ) {
+        // Held as long as this lives: a pass of the command line leaves the words to us.
+        let _writer = self.data.lock_writer(&self.name);
         self.board.hide(&edges::secrets(&self.settings));
         let outlet = self.outlet.clone().settle(&self.name, &self.settings, &leave).await;
         match outlet {
@@ -106,6 +108,12 @@ impl Herald {
     /// Says what the board says, once, and waits until it is said or [`FAREWELL`] has passed.
     pub(super) async fn once(&self) {
         let Some(bulletin) = self.board.bulletin(self.as_host.as_ref()) else { return };
+        // Two writers would say things twice, and forget what the other one said.
+        let writer = self.data.lock_writer(&self.name);
+        if matches!(writer, Ok(None)) {
+            tracing::info!(repository = %self.name, "the daemon that runs with this data folder says it on the commit");
+            return;
+        }
         let stop = CancellationToken::new();
         let settling = self.outlet.clone().settle(&self.name, &self.settings, &stop);
         let Ok(outlet) = tokio::time::timeout(FAREWELL, Box::pin(settling)).await else {

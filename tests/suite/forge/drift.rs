@@ -76,3 +76,43 @@ async fn a_forge_whose_commits_have_no_comments_is_asked_for_none() {
         .look(|world| world.received.iter().filter(|one| one.path.contains("comments")).count());
     assert_eq!(asked, 0);
 }
+
+#[tokio::test]
+async fn a_pass_of_the_command_line_beside_the_daemon_leaves_the_words_to_it() {
+    let mut stage = Stage::new(Kind::GitHub).await;
+    let files = [("fleet.yaml", "stacks: {shop: {drift: report}}\n"), ("shop/compose.yaml", WEB)];
+    let first = stage.push(&files, "the shop");
+    let settings = stage.harbour.repository.root().join("moorline.yaml");
+    std::fs::write(&settings, stage.harbour.settings_text()).unwrap();
+    stage.harbour.start();
+    stage.until_status(&first, "moorline", "success", "1 stack in sync").await;
+    let asked = |stage: &Stage| {
+        stage
+            .forge
+            .look(|world| world.received.iter().filter(|one| !one.path.ends_with("/pulls")).count())
+    };
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let before = asked(&stage);
+    // Whoever speaks without this memory reads the forge first.
+    let memory = stage.harbour.repository.data().join("forge/fleet.json");
+    let sync = async || {
+        std::fs::remove_file(&memory).unwrap();
+        let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_moorline"))
+            .args(["sync", "--settings"])
+            .arg(&settings)
+            .output()
+            .await
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{said}");
+    };
+    sync().await;
+    assert_eq!(asked(&stage), before);
+    // Alone, it speaks itself; all was said already.
+    stage.harbour.stop().await;
+    std::fs::write(&memory, "").unwrap();
+    let before = asked(&stage);
+    sync().await;
+    assert!(before < asked(&stage), "it read what was said");
+    assert_eq!(stage.forge.look(|world| world.history(&first, "moorline")), ["success"]);
+}
