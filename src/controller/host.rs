@@ -222,18 +222,23 @@ impl Host {
             tracing::warn!(host = %self.name, %error, "host out of reach");
             self.tell(format!("out of reach: {error}"));
         }
-        let mut message = error.to_string();
-        let mut source = std::error::Error::source(error);
-        while let Some(cause) = source {
-            message = format!("{message}: {cause}");
-            source = cause.source();
-        }
-        if let Some(help) = error.help() {
-            message = format!("{message}; {help}");
-        }
-        let failure = Failure { message, remedy: error.remedy() };
+        let failure = failure_of(error);
         self.link.send_replace(Link::Down { since, failure });
     }
+}
+
+/// What went wrong with a host, its causes and the advice, in one line.
+pub(super) fn failure_of(error: &EngineError) -> Failure {
+    let mut message = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        message = format!("{message}: {cause}");
+        source = cause.source();
+    }
+    if let Some(help) = error.help() {
+        message = format!("{message}; {help}");
+    }
+    Failure { message, remedy: error.remedy() }
 }
 
 /// Event streams in a row that end before they are steady until a host counts as out of reach.

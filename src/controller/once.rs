@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::apply::Listener;
 use crate::checkout::{self, Checkout, Place};
 use crate::config::settings::DATA_FOLDER;
-use crate::docker::{Depth, Engine, EngineError, Scope};
+use crate::docker::{Depth, Engine, Scope};
 use crate::git::{Git, GitError, Source, Wanted};
 use crate::model::{HostName, Observed, RepositoryName, Revision, StackName};
 use crate::pass;
@@ -17,6 +17,7 @@ use crate::report::{Failure, Report, Target};
 
 use super::board::Board;
 use super::files::DataFolder;
+use super::host::failure_of;
 use super::retired::retire;
 use super::{Setup, StartError, clock, edges};
 
@@ -169,23 +170,10 @@ pub async fn connect(setup: &Setup) -> Result<Engines, StartError> {
     let mut engines = BTreeMap::new();
     while let Some(ended) = tasks.join_next().await {
         if let Ok((name, result)) = ended {
-            engines.insert(name, result.map_err(|error| failure(&error)));
+            engines.insert(name, result.map_err(|error| failure_of(&error)));
         }
     }
     Ok(engines)
-}
-
-fn failure(error: &EngineError) -> Failure {
-    let mut message = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        message = format!("{message}: {cause}");
-        source = cause.source();
-    }
-    if let Some(help) = error.help() {
-        message = format!("{message}; {help}");
-    }
-    Failure { message, remedy: error.remedy() }
 }
 
 /// Makes the listener of one target's steps.
@@ -307,7 +295,7 @@ pub async fn observe(
                 scope = Scope::of(&desired);
             }
             let observed = engine.observe(&scope, Depth::Full, clock::now()).await;
-            let observed = observed.map_err(|error| unseen(&failure(&error)))?;
+            let observed = observed.map_err(|error| unseen(&failure_of(&error)))?;
             all.push(Saved { stack: stack.clone(), host: host.clone(), observed });
         }
     }

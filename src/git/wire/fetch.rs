@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::greeting::{AGENT, Greeting, begin_v2};
+use super::greeting::{Greeting, begin_v2};
 use super::packet::{self, Packet, Request};
 use super::{Connection, GitError};
 
@@ -94,17 +94,7 @@ const ABILITIES: [&str; 6] =
 
 /// Version 0 in one message: wants and depth, then what we have, then `done`.
 fn request_v0(greeting: &Greeting, question: &Question) -> Request {
-    let mut words = String::new();
-    for name in ABILITIES {
-        if greeting.has(name) {
-            words.push(' ');
-            words.push_str(name);
-        }
-    }
-    if greeting.has("agent") {
-        words.push(' ');
-        words.push_str(AGENT);
-    }
+    let words = greeting.words(&ABILITIES);
     let mut request = Request::default();
     for (index, want) in question.wants.iter().enumerate() {
         let words = if index == 0 { words.as_str() } else { "" };

@@ -6,7 +6,7 @@ use super::packet::{self, Packet, Request};
 use super::{Connection, GitError};
 
 /// Who we say we are.
-pub(super) const AGENT: &str = concat!("agent=moorline/", env!("CARGO_PKG_VERSION"));
+const AGENT: &str = concat!("agent=moorline/", env!("CARGO_PKG_VERSION"));
 
 /// What a server says first.
 #[derive(Debug, Clone)]
@@ -38,6 +38,14 @@ impl Greeting {
     /// Whether the server named this capability.
     pub(super) fn has(&self, name: &str) -> bool {
         self.capabilities().contains_key(name)
+    }
+
+    /// Those of these abilities that the server knows too, and who we are: what follows the first line of a request
+    /// of version 0.
+    pub(super) fn words(&self, abilities: &[&str]) -> String {
+        let shared = abilities.iter().copied().filter(|name| self.has(name));
+        let agent = self.has("agent").then_some(AGENT);
+        shared.chain(agent).flat_map(|word| [" ", word]).collect()
     }
 
     /// Whether the server can leave out objects that we do not ask for by name.

@@ -1,6 +1,6 @@
 //! Pushing one reference, if it still is what we think it is.
 
-use super::greeting::{AGENT, Greeting};
+use super::greeting::Greeting;
 use super::packet::{self, Packet, Request};
 use super::{Connection, GitError};
 
@@ -24,17 +24,7 @@ pub(in crate::git) async fn push(
     (reference, old, new): (&str, Option<&str>, &str),
     pack: &[u8],
 ) -> Result<PushAnswer, GitError> {
-    let mut words = " report-status".to_owned();
-    for name in ["side-band-64k", "ofs-delta"] {
-        if greeting.has(name) {
-            words.push(' ');
-            words.push_str(name);
-        }
-    }
-    if greeting.has("agent") {
-        words.push(' ');
-        words.push_str(AGENT);
-    }
+    let words = greeting.words(&["report-status", "side-band-64k", "ofs-delta"]);
     let mut request = Request::default();
     request.data(format!("{} {new} {reference}\0{words}", old.unwrap_or(NONE)).as_bytes());
     request.flush().raw(pack);
