@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -17,8 +18,9 @@ use crate::drift::{self, Findings};
 use crate::fleet::approval::{self, Approval};
 use crate::fleet::placement::{self, Placement};
 use crate::model::{
-    CommitState, Cure, Desired, Diagnostics, Drift, EngineFacts, Health, ImagePolicy, Observed,
-    Outcome, Plan, Policy, Reason, Remedy, Replica, Resource, Revision, SyncPolicy, Timestamp,
+    CommitState, Cure, Desired, Diagnostics, Drift, EngineFacts, Health, ImagePolicy, ImageRef,
+    Observed, Outcome, Plan, Policy, Reason, Remedy, Replica, Resource, Revision, SyncPolicy,
+    Timestamp,
 };
 use crate::plan::{self, Brake, Phase, Resolve};
 use crate::report::{Failure, Report, Round, Target, Wait};
@@ -36,8 +38,6 @@ pub struct Memory {
     pub recoveries: Recoveries,
     /// What the stack asks of this host, for as long as neither the commit nor the Engine changes.
     desired: Option<(Revision, EngineFacts, Arc<Desired>, Diagnostics)>,
-    /// When registries were last asked where their tags point.
-    registry_asked_at: Option<Timestamp>,
     /// What the last look was compared with, and what came out.
     compared: Option<Compared>,
 }
@@ -149,7 +149,7 @@ async fn attempt(
     let whole = desired(work, memory, report)?;
     let mut depth = work.depth;
     for round in 0..ROUNDS_MAX {
-        let observed = look(work, memory, &whole, depth).await?;
+        let observed = look(work, &whole, depth).await?;
         let (desired, unseated) = share(work, &whole, &observed, report)?;
         let desired = drift::settle(desired, &observed, work.policy);
         depth = Depth::Changed;
@@ -267,7 +267,7 @@ async fn settle(
     desired: &Desired,
     report: &mut Report,
 ) -> Result<(), Failure> {
-    let observed = look(work, memory, desired, Depth::Changed).await?;
+    let observed = look(work, desired, Depth::Changed).await?;
     if let Some(share) = work.share {
         // What was made or removed is known to the others from now on.
         drop(share(&observed));
@@ -416,36 +416,28 @@ fn forget_changed(memory: &mut Memory, desired: &Desired) {
     memory.recoveries.keep_only(&now.into_keys().collect());
 }
 
-async fn look(
-    work: &Work<'_>,
-    memory: &mut Memory,
-    desired: &Desired,
-    depth: Depth,
-) -> Result<Observed, Failure> {
+async fn look(work: &Work<'_>, desired: &Desired, depth: Depth) -> Result<Observed, Failure> {
     let now = (work.clock)();
     let mut scope = Scope::of(desired);
     if depth == Depth::Full {
-        scope.registry = due_at_registry(desired, memory.registry_asked_at, now);
-        if !scope.registry.is_empty() {
-            memory.registry_asked_at = Some(now);
-        }
+        scope.registry = followed_tags(desired);
     }
     work.engine.observe(&scope, depth, now).await.map_err(|error| unseen(&error))
 }
 
-/// Images about which their registry is to be asked now.
-fn due_at_registry(
-    desired: &Desired,
-    asked_at: Option<Timestamp>,
-    now: Timestamp,
-) -> BTreeSet<crate::model::ImageRef> {
-    let due = |policy: &ImagePolicy| match policy {
-        ImagePolicy::PullAlways => true,
-        ImagePolicy::PullEvery(every) => asked_at.is_none_or(|asked| *every <= now.since(asked)),
-        ImagePolicy::PullMissing | ImagePolicy::Never | ImagePolicy::Build(_) => false,
-    };
-    let services = desired.services.values().filter(|service| due(&service.image_policy));
-    services.map(|service| service.image.clone()).collect()
+/// Images whose tag is followed at their registry, and how often it is to be asked.
+fn followed_tags(desired: &Desired) -> BTreeMap<ImageRef, Duration> {
+    let mut followed = BTreeMap::new();
+    for service in desired.services.values() {
+        let every = match service.image_policy {
+            ImagePolicy::PullAlways => Duration::ZERO,
+            ImagePolicy::PullEvery(every) => every,
+            ImagePolicy::PullMissing | ImagePolicy::Never | ImagePolicy::Build(_) => continue,
+        };
+        let known = followed.entry(service.image.clone()).or_insert(every);
+        *known = every.min(*known);
+    }
+    followed
 }
 
 fn unseen(error: &EngineError) -> Failure {

@@ -122,7 +122,7 @@ impl Engine {
             self.refresh_facts().await?;
         }
         let looker =
-            Looker::new(self.wire(), self.memory(), &self.shared.registries, scopes, depth);
+            Looker::new(self.wire(), self.memory(), &self.shared.registries, scopes, depth, now);
         let sight = Box::pin(looker.look()).await?;
         self.sweep(sight.helpers, now).await;
         Ok(sight.view.taken(now.plus(began.elapsed()), self.facts()))

@@ -67,6 +67,7 @@ impl<'a> Planner<'a> {
                 "it is external and does not exist; make it, or remove `external: true`".to_owned()
             }
             Reason::Broken => "the Engine is removing it".to_owned(),
+            Reason::ImageMissing => super::NO_IMAGE.to_owned(),
             _ if matches!(drift.resource, Resource::Volume(_)) => {
                 "a volume is never changed or removed without `prune: {volumes: true}`".to_owned()
             }

@@ -137,7 +137,7 @@ impl Planner<'_> {
         }
         let action = match &service.image_policy {
             ImagePolicy::Never => {
-                self.hold(drift, "the image is not on the host, and is to be neither pulled (`pull_policy: never`) nor built here");
+                self.hold(drift, super::NO_IMAGE);
                 return;
             }
             ImagePolicy::Build(build) => {

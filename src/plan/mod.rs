@@ -96,6 +96,9 @@ pub fn make(input: Input<'_>) -> Plan {
     planner.finish()
 }
 
+/// Why nothing is made of an image that may not be fetched.
+const NO_IMAGE: &str = "the image is not on the host, and is to be neither pulled (`pull_policy: never`) nor built here";
+
 /// A plan in the making.
 struct Planner<'a> {
     input: Input<'a>,

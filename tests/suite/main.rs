@@ -20,6 +20,7 @@
 
 mod adoption;
 mod comments;
+mod compose_real;
 mod compose_table;
 mod config;
 mod corpus;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::read::NetworkEntry;
-use crate::model::{ContainerId, ImageRef, ImageSight, ObservedContainer, VolumeSpec};
+use crate::model::{ContainerId, ImageRef, ImageSight, ObservedContainer, Timestamp, VolumeSpec};
 
 /// Beyond this many doubts one says: everything is in doubt.
 const MOST_DOUBTS: usize = 4096;
@@ -34,7 +34,7 @@ struct Known {
     volumes_doubted: u64,
     images: BTreeMap<ImageRef, ImageSight>,
     images_doubted: u64,
-    registry: BTreeMap<ImageRef, String>,
+    registry: BTreeMap<ImageRef, (String, Timestamp)>,
     wedged: BTreeMap<ContainerId, Instant>,
 }
 
@@ -180,13 +180,13 @@ impl Memory {
         }
     }
 
-    /// What a registry last said of an image.
-    pub(super) fn registry(&self, image: &ImageRef) -> Option<String> {
+    /// What a registry last said of an image, and when.
+    pub(super) fn registry(&self, image: &ImageRef) -> Option<(String, Timestamp)> {
         self.known().registry.get(image).cloned()
     }
 
-    pub(super) fn keep_registry(&self, image: &ImageRef, digest: String) {
-        self.known().registry.insert(image.clone(), digest);
+    pub(super) fn keep_registry(&self, image: &ImageRef, digest: String, now: Timestamp) {
+        self.known().registry.insert(image.clone(), (digest, now));
     }
 }
 

@@ -42,6 +42,7 @@ pub(super) struct Looker<'a> {
     pub(super) registries: &'a RegistryAuth,
     pub(super) scopes: &'a [Scope],
     since: Since,
+    now: Timestamp,
 }
 
 /// What a look found beside the view.
@@ -89,9 +90,10 @@ impl<'a> Looker<'a> {
         registries: &'a RegistryAuth,
         scopes: &'a [Scope],
         depth: Depth,
+        now: Timestamp,
     ) -> Self {
         let since = memory.begin(depth == Depth::Full);
-        Self { wire, memory, registries, scopes, since }
+        Self { wire, memory, registries, scopes, since, now }
     }
 
     /// Looks. `taken_at` and `facts` of the view are the caller's to fill in.
@@ -245,8 +247,6 @@ impl<'a> Looker<'a> {
     ) -> (BTreeMap<ImageRef, ImageSight>, Vec<Blind>, BTreeMap<ImageRef, String>) {
         let wanted: BTreeSet<ImageRef> =
             self.scopes.iter().flat_map(|scope| scope.images.iter().cloned()).collect();
-        let asked: BTreeSet<ImageRef> =
-            self.scopes.iter().flat_map(|scope| scope.registry.iter().cloned()).collect();
         let (mut found, mut blind) = (BTreeMap::new(), Vec::new());
         let calls = wanted.into_iter().map(|image| async move {
             let sight = self.image(&image).await;
@@ -259,13 +259,25 @@ impl<'a> Looker<'a> {
                 Err(error) => blind.push(blind_image(&image, &error)),
             }
         }
-        let silent = self.ask_registries(asked).await;
+        let silent = self.ask_registries(self.due_at_registry(&found)).await;
         for (image, sight) in &mut found {
             if let ImageSight::Present(present) = sight {
-                present.registry_digest = self.memory.registry(image);
+                present.registry_digest = self.memory.registry(image).map(|(digest, _when)| digest);
             }
         }
         (found, blind, silent)
+    }
+
+    /// Images of the host about which their registry is to be asked now.
+    fn due_at_registry(&self, found: &BTreeMap<ImageRef, ImageSight>) -> BTreeSet<ImageRef> {
+        let wanted = self.scopes.iter().flat_map(|scope| scope.registry.iter());
+        let due = wanted.filter(|(image, every)| {
+            let Some(ImageSight::Present(present)) = found.get(*image) else { return false };
+            let asked = self.memory.registry(image).map(|(_digest, when)| when);
+            let fresh = asked.max(present.tagged_at);
+            fresh.is_none_or(|fresh| **every <= self.now.since(fresh))
+        });
+        due.map(|(image, _every)| image.clone()).collect()
     }
 
     /// A registry that does not answer is no gap: what the host runs can be seen without it.
@@ -308,7 +320,7 @@ impl<'a> Looker<'a> {
             ask = ask.header("x-registry-auth", credentials.reveal());
         }
         let answer: Distribution = self.wire.read(ask).await?;
-        self.memory.keep_registry(image, answer.descriptor.digest);
+        self.memory.keep_registry(image, answer.descriptor.digest, self.now);
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! What a look is about.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::model::{Desired, ImageRef, RepositoryName, StackName};
 
@@ -19,8 +20,9 @@ pub struct Scope {
     pub volumes: BTreeSet<String>,
     /// Images whose presence and defaults matter.
     pub images: BTreeSet<ImageRef>,
-    /// Images about which their registry is to be asked in this look. What it said before is remembered.
-    pub registry: BTreeSet<ImageRef>,
+    /// Images about which their registry is to be asked in this look, unless it was asked, or the image was pulled or
+    /// tagged, less than this long ago. What a registry said before is remembered.
+    pub registry: BTreeMap<ImageRef, Duration>,
 }
 
 impl Scope {
@@ -33,7 +35,7 @@ impl Scope {
             networks: BTreeSet::new(),
             volumes: BTreeSet::new(),
             images: BTreeSet::new(),
-            registry: BTreeSet::new(),
+            registry: BTreeMap::new(),
         }
     }
 

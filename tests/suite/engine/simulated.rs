@@ -207,7 +207,7 @@ async fn what_a_registry_said_is_remembered_and_its_silence_is_no_gap() {
     let mut asking = scope("shop");
     asking.images.insert(image.clone());
     let plain = asking.clone();
-    asking.registry.insert(image.clone());
+    asking.registry.insert(image.clone(), Duration::ZERO);
     let sight = |seen: &moorline::model::Observed| match &seen.images[&image] {
         ImageSight::Present(present) => present.clone(),
         ImageSight::Absent => panic!("it was pulled"),

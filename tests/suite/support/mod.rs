@@ -7,4 +7,5 @@ pub mod fake_engine;
 pub mod fake_forge;
 pub mod git_servers;
 pub mod git_world;
+pub mod real_stack;
 pub mod world;
