@@ -8,6 +8,7 @@
 //! `MOORLINE_BENCH_STRICT=1` makes a missed target a failure.
 
 #![allow(
+    dead_code,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

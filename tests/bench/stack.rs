@@ -27,21 +27,21 @@ impl Repository {
         }
         fs::write(stack.join("compose.yaml"), manifest).unwrap();
         git(&folder, &["init", "-q", "-b", "main"]);
-        git(&folder, &["add", "-A"]);
-        git(
-            &folder,
-            &[
-                "-c",
-                "user.name=bench",
-                "-c",
-                "user.email=bench@example.com",
-                "commit",
-                "-q",
-                "-m",
-                "stack",
-            ],
-        );
-        Self { folder, project: project.to_owned() }
+        let repository = Self { folder, project: project.to_owned() };
+        repository.commit();
+        repository
+    }
+
+    /// Adds a file and commits it.
+    pub(crate) fn add(&self, path: &str, text: &str) {
+        fs::write(self.folder.join(path), text).unwrap();
+        self.commit();
+    }
+
+    fn commit(&self) {
+        git(&self.folder, &["add", "-A"]);
+        let identity = ["-c", "user.name=bench", "-c", "user.email=bench@example.com"];
+        git(&self.folder, &[&identity[..], &["commit", "-q", "-m", "stack"]].concat());
     }
 
     /// The folder of the Compose file.
