@@ -379,6 +379,7 @@ fn repository_loop(
         labels: Arc::clone(&labels),
         capacities: setup.settings.hosts.iter().map(capacity).collect(),
         grace: setup.settings.limits.host_lost,
+        returning: setup.settings.limits.returning,
         started: clock::now(),
         orders: orders.clone(),
         inner: std::sync::Mutex::default(),

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::checkout::Checkout;
-use crate::config::settings::{CapacitySettings, Labels};
+use crate::config::settings::{CapacitySettings, Labels, Returning};
 use crate::fleet::placement::{
     self, Ask, HostRoom, HostSight, Mode, Placement, Resources, Seat, World, asks, capacity,
     note_observed, place, sight,
@@ -34,6 +34,8 @@ pub(super) struct Roster {
     pub(super) capacities: BTreeMap<HostName, CapacitySettings>,
     /// How long silence is borne.
     pub(super) grace: Duration,
+    /// What becomes of replicas whose lost host returns.
+    pub(super) returning: Returning,
     pub(super) started: Timestamp,
     pub(super) orders: watch::Receiver<Arc<Orders>>,
     pub(super) inner: Mutex<Inner>,
@@ -179,14 +181,9 @@ impl Roster {
         }
         inner.sights = sights;
         inner.stale = false;
-        let mut world = World { hosts, ..World::default() };
+        let mut world = World { hosts, returning: self.returning, ..World::default() };
         for seen in inner.seen.values() {
-            for (key, seats) in &seen.seats {
-                world.seats.entry(key.clone()).or_default().extend(seats.iter().cloned());
-            }
-            for (volume, hosts) in &seen.volumes {
-                world.volumes.entry(volume.clone()).or_default().extend(hosts.iter().cloned());
-            }
+            world.join(seen);
         }
         // What was given a seat and is not there yet keeps it: whoever makes it may be at it just now.
         for (key, hosts) in &inner.placement.seats {
@@ -254,8 +251,8 @@ impl Roster {
     }
 }
 
-/// Notes what a look found. One that could not list the containers says nothing: what was known holds on.
-fn note(inner: &mut Inner, target: &TargetName, observed: &Observed) {
+/// What a look tells of who sits where. One that could not list the containers or volumes tells nothing.
+pub(super) fn seen_by(target: &TargetName, observed: &Observed) -> Option<World> {
     let is_blind = observed.gaps.iter().any(|gap| {
         gap.container.is_none()
             && gap.replica.is_none()
@@ -263,7 +260,7 @@ fn note(inner: &mut Inner, target: &TargetName, observed: &Observed) {
             && !gap.what.starts_with("network")
     });
     if is_blind {
-        return;
+        return None;
     }
     let mut seen = World::default();
     note_observed(&mut seen, &target.host, &target.stack, observed);
@@ -273,6 +270,12 @@ fn note(inner: &mut Inner, target: &TargetName, observed: &Observed) {
         let seat = Seat { host: target.host.clone(), since: Timestamp::default() };
         seen.seats.entry(key).or_default().insert(seat);
     }
+    Some(seen)
+}
+
+/// Notes what a look found; after one that tells nothing, what was known holds on.
+fn note(inner: &mut Inner, target: &TargetName, observed: &Observed) {
+    let Some(seen) = seen_by(target, observed) else { return };
     let is_new = inner
         .seen
         .get(target)

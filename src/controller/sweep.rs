@@ -12,9 +12,7 @@ use crate::apply::Listener;
 use crate::checkout::Checkout;
 use crate::config::settings::Labels;
 use crate::docker::{Depth, Engine, Scope};
-use crate::fleet::placement::{
-    HostRoom, HostSight, Placement, World, asks, capacity, note_observed, place,
-};
+use crate::fleet::placement::{HostRoom, HostSight, Placement, World, asks, capacity, place};
 use crate::fleet::waves::{Gate, Line, Standing, gates};
 use crate::fleet::{Orders, TargetName};
 use crate::model::{HostName, Observed, Remedy};
@@ -26,6 +24,7 @@ use super::files::{DataError, DataFolder};
 use super::journal::Entry;
 use super::leave::{Asking, Leave};
 use super::once::{Engines, Listeners, OnceError, Seen, Wish, connect, host_data, target_waves};
+use super::roster::seen_by;
 use super::target::standing_of;
 use super::{Setup, StartError, clock};
 
@@ -113,7 +112,10 @@ impl Sweep {
     async fn run(mut self, wanted: BTreeSet<Target>, stop: &CancellationToken) -> Vec<Report> {
         let (retired, mut open): (BTreeSet<_>, BTreeSet<_>) =
             wanted.into_iter().partition(|target| self.checkout.is_retired(target));
-        self.placement = self.seats().await;
+        let Some(placement) = stop.run_until_cancelled(self.seats()).await else {
+            return Vec::new();
+        };
+        self.placement = placement;
         let mut reports = Vec::new();
         if self.common.mode == Mode::Show {
             reports.extend(self.wave(open.iter().map(|one| (one.clone(), Gate::Go)), stop).await);
@@ -179,8 +181,10 @@ impl Sweep {
         if spread.is_empty() {
             return None;
         }
-        let Common { setup, labels, engines, .. } = &*self.common;
-        let mut world = World::default();
+        let Common { setup, labels, engines, orders, .. } = &*self.common;
+        let now = clock::now();
+        let returning = setup.settings.limits.returning;
+        let mut world = World { returning, ..World::default() };
         for (name, host) in &setup.settings.hosts {
             let engine = engines.get(name).and_then(|engine| engine.as_ref().ok());
             let facts = engine.map(Engine::facts);
@@ -188,7 +192,11 @@ impl Sweep {
                 labels: host.labels.clone(),
                 platform: facts.as_ref().map_or(String::new(), |facts| facts.platform.clone()),
                 capacity: capacity(&host.capacity, facts.as_ref()),
-                sight: if engine.is_some() { HostSight::Seen } else { HostSight::Unseen },
+                sight: match engine {
+                    None => HostSight::Unseen,
+                    Some(_) if orders.brakes.closes(name, now) => HostSight::Closed,
+                    Some(_) => HostSight::Seen,
+                },
             };
             world.hosts.insert(name.clone(), room);
         }
@@ -196,25 +204,22 @@ impl Sweep {
         for stack in spread {
             for host in stack.stack.hosts.select(labels) {
                 let Some(Ok(engine)) = engines.get(&host) else { continue };
-                let (engine, stack) = (engine.clone(), stack.stack.name.clone());
-                let scope = Scope::new(stack.clone(), self.archive.repository.clone());
+                let (engine, common) = (engine.clone(), Arc::clone(&self.common));
+                let target = TargetName { stack: stack.stack.name.clone(), host };
+                let scope = Scope::new(target.stack.clone(), self.archive.repository.clone());
                 looks.spawn(async move {
+                    let _seat = common.seats.acquire().await;
                     let seen = engine.observe(&scope, Depth::Full, clock::now()).await;
-                    (host, stack, seen)
+                    (seen.ok().and_then(|seen| seen_by(&target, &seen)), target)
                 });
             }
         }
         while let Some(ended) = looks.join_next().await {
-            let Ok((host, stack, seen)) = ended else { continue };
-            match seen {
-                Ok(seen) if seen.gaps.is_empty() => {
-                    note_observed(&mut world, &host, &stack, &seen);
-                }
-                Ok(_) | Err(_) => {
-                    if let Some(room) = world.hosts.get_mut(&host) {
-                        room.sight = HostSight::Unseen;
-                    }
-                }
+            let Ok((seen, target)) = ended else { continue };
+            match (seen, world.hosts.get_mut(&target.host)) {
+                (Some(seen), _) => world.join(&seen),
+                (None, Some(room)) => room.sight = HostSight::Unseen,
+                (None, None) => {}
             }
         }
         let stacks = self.checkout.stacks.values();

@@ -313,6 +313,13 @@ pub const SETTINGS_KEYS: &[&[Key]] = &[&[
         "A host that cannot be seen for this long counts as lost: its stateless replicas go elsewhere",
     ),
     key(
+        "limits.returning",
+        "`stay` or `home`",
+        "stay",
+        "home",
+        "When a lost host returns: its replicas stay where they went, or go back to it",
+    ),
+    key(
         "limits.stop",
         "duration",
         "2m",

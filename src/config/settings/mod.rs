@@ -349,12 +349,29 @@ pub struct Limits {
     pub full_look: Duration,
     /// A host that cannot be seen for this long counts as lost, and its stateless replicas go elsewhere.
     pub host_lost: Duration,
+    /// What becomes of those replicas when the host returns.
+    pub returning: Returning,
     /// For running steps to end after the first signal to stop.
     pub stop: Duration,
     /// Size of one file of the repository, in bytes.
     pub file_size: u64,
     /// Size of all files that are read of one revision, in bytes.
     pub tree_size: u64,
+}
+
+/// What becomes of a replica that went elsewhere when its lost host returns with it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Returning {
+    /// It stays where it went; the old container is surplus.
+    #[default]
+    Stay,
+    /// It goes back; the stand-in is surplus.
+    Home,
+}
+
+impl Returning {
+    /// As the settings write it.
+    pub const WORDS: [(&'static str, Self); 2] = [("stay", Self::Stay), ("home", Self::Home)];
 }
 
 impl Default for Limits {
@@ -366,6 +383,7 @@ impl Default for Limits {
             progress: Duration::from_mins(10),
             full_look: schedule::FULL_LOOK_INTERVAL,
             host_lost: Duration::from_mins(5),
+            returning: Returning::default(),
             stop: Duration::from_mins(2),
             file_size: 10 << 20,
             tree_size: 256 << 20,

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::{
     CapacitySettings, Credentials, ForgeApp, ForgeKind, ForgeSettings, HostSettings, HostSsh,
-    HostTls, Limits, RemoteTls, RemoteUrl, RepositorySettings, SETTINGS_KEYS, Settings, Transport,
+    HostTls, Limits, RemoteTls, RemoteUrl, RepositorySettings, Returning, SETTINGS_KEYS, Settings,
+    Transport,
 };
 use crate::config::endpoint::Endpoint;
 use crate::config::reader::{Reading, Section, raw_text};
@@ -304,6 +305,7 @@ fn limits(section: &Section<'_>) -> Limits {
             .duration_from("full_look", Duration::from_secs(10))
             .unwrap_or(default.full_look),
         host_lost: section.duration("host_lost").unwrap_or(default.host_lost),
+        returning: section.one_of("returning", &Returning::WORDS).unwrap_or(default.returning),
         stop: section.duration("stop").unwrap_or(default.stop),
         file_size: section.size("file_size").unwrap_or(default.file_size),
         tree_size: section.size("tree_size").unwrap_or(default.tree_size),

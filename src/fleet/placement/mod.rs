@@ -19,6 +19,7 @@ mod score;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use crate::config::settings::Returning;
 pub use asks::{asks, confine, is_asked, note_observed};
 pub use constraint::{Constraint, ConstraintProblem};
 pub use explain::{Moved, Obstacle, Waiting, Why};
@@ -89,16 +90,6 @@ pub struct Seat {
     pub since: Timestamp,
 }
 
-/// What becomes of a replica that went elsewhere when its lost host returns with it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Returning {
-    /// It stays where it went; the old container is surplus.
-    #[default]
-    Stay,
-    /// It goes back; the stand-in is surplus.
-    Home,
-}
-
 /// The hosts, and what is on them.
 #[derive(Debug, Clone, Default)]
 pub struct World {
@@ -110,6 +101,18 @@ pub struct World {
     pub volumes: BTreeMap<(StackName, String), BTreeSet<HostName>>,
     /// What becomes of replicas whose lost host returns.
     pub returning: Returning,
+}
+
+impl World {
+    /// Adds what another look found.
+    pub fn join(&mut self, seen: &Self) {
+        for (key, seats) in &seen.seats {
+            self.seats.entry(key.clone()).or_default().extend(seats.iter().cloned());
+        }
+        for (volume, hosts) in &seen.volumes {
+            self.volumes.entry(volume.clone()).or_default().extend(hosts.iter().cloned());
+        }
+    }
 }
 
 /// Who sits where, and who waits.
