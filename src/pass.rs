@@ -9,6 +9,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use crate::apply::{self, Listener, Manner};
@@ -83,6 +84,9 @@ pub enum Share {
     Unknown(String),
 }
 
+/// Who is told what was seen, and tells what follows.
+pub type Sharing<'a> = dyn Fn(&Observed) -> BoxFuture<'a, Share> + Send + Sync + 'a;
+
 /// What one pass is about.
 #[derive(Clone)]
 pub struct Work<'a> {
@@ -100,8 +104,9 @@ pub struct Work<'a> {
     pub host_data: &'a str,
     /// Whether it changes anything.
     pub mode: Mode,
-    /// Notes what was seen, and says which part of the stack is this host's; `None` for all of it.
-    pub share: Option<&'a (dyn Fn(&Observed) -> Share + Send + Sync)>,
+    /// Notes what was seen at once, and says which part of the stack is this host's as soon as somebody can; `None` for
+    /// all of it.
+    pub share: Option<&'a Sharing<'a>>,
     /// Plans that may be carried out where that needs a word.
     pub approvals: &'a [Approval],
     /// How thoroughly to look first.
@@ -150,7 +155,7 @@ async fn attempt(
     let mut depth = work.depth;
     for round in 0..ROUNDS_MAX {
         let observed = look(work, &whole, depth).await?;
-        let (desired, unseated) = share(work, &whole, &observed, report)?;
+        let (desired, unseated) = share(work, &whole, &observed, report).await?;
         let desired = drift::settle(desired, &observed, work.policy);
         depth = Depth::Changed;
         let findings = compare(memory, &desired, &observed, work.policy);
@@ -295,14 +300,14 @@ fn conclude(work: &Work<'_>, memory: &mut Memory, report: &mut Report) {
 }
 
 /// This host's share of the stack, and which replicas have no host at all.
-fn share(
+async fn share(
     work: &Work<'_>,
     whole: &Arc<Desired>,
     observed: &Observed,
     report: &mut Report,
 ) -> Result<(Arc<Desired>, Option<Wait>), Failure> {
     let Some(share) = work.share else { return Ok((Arc::clone(whole), None)) };
-    let placement = match share(observed) {
+    let placement = match share(observed).await {
         Share::Whole => return Ok((Arc::clone(whole), None)),
         Share::Unknown(message) => return Err(Failure { message, remedy: Remedy::NewRevision }),
         Share::Placed(placement) => placement,

@@ -384,6 +384,7 @@ fn repository_loop(
         orders: orders.clone(),
         inner: std::sync::Mutex::default(),
         changed: Notify::new(),
+        settled: watch::Sender::new(0),
     };
     Ok(RepositoryLoop {
         name: name.clone(),

@@ -24,6 +24,9 @@ use crate::pass::Share;
 use super::clock;
 use super::host::{Host, Link, Ring};
 
+/// Hosts that are seen at nearly the same time are placed together.
+const SETTLE: Duration = Duration::from_millis(20);
+
 /// The seats of one repository.
 #[derive(Debug)]
 pub(super) struct Roster {
@@ -40,6 +43,8 @@ pub(super) struct Roster {
     pub(super) orders: watch::Receiver<Arc<Orders>>,
     pub(super) inner: Mutex<Inner>,
     pub(super) changed: Notify,
+    /// How many placements were made; the highest number when no more will be.
+    pub(super) settled: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -51,6 +56,9 @@ pub(super) struct Inner {
     seen: BTreeMap<TargetName, Arc<World>>,
     sights: BTreeMap<HostName, HostSight>,
     stale: bool,
+    /// Counts placements; those who saw something new wait for the next one.
+    turn: u64,
+    awaited: BTreeSet<TargetName>,
     placement: Arc<Placement>,
     /// When a silence ends in loss next.
     until: Option<Timestamp>,
@@ -85,22 +93,43 @@ impl Roster {
         self.changed.notify_one();
     }
 
-    /// Notes what was seen of a target, and says what is its share.
-    pub(super) fn share(&self, target: &TargetName, observed: &Observed) -> Share {
+    /// Notes what was seen of a target at once; what is awaited is its share. Many hosts are seen at one time, and share
+    /// one placement.
+    pub(super) fn share(
+        &self,
+        target: &TargetName,
+        observed: &Observed,
+    ) -> impl Future<Output = Share> + Send + use<'_> {
+        let noted = self.noted(target, observed);
+        let mut settled = self.settled.subscribe();
+        async move {
+            let turn = match noted {
+                Ok(turn) => turn,
+                Err(share) => return share,
+            };
+            self.changed.notify_one();
+            // The sender lives as long as the roster does.
+            drop(settled.wait_for(|settled| turn < *settled).await);
+            Share::Placed(Arc::clone(&self.lock().placement))
+        }
+    }
+
+    /// How many placements there were before the one that what was seen belongs to, or the share that is known already.
+    fn noted(&self, target: &TargetName, observed: &Observed) -> Result<u64, Share> {
         let mut inner = self.lock();
         if inner.placed.is_empty() {
-            return Share::Whole;
+            return Err(Share::Whole);
         }
         note(&mut inner, target, observed);
-        let Some(hosts) = inner.placed.get(&target.stack).cloned() else { return Share::Whole };
-        if let Some(why) = self.cannot_say(&inner.asks, &target.stack, &hosts) {
-            return Share::Unknown(why);
+        let Some(hosts) = inner.placed.get(&target.stack) else { return Err(Share::Whole) };
+        if let Some(why) = self.cannot_say(&inner.asks, &target.stack, hosts) {
+            return Err(Share::Unknown(why));
         }
-        let turned = self.refresh(&mut inner);
-        let placement = Arc::clone(&inner.placement);
-        drop(inner);
-        self.ring(&turned, Some(target));
-        Share::Placed(placement)
+        if !inner.stale {
+            return Err(Share::Placed(Arc::clone(&inner.placement)));
+        }
+        inner.awaited.insert(target.clone());
+        Ok(inner.turn)
     }
 
     /// A daemon that sees one host of many places only what names alone decide: on every daemon the same.
@@ -136,17 +165,9 @@ impl Roster {
 
     /// Makes placements anew when hosts come and go, until `stop`.
     pub(super) async fn run(&self, stop: CancellationToken) {
+        let mut orders = self.orders.clone();
         loop {
-            let (turned, until) = {
-                let mut inner = self.lock();
-                let turned = if inner.placed.is_empty() {
-                    BTreeSet::new()
-                } else {
-                    self.refresh(&mut inner)
-                };
-                (turned, inner.until)
-            };
-            self.ring(&turned, None);
+            let until = self.place_anew();
             let loss = async {
                 match until {
                     Some(until) => tokio::time::sleep(until.since(clock::now())).await,
@@ -154,19 +175,31 @@ impl Roster {
                 }
             };
             tokio::select! {
-                () = stop.cancelled() => return,
-                () = self.changed.notified() => {}
+                () = stop.cancelled() => break,
+                () = self.changed.notified() => tokio::time::sleep(SETTLE).await,
+                Ok(()) = orders.changed() => {}
                 () = loss => {}
             }
         }
+        self.settled.send_replace(u64::MAX);
     }
 
-    fn ring(&self, turned: &BTreeSet<TargetName>, but: Option<&TargetName>) {
-        for target in turned.iter().filter(|target| Some(*target) != but) {
+    /// Makes a placement of all that was noted, and wakes those that it concerns.
+    fn place_anew(&self) -> Option<Timestamp> {
+        let mut inner = self.lock();
+        let turned =
+            if inner.placed.is_empty() { BTreeSet::new() } else { self.refresh(&mut inner) };
+        inner.turn += 1;
+        let (until, turn) = (inner.until, inner.turn);
+        let awaited = std::mem::take(&mut inner.awaited);
+        drop(inner);
+        self.settled.send_replace(turn);
+        for target in turned.difference(&awaited) {
             if let Some(host) = self.hosts.get(&target.host) {
                 host.ring_stack(&target.stack, Ring::Changed);
             }
         }
+        until
     }
 
     /// Places anew where something changed, and names the targets whose share changed with it.

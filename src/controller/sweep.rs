@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -353,7 +354,8 @@ impl One {
         }
         let placement = self.placement.as_ref().filter(|_| stack.spreads);
         let share = |_: &Observed| {
-            placement.map_or(Share::Whole, |placement| Share::Placed(Arc::clone(placement)))
+            let share = placement.map_or(Share::Whole, |it| Share::Placed(Arc::clone(it)));
+            std::future::ready(share).boxed()
         };
         let work = Work {
             target: &self.target,

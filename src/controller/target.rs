@@ -246,7 +246,7 @@ impl TargetLoop {
         let policy = stack.stack.policy(&self.limits);
         let approvals = self.orders.borrow().approvals.clone();
         let name = self.target.name();
-        let share = |observed: &Observed| self.roster.share(&name, observed);
+        let share = |observed: &Observed| self.roster.share(&name, observed).boxed();
         let work = Work {
             target: &self.target,
             stack,

@@ -36,7 +36,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use fake_engine::{FakeEngine, Options};
-use stack::Repository;
+use stack::{IMAGE, Repository};
 
 /// The program under test, unless `MOORLINE_BIN` names another.
 const MOORLINE: &str = env!("CARGO_BIN_EXE_moorline");
@@ -151,9 +151,16 @@ impl Fleet {
             .spawn()
             .unwrap();
         let mut said = String::new();
-        BufReader::new(engines.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
+        BufReader::with_capacity(1, engines.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
         assert_eq!(said, "ready\n");
         let repository = Repository::new(folder.path(), "fleet", SERVICES, 1);
+        let mut manifest = String::from("services:\n");
+        for number in 1..=SERVICES {
+            manifest.push_str(&format!(
+                "  s{number}:\n    image: {IMAGE}\n    restart: unless-stopped\n    environment: {{SERVICE: s{number}}}\n    deploy: {{mode: global}}\n"
+            ));
+        }
+        repository.add("fleet/compose.yaml", &manifest);
         repository.add("fleet.yaml", "stacks: {fleet: {path: fleet, hosts: all}}\n");
         let mut settings = format!(
             "repositories: {{fleet: {{url: {}, branch: main, interval: 1h, forge: {{kind: none}}}}}}\nlisten: none\ndata: {}\nhosts:\n",
@@ -180,10 +187,19 @@ impl Fleet {
         self.folder.path().join(name)
     }
 
+    /// Ends the Engines, which tell how many containers they have.
+    fn containers(mut self) -> usize {
+        drop(self.engines.stdin.take());
+        let mut said = String::new();
+        self.engines.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+        said.trim().parse().unwrap()
+    }
+
     fn measure(self) -> Row {
         let deploy = meter::run(&mut self.moorline("sync"), &self.log("sync.log")).wall;
         let look = meter::run(&mut self.moorline("plan"), &self.log("plan.log")).wall;
         let (first, quiet, memory) = self.daemon();
+        let hosts = self.hosts;
         println!(
             "{:6} × {SERVICES}        {:8.1} s     {:8.1} s            {:8.1} s              {:6.2} s CPU    {:6.0} MB",
             self.hosts,
@@ -193,7 +209,8 @@ impl Fleet {
             quiet.as_secs_f64(),
             memory as f64 / 1e6,
         );
-        Row { hosts: self.hosts, look, first, quiet, memory }
+        assert_eq!(self.containers(), hosts * SERVICES);
+        Row { hosts, look, first, quiet, memory }
     }
 
     /// The daemon's first round, a round in which nothing changed, and its memory after that.
@@ -251,9 +268,8 @@ fn serve(folder: &Path, hosts: usize) {
         }
         println!("ready");
         std::io::stdout().flush().unwrap();
-        tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()))
-            .await
-            .unwrap()
-            .unwrap();
+        let ended = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
+        ended.await.unwrap().unwrap();
+        println!("{}", engines.iter().map(|engine| engine.containers().len()).sum::<usize>());
     });
 }
