@@ -325,7 +325,17 @@ async fn share(
     });
     let mut own = (**whole).clone();
     placement::confine(&mut own, &placement, host, observed);
-    Ok((Arc::new(own), wait))
+    // Confining only takes away. Where all of it sits, it is not kept twice.
+    let own = if extent(&own) == extent(whole) { Arc::clone(whole) } else { Arc::new(own) };
+    Ok((own, wait))
+}
+
+/// How much a stack asks for: replicas, what they wait for, networks, volumes.
+fn extent(desired: &Desired) -> [usize; 4] {
+    let services = || desired.services.values();
+    let replicas = services().map(|service| service.replicas.len()).sum();
+    let waits = services().map(|service| service.depends_on.len()).sum();
+    [replicas, waits, desired.networks.len(), desired.volumes.len()]
 }
 
 /// Whether policy lets this pass change the host.

@@ -337,7 +337,7 @@ fn turned(
     }
     if before.waiting != after.waiting {
         let all = before.waiting.iter().chain(&after.waiting).map(|one| &one.replica.stack);
-        for stack in all {
+        for stack in all.collect::<BTreeSet<_>>() {
             for host in placed.get(stack).into_iter().flatten() {
                 turned.insert(TargetName { stack: stack.clone(), host: host.clone() });
             }

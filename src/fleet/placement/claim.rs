@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::explain::Obstacle;
 use super::{Ask, HostRoom, HostSight, Mode, ReplicaKey, Returning, Seat, World};
-use crate::model::{HostName, Replica, StackName};
+use crate::model::{HostName, Replica, StackName, Timestamp};
 
 /// One replica that wants a seat.
 #[derive(Debug, Clone)]
@@ -96,11 +96,15 @@ fn current<'a>(
         let is_gone = matches!(sight, None | Some(HostSight::Lost));
         (is_gone, !ask.hosts.contains(seat.host.as_str()), age, seat.host.clone())
     };
-    seats
-        .iter()
-        .filter(|seat| only.is_none_or(|only| seat.host == *only))
-        .min_by_key(rank)
-        .map(|seat| &seat.host)
+    let best = match only {
+        // Seats are in the order of their hosts: of a service on each of many, one is looked at.
+        Some(only) => {
+            let first = Seat { host: only.clone(), since: Timestamp::from_millis(i64::MIN) };
+            seats.range(first..).take_while(|seat| seat.host == *only).min_by_key(rank)
+        }
+        None => seats.iter().min_by_key(rank),
+    };
+    best.map(|seat| &seat.host)
 }
 
 /// Where the volumes of replicated services are: with most of their replicas, else on the first host that has one.
