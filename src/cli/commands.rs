@@ -120,7 +120,16 @@ pub(super) fn status(chosen: &Chosen, all: bool, format: Format) -> anyhow::Resu
         Ok((seen, reports))
     })?;
     let detail = if all || reports.len() <= MANY { Detail::Replicas } else { Detail::Counts };
-    show(format, &reports_json(&reports), || glance::status(&seen, &reports, detail))?;
+    let troubles = glance::troubles(chosen)?;
+    let mut value = reports_json(&reports);
+    if let Some(fields) = value.as_object_mut() {
+        fields.insert("troubles".to_owned(), glance::troubles_json(&troubles));
+    }
+    show(format, &value, || {
+        let mut text = glance::status(&seen, &reports, detail);
+        text.push_str(&glance::troubles_text(&troubles));
+        text
+    })?;
     tell_problems(&reports, format);
     let unseen = reports.iter().any(|report| report.failure.is_some());
     Ok(if unseen { ExitCode::FAILURE } else { ExitCode::SUCCESS })

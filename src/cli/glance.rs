@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::controller::files::DataFolder;
 use crate::controller::journal::Kind;
 use crate::controller::once::{self, Engines, Seen};
+use crate::controller::troubles::{self, Trouble};
 use crate::model::{CommitState, HostName, RepositoryName, Revision, StackName, Timestamp};
 use crate::pass::Mode;
 use crate::report::{Report, status as verdict};
@@ -55,6 +56,31 @@ pub(super) fn status(seen: &[Seen], reports: &[Report], detail: Detail) -> Strin
         }
     }
     text
+}
+
+/// What keeps the statuses of each repository from being said, as the daemon noted it.
+pub(super) fn troubles(chosen: &Chosen) -> anyhow::Result<BTreeMap<RepositoryName, Trouble>> {
+    let settings = &chosen.setup.settings;
+    let data = DataFolder::open(&settings.data)?;
+    let of = |name: &RepositoryName| Some((name.clone(), troubles::read(&data, name)?));
+    Ok(settings.repositories.keys().filter_map(of).collect())
+}
+
+/// As text, one line each; nothing when all is well.
+pub(super) fn troubles_text(all: &BTreeMap<RepositoryName, Trouble>) -> String {
+    let mut text = String::new();
+    for (name, trouble) in all {
+        for said in &trouble.texts {
+            push(&mut text, &format!("forge of {name}  since {}: {said}", trouble.since));
+        }
+    }
+    text
+}
+
+/// As data: repository → its troubles.
+pub(super) fn troubles_json(all: &BTreeMap<RepositoryName, Trouble>) -> Value {
+    let all = all.iter().map(|(name, trouble)| (name.to_string(), json!(trouble)));
+    Value::Object(all.collect())
 }
 
 fn one(text: &mut String, report: &Report, head: &Revision, detail: Detail) {

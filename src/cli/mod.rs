@@ -9,6 +9,7 @@ mod orders;
 mod output;
 mod progress;
 mod render;
+mod secret_files;
 mod signals;
 mod story;
 mod validate;

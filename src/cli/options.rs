@@ -15,6 +15,7 @@ use crate::forge::Pace;
 use crate::model::{HostName, StackName};
 
 use super::output::{Problems, advised};
+use super::secret_files;
 
 /// Flags of every command. Each has an environment variable, and both have the last word over the settings file.
 #[derive(Debug, Clone, Args)]
@@ -117,6 +118,9 @@ impl Global {
     pub(super) fn setup(&self, as_host: Option<&str>) -> anyhow::Result<Setup> {
         let folder = working_folder()?;
         let settings = self.settings_file(&folder)?;
+        let path = self.settings.as_ref().map(|path| folder.join(path));
+        let of_file = path.as_deref().and_then(Path::parent).unwrap_or(&folder).to_owned();
+        let here = folder.clone();
         let flags = Overrides {
             repository: self.repository.clone(),
             branch: self.branch.clone(),
@@ -133,6 +137,7 @@ impl Global {
             folder,
         };
         let settings = settings.with(&flags).map_err(Problems)?;
+        secret_files::check(&settings, &[&here, &of_file])?;
         let as_host = as_host.map(HostName::parse).transpose()?;
         Ok(Setup { settings, around: surroundings(), as_host, pace: Pace::default() })
     }

@@ -109,7 +109,7 @@ async fn forge(
         Outlet::Ask(settings) => match outlet::ask_once(name, repository, &settings, stop).await {
             Ok(Outlet::Forge(_, forge)) => *forge,
             Ok(_) => return vec![Check::new(about, Grade::Good, NOTES)],
-            Err(problem) => return vec![Check::new(about, Grade::Bad, problem.to_string())],
+            Err(problem) => return vec![Check::new(about, Grade::Bad, problem.in_full())],
         },
         Outlet::Notes => return vec![Check::new(about, Grade::Good, NOTES)],
         Outlet::Nowhere => {
@@ -133,7 +133,7 @@ async fn abilities(about: &str, forge: &Forge) -> Vec<Check> {
     let told = match tokio::time::timeout(PATIENCE, Box::pin(forge.abilities())).await {
         Ok(Ok(told)) => told,
         Ok(Err(problem)) => {
-            return vec![Check::new(about, Grade::Bad, format!("{kind}: {problem}"))];
+            return vec![Check::new(about, Grade::Bad, format!("{kind}: {}", problem.in_full()))];
         }
         Err(_) => return vec![Check::new(about, Grade::Bad, format!("{kind} does not answer"))],
     };

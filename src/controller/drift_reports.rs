@@ -1,15 +1,19 @@
 //! The full drift report: one comment on a designated issue or on the deployed commit, kept up to date, and closed with
 //! a word when all is healed.
 
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::forge::{CommentMode, Forge, Letter, Marker, Place as CommentPlace, Postbox};
-use crate::model::{HostName, Revision, Sync, TreePath};
+use crate::model::{HostName, RepositoryName, Revision, Sync, TreePath};
 use crate::report::comment::Dialect;
 use crate::report::drift_report::{self, DriftReport, Finding, StackDrift};
 use crate::report::{Report, diff};
 
 use super::board::{Board, Look};
+use super::files::{DataFolder, write_whole};
 
 /// Where the report is, and where the manifests are.
 #[derive(Debug, Clone, Copy)]
@@ -22,10 +26,59 @@ pub(super) struct Place<'a> {
     pub path: &'a TreePath,
 }
 
+/// Commits that are remembered to carry a report.
+const MOST_CARRIERS: usize = 8;
+
+/// Commits that may carry a report, in the order of their deployment. Kept on disk, so that the report on a commit that
+/// is overtaken while nobody looks is closed too.
+#[derive(Debug)]
+pub(super) struct Carriers {
+    file: PathBuf,
+    all: Vec<Carrier>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Carrier {
+    revision: Revision,
+    overtaken_by: Option<Revision>,
+}
+
+impl Carriers {
+    /// Those of a repository; none when they cannot be read.
+    pub(super) fn of(data: &DataFolder, name: &RepositoryName) -> Self {
+        let file = data.forge().join(format!("{name}.drift.json"));
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        Self { file, all: serde_json::from_str(&text).unwrap_or_default() }
+    }
+
+    /// This one is deployed now, and overtakes all others.
+    fn deploy(&mut self, revision: &Revision) {
+        self.all.retain(|carrier| carrier.revision != *revision);
+        for open in self.all.iter_mut().filter(|carrier| carrier.overtaken_by.is_none()) {
+            open.overtaken_by = Some(revision.clone());
+        }
+        self.all.push(Carrier { revision: revision.clone(), overtaken_by: None });
+        let too_many = self.all.len().saturating_sub(MOST_CARRIERS);
+        self.all.drain(..too_many);
+    }
+
+    /// Overtaken commits, each with the one that overtook it.
+    fn closed(&self) -> impl Iterator<Item = (&Revision, &Revision)> {
+        self.all.iter().filter_map(|one| Some((&one.revision, one.overtaken_by.as_ref()?)))
+    }
+
+    fn keep(&self) {
+        let text = serde_json::to_vec(&self.all).unwrap_or_default();
+        if let Err(error) = write_whole(&self.file, &text) {
+            tracing::warn!(%error, file = %self.file.display(), "cannot remember which commits carry a drift report");
+        }
+    }
+}
+
 /// Keeps the comments at what the board says, until `stop`.
 pub(super) async fn follow(
     board: &Board,
-    as_host: Option<&HostName>,
+    (as_host, carriers): (Option<&HostName>, &mut Carriers),
     (forge, postbox): (&Forge, &Postbox),
     place: Place<'_>,
     stop: &CancellationToken,
@@ -56,12 +109,17 @@ pub(super) async fn follow(
                 if let Some(issue) = place.issue {
                     put(CommentPlace::Issue(issue), body.clone(), mode);
                 }
-                let before = last.as_ref().map(|(before, _)| before);
-                if let Some(before) = before.filter(|before| on_commit && **before != revision) {
-                    let farewell = drift_report::overtaken(&revision);
-                    put(CommentPlace::Commit(before.clone()), farewell, CommentMode::OnlyUpdate);
-                }
                 if on_commit {
+                    if last.as_ref().is_none_or(|(before, _)| *before != revision) {
+                        carriers.deploy(&revision);
+                        // The book knows which of these were said already.
+                        for (closed, by) in carriers.closed() {
+                            let (place, farewell) =
+                                (CommentPlace::Commit(closed.clone()), drift_report::overtaken(by));
+                            put(place, farewell, CommentMode::OnlyUpdate);
+                        }
+                        carriers.keep();
+                    }
                     put(CommentPlace::Commit(revision), body, mode);
                 }
                 last = Some(now);

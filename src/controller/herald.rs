@@ -13,16 +13,22 @@ use crate::config::settings::RepositorySettings;
 use crate::forge::{Courier, Forge, ForgeSettings, Letter, Pace, Postbox, StatusTarget};
 use crate::git::{Git, Source};
 use crate::model::{HostName, RepositoryName};
+use crate::report::mask::mask;
 
 use super::board::{Board, Bulletin, Recollection};
-use super::files::DataFolder;
+use super::drift_reports::Carriers;
+use super::files::{DataFolder, Lock};
 use super::outlet::Outlet;
 use super::pull_requests::PullRequests;
 use super::scribe::Scribe;
+use super::troubles::Troubles;
 use super::{drift_reports, edges};
 
 /// For the last words before leaving.
 pub(super) const FAREWELL: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether the one who speaks for the repository has ended.
+const WRITER_PAUSE: Duration = Duration::from_millis(200);
 
 /// One repository's herald.
 #[derive(Debug)]
@@ -55,26 +61,48 @@ impl Herald {
         stop: CancellationToken,
         leave: CancellationToken,
     ) {
-        // Held as long as this lives: a pass of the command line leaves the words to us.
-        let _writer = self.data.lock_writer(&self.name);
+        // Held as long as this lives: a pass of the command line leaves the words to us. One that began before us is
+        // let finish: two writers would say things twice, and forget what the other one said.
+        let Some(_writer) = self.writer(&leave).await else { return };
         self.board.hide(&edges::secrets(&self.settings));
-        let outlet = self.outlet.clone().settle(&self.name, &self.settings, &leave).await;
-        match outlet {
-            Outlet::Nowhere | Outlet::Ask(_) => {}
+        let troubles = Troubles::of(&self.data, &self.name);
+        let who = (&self.name, &self.settings);
+        match self.outlet.clone().settle(who, &troubles, &leave).await {
+            Outlet::Nowhere if leave.is_cancelled() => {}
+            Outlet::Nowhere | Outlet::Ask(_) => troubles.are(Vec::new()),
             Outlet::Notes => {
-                let mut scribe = Scribe::new(Arc::clone(&self.git), self.source.clone());
+                let mut scribe = Scribe::new(Arc::clone(&self.git), self.source.clone(), troubles);
                 scribe.follow(&self.board, self.as_host.as_ref(), &self.memory(), &leave).await;
             }
             Outlet::Forge(settings, forge) => {
-                self.serve(settings, *forge, pulls, (stop, leave)).await;
+                self.serve(settings, (*forge, troubles), pulls, (stop, leave)).await;
             }
+        }
+    }
+
+    /// The right to speak for the repository, once nobody else has it; `None` when `leave` comes first.
+    async fn writer(&self, leave: &CancellationToken) -> Option<Lock> {
+        let mut told = false;
+        loop {
+            match self.data.lock_writer(&self.name) {
+                Ok(Some(lock)) => return Some(lock),
+                Ok(None) if !told => {
+                    tracing::info!(repository = %self.name, "another moorline process speaks on its commits; waiting for it to end");
+                }
+                Err(error) if !told => {
+                    tracing::error!(repository = %self.name, %error, "nothing is said on commits");
+                }
+                Ok(None) | Err(_) => {}
+            }
+            told = true;
+            leave.run_until_cancelled(tokio::time::sleep(WRITER_PAUSE)).await?;
         }
     }
 
     async fn serve(
         &self,
         settings: ForgeSettings,
-        forge: Forge,
+        (forge, troubles): (Forge, Troubles),
         pulls: Option<PullRequests>,
         (stop, leave): (CancellationToken, CancellationToken),
     ) {
@@ -98,24 +126,23 @@ impl Herald {
             if issue.is_some() || on_commit {
                 let path = &self.settings.path;
                 let place = drift_reports::Place { issue, on_commit, path };
-                let who = self.as_host.as_ref();
+                let mut carriers = Carriers::of(&self.data, &self.name);
+                let who = (self.as_host.as_ref(), &mut carriers);
                 drift_reports::follow(&self.board, who, (&forge, &postbox), place, &leave).await;
             }
         };
-        tokio::join!(carried, written, Box::pin(planned), Box::pin(drifts));
+        let noted = note_troubles(&self.board, &postbox, &troubles, &leave);
+        tokio::join!(carried, written, Box::pin(planned), Box::pin(drifts), noted);
     }
 
     /// Says what the board says, once, and waits until it is said or [`FAREWELL`] has passed.
     pub(super) async fn once(&self) {
         let Some(bulletin) = self.board.bulletin(self.as_host.as_ref()) else { return };
-        // Two writers would say things twice, and forget what the other one said.
-        let writer = self.data.lock_writer(&self.name);
-        if matches!(writer, Ok(None)) {
-            tracing::info!(repository = %self.name, "the daemon that runs with this data folder says it on the commit");
-            return;
-        }
         let stop = CancellationToken::new();
-        let settling = self.outlet.clone().settle(&self.name, &self.settings, &stop);
+        let Some(_writer) = self.writer_of_one_pass(&stop).await else { return };
+        let troubles = Troubles::of(&self.data, &self.name);
+        let who = (&self.name, &self.settings);
+        let settling = self.outlet.clone().settle(who, &troubles, &stop);
         let Ok(outlet) = tokio::time::timeout(FAREWELL, Box::pin(settling)).await else {
             tracing::warn!("the forge could not be asked in time; nothing is said on the commit");
             return;
@@ -124,7 +151,7 @@ impl Herald {
         match outlet {
             Outlet::Nowhere | Outlet::Ask(_) => {}
             Outlet::Notes => {
-                let mut scribe = Scribe::new(Arc::clone(&self.git), self.source.clone());
+                let mut scribe = Scribe::new(Arc::clone(&self.git), self.source.clone(), troubles);
                 let secrets = self.board.secrets();
                 let said = scribe.say(vec![bulletin], &secrets, &stop);
                 if tokio::time::timeout(FAREWELL, said).await.is_err() {
@@ -138,6 +165,22 @@ impl Herald {
                 courier.flush(FAREWELL).await;
             }
         }
+    }
+
+    /// The right to speak, for one pass: a daemon that has it says what we did, and another pass will be through soon.
+    async fn writer_of_one_pass(&self, stop: &CancellationToken) -> Option<Lock> {
+        if let Ok(Some(lock)) = self.data.lock_writer(&self.name) {
+            return Some(lock);
+        }
+        if self.data.has_daemon() {
+            tracing::info!(repository = %self.name, "the daemon that runs with this data folder says it on the commit");
+            return None;
+        }
+        let lock = tokio::time::timeout(FAREWELL, self.writer(stop)).await;
+        if lock.is_err() {
+            tracing::warn!(repository = %self.name, "another process speaks on its commits; nothing is said of this pass");
+        }
+        lock.ok().flatten()
     }
 
     async fn courier(&self, settings: ForgeSettings) -> (Courier, Postbox) {
@@ -154,6 +197,30 @@ fn post(postbox: &Postbox, bulletin: Bulletin, branch: Option<&String>) {
     for status in bulletin.statuses {
         let target = StatusTarget { revision: bulletin.revision.clone(), branch: branch.cloned() };
         postbox.put(Letter::Status { target, status });
+    }
+}
+
+/// Notes what is wrong with the posting, as it comes and goes.
+async fn note_troubles(
+    board: &Board,
+    postbox: &Postbox,
+    troubles: &Troubles,
+    stop: &CancellationToken,
+) {
+    let mut conditions = postbox.conditions();
+    loop {
+        let now = conditions.borrow_and_update().clone();
+        let resting = now.resting.into_iter().map(|(_, why)| why);
+        let mut texts: Vec<String> = Vec::new();
+        for text in resting.chain(now.problem).map(|text| mask(&text, &board.secrets())) {
+            if !texts.contains(&text) {
+                texts.push(text);
+            }
+        }
+        troubles.are(texts);
+        if !matches!(stop.run_until_cancelled(conditions.changed()).await, Some(Ok(()))) {
+            return;
+        }
     }
 }
 

@@ -34,6 +34,7 @@ mod scribe;
 mod sweep;
 mod systemd;
 mod target;
+pub mod troubles;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -14,6 +14,7 @@ use crate::model::{Remedy, RepositoryName};
 use crate::schedule;
 
 use super::edges;
+use super::troubles::Troubles;
 
 /// Where it goes, as far as the settings tell.
 #[derive(Debug, Clone)]
@@ -65,15 +66,16 @@ fn known(settings: &RepositorySettings, kind: crate::forge::Kind) -> Result<Outl
 }
 
 impl Outlet {
-    /// Asks the server where that is needed, until it answers or `stop`. What comes back is never [`Outlet::Ask`].
-    pub async fn settle(
+    /// Asks the server where that is needed, until it turns out to be a forge or `stop`: one that is none may only be
+    /// starting behind its proxy. What comes back is never [`Outlet::Ask`].
+    pub(super) async fn settle(
         self,
-        name: &RepositoryName,
-        settings: &RepositorySettings,
+        (name, settings): (&RepositoryName, &RepositorySettings),
+        troubles: &Troubles,
         stop: &CancellationToken,
     ) -> Self {
         let Self::Ask(asked) = self else { return self };
-        let mut tries = 0_u32;
+        let (mut tries, mut said) = (0_u32, String::new());
         loop {
             let answer = stop.run_until_cancelled(Box::pin(Forge::recognise(&asked))).await;
             let problem = match answer {
@@ -83,19 +85,28 @@ impl Outlet {
                     Err(problem) => problem,
                 },
             };
-            if problem.remedy() != Remedy::Retry {
-                tracing::error!(repository = %name, %problem, "nothing is said on commits");
-                return Self::Nowhere;
-            }
-            if tries == 0 {
-                tracing::warn!(repository = %name, %problem, "cannot tell yet which forge it is; deploys go on");
+            let text = problem.in_full();
+            if said != text {
+                let passes = problem.remedy() == Remedy::Retry;
+                complain(name, &text, passes);
+                troubles.are(vec![format!("nothing is said on commits: {text}")]);
+                said = text;
             }
             tries = tries.saturating_add(1);
-            let wait = schedule::retry_delay(Remedy::Retry, tries).unwrap_or(LONGEST);
-            if stop.run_until_cancelled(tokio::time::sleep(wait.min(LONGEST))).await.is_none() {
+            let own = schedule::retry_delay(problem.remedy(), tries).unwrap_or(LONGEST);
+            let wait = own.min(LONGEST).max(problem.wait().unwrap_or_default());
+            if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
                 return Self::Nowhere;
             }
         }
+    }
+}
+
+fn complain(name: &RepositoryName, problem: &str, passes: bool) {
+    if passes {
+        tracing::warn!(repository = %name, problem, "cannot tell yet which forge it is; deploys go on");
+    } else {
+        tracing::error!(repository = %name, problem, "nothing is said on commits");
     }
 }
 

@@ -13,6 +13,7 @@ use crate::schedule::{self, Failures};
 use super::board::{Board, Bulletin};
 use super::clock;
 use super::herald::{FAREWELL, Memory};
+use super::troubles::Troubles;
 
 /// Changes within this time are said at once.
 const SETTLE: Duration = Duration::from_millis(300);
@@ -23,12 +24,13 @@ pub(super) struct Scribe {
     source: Source,
     said: Vec<Bulletin>,
     failures: Failures,
+    troubles: Troubles,
 }
 
 impl Scribe {
     /// Nothing was said yet.
-    pub(super) fn new(git: Arc<Git>, source: Source) -> Self {
-        Self { git, source, said: Vec::new(), failures: Failures::default() }
+    pub(super) fn new(git: Arc<Git>, source: Source, troubles: Troubles) -> Self {
+        Self { git, source, said: Vec::new(), failures: Failures::default(), troubles }
     }
 
     /// Says what the board says, until `stop`; then once more.
@@ -114,12 +116,15 @@ impl Scribe {
         match git::notes::publish(git, source, &bulletin.revision, &statuses, now, stop).await {
             Ok(_) => {
                 self.failures.succeeded();
+                self.troubles.are(Vec::new());
                 true
             }
             Err(error) => {
                 if self.failures.in_a_row() == 0 {
                     tracing::warn!(%error, help = %error.help(), "cannot write statuses as notes; deploys go on");
                 }
+                let text = format!("cannot write statuses as notes: {error}");
+                self.troubles.are(vec![mask(&text, secrets)]);
                 self.failures.failed(error.remedy(), now);
                 false
             }

@@ -114,6 +114,32 @@ pub enum ForgeError {
         host: String,
         /// HTTP status.
         code: u16,
+        /// How long it asks to be left alone, if it does; at most an hour.
+        wait: Option<Duration>,
+    },
+    /// The proxy on the way does not let us through.
+    #[error("the proxy on the way to {host} asks for credentials")]
+    Proxy {
+        /// Host and port of the forge.
+        host: String,
+    },
+    /// The commit takes no further status of this context.
+    #[error("{host} keeps no more statuses of {context} on this commit")]
+    Full {
+        /// Host and port.
+        host: String,
+        /// The context.
+        context: String,
+    },
+    /// A list has no end that we would wait for.
+    #[error("{host} lists more than {pages} pages of {what}: they are not read")]
+    TooLong {
+        /// Host and port.
+        host: String,
+        /// What is listed.
+        what: &'static str,
+        /// Pages that are read at most.
+        pages: usize,
     },
     /// The answer is not what the forge's API promises.
     #[error("cannot read {what} that {host} sends")]
@@ -152,6 +178,7 @@ impl ForgeError {
             | Self::RateLimited { .. }
             | Self::Busy { .. }
             | Self::Server { .. }
+            | Self::Proxy { .. }
             | Self::Unreadable { .. }
             | Self::Memory { .. } => Remedy::Retry,
             Self::NoProject { .. }
@@ -163,7 +190,27 @@ impl ForgeError {
             | Self::Denied { .. }
             | Self::NotFound { .. }
             | Self::Rejected { .. }
+            | Self::Full { .. }
+            | Self::TooLong { .. }
             | Self::Unsupported { .. } => Remedy::Operator,
         }
+    }
+
+    /// How long the forge asks to be left alone; `None` where it does not ask.
+    pub fn wait(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { wait, .. } => Some(*wait),
+            Self::Server { wait, .. } => *wait,
+            _ => None,
+        }
+    }
+
+    /// The message, and what is at the bottom of it: `cannot reach git.example.com: connection refused`.
+    pub fn in_full(&self) -> String {
+        let mut bottom: Option<&dyn std::error::Error> = std::error::Error::source(self);
+        while let Some(next) = bottom.and_then(std::error::Error::source) {
+            bottom = Some(next);
+        }
+        bottom.map_or_else(|| self.to_string(), |cause| format!("{self}: {cause}"))
     }
 }

@@ -79,8 +79,5 @@ async fn github(settings: &ForgeSettings) -> Result<bool, ForgeError> {
 async fn ask(settings: &ForgeSettings, kind: Kind, path: &str) -> Result<Answer, ForgeError> {
     let wire = Wire::new(settings, None, settings::api_base(kind, &settings.api))?;
     let answer = wire.peek(&Ask::get([path], "version")).await?;
-    match answer.code {
-        429 | 500.. => Err(ForgeError::Server { host: settings.host(), code: answer.code }),
-        _ => Ok(answer),
-    }
+    wire.is_up(answer)
 }

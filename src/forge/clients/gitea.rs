@@ -119,7 +119,7 @@ impl Gitea {
         let ask =
             Ask::new(Method::POST, path, Right::Statuses, "such repository or commit").body(body);
         match self.wire.ask(&ask).await {
-            Err(ForgeError::Server { code: 500, host }) => {
+            Err(ForgeError::Server { code: 500, host, wait }) => {
                 match self.read_statuses(&target.revision).await {
                     Err(ForgeError::NotFound { .. } | ForgeError::Rejected { .. }) => {
                         Err(ForgeError::NotFound {
@@ -127,7 +127,7 @@ impl Gitea {
                             what: format!("commit {}", target.revision.short()),
                         })
                     }
-                    _ => Err(ForgeError::Server { code: 500, host }),
+                    _ => Err(ForgeError::Server { code: 500, host, wait }),
                 }
             }
             answer => answer.map(|_| Published::Created),

@@ -120,6 +120,11 @@ impl GitHub {
                     what: format!("commit {}", target.revision.short()),
                 })
             }
+            Err(ForgeError::Rejected { message, host, code: 422 })
+                if message.contains("maximum number of statuses") =>
+            {
+                Err(ForgeError::Full { host, context: status.context.clone() })
+            }
             answer => answer.map(|_| Published::Created),
         }
     }

@@ -19,9 +19,15 @@ use crate::model::{CommitState, CommitStatus, Revision, Timestamp};
 const MOST_WRITES: u32 = 900;
 /// From here on only changes of state are worth a write.
 const MANY_WRITES: u32 = 50;
-/// A commit that the forge does not know may only be late: so many tries, ten seconds apart.
-const NOT_FOUND_TRIES: u32 = 3;
+/// A commit that the forge does not know may be late, by seconds or by the next mirroring: asked for after 10 s, 20 s,
+/// 40 s … and then once an hour for a day.
+const NOT_FOUND_TRIES: u32 = 30;
 const NOT_FOUND_WAIT: Duration = Duration::from_secs(10);
+const NOT_FOUND_REST: Duration = Duration::from_hours(1);
+/// From this try on it is worth a word.
+const NOT_FOUND_SAID: u32 = 3;
+/// What is refused as it is may be taken once the forge or its settings are others: after 1 h, 2 h … a day.
+const REFUSED_WAIT: Duration = Duration::from_hours(1);
 /// GitLab holds its lease for seconds.
 const BUSY_WAIT: Duration = Duration::from_secs(2);
 const BUSY_TRIES: u32 = 10;
@@ -89,7 +95,12 @@ impl StatusBook {
     /// Opens what [`StatusBook::text`] wrote; `false` when the text is not such a one, and the book stays empty.
     pub fn remember(&mut self, text: &str) -> bool {
         match ledger::read(text) {
-            Some(entries) => {
+            Some(mut entries) => {
+                // Another start is another try.
+                for entry in entries.values_mut().filter(|entry| entry.refused.is_some()) {
+                    (entry.refused, entry.attempts) = (None, 0);
+                    entry.not_before = Timestamp::default();
+                }
                 self.entries = entries;
                 true
             }
@@ -145,6 +156,9 @@ impl StatusBook {
         if !waits_on {
             entry.since = now;
         }
+        if entry.refused.take().is_some() {
+            entry.not_before = Timestamp::default();
+        }
         entry.attempts = 0;
         entry.wanted = Some(letter);
         self.changed = true;
@@ -197,12 +211,18 @@ impl StatusBook {
         told: Result<Vec<CommitStatus>, ForgeError>,
         now: Timestamp,
     ) -> Option<Warning> {
+        let mut warning = None;
         let told = match told {
             Ok(told) => told,
             Err(problem) => match self.pause(&problem, now) {
                 Some(warning) => return warning,
                 // It will not tell: then writing tells.
-                None => Vec::new(),
+                None => {
+                    if matches!(problem, ForgeError::TooLong { .. }) {
+                        warning = self.warn(None, &problem);
+                    }
+                    Vec::new()
+                }
             },
         };
         for (key, entry) in &mut self.entries {
@@ -217,7 +237,7 @@ impl StatusBook {
             self.seen.pop_first();
         }
         self.seen.insert(revision.clone(), told);
-        None
+        warning
     }
 
     /// A letter is about to leave: should we not live to see the answer, it must be looked up.
@@ -268,17 +288,34 @@ impl StatusBook {
         }
         let entry = self.entries.entry(key).or_default();
         entry.attempts = entry.attempts.saturating_add(1);
-        let (tries, wait) = match problem {
+        let tries = entry.attempts;
+        let again = match problem {
             ForgeError::Denied { right, .. } => {
                 return self.rest(*right, self.pace.denied, problem, now);
             }
-            ForgeError::Busy { .. } => (BUSY_TRIES, BUSY_WAIT),
-            ForgeError::NotFound { .. } => (NOT_FOUND_TRIES, NOT_FOUND_WAIT),
-            _ => (0, Duration::ZERO),
+            ForgeError::Busy { .. } => (tries < BUSY_TRIES).then_some(BUSY_WAIT),
+            ForgeError::NotFound { .. } => (tries < NOT_FOUND_TRIES)
+                .then(|| doubled(NOT_FOUND_WAIT, tries).min(NOT_FOUND_REST)),
+            ForgeError::Rejected { .. } | ForgeError::TooLong { .. } => {
+                let digest = letter.digest();
+                let same = entry.wanted.as_ref().is_some_and(|wanted| wanted.digest() == digest);
+                entry.refused = same.then_some(digest);
+                Some(doubled(REFUSED_WAIT, tries).min(LONGEST_REST))
+            }
+            ForgeError::Full { .. } => {
+                entry.writes = MOST_WRITES;
+                None
+            }
+            _ => None,
         };
-        if entry.attempts < tries {
+        if let Some(wait) = again {
             entry.not_before = now.plus(wait);
-            return None;
+            let waits_quietly = match problem {
+                ForgeError::Busy { .. } => true,
+                ForgeError::NotFound { .. } => tries < NOT_FOUND_SAID,
+                _ => false,
+            };
+            return if waits_quietly { None } else { self.warn(None, problem) };
         }
         if entry.wanted.as_ref().is_some_and(|wanted| wanted.digest() == letter.digest()) {
             entry.wanted = None;
@@ -295,10 +332,12 @@ impl StatusBook {
             ForgeError::Unreachable { .. }
             | ForgeError::NoAnswer { .. }
             | ForgeError::Server { .. }
+            | ForgeError::Proxy { .. }
             | ForgeError::Unreadable { .. }
             | ForgeError::Memory { .. } => {
                 self.failures = self.failures.saturating_add(1);
-                backoff(self.failures, self.pace.backoff, now)
+                let own = backoff(self.failures, self.pace.backoff, now);
+                own.max(problem.wait().unwrap_or_default())
             }
             ForgeError::Token { .. } | ForgeError::BadToken { .. } | ForgeError::Tls { .. } => {
                 self.pace.backoff
@@ -326,12 +365,12 @@ impl StatusBook {
         let desk = self.desks.entry(right).or_default();
         desk.rest = desk.rest.saturating_mul(2).clamp(first, LONGEST_REST);
         desk.closed_until = now.plus(desk.rest);
-        desk.why = problem.to_string();
+        desk.why = problem.in_full();
         self.warn(Some(right), problem)
     }
 
     fn warn(&mut self, right: Option<Right>, problem: &ForgeError) -> Option<Warning> {
-        let text = problem.to_string();
+        let text = problem.in_full();
         self.problem = Some(text.clone());
         // How long the forge asks to wait changes; that it does is said once.
         let about = match problem {
@@ -368,7 +407,9 @@ impl StatusBook {
     /// How it is doing.
     pub fn condition(&self, now: Timestamp) -> Condition {
         let resting = self.desks.iter().filter(|(_, desk)| now < desk.closed_until);
-        let behind = self.entries.values().filter(|entry| entry.wanted.is_some()).count();
+        // What was refused rests, and holds nothing up.
+        let waits = |entry: &&Entry| entry.wanted.is_some() && entry.refused.is_none();
+        let behind = self.entries.values().filter(waits).count();
         Condition {
             behind,
             is_quiet: behind == 0,
@@ -398,10 +439,14 @@ fn adopt(entry: &mut Entry, key: &LetterKey, told: &[CommitStatus], now: (Limits
     entry.posted = Some(Posted { digest, state: Some(told.state), at: now, id: None });
 }
 
+/// A wait that doubles with each try after the first.
+fn doubled(first: Duration, tries: u32) -> Duration {
+    first.saturating_mul(1 << tries.saturating_sub(1).min(16))
+}
+
 /// 1 s, 2 s, 4 s … up to the longest, between half and all of it, so that many repositories do not come at once.
 fn backoff(failures: u32, longest: Duration, now: Timestamp) -> Duration {
-    let doubled = Duration::from_secs(1).saturating_mul(1 << failures.saturating_sub(1).min(16));
-    let whole = doubled.min(longest);
+    let whole = doubled(Duration::from_secs(1), failures).min(longest);
     let spread = u32::try_from(now.as_millis().rem_euclid(97)).unwrap_or(0);
     whole / 2 + whole / 2 * spread / 97
 }

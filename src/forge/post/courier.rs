@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -28,7 +28,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 struct Slot {
     letters: Mutex<BTreeMap<LetterKey, Letter>>,
     secrets: Mutex<SecretSet>,
-    condition: Mutex<Condition>,
+    condition: watch::Sender<Condition>,
     reopened: Mutex<bool>,
     bell: Notify,
 }
@@ -64,12 +64,17 @@ impl Postbox {
     /// Whether every letter was looked at and nothing is left to say.
     pub fn is_quiet(&self) -> bool {
         let waiting = !lock(&self.0.letters).is_empty();
-        !waiting && !*lock(&self.0.reopened) && lock(&self.0.condition).is_quiet
+        !waiting && !*lock(&self.0.reopened) && self.0.condition.borrow().is_quiet
     }
 
     /// How the reporting is doing.
     pub fn condition(&self) -> Condition {
-        lock(&self.0.condition).clone()
+        self.0.condition.borrow().clone()
+    }
+
+    /// How the reporting is doing, from now on.
+    pub fn conditions(&self) -> watch::Receiver<Condition> {
+        self.0.condition.subscribe()
     }
 }
 
@@ -184,7 +189,7 @@ impl Courier {
 
     fn collect(&mut self) {
         // Letters that are taken but not yet in the book are not forgotten by whoever waits for quiet.
-        lock(&self.slot.condition).is_quiet = false;
+        self.slot.condition.send_modify(|condition| condition.is_quiet = false);
         if std::mem::take(&mut *lock(&self.slot.reopened)) {
             self.book.reopen();
         }
@@ -240,7 +245,7 @@ impl Courier {
 
     fn tell(&self) {
         let condition = self.book.condition((self.clock)());
-        *lock(&self.slot.condition) = condition;
+        self.slot.condition.send_replace(condition);
     }
 
     async fn save(&mut self) {

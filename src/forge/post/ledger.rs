@@ -36,7 +36,7 @@ pub(super) struct Entry {
     pub(super) attempts: u32,
     /// Not before this.
     pub(super) not_before: Timestamp,
-    /// The digest of what the forge will not take.
+    /// The digest of what the forge did not take: it rests, and is tried again at long intervals, or not at all.
     pub(super) refused: Option<Digest>,
     /// Whether a write may have happened that no answer came for.
     pub(super) doubtful: bool,

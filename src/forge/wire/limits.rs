@@ -16,14 +16,18 @@ const SECONDARY: Duration = Duration::from_mins(1);
 /// How long to wait after an answer, if it says that there were too many requests. `now` is only used where the
 /// answer has no `Date` of its own.
 pub(super) fn wait(code: u16, headers: &HeaderMap, body: &str, now: Timestamp) -> Option<Duration> {
-    if !matches!(code, 403 | 429 | 503) {
+    let body = body.to_ascii_lowercase();
+    // GitHub's word for comments that follow each other too quickly.
+    if code == 422 && body.contains("submitted too quickly") {
+        return Some(SECONDARY);
+    }
+    if !matches!(code, 403 | 429) {
         return None;
     }
-    let now = text(headers, "date").and_then(http_date).unwrap_or(now);
-    let told = text(headers, "retry-after").and_then(|value| retry_after(value, now));
-    if let Some(told) = told {
-        return Some(told.clamp(Duration::from_secs(1), LONGEST));
+    if let Some(told) = asked(headers, now) {
+        return Some(told);
     }
+    let now = text(headers, "date").and_then(http_date).unwrap_or(now);
     let left =
         text(headers, "x-ratelimit-remaining").or_else(|| text(headers, "ratelimit-remaining"));
     let reset = text(headers, "x-ratelimit-reset").or_else(|| text(headers, "ratelimit-reset"));
@@ -33,9 +37,15 @@ pub(super) fn wait(code: u16, headers: &HeaderMap, body: &str, now: Timestamp) -
         let until = Timestamp::from_millis(reset.saturating_mul(1000));
         return Some(until.since(now).clamp(Duration::from_secs(1), LONGEST));
     }
-    let body = body.to_ascii_lowercase();
     let said = body.contains("rate limit") || body.contains("abuse detection");
     (code == 429 || (code == 403 && said)).then_some(SECONDARY)
+}
+
+/// What `Retry-After` asks for, whatever the answer is.
+pub(super) fn asked(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let now = text(headers, "date").and_then(http_date).unwrap_or(now);
+    let told = text(headers, "retry-after").and_then(|value| retry_after(value, now));
+    told.map(|told| told.clamp(Duration::from_secs(1), LONGEST))
 }
 
 fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
@@ -90,19 +100,38 @@ mod tests {
                 Some(5),
             ),
             (429, &[("retry-after", "999999")], "", Some(3600)),
-            (503, &[], "", None),
-            (503, &[("retry-after", "0")], "", Some(1)),
+            (422, &[], "was submitted too quickly", Some(60)),
+            (422, &[("retry-after", "5")], "Validation Failed", None),
         ];
         for (code, pairs, body, seconds) in cases {
-            let mut headers = HeaderMap::new();
-            for (name, value) in pairs {
-                headers.insert(http::HeaderName::from_static(name), value.parse().unwrap());
-            }
             assert_eq!(
-                wait(code, &headers, body, now),
+                wait(code, &headers(pairs), body, now),
                 seconds.map(Duration::from_secs),
                 "{code} {pairs:?} {body}"
             );
         }
+    }
+
+    #[test]
+    fn a_server_that_fails_may_ask_to_be_left_alone_too() {
+        let now = Timestamp::from_millis(1_795_219_200_000);
+        let date = ("date", "Sat, 21 Nov 2026 00:00:00 GMT");
+        let until = ("retry-after", "Sat, 21 Nov 2026 00:02:00 GMT");
+        let told = |pairs: &[(&'static str, &'static str)]| {
+            asked(&headers(pairs), now).map(|wait| wait.as_secs())
+        };
+        assert_eq!(told(&[]), None);
+        assert_eq!(told(&[("retry-after", "0")]), Some(1));
+        assert_eq!(told(&[("retry-after", "90")]), Some(90));
+        assert_eq!(told(&[("retry-after", "soon")]), None);
+        assert_eq!(told(&[until, date]), Some(120));
+    }
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.insert(http::HeaderName::from_static(name), value.parse().unwrap());
+        }
+        headers
     }
 }

@@ -22,8 +22,8 @@ use limits::text;
 
 /// A page of a forge's list is far smaller; an endless answer ends here.
 const LARGEST_ANSWER: usize = 8 * 1024 * 1024;
-/// No list of ours is longer: 50 pages of 50 or 100.
-const MOST_PAGES: usize = 50;
+/// No list of ours is longer: 200 pages of 50 or 100. One that is, is an error, and not taken for its beginning.
+const MOST_PAGES: usize = 200;
 /// Answers remembered by their ETag.
 const MOST_KEPT: usize = 128;
 /// As many as a renamed repository behind a renamed owner needs, and one more.
@@ -204,6 +204,17 @@ impl Wire {
         self.send_once(ask, &self.address(ask), None).await
     }
 
+    /// An answer of any kind, unless the server says that it cannot answer now.
+    pub(super) fn is_up(&self, answer: Answer) -> Result<Answer, ForgeError> {
+        let host = self.host();
+        let wait = limits::asked(&answer.headers, (self.clock)());
+        match answer.code {
+            407 => Err(ForgeError::Proxy { host }),
+            408 | 425 | 429 | 500.. => Err(ForgeError::Server { host, code: answer.code, wait }),
+            _ => Ok(answer),
+        }
+    }
+
     /// All items of a list, page by page. The next page is asked for by number at our own address: what a forge
     /// behind a proxy takes for its address need not be reachable.
     pub(super) async fn all<T: DeserializeOwned>(
@@ -222,10 +233,10 @@ impl Wire {
                 (answer.read::<Option<Vec<T>>>(what)?.unwrap_or_default(), next_page(&answer))
             };
             found.extend(items);
-            let Some(next) = next else { break };
+            let Some(next) = next else { return Ok(found) };
             ask = ask.page(&next);
         }
-        Ok(found)
+        Err(ForgeError::TooLong { host: self.host(), what, pages: MOST_PAGES })
     }
 
     async fn send(&self, ask: &Ask, credential: Option<&Credential>) -> Result<Answer, ForgeError> {
@@ -364,7 +375,11 @@ impl Wire {
             }
             404 => ForgeError::NotFound { host, what: ask.what.clone() },
             409 => ForgeError::Busy { host },
-            408 | 425 | 500.. => ForgeError::Server { host, code: answer.code },
+            407 => ForgeError::Proxy { host },
+            408 | 425 | 500.. => {
+                let wait = limits::asked(&answer.headers, (self.clock)());
+                ForgeError::Server { host, code: answer.code, wait }
+            }
             code => {
                 let token = credential.map(|credential| credential.token.reveal().as_str());
                 let message = cut(&mask(&message(&body), &SecretSet::of(token)), 200);

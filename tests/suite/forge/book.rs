@@ -195,22 +195,100 @@ fn a_crash_between_sending_and_hearing_is_looked_up() {
     assert_eq!(next_life.next(at(21)), Errand::Rest);
 }
 
+/// Fails again and again with the same problem; gives the seconds at which it was tried, and the warnings.
+fn tries(book: &mut StatusBook, problem: impl Fn() -> ForgeError, until: i64) -> (Vec<i64>, usize) {
+    let (mut tried, mut warnings, mut second) = (Vec::new(), 0, 0);
+    while second < until {
+        match book.next(at(second)) {
+            Errand::Wait(wait) => {
+                second += i64::try_from(wait.as_millis().div_ceil(1000).max(1)).unwrap();
+            }
+            Errand::ReadBack(revision) => {
+                warnings += usize::from(book.read(&revision, Err(problem()), at(second)).is_some());
+            }
+            Errand::Send(letter, _) => {
+                tried.push(second);
+                warnings += usize::from(book.failed(&letter, &problem(), at(second)).is_some());
+            }
+            Errand::Rest => break,
+        }
+    }
+    (tried, warnings)
+}
+
 #[test]
-fn a_commit_that_the_forge_does_not_know_is_given_up_after_three_tries() {
+fn a_commit_that_the_forge_does_not_know_is_asked_for_less_and_less_for_a_day() {
     let mut book = book();
     let commit = sha('a');
     let letter = status(&commit, "moorline/shop", Success, "in sync");
     let problem = || ForgeError::NotFound { host: "forge".into(), what: "such commit".into() };
     book.want(letter.clone(), at(0));
-    book.read(&commit, Err(problem()), at(0));
-    assert_eq!(book.failed(&letter, &problem(), at(0)), None);
-    assert_eq!(book.next(at(0)), Errand::Wait(Duration::from_secs(10)));
-    assert_eq!(book.failed(&letter, &problem(), at(10)), None);
-    assert!(book.failed(&letter, &problem(), at(20)).is_some());
-    book.want(letter, at(30));
-    assert_eq!(book.next(at(30)), Errand::Rest);
-    book.want(status(&commit, "moorline/shop", Failure, "other words"), at(40));
-    assert!(matches!(book.next(at(40)), Errand::Send(..)));
+    let (tried, warnings) = tries(&mut book, problem, 3 * 24 * 3600);
+    assert_eq!(tried[..6], [0, 10, 30, 70, 150, 310]);
+    assert_eq!((tried.len(), warnings), (30, 1));
+    assert!(*tried.last().unwrap() < 24 * 3600, "{tried:?}");
+    // Given up: the same words are not tried again, other words and another start are.
+    book.want(letter.clone(), at(300_000));
+    assert_eq!(book.next(at(300_000)), Errand::Rest);
+    let mut next_life = super::book::book();
+    assert!(next_life.remember(&book.text(at(300_000)).unwrap()));
+    next_life.want(letter, at(300_001));
+    assert!(matches!(next_life.next(at(300_001)), Errand::ReadBack(_)));
+    book.want(status(&commit, "moorline/shop", Failure, "other words"), at(300_002));
+    assert!(matches!(book.next(at(300_002)), Errand::Send(..)));
+}
+
+#[test]
+fn what_is_refused_as_it_is_rests_and_is_tried_again() {
+    let mut book = book();
+    let commit = sha('a');
+    let letter = status(&commit, "moorline/shop", Success, "in sync");
+    let problem = || ForgeError::Rejected { host: "forge".into(), code: 422, message: "no".into() };
+    book.want(letter.clone(), at(0));
+    let (tried, warnings) = tries(&mut book, problem, 10 * 3600);
+    assert_eq!((tried, warnings), (vec![0, 3600, 3 * 3600, 7 * 3600], 1));
+    let condition = book.condition(at(10 * 3600));
+    assert!(condition.is_quiet, "nobody waits for what rests: {condition:?}");
+    assert!(condition.problem.unwrap().contains("refuses with 422"));
+    // Others are not held up, other words go at once, and so does the same after a restart.
+    book.want(status(&commit, "moorline", Success, "in sync"), at(10 * 3600));
+    assert_eq!(carry(&mut book, at(10 * 3600)).len(), 1);
+    let mut next_life = super::book::book();
+    assert!(next_life.remember(&book.text(at(10 * 3600)).unwrap()));
+    assert_eq!(carry(&mut next_life, at(10 * 3600 + 1)), [letter]);
+    let other = status(&commit, "moorline/shop", Failure, "other words");
+    book.want(other.clone(), at(10 * 3600 + 5));
+    assert_eq!(carry(&mut book, at(10 * 3600 + 5)), [other]);
+}
+
+#[test]
+fn a_commit_that_takes_no_more_statuses_of_a_context_is_left_alone() {
+    let mut book = book();
+    let commit = sha('a');
+    let problem = || ForgeError::Full { host: "forge".into(), context: "moorline/shop".into() };
+    book.want(status(&commit, "moorline/shop", Success, "in sync"), at(0));
+    assert_eq!(tries(&mut book, problem, 24 * 3600), (vec![0], 1));
+    for round in 1..50 {
+        let state = if round % 2 == 0 { Failure } else { Success };
+        book.want(status(&commit, "moorline/shop", state, &round.to_string()), at(round * 100));
+        assert_eq!(book.next(at(round * 100)), Errand::Rest);
+    }
+    book.want(status(&sha('b'), "moorline/shop", Success, "in sync"), at(10_000));
+    assert_eq!(carry(&mut book, at(10_000)).len(), 1);
+}
+
+#[test]
+fn a_server_that_fails_is_left_alone_for_as_long_as_it_asks() {
+    let mut book = book();
+    let commit = sha('a');
+    let letter = status(&commit, "moorline/shop", Success, "in sync");
+    book.want(letter.clone(), at(0));
+    let wait = Some(Duration::from_secs(600));
+    let down = ForgeError::Server { host: "forge".into(), code: 502, wait };
+    assert!(book.failed(&letter, &down, at(0)).is_some());
+    assert_eq!(book.next(at(1)), Errand::Wait(Duration::from_secs(599)));
+    // It may have been written all the same.
+    assert!(matches!(book.next(at(600)), Errand::ReadBack(_)));
 }
 
 #[test]
@@ -219,7 +297,7 @@ fn an_hour_of_silence_is_asked_about_once_a_minute_at_most() {
     let commit = sha('a');
     let letter = status(&commit, "moorline/shop", Success, "in sync");
     book.want(letter.clone(), at(0));
-    let down = || ForgeError::Server { host: "forge".into(), code: 503 };
+    let down = || ForgeError::Server { host: "forge".into(), code: 503, wait: None };
     let (mut tries, mut warnings, mut second) = (0, 0, 0);
     while second < 3600 {
         match book.next(at(second)) {

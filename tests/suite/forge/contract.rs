@@ -124,6 +124,8 @@ fn the_validator_knows_a_request_that_a_forge_does_not_describe() {
         json!({ "method": "GET", "path": "/repos/acme/fleet/pulls", "query": [["state", "opened"]], "body": null }),
         json!({ "method": "GET", "path": "/repos/acme/fleet/pulls", "query": [["limit", "50"]], "body": null }),
         json!({ "method": "GET", "path": "/repos/acme/fleet/pull", "query": [], "body": null }),
+        json!({ "method": "POST", "path": format!("/repos/acme/fleet/commits/{sha}/comments"), "query": [], "body": { "body": "x", "line": 1 } }),
+        json!({ "method": "POST", "path": "/repos/acme/fleet/commits/main/comments", "query": [], "body": { "body": "x" } }),
     ];
     for request in wrong {
         let judged = judge(&shared.join("openapi/github.json"), std::slice::from_ref(&request));

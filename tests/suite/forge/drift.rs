@@ -49,7 +49,25 @@ async fn report_on_the_commit(kind: Kind) {
     stage.until("closed", of(&first, "## Moorline: closed")).await;
     let places = stage.forge.look(|world| world.comments.len());
     assert_eq!(places, 1, "the second commit never drifted");
+    // A third one overtakes it while nobody looks.
+    stage.harbour.hosts["local"].update("shop-web-1", restart("no"));
+    stage.until("drifted", of(&second, "## Moorline: 1 stack drifted")).await;
     stage.harbour.stop().await;
+    let third = stage.push(&[("shop/compose.yaml", &WEB.replace("v1", "v3"))], "third");
+    stage.harbour.start();
+    stage.until_status(&third, "moorline", "success", "1 stack in sync").await;
+    let words = format!("## Moorline: closed\n\nCommit `{}` is deployed now.", &third[..12]);
+    stage.until("closed", of(&second, &words)).await;
+    let by_second = format!("Commit `{}` is deployed now.", &second[..12]);
+    stage.until("still closed by the second", of(&first, &by_second)).await;
+    stage.harbour.stop().await;
+    super::contract::all_described(&stage.forge, "the drift report on commits");
+    // Another start has nothing to add.
+    stage.forge.look(|world| world.received.clear());
+    stage.harbour.start();
+    stage.until("two looks", |world| 2 <= world.received.len()).await;
+    stage.harbour.stop().await;
+    assert_eq!(stage.forge.look(|world| world.writes()), 0, "{kind:?}");
 }
 
 #[tokio::test]
@@ -75,6 +93,51 @@ async fn a_forge_whose_commits_have_no_comments_is_asked_for_none() {
         .forge
         .look(|world| world.received.iter().filter(|one| one.path.contains("comments")).count());
     assert_eq!(asked, 0);
+}
+
+#[tokio::test]
+async fn a_daemon_that_starts_while_a_pass_speaks_deploys_at_once_and_speaks_after_it() {
+    let mut stage = Stage::new(Kind::GitHub).await;
+    let files = [("fleet.yaml", "stacks: {shop: {drift: report}}\n"), ("shop/compose.yaml", WEB)];
+    let first = stage.push(&files, "the shop");
+    let locks = stage.harbour.repository.data().join("locks");
+    std::fs::create_dir_all(&locks).unwrap();
+    let writer = std::fs::File::create(locks.join("forge.fleet.lock")).unwrap();
+    writer.lock().unwrap();
+    stage.harbour.start();
+    stage.harbour.until("it runs", |it| it.containers("local").len() == 1).await;
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    assert_eq!(stage.forge.look(|world| world.received.len()), 0, "two would speak");
+    writer.unlock().unwrap();
+    stage.until_status(&first, "moorline", "success", "1 stack in sync").await;
+    stage.harbour.stop().await;
+    assert_eq!(stage.forge.look(|world| world.history(&first, "moorline")), ["success"]);
+}
+
+#[tokio::test]
+async fn two_passes_of_the_command_line_speak_one_after_the_other() {
+    let stage = Stage::new(Kind::Gitea).await;
+    let blog = ("blog/compose.yaml", "services:\n  web:\n    image: app:v1\n");
+    let first = stage.push(&[("shop/compose.yaml", WEB), blog], "two stacks");
+    let settings = stage.harbour.repository.root().join("moorline.yaml");
+    std::fs::write(&settings, stage.harbour.settings_text()).unwrap();
+    let locks = stage.harbour.repository.data().join("locks");
+    std::fs::create_dir_all(&locks).unwrap();
+    let writer = std::fs::File::create(locks.join("forge.fleet.lock")).unwrap();
+    writer.lock().unwrap();
+    let sync = tokio::process::Command::new(env!("CARGO_BIN_EXE_moorline"))
+        .args(["sync", "--settings"])
+        .arg(&settings)
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    stage.harbour.until("it runs", |it| it.containers("local").len() == 2).await;
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert_eq!(stage.forge.look(|world| world.writes()), 0);
+    writer.unlock().unwrap();
+    let output = sync.wait_with_output().await.unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    stage.until_status(&first, "moorline", "success", "2 stacks in sync").await;
 }
 
 #[tokio::test]

@@ -151,6 +151,27 @@ async fn an_unknown_server_is_an_error_and_gets_neither_token_nor_notes() {
         .collect();
     assert_eq!(bad.len(), 1, "{checks:#?}");
     assert!(bad[0].text.contains("set `forge.kind`"), "{bad:?}");
+    // Whoever asks for the state of things sees it too, until it is well.
+    let settings = stage.harbour.repository.root().join("moorline.yaml");
+    std::fs::write(&settings, stage.harbour.settings_text()).unwrap();
+    let status = async || {
+        let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_moorline"))
+            .args(["status", "--settings"])
+            .arg(&settings)
+            .output()
+            .await
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let said = status().await;
+    assert!(said.contains("forge of fleet  since "), "{said}");
+    assert!(said.contains("nothing is said on commits: cannot tell which forge"), "{said}");
+    stage.forge.look(|world| world.standing_fault = None);
+    stage.harbour.start();
+    stage.until_status(&base, "moorline", "success", "1 stack in sync").await;
+    stage.harbour.stop().await;
+    let said = status().await;
+    assert!(said.contains("shop@local") && !said.contains("forge of fleet"), "{said}");
 }
 
 #[tokio::test]

@@ -7,12 +7,13 @@ use moorline::forge::{
     CommentDraft, CommentMode, FetchHead, Forge, ForgeError, Head, Kind, Marker, Place, Published,
 };
 use moorline::model::Digest;
+use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::{KINDS, clock, settings, sha};
-use crate::support::fake_forge::{Comment, FakeForge, Pull};
+use crate::support::fake_forge::{Comment, FakeForge, Fault, Pull};
 
 #[tokio::test]
 async fn the_kind_is_asked_of_the_server_and_never_guessed() {
@@ -137,6 +138,23 @@ async fn our_comment_is_found_on_the_last_page() {
 }
 
 #[tokio::test]
+async fn a_list_without_an_end_is_an_error_and_not_its_beginning() {
+    for kind in [Kind::GitHub, Kind::GitLab, Kind::Gitea, Kind::Bitbucket] {
+        let forge = FakeForge::start(kind).await;
+        let next = ("link", "<http://forge.invalid/?page=2>; rel=\"next\"".to_owned());
+        let body = match kind {
+            Kind::Bitbucket => json!({ "values": [], "next": "http://forge.invalid/?page=2" }),
+            _ => json!([]),
+        };
+        forge.look(|world| world.standing_fault = Some(Fault::Answer(200, vec![next], body)));
+        let client = Forge::recognise(&settings(&forge)).await.unwrap();
+        let problem = client.open_pull_requests().await.unwrap_err();
+        assert!(problem.to_string().contains("more than 200 pages"), "{problem}");
+        assert_eq!(forge.look(|world| world.received.len()), 200);
+    }
+}
+
+#[tokio::test]
 async fn a_renamed_repository_is_followed_and_another_host_is_not() {
     let forge = FakeForge::start(Kind::GitHub).await;
     forge.look(|world| world.renamed_from = Some("acme/old".into()));
@@ -146,7 +164,7 @@ async fn a_renamed_repository_is_followed_and_another_host_is_not() {
     assert_eq!(client.open_pull_requests().await.unwrap(), []);
     let elsewhere = FakeForge::start(Kind::GitHub).await;
     let location = vec![("location", format!("{}/api/v3/repos/acme/fleet/pulls", elsewhere.url()))];
-    let fault = crate::support::fake_forge::Fault::Answer(302, location, serde_json::json!({}));
+    let fault = Fault::Answer(302, location, serde_json::json!({}));
     forge.look(|world| world.faults.push_back(fault));
     assert!(matches!(client.open_pull_requests().await, Err(ForgeError::NotFound { .. })));
     assert_eq!(elsewhere.look(|world| world.received.len()), 0, "the token went to another host");
