@@ -205,6 +205,14 @@ pub enum GitError {
         /// The commit.
         revision: Revision,
     },
+    /// What merging would give cannot be told: the histories cross too often, or are not here far enough.
+    #[error(
+        "cannot tell what merging gives: the two histories in {remote} cross, or meet too far back"
+    )]
+    MergeUnclear {
+        /// The remote.
+        remote: String,
+    },
     /// The clone in the data folder is damaged, even after it was made anew.
     #[error("the clone in {} is damaged", path.display())]
     Damaged {
@@ -264,7 +272,9 @@ impl GitError {
             | Self::Storage { .. }
             | Self::Contended { .. }
             | Self::Watch { .. } => Remedy::Retry,
-            Self::EmptyRepository { .. } | Self::NoPath { .. } => Remedy::NewRevision,
+            Self::EmptyRepository { .. } | Self::NoPath { .. } | Self::MergeUnclear { .. } => {
+                Remedy::NewRevision
+            }
             Self::NotGit { .. }
             | Self::Redirected { .. }
             | Self::CredentialsMissing { .. }
@@ -354,6 +364,9 @@ impl GitError {
             Self::Ambiguous { .. } => "give more digits",
             Self::NoPath { .. } => "correct `path`, or commit the folder",
             Self::Incomplete { .. } => "Moorline tries again; run `git fsck` on the server",
+            Self::MergeUnclear { .. } => {
+                "rebase the branch onto its target, or merge the target into it"
+            }
             Self::Damaged { .. } => "check the disk; it is made anew at the next try",
             Self::Storage { .. } => "check free space and the rights of the folder",
             Self::PushRefused { .. } => {

@@ -405,7 +405,8 @@ impl<'a> Session<'a> {
         self.open.as_mut().ok_or(GitError::Cancelled)
     }
 
-    fn drop_connection(&mut self) {
+    /// What is asked next is asked anew.
+    pub(super) fn drop_connection(&mut self) {
         if let Some((connection, _)) = self.open.take() {
             self.add(connection.traffic());
         }

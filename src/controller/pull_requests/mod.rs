@@ -232,7 +232,8 @@ impl PullRequests {
         let said = before.as_ref().and_then(|known| known.comment.clone());
         let retry = |remedy: Remedy| {
             let failures = failures.saturating_add(1);
-            let wait = schedule::retry_delay(remedy, failures).unwrap_or(self.interval);
+            let wait = schedule::retry_delay(remedy, failures);
+            let wait = wait.unwrap_or_else(|| self.interval.max(UNWILLING));
             (failures, Some(clock::now().plus(wait)))
         };
         match planned {

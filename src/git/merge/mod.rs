@@ -8,6 +8,7 @@ mod ancestry;
 mod moved;
 mod renames;
 mod trees;
+mod virtual_base;
 
 use std::collections::BTreeSet;
 
@@ -28,7 +29,7 @@ use trees::Merging;
 /// Commits of history that are fetched, one after the other, until both sides meet.
 const DEPTHS: [u32; 3] = [50, 1_000, 10_000];
 /// The same where a server sends all their files along.
-const DEPTH_WITH_FILES: u32 = 100;
+const DEPTHS_WITH_FILES: [u32; 3] = [50, 200, 1_000];
 /// Levels of folders, twice: both sides of each may have to be asked for.
 const ROUNDS: usize = 256;
 /// Packs after which the clone is thrown away before the next merge: merge results cannot be fetched again, so it must
@@ -65,7 +66,7 @@ pub enum Merged {
         /// Where, sorted.
         paths: Vec<String>,
     },
-    /// The two have no common history, or it is further back than 10 000 commits.
+    /// The two have no common history.
     Unrelated {
         /// The head, in full.
         head: Revision,
@@ -94,7 +95,8 @@ pub(super) async fn merge(
     .await?;
     let mut here = Session::new(git, source);
     let mut there = head.fork.as_ref().map(|fork| Session::new(git, fork));
-    let mut merger = Merger { store, base, here: &mut here, there: there.as_mut() };
+    let depths = 0..DEPTHS.len();
+    let mut merger = Merger { store, base, here: &mut here, there: there.as_mut(), depths };
     let merged = merger.merge(head).await;
     here.close().await;
     if let Some(mut there) = there {
@@ -109,6 +111,16 @@ struct Merger<'a, 's> {
     here: &'a mut Session<'s>,
     /// The fork, where the head is in one.
     there: Option<&'a mut Session<'s>>,
+    /// Depths that were not tried yet, as places in [`DEPTHS`].
+    depths: std::ops::Range<usize>,
+}
+
+/// Where both sides meet.
+enum Meeting {
+    At(Vec<Oid>),
+    Nowhere,
+    /// History is not to be had far enough to tell.
+    Unclear,
 }
 
 impl Merger<'_, '_> {
@@ -117,25 +129,33 @@ impl Merger<'_, '_> {
         if self.there.is_some() {
             self.fetch_fork(&head).await?;
         }
-        let Some(ancestor) = self.ancestor(&head).await? else {
-            return Ok(Merged::Unrelated { head });
+        let (base_id, head_id) = (self.id(self.base)?, self.id(&head)?);
+        let mut common = match self.meeting(&head).await? {
+            Meeting::At(common) => common,
+            Meeting::Nowhere => return Ok(Merged::Unrelated { head }),
+            Meeting::Unclear => return self.unclear(at, head).await,
         };
         // One side did not move: the other is the result.
-        let (base_id, head_id) = (self.id(self.base)?, self.id(&head)?);
-        if ancestor == base_id {
+        if common == [base_id] {
             return Ok(Merged::Clean { revision: head.clone(), head });
         }
-        if ancestor == head_id {
+        if common == [head_id] {
             return Ok(Merged::Clean { revision: self.base.clone(), head });
         }
         for _ in 0..ROUNDS {
-            let (store, three) = (self.store.clone(), [ancestor, base_id, head_id]);
+            let (store, sides, own) = (self.store.clone(), [base_id, head_id], common.clone());
             let merging = blocking(move || {
                 let repository = store.open()?;
-                trees::merge(&repository, three).map_err(|cause| store.damaged(cause))
+                trees::merge(&repository, &own, sides).map_err(|cause| store.damaged(cause))
             });
             match merging.await? {
                 Merging::Missing { trees, blobs } => self.fetch_missing(&trees, &blobs).await?,
+                Merging::Cut if self.deepen(&head).await? => {
+                    if let Meeting::At(found) = self.meeting(&head).await? {
+                        common = found;
+                    }
+                }
+                Merging::Cut | Merging::Unclear => return self.unclear(at, head).await,
                 Merging::Conflict(paths) => {
                     // The forge has the last word, if it speaks of the same two commits.
                     return Ok(match self.forges_own(at, [base_id, head_id]).await? {
@@ -144,23 +164,39 @@ impl Merger<'_, '_> {
                     });
                 }
                 Merging::Clean(pack, commit) => {
-                    let (sender, pieces) = mpsc::channel(1);
-                    let store = self.store.clone();
-                    let written = blocking(move || store.write_pack(pieces));
-                    let sent = async {
-                        // Whoever does not take it says why.
-                        let taken = sender.send(pack.into()).await.is_ok();
-                        drop(sender);
-                        taken
-                    };
-                    let (_, written) = tokio::join!(sent, written);
-                    written?;
+                    self.write(pack).await?;
                     let revision = self.revision(&commit.to_string())?;
                     return Ok(Merged::Clean { revision, head });
                 }
             }
         }
         Err(self.incomplete(&head))
+    }
+
+    async fn write(&self, pack: Vec<u8>) -> Result<(), GitError> {
+        let (sender, pieces) = mpsc::channel(1);
+        let store = self.store.clone();
+        let written = blocking(move || store.write_pack(pieces));
+        let sent = async {
+            // Whoever does not take it says why.
+            let taken = sender.send(pack.into()).await.is_ok();
+            drop(sender);
+            taken
+        };
+        let (_, written) = tokio::join!(sent, written);
+        written
+    }
+
+    /// What the forge says where we cannot tell; no wrong answer where it does not say.
+    async fn unclear(&mut self, at: &HeadAt, head: Revision) -> Result<Merged, GitError> {
+        let sides = [self.id(self.base)?, self.id(&head)?];
+        match self.forges_own(at, sides).await? {
+            Some(revision) => Ok(Merged::Clean { revision, head }),
+            None => {
+                let remote = self.here.source().remote.to_string();
+                Err(GitError::MergeUnclear { remote })
+            }
+        }
     }
 
     /// The forge's own merge of these two, if it made one.
@@ -217,35 +253,42 @@ impl Merger<'_, '_> {
         fetch_into(there, &self.store, &question(wants, Some(1), Filter::Everything)).await
     }
 
-    /// The newest commit that both sides have; `None` when there is none. Fetches history until they meet.
-    async fn ancestor(&mut self, head: &Revision) -> Result<Option<Oid>, GitError> {
+    /// What both sides have in common. Fetches history until that can be told.
+    async fn meeting(&mut self, head: &Revision) -> Result<Meeting, GitError> {
         let (base_id, head_id) = (self.id(self.base)?, self.id(head)?);
-        let mut depths = DEPTHS.into_iter();
         loop {
             let store = self.store.clone();
             let found = blocking(move || {
                 let repository = store.open()?;
-                let found = ancestry::nearest(&repository, base_id, head_id);
+                let found = ancestry::nearest(&repository, &[base_id], head_id);
                 found.map_err(|cause| store.damaged(cause))
             });
             match found.await? {
-                Ancestry::Common(ancestor) => return Ok(Some(ancestor)),
-                Ancestry::None => return Ok(None),
+                Ancestry::Common(common) => return Ok(Meeting::At(common)),
+                Ancestry::None => return Ok(Meeting::Nowhere),
                 Ancestry::Unknown => {}
             }
-            let Some(depth) = depths.next() else { return Ok(None) };
-            self.fetch_history(head, depth).await?;
+            if !self.deepen(head).await? {
+                return Ok(Meeting::Unclear);
+            }
         }
     }
 
-    async fn fetch_history(&mut self, head: &Revision, depth: u32) -> Result<(), GitError> {
+    /// Fetches more of history; `false` when it was fetched as deep as it ever is.
+    async fn deepen(&mut self, head: &Revision) -> Result<bool, GitError> {
+        let Some(place) = self.depths.next() else { return Ok(false) };
+        self.fetch_history(head, place).await?;
+        Ok(true)
+    }
+
+    async fn fetch_history(&mut self, head: &Revision, place: usize) -> Result<(), GitError> {
         let mut wants = vec![self.base.to_string()];
         match self.there.as_deref_mut() {
             None => wants.push(head.to_string()),
-            Some(there) => history(there, &self.store, vec![head.to_string()], depth).await?,
+            Some(there) => history(there, &self.store, vec![head.to_string()], place).await?,
         }
         wants.dedup();
-        history(self.here, &self.store, wants, depth).await
+        history(self.here, &self.store, wants, place).await
     }
 
     async fn fetch_missing(
@@ -275,16 +318,20 @@ impl Merger<'_, '_> {
     }
 }
 
-/// So much history of some commits; with their files only where the server cannot leave them out.
+/// History of some commits, as deep as [`DEPTHS`] says; with their files only where the server cannot leave them out.
 async fn history(
     session: &mut Session<'_>,
     store: &Store,
     wants: Vec<String>,
-    depth: u32,
+    place: usize,
 ) -> Result<(), GitError> {
+    // Where a conversation is one process of the server, it remembers how far the last answer went, and then sends all.
+    if 0 < place {
+        session.drop_connection();
+    }
     let filter = session.filter(Filter::NoTrees).await?;
-    let depth = if filter == Filter::NoTrees { depth } else { depth.min(DEPTH_WITH_FILES) };
-    fetch_into(session, store, &question(wants, Some(depth), filter)).await
+    let depths = if filter == Filter::NoTrees { DEPTHS } else { DEPTHS_WITH_FILES };
+    fetch_into(session, store, &question(wants, depths.get(place).copied(), filter)).await
 }
 
 fn question(wants: Vec<String>, depth: Option<u32>, filter: Filter) -> Question {

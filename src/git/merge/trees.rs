@@ -6,6 +6,7 @@ use git2::{MergeFileInput, ObjectType, Odb, Oid, Repository};
 
 use super::super::objects::NewObjects;
 use super::moved::{self, Moves};
+use super::virtual_base::{self, VirtualBase};
 use super::{add_commit, commit_text};
 
 pub(super) const FOLDER: i32 = 0o040_000;
@@ -29,6 +30,10 @@ pub(super) enum Merging {
     },
     /// Both sides changed these.
     Conflict(Vec<String>),
+    /// History is not here far enough to tell what the common commits have in common.
+    Cut,
+    /// Common commits conflict with each other in a way that nothing stands for.
+    Unclear,
     /// A pack with the new objects, and the merge commit's id.
     Clean(Vec<u8>, Oid),
 }
@@ -39,36 +44,25 @@ pub(super) type Entry = (i32, Oid);
 /// A tree's entries by name.
 pub(super) type Entries = BTreeMap<Vec<u8>, Entry>;
 
-/// Merges what `head` and `base` made of their `ancestor`.
+/// Merges what `head` and `base` made of what they have in common.
 pub(super) fn merge(
     repository: &Repository,
-    [ancestor, base, head]: [Oid; 3],
+    common: &[Oid],
+    [base, head]: [Oid; 2],
 ) -> Result<Merging, git2::Error> {
     let (base, head) = (repository.find_commit(base)?, repository.find_commit(head)?);
     let mut work = Work::new(repository)?;
-    let roots = [repository.find_commit(ancestor)?.tree_id(), base.tree_id(), head.tree_id()];
-    let mut merged = work.roots(roots)?;
-    if work.is_whole() && !work.lost.iter().all(BTreeSet::is_empty) {
-        // What one side moved, the other side's changes follow: once more, with the moves made on all sides.
-        let lost = std::mem::take(&mut work.lost);
-        match moved::find(&mut work, roots, &lost)? {
-            // Something is missing, or nothing was moved.
-            Moves::None => {}
-            Moves::Made(roots, conflicts) => {
-                work.conflicts.clear();
-                merged = work.roots(roots)?;
-                for path in conflicts {
-                    work.conflict(&path);
-                }
-                work.conflicts.sort();
-                work.conflicts.dedup();
-            }
-        }
+    let ancestor = match virtual_base::tree(&mut work, repository, common, 0)? {
+        VirtualBase::Tree(tree) => tree,
+        VirtualBase::Missing => return Ok(work.missing()),
+        VirtualBase::Cut => return Ok(Merging::Cut),
+        VirtualBase::Unclear => return Ok(Merging::Unclear),
+    };
+    let merged = work.three([ancestor, base.tree_id(), head.tree_id()])?;
+    if !work.is_whole() {
+        return Ok(work.missing());
     }
-    let Work { mut objects, trees, blobs, conflicts, .. } = work;
-    if !trees.is_empty() || !blobs.is_empty() {
-        return Ok(Merging::Missing { trees, blobs });
-    }
+    let Work { mut objects, conflicts, .. } = work;
     if !conflicts.is_empty() {
         return Ok(Merging::Conflict(conflicts));
     }
@@ -81,12 +75,25 @@ pub(super) fn merge(
     Ok(Merging::Clean(pack, commit))
 }
 
+/// What a conflict comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Temper {
+    /// It is told.
+    Strict,
+    /// It is part of what several common commits stand for: as Git does, what conflicts is put in as it is, with marks.
+    Lenient,
+}
+
 pub(super) struct Work<'a> {
     repository: &'a Repository,
     odb: Odb<'a>,
     objects: NewObjects,
-    /// Trees that were made here.
+    /// Trees and files that were made here.
     made: BTreeMap<Oid, Entries>,
+    made_files: BTreeMap<Oid, Vec<u8>>,
+    temper: Temper,
+    /// Whether a lenient merge came to what nothing stands for.
+    unclear: bool,
     trees: BTreeSet<Oid>,
     blobs: BTreeSet<Oid>,
     conflicts: Vec<String>,
@@ -101,6 +108,9 @@ impl<'a> Work<'a> {
             odb: repository.odb()?,
             objects: NewObjects::default(),
             made: BTreeMap::new(),
+            made_files: BTreeMap::new(),
+            temper: Temper::Strict,
+            unclear: false,
             trees: BTreeSet::new(),
             blobs: BTreeSet::new(),
             conflicts: Vec::new(),
@@ -113,6 +123,48 @@ impl Work<'_> {
     /// Whether nothing that was needed is missing.
     pub(super) fn is_whole(&self) -> bool {
         self.trees.is_empty() && self.blobs.is_empty()
+    }
+
+    fn missing(self) -> Merging {
+        Merging::Missing { trees: self.trees, blobs: self.blobs }
+    }
+
+    /// Three roots merged, and what one side moved followed. Not to be used where something is missing or conflicts.
+    fn three(&mut self, roots: [Oid; 3]) -> Result<Option<Entry>, git2::Error> {
+        self.lost = [BTreeSet::new(), BTreeSet::new()];
+        let mut merged = self.roots(roots)?;
+        if !self.is_whole() || self.lost.iter().all(BTreeSet::is_empty) {
+            return Ok(merged);
+        }
+        // What one side moved, the other side's changes follow: once more, with the moves made on all sides.
+        let lost = std::mem::take(&mut self.lost);
+        match moved::find(self, roots, &lost)? {
+            // Something is missing, or nothing was moved.
+            Moves::None => {}
+            Moves::Made(roots, conflicts) => {
+                self.conflicts.clear();
+                self.unclear = false;
+                merged = self.roots(roots)?;
+                for path in conflicts {
+                    self.conflict(&path);
+                }
+                self.conflicts.sort();
+                self.conflicts.dedup();
+            }
+        }
+        Ok(merged)
+    }
+
+    /// Two common commits' trees merged into what both stand for; `None` when nothing does.
+    pub(super) fn stand_in(&mut self, roots: [Oid; 3]) -> Result<Option<Oid>, git2::Error> {
+        self.temper = Temper::Lenient;
+        let merged = self.three(roots);
+        self.temper = Temper::Strict;
+        let tree = match merged? {
+            Some((_, tree)) => tree,
+            None => self.add_tree(Entries::new())?,
+        };
+        Ok((!std::mem::take(&mut self.unclear)).then_some(tree))
     }
 
     fn roots(&mut self, roots: [Oid; 3]) -> Result<Option<Entry>, git2::Error> {
@@ -185,8 +237,12 @@ impl Work<'_> {
         match (ours, theirs) {
             (Some(ours), Some(theirs)) => self.file(path, ancestor, (ours, theirs)),
             _ => {
-                if ancestor.is_some_and(|(mode, _)| FILES.contains(&mode)) {
+                let was_file = ancestor.is_some_and(|(mode, _)| FILES.contains(&mode));
+                if was_file {
                     self.lose([ours.is_none(), theirs.is_none()], path);
+                    if self.temper == Temper::Lenient {
+                        return Ok(ancestor);
+                    }
                 }
                 Ok(self.conflict(path))
             }
@@ -272,6 +328,9 @@ impl Work<'_> {
         };
         let plain = |bytes: &Vec<u8>| bytes.len() <= LARGEST && !bytes.contains(&0);
         if ![&before, &ours, &theirs].into_iter().all(plain) {
+            if self.temper == Temper::Lenient && ancestor.is_some() {
+                return Ok(ancestor);
+            }
             return Ok(self.conflict(path));
         }
         let merged = git2::merge_file(
@@ -280,15 +339,20 @@ impl Work<'_> {
             MergeFileInput::new().content(&theirs),
             None,
         )?;
-        if !merged.is_automergeable() {
+        if !merged.is_automergeable() && self.temper == Temper::Strict {
             return Ok(self.conflict(path));
         }
-        let id = self.objects.add(ObjectType::Blob, merged.content().to_vec())?;
+        let content = merged.content().to_vec();
+        let id = self.objects.add(ObjectType::Blob, content.clone())?;
+        self.made_files.insert(id, content);
         Ok(Some((mode, id)))
     }
 
     /// A file's bytes; `None` when they are not here.
     pub(super) fn content(&mut self, id: Oid) -> Result<Option<Vec<u8>>, git2::Error> {
+        if let Some(made) = self.made_files.get(&id) {
+            return Ok(Some(made.clone()));
+        }
         match self.odb.read(id) {
             Ok(object) => Ok(Some(object.data().to_vec())),
             Err(cause) if cause.code() == git2::ErrorCode::NotFound => {
@@ -300,7 +364,9 @@ impl Work<'_> {
     }
 
     fn conflict(&mut self, path: &str) -> Option<Entry> {
-        if self.conflicts.len() < MOST_CONFLICTS {
+        if self.temper == Temper::Lenient {
+            self.unclear = true;
+        } else if self.conflicts.len() < MOST_CONFLICTS {
             self.conflicts.push(path.to_owned());
         }
         None

@@ -300,7 +300,7 @@ fn client(
         path: "the settings of the proxy".into(),
         source: cause.without_url().into(),
     };
-    // The environment's proxies are not ours: settings alone say how a remote is reached.
+    // What the environment says of proxies is in the settings already, for each remote apart.
     let mut builder = Client::builder()
         .no_proxy()
         .redirect(redirect::Policy::none())

@@ -3,6 +3,7 @@
 mod access;
 mod accidents;
 mod contents;
+mod crossing;
 mod merging;
 mod publishing;
 mod remotes;
