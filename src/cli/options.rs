@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
-use crate::config::settings::{self, DockerVariables, Overrides, SETTINGS_FILE, Settings};
+use crate::config::settings::{
+    self, DockerVariables, Overrides, ProxyVariables, SETTINGS_FILE, Settings,
+};
 use crate::controller::Setup;
 use crate::controller::edges::Surroundings;
 use crate::controller::once::Wish;
 use crate::forge::Pace;
-use crate::model::{HostName, StackName};
+use crate::model::{HostName, Secret, StackName};
 
 use super::output::{Problems, advised};
 use super::secret_files;
@@ -132,6 +134,7 @@ impl Global {
             ca_file: self.ca_file.clone(),
             hosts: self.host.clone(),
             docker: docker_variables(),
+            proxies: proxy_variables(),
             data: self.data.clone(),
             listen: self.listen.clone(),
             folder,
@@ -170,6 +173,21 @@ impl Global {
 #[expect(clippy::disallowed_methods, reason = "paths become absolute at this door")]
 pub(super) fn working_folder() -> anyhow::Result<PathBuf> {
     std::env::current_dir().context("cannot tell the current folder")
+}
+
+/// Both spellings, the lower case first, as curl does; `HTTP_PROXY` too, because nobody sets it by a request's header here.
+fn proxy_variables() -> ProxyVariables {
+    let said = |name: &str| {
+        let either = [name.to_ascii_lowercase(), name.to_owned()];
+        let texts = either.iter().filter_map(std::env::var_os);
+        texts.map(|text| text.to_string_lossy().into_owned()).find(|text| !text.trim().is_empty())
+    };
+    ProxyVariables {
+        https: said("HTTPS_PROXY").map(Secret::new),
+        http: said("HTTP_PROXY").map(Secret::new),
+        all: said("ALL_PROXY").map(Secret::new),
+        none: said("NO_PROXY").unwrap_or_default(),
+    }
 }
 
 fn docker_variables() -> DockerVariables {

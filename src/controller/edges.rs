@@ -150,7 +150,10 @@ pub fn forge(
     }
     into.ca_file.clone_from(&settings.tls.ca_file);
     into.pin = settings.tls.pin_sha256.as_ref().and_then(|pin| Digest::parse(pin).ok());
-    into.proxy = settings.proxy.as_ref().and_then(|proxy| url::Url::parse(proxy.reveal()).ok());
+    let proxy = settings.forge.proxy.as_ref();
+    into.proxy = proxy.and_then(|proxy| url::Url::parse(proxy.reveal()).ok());
+    into.patience = into.patience.min(settings.timeout);
+    into.may_be_below &= !settings.forge.names_project;
     into.credentials = forge_credentials(settings, kind);
     Ok(into)
 }
@@ -196,13 +199,21 @@ pub fn secrets(settings: &RepositorySettings) -> SecretSet {
             set.add(&text);
         }
     }
-    let addresses = [settings.proxy.as_ref(), Some(&settings.url)];
+    let addresses = [settings.proxy.as_ref(), forge.proxy.as_ref(), Some(&settings.url)];
     for address in addresses.into_iter().flatten().filter(|url| url.has_credentials()) {
         if let Some(password) =
             url::Url::parse(address.reveal()).ok().and_then(|url| url.password().map(str::to_owned))
         {
+            set.add(&unescaped(&password));
             set.add(&password);
         }
     }
     set
+}
+
+/// A part of an address as it was before it was escaped.
+fn unescaped(text: &str) -> String {
+    let form = format!("it={}", text.replace('+', "%2B"));
+    let told = url::form_urlencoded::parse(form.as_bytes()).next();
+    told.map(|(_, value)| value.into_owned()).unwrap_or_default()
 }

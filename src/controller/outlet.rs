@@ -77,7 +77,7 @@ impl Outlet {
         let Self::Ask(asked) = self else { return self };
         let (mut tries, mut said) = (0_u32, String::new());
         loop {
-            let answer = stop.run_until_cancelled(Box::pin(Forge::recognise(&asked))).await;
+            let answer = stop.run_until_cancelled(Box::pin(Forge::look_up(&asked))).await;
             let problem = match answer {
                 None => return Self::Nowhere,
                 Some(answer) => match conclude(name, settings, answer) {
@@ -117,7 +117,7 @@ pub async fn ask_once(
     asked: &ForgeSettings,
     stop: &CancellationToken,
 ) -> Result<Outlet, ForgeError> {
-    match stop.run_until_cancelled(Box::pin(Forge::recognise(asked))).await {
+    match stop.run_until_cancelled(Box::pin(Forge::look_up(asked))).await {
         None => Ok(Outlet::Nowhere),
         Some(answer) => conclude(name, settings, answer),
     }
@@ -129,14 +129,16 @@ const LONGEST: Duration = Duration::from_mins(1);
 fn conclude(
     name: &RepositoryName,
     settings: &RepositorySettings,
-    answer: Result<Forge, ForgeError>,
+    answer: Result<ForgeSettings, ForgeError>,
 ) -> Result<Outlet, ForgeError> {
     match answer {
-        Ok(forge) => {
-            let kind = forge.kind();
-            tracing::info!(repository = %name, host = forge.host(), kind = kind.word(), "forge recognised");
-            known(settings, kind)
+        Ok(ForgeSettings { kind: Some(kind), api, project, .. }) => {
+            tracing::info!(repository = %name, %api, kind = kind.word(), "forge recognised");
+            let settings = ForgeSettings { api, project, ..edges::forge(settings, Some(kind))? };
+            let forge = Forge::of_kind(kind, &settings)?;
+            Ok(Outlet::Forge(settings, Box::new(forge)))
         }
+        Ok(unsettled) => Err(ForgeError::UnknownForge { host: unsettled.host() }),
         // A token alone may be for a plain Git server.
         Err(ForgeError::UnknownForge { host }) if !settings.forge.is_written => {
             tracing::info!(repository = %name, %host, "no forge that Moorline knows: statuses go into git notes");

@@ -62,11 +62,21 @@ impl Forge {
     /// # Errors
     /// `UnknownForge` when the server is none that we know, `Unreachable` and its like when it cannot be asked, `Tls`.
     pub async fn recognise(settings: &ForgeSettings) -> Result<Self, ForgeError> {
-        let kind = match settings.kind {
-            Some(kind) => kind,
-            None => recognise::kind(settings).await?,
-        };
-        Self::of_kind(kind, settings)
+        let settings = Self::look_up(settings).await?;
+        let kind = settings.kind.unwrap_or(Kind::GitHub);
+        Self::of_kind(kind, &settings)
+    }
+
+    /// These settings with the kind, and the address and project where the forge is below a sub-path. The server is
+    /// asked where the settings do not tell.
+    ///
+    /// # Errors
+    /// As [`Forge::recognise`].
+    pub async fn look_up(settings: &ForgeSettings) -> Result<ForgeSettings, ForgeError> {
+        if settings.kind.is_some() {
+            return Ok(settings.clone());
+        }
+        recognise::settled(settings).await
     }
 
     /// The forge of these settings as a given kind; nothing is asked.

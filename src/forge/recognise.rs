@@ -29,26 +29,35 @@ const WELL_KNOWN: [(&str, Kind); 5] = [
     ("gitea.com", Kind::Gitea),
 ];
 
-/// The kind of the forge at the settings' address.
+/// The settings with the kind of the forge at their address; where there is none and nobody said where the API is, with
+/// an address further down the remote's path.
 ///
 /// # Errors
 /// `UnknownForge` when a server answers that is none of ours; `Unreachable` when none does.
-pub(super) async fn kind(settings: &ForgeSettings) -> Result<Kind, ForgeError> {
+pub(super) async fn settled(settings: &ForgeSettings) -> Result<ForgeSettings, ForgeError> {
     let host = settings.api.host_str().unwrap_or_default();
     let host = host.strip_prefix("www.").or(host.strip_prefix("api.")).unwrap_or(host);
     if let Some((_, kind)) = WELL_KNOWN.iter().find(|(known, _)| *known == host) {
-        return Ok(*kind);
+        return Ok(ForgeSettings { kind: Some(*kind), ..settings.clone() });
     }
-    if let Some(kind) = gitea(settings).await? {
-        return Ok(kind);
-    }
-    if gitlab(settings).await? {
-        return Ok(Kind::GitLab);
-    }
-    if github(settings).await? {
-        return Ok(Kind::GitHub);
+    let mut next = Some(settings.clone());
+    while let Some(asked) = next {
+        if let Some(kind) = kind(&asked).await? {
+            return Ok(ForgeSettings { kind: Some(kind), ..asked });
+        }
+        next = asked.one_below();
     }
     Err(ForgeError::UnknownForge { host: settings.host() })
+}
+
+async fn kind(settings: &ForgeSettings) -> Result<Option<Kind>, ForgeError> {
+    if let Some(kind) = gitea(settings).await? {
+        return Ok(Some(kind));
+    }
+    if gitlab(settings).await? {
+        return Ok(Some(Kind::GitLab));
+    }
+    Ok(github(settings).await?.then_some(Kind::GitHub))
 }
 
 /// Both tell a version without a token; Forgejo's names the Gitea that it is compatible with.

@@ -87,9 +87,11 @@ pub struct ForgeSettings {
     pub api: Url,
     /// `owner/repository`, or `group/subgroup/project` on GitLab.
     pub project: String,
+    /// Whether the project's first parts may be the forge's sub-path: nobody said where the API is.
+    pub may_be_below: bool,
     /// Who we are.
     pub credentials: Credentials,
-    /// A file of certificate authorities (PEM) in place of the system's.
+    /// A file of certificate authorities (PEM) beside the system's.
     pub ca_file: Option<PathBuf>,
     /// SHA-256 of the server's certificate (DER): nothing else is accepted, and no authority is asked.
     pub pin: Option<Digest>,
@@ -117,6 +119,7 @@ impl ForgeSettings {
         let address = remote_address(remote).ok_or_else(no_project)?;
         let mut parts: Vec<&str> =
             address.path().split('/').filter(|part| !part.is_empty()).collect();
+        let may_be_below = api.is_none() && kind.is_none();
         let root = match api {
             Some(given) => {
                 drop_prefix(&mut parts, &given, address.host_str());
@@ -136,6 +139,7 @@ impl ForgeSettings {
             kind,
             api: root,
             project,
+            may_be_below,
             credentials: Credentials::Anonymous,
             ca_file: None,
             pin: None,
@@ -143,6 +147,18 @@ impl ForgeSettings {
             patience: Duration::from_secs(30),
             clock,
         })
+    }
+
+    /// The same, with the project's first part taken for a sub-path of the forge's address; `None` where there is none
+    /// to take.
+    pub(super) fn one_below(&self) -> Option<Self> {
+        let (first, rest) = self.project.split_once('/')?;
+        if !self.may_be_below || !rest.contains('/') {
+            return None;
+        }
+        let mut api = self.api.clone();
+        api.path_segments_mut().ok()?.pop_if_empty().push(first);
+        Some(Self { api, project: rest.to_owned(), ..self.clone() })
     }
 
     /// The forge's host and port, for messages.

@@ -108,7 +108,7 @@ pub const SETTINGS_KEYS: &[&[Key]] = &[&[
     key(
         "repositories.NAME.proxy",
         "URL",
-        "none",
+        "what `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` say",
         "http://proxy.example.com:3128",
         "The HTTP proxy on the way to the remote and its forge",
     ),

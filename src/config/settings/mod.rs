@@ -5,6 +5,7 @@
 
 mod keys;
 mod overrides;
+mod proxies;
 mod read;
 mod remote;
 
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 pub use keys::SETTINGS_KEYS;
 pub use overrides::{DockerVariables, Overrides};
+pub use proxies::ProxyVariables;
 pub use read::parse;
 pub use remote::{RemoteUrl, Transport};
 
@@ -96,7 +98,7 @@ pub struct RepositorySettings {
     pub credentials: Credentials,
     /// Whom we trust.
     pub tls: RemoteTls,
-    /// HTTP proxy, as a URL.
+    /// HTTP proxy on the way to the remote, as a URL.
     pub proxy: Option<RemoteUrl>,
     /// Where statuses and comments go.
     pub forge: ForgeSettings,
@@ -154,8 +156,12 @@ pub struct ForgeSettings {
     pub is_written: bool,
     /// Base URL of the API; `None` for the kind's usual one on the repository's host.
     pub api: Option<RemoteUrl>,
+    /// HTTP proxy on the way to the API: the repository's where the settings name one.
+    pub proxy: Option<RemoteUrl>,
     /// `owner/name`; from the repository's URL unless said.
     pub project: String,
+    /// Whether the settings say the project.
+    pub names_project: bool,
     /// File that holds a token; that of the repository's credentials unless said.
     pub token_file: Option<PathBuf>,
     /// File that holds the secret of webhooks; without it webhooks are refused.
@@ -177,7 +183,9 @@ impl ForgeSettings {
             kind: ForgeKind::of_host(url),
             is_written: false,
             api: None,
+            proxy: None,
             project: url.project(),
+            names_project: false,
             token_file: None,
             webhook_secret_file: None,
             app: None,

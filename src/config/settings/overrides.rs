@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::{HostSettings, HostTls, RemoteUrl, RepositorySettings, Settings};
+use super::proxies::ProxyVariables;
+use super::{HostSettings, HostTls, RemoteUrl, RepositorySettings, Settings, Transport};
 use crate::config::endpoint::Endpoint;
 use crate::config::quantity::{DURATION_EXAMPLE, parse_duration};
 use crate::model::{Diagnostic, Diagnostics, HostName, Location, TreePath};
@@ -31,6 +32,8 @@ pub struct Overrides {
     pub hosts: Vec<String>,
     /// Docker's own variables, for the host that is meant where neither settings nor flags name one.
     pub docker: DockerVariables,
+    /// The environment's proxies, for remotes and forges of which the settings do not say.
+    pub proxies: ProxyVariables,
     /// `--data`.
     pub data: Option<PathBuf>,
     /// `--listen`: address and port, or `none`.
@@ -63,6 +66,7 @@ impl Settings {
             take(&mut problems, "--interval", choose_interval(repository, flags));
             take(&mut problems, "--branch and --path", choose_place(repository, flags));
             choose_files(repository, flags);
+            take(&mut problems, "HTTPS_PROXY and its like", choose_proxies(repository, flags));
         }
         if let Some(data) = &flags.data {
             self.data = flags.folder.join(data);
@@ -161,6 +165,25 @@ fn choose_interval(repository: &mut RepositorySettings, flags: &Overrides) -> Re
         repository.interval = parse_duration(text)
             .filter(|interval| 1_000 <= interval.as_millis())
             .ok_or_else(|| format!("expected {DURATION_EXAMPLE}, at least 1s, found {text:?}"))?;
+    }
+    Ok(())
+}
+
+/// What the settings do not say. The forge may be elsewhere than the remote, and over https where that is over ssh.
+fn choose_proxies(repository: &mut RepositorySettings, flags: &Overrides) -> Result<(), String> {
+    if repository.proxy.is_some() {
+        repository.forge.proxy.clone_from(&repository.proxy);
+        return Ok(());
+    }
+    repository.proxy = flags.proxies.on_the_way_to(&repository.url)?;
+    let api = match (&repository.forge.api, repository.url.host()) {
+        (Some(api), _) => Some(api.clone()),
+        (None, _) if repository.url.transport() == Transport::Http => Some(repository.url.clone()),
+        (None, Some(host)) => RemoteUrl::parse(&format!("https://{host}/")).ok(),
+        (None, None) => None,
+    };
+    if let Some(api) = api {
+        repository.forge.proxy = flags.proxies.on_the_way_to(&api)?;
     }
     Ok(())
 }

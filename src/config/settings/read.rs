@@ -165,6 +165,8 @@ fn forge(section: &Section<'_>, repository: &RepositorySettings) -> ForgeSetting
         kind: section.one_of("kind", &ForgeKind::WORDS).or(guessed.kind),
         is_written: drift_on_commit || FORGE_MEANT.iter().any(|key| section.node(key).is_some()),
         api: section.parsed("api", http_url),
+        proxy: repository.proxy.clone(),
+        names_project: section.node("project").is_some(),
         project: section.text("project").unwrap_or(guessed.project),
         token_file: section
             .file("token_file")

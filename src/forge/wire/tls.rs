@@ -12,10 +12,10 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 use super::super::ForgeError;
 use crate::model::Digest;
 
-/// A client's TLS: the pinned certificate alone, or the authorities of `ca_file`, or the system's.
+/// A client's TLS: the pinned certificate alone, or the system's authorities and those of `ca_file`.
 ///
 /// # Errors
-/// `Tls` when the file holds no certificate, or the system has no authorities at all.
+/// `Tls` when the file holds no certificate.
 pub(in crate::forge) fn client(
     ca_file: Option<&Path>,
     pin: Option<&Digest>,
@@ -37,19 +37,18 @@ pub(in crate::forge) fn client(
 
 fn authorities(ca_file: Option<&Path>) -> Result<RootCertStore, ForgeError> {
     let mut store = RootCertStore::empty();
-    let Some(path) = ca_file else {
-        store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        return Ok(store);
-    };
+    store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let Some(path) = ca_file else { return Ok(store) };
     let why = |problem: &dyn std::fmt::Display| ForgeError::Tls {
         why: format!("cannot read certificate authorities from {}: {problem}", path.display()),
     };
     let certificates = CertificateDer::pem_file_iter(path).map_err(|problem| why(&problem))?;
+    let before = store.len();
     for certificate in certificates {
         let certificate = certificate.map_err(|problem| why(&problem))?;
         store.add(certificate).map_err(|problem| why(&problem))?;
     }
-    if store.is_empty() {
+    if store.len() == before {
         return Err(why(&"there is none in it"));
     }
     Ok(store)

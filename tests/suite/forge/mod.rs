@@ -7,6 +7,7 @@ mod daemon;
 mod drift;
 mod faults;
 mod hooked;
+mod hour;
 mod notes;
 mod outages;
 mod overtaken;
@@ -15,6 +16,7 @@ mod reading;
 mod rights;
 mod secrets;
 mod stories;
+mod ways;
 
 use std::path::PathBuf;
 use std::time::Duration;

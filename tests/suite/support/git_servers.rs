@@ -303,6 +303,10 @@ impl Https {
         Self { moods, port, folder, plain }
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     pub(crate) fn url(&self) -> String {
         let scheme = if self.plain { "http" } else { "https" };
         format!("{scheme}://localhost:{}/fleet.git", self.port)
@@ -335,7 +339,7 @@ fn certificates(folder: &Path) -> Arc<rustls::ServerConfig> {
     ca.distinguished_name.push(DnType::CommonName, "test authority");
     std::fs::write(folder.join("ca.pem"), ca.self_signed(&ca_key).unwrap().pem()).unwrap();
     let key = KeyPair::generate().unwrap();
-    let server = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let server = CertificateParams::new(["localhost", "git.corp.test"].map(str::to_owned)).unwrap();
     let issuer = Issuer::new(ca, ca_key);
     let certificate = server.signed_by(&key, &issuer).unwrap();
     std::fs::write(folder.join("server.pem"), certificate.pem()).unwrap();

@@ -121,6 +121,8 @@ pub struct World {
     pub app_key: Option<Vec<u8>>,
     pub tokens_bought: u64,
     pub renamed_from: Option<String>,
+    /// The sub-path of the forge's address; everything beside it is another site's.
+    pub prefix: String,
     next_id: u64,
 }
 
@@ -228,6 +230,7 @@ impl FakeForge {
             app_key: None,
             tokens_bought: 0,
             renamed_from: None,
+            prefix: String::new(),
             next_id: 1000,
         };
         let mut forge = Self {
@@ -315,11 +318,14 @@ async fn receive(world: Arc<Mutex<World>>, request: axum::extract::Request) -> R
             }
         }
     }
-    let kind = world.lock().unwrap().kind;
     let whole = head.uri.path();
+    let base = {
+        let world = world.lock().unwrap();
+        format!("{}{}", world.prefix, base(world.kind))
+    };
     let received = Received {
         method: head.method.to_string(),
-        path: whole.strip_prefix(base(kind)).unwrap_or(&format!("OUTSIDE{whole}")).to_owned(),
+        path: whole.strip_prefix(&base).unwrap_or(&format!("OUTSIDE{whole}")).to_owned(),
         query: url::form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes())
             .into_owned()
             .collect(),
