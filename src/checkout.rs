@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +17,7 @@ use crate::config::fleet_file::{
     self, COMPOSE_FILES, FLEET_FILE, Fleet, HostSelector, Stack, Surroundings,
 };
 use crate::config::settings::Labels;
-use crate::desired::{self, RelativePaths};
+use crate::desired::{self, RelativePaths, Shelf};
 use crate::fleet::placement;
 use crate::git::{CommitFacts, Git, GitError, Pulled, Source, TreeSelection, Wanted};
 use crate::model::{
@@ -110,6 +110,8 @@ pub struct LoadedStack {
     pub spreads: bool,
     /// A digest over all of this: two commits with the same one ask for the same.
     pub digest: Digest,
+    /// What was written already.
+    shelf: Arc<Mutex<Shelf>>,
 }
 
 impl fmt::Debug for LoadedStack {
@@ -122,7 +124,7 @@ impl fmt::Debug for LoadedStack {
 #[derive(Debug)]
 pub struct Written {
     /// What it asks; `None` when it cannot be used.
-    pub desired: Option<Desired>,
+    pub desired: Option<Arc<Desired>>,
     /// Problems with this Engine.
     pub problems: Diagnostics,
 }
@@ -145,7 +147,7 @@ impl LoadedStack {
             .iter()
             .map(|path| tree_path(path).unwrap_or(path).to_owned())
             .collect();
-        let (desired, problems) = desired::make(desired::Input {
+        let (mut desired, problems) = desired::make(desired::Input {
             project,
             folder: &folder.unwrap_or_default(),
             tree: &self.tree,
@@ -158,7 +160,8 @@ impl LoadedStack {
             spreads: self.spreads,
             paths: RelativePaths::FromGit,
         });
-        Written { desired: Some(desired), problems }
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner).share(&mut desired);
+        Written { desired: Some(Arc::new(desired)), problems }
     }
 
     /// A stack without services: what becomes of one that left the repository, or this host.
@@ -171,6 +174,7 @@ impl LoadedStack {
             config_files: Vec::new(),
             spreads: false,
             tree: ManifestTree::default(),
+            shelf: Arc::default(),
         }
     }
 }
@@ -289,6 +293,7 @@ pub fn load(stack: &Stack, tree: &ManifestTree) -> (LoadedStack, BTreeSet<TreePa
         spreads: false,
         tree: tree.clone(),
         digest,
+        shelf: Arc::default(),
     };
     (loaded, missing)
 }

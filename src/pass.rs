@@ -213,7 +213,7 @@ pub fn plan_saved(
         report.failure = Some(Failure { message, remedy: Remedy::NewRevision });
         return report;
     };
-    let desired = drift::settle(Arc::new(desired), observed, policy);
+    let desired = drift::settle(desired, observed, policy);
     let findings = drift::detect(&desired, observed, policy);
     report.found.clone_from(&findings.drifts);
     report.now_found(&findings, observed, policy);
@@ -241,7 +241,7 @@ fn compare(
 ) -> Arc<Findings> {
     let digest = digest(observed);
     if let Some(last) = &memory.compared
-        && Arc::ptr_eq(&last.desired, desired)
+        && last.desired == *desired
         && last.observed == digest
         && last.policy == *policy
     {
@@ -410,7 +410,6 @@ fn desired(
         return Err(Failure { message, remedy: Remedy::NewRevision });
     };
     forget_changed(memory, &desired);
-    let desired = Arc::new(desired);
     memory.desired = Some((work.revision.clone(), facts, Arc::clone(&desired), problems));
     Ok(desired)
 }
@@ -419,7 +418,8 @@ fn desired(
 fn forget_changed(memory: &mut Memory, desired: &Desired) {
     let all = |desired: &Desired| -> BTreeMap<Replica, String> {
         let replicas = desired.services.values().flat_map(|service| service.replicas.values());
-        replicas.map(|one| (one.replica.clone(), one.spec_digest.clone())).collect()
+        let seal = |replica: &Replica| desired.seals.get(replica).cloned().unwrap_or_default();
+        replicas.map(|one| (one.replica.clone(), seal(&one.replica))).collect()
     };
     let now = all(desired);
     if let Some((_, _, before, _)) = &memory.desired {

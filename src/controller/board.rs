@@ -1,7 +1,7 @@
 //! What is known of every target of one repository, and the statuses that follow from it.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
@@ -50,7 +50,7 @@ pub struct Recollection {
 #[derive(Debug, Clone)]
 struct Entry {
     standing: Standing,
-    report: Option<Report>,
+    report: Option<Arc<Report>>,
 }
 
 /// What a target does.
@@ -70,7 +70,7 @@ pub enum Standing {
 #[derive(Debug, Clone)]
 pub enum Look {
     /// As the last pass found it.
-    Report(Box<Report>),
+    Report(Arc<Report>),
     /// Not: it waits, and why.
     Waits(Target, String),
 }
@@ -123,7 +123,7 @@ impl Board {
     pub fn sight(&self) -> Digest {
         let inner = self.inner();
         let mut lines: Vec<String> = Vec::new();
-        for report in inner.targets.values().filter_map(|entry| entry.report.as_ref()) {
+        for report in inner.targets.values().filter_map(|entry| entry.report.as_deref()) {
             let Report { target, sync, health, remaining, .. } = report;
             lines.push(format!("{target} {sync:?} {health:?} {remaining:?}"));
             let replicas = report.replicas.iter();
@@ -160,10 +160,10 @@ impl Board {
     }
 
     /// A pass ended.
-    pub fn report(&self, report: &Report) {
+    pub fn report(&self, report: &Arc<Report>) {
         self.change(|inner| {
             if let Some(entry) = inner.targets.get_mut(&report.target) {
-                *entry = Entry { standing: Standing::Reported, report: Some(report.clone()) };
+                *entry = Entry { standing: Standing::Reported, report: Some(Arc::clone(report)) };
             }
         });
     }
@@ -228,7 +228,7 @@ impl Board {
                 (Standing::Reported, Some(report))
                     if report.revision == head && !report.is_under_way =>
                 {
-                    Some(Look::Report(Box::new(report.clone())))
+                    Some(Look::Report(Arc::clone(report)))
                 }
                 _ => None,
             }
@@ -236,12 +236,6 @@ impl Board {
         let looks: Vec<Look> = looks.collect::<Option<_>>()?;
         drop(inner);
         (!looks.is_empty()).then_some((head, looks))
-    }
-
-    /// The last report of every target.
-    pub fn reports(&self) -> Vec<Report> {
-        let inner = self.inner();
-        inner.targets.values().filter_map(|entry| entry.report.clone()).collect()
     }
 }
 
@@ -318,7 +312,7 @@ fn stack_status(
     let current: Vec<&Report> = entries
         .iter()
         .filter(|entry| entry.standing == Standing::Reported)
-        .filter_map(|entry| entry.report.as_ref())
+        .filter_map(|entry| entry.report.as_deref())
         .filter(|report| report.revision == *head)
         .collect();
     let said = status::of_stack(stack, &current, naming);

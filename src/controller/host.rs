@@ -153,7 +153,8 @@ impl Host {
     ) {
         let mut failures = schedule::Failures::default();
         while !stop.is_cancelled() {
-            let connected = stop.run_until_cancelled(Engine::connect(&endpoint, &settings)).await;
+            let connecting = Box::pin(Engine::connect(&endpoint, &settings));
+            let connected = stop.run_until_cancelled(connecting).await;
             let error = match connected {
                 None => return,
                 Some(Ok(engine)) => {
@@ -184,7 +185,7 @@ impl Host {
         let mut broken = 0_u32;
         loop {
             let opened = clock::now();
-            let error = match engine.events(since).await {
+            let error = match Box::pin(engine.events(since)).await {
                 Ok(mut stream) => {
                     // What happened before the stream began is found by looking.
                     self.ring_all(Ring::Full);

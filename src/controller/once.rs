@@ -373,7 +373,7 @@ pub async fn publish(setup: &Setup, wish: &Wish, seen: &[Seen], reports: &[Repor
         let targets: Vec<Target> = own.iter().map(|report| report.target.clone()).collect();
         board.expect(&repository.checkout.revision, &targets, repository.checkout.fleet_problem());
         for report in own {
-            board.report(report);
+            board.report(&Arc::new(report.clone()));
         }
         board.hide(&repository.checkout.secrets());
         let places = (&repository.git, &repository.source, &board);

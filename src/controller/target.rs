@@ -102,7 +102,8 @@ impl TargetLoop {
                 () = tokio::time::sleep(pause) => {}
             }
             let now_linked = link.borrow_and_update().clone();
-            match self.turn(&mut course, now_linked, &bell, &stop).await {
+            // Boxed, so that a loop that waits holds no more than what it waits for.
+            match Box::pin(self.turn(&mut course, now_linked, &bell, &stop)).await {
                 Some(next) => due = next,
                 None => break,
             }
@@ -157,6 +158,7 @@ impl TargetLoop {
         if leave.wait.is_some() {
             report.wait.clone_from(&leave.wait);
         }
+        let report = Arc::new(report);
         self.conclude(course, &report, depth);
         self.wait(report.wait.as_ref(), &latest);
         if report.wait.is_none() {
@@ -165,7 +167,7 @@ impl TargetLoop {
         if self.is_gone(&checkout, &report) {
             return None;
         }
-        let until = report.wait.and_then(|wait| wait.until);
+        let until = report.wait.as_ref().and_then(|wait| wait.until);
         let due = self.next_due(course, until);
         let cut_short = report.rounds.iter().flat_map(|round| &round.outcomes);
         // A wait that was ended by a newer commit goes on at once.
@@ -334,11 +336,11 @@ impl TargetLoop {
         let failure = Failure { message, remedy: failure.remedy };
         let report =
             Report::failed(self.target.clone(), checkout.revision.clone(), clock::now(), failure);
-        self.board.report(&report);
+        self.board.report(&Arc::new(report));
         self.stands(checkout, Standing::Unknown { since });
     }
 
-    fn conclude(&self, course: &mut Course, report: &Report, depth: Depth) {
+    fn conclude(&self, course: &mut Course, report: &Arc<Report>, depth: Depth) {
         let now = clock::now();
         match report.remedy() {
             Some(remedy) => course.failures.failed(remedy, now),

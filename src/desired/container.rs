@@ -1,6 +1,7 @@
 //! One replica: the whole payload of its create call.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::desk::{Desk, at};
 use super::files::{self, Files};
@@ -41,18 +42,16 @@ pub(super) fn replica(
     if let Some(label) = files::label(desk, &files) {
         config.labels.insert("moorline.files".to_owned(), label);
     }
-    let mut spec = ContainerSpec { config, host, endpoints, platform: service.platform.clone() };
-    let spec_digest = payload::seal(desk, &mut spec);
+    let spec = ContainerSpec {
+        config: Arc::new(config),
+        host: Arc::new(host),
+        endpoints,
+        platform: service.platform.clone(),
+    };
+    let replica = Replica { service: name.clone(), number };
+    desk.seals.insert(replica.clone(), payload::seal(desk, &spec));
     let Files { bundles, uploads, .. } = files;
-    DesiredReplica {
-        replica: Replica { service: name.clone(), number },
-        name: container,
-        spec,
-        spec_digest,
-        uploads,
-        bundles,
-        shares,
-    }
+    DesiredReplica { replica, name: container, spec: Arc::new(spec), uploads, bundles, shares }
 }
 
 fn config(service: &Service, image: &ImageRef) -> ContainerConfig {

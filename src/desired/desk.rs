@@ -1,18 +1,20 @@
 //! The table on which desired state is put together: the input, and what piles up on the way.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use ring::hmac;
 
 use super::Input;
-use crate::model::{Diagnostic, Diagnostics, Digest, FileBundle, Location, ServiceName};
+use crate::model::{Diagnostic, Digest, FileBundle, Location, Replica, ServiceName};
 
 /// The input, and what piles up while it is worked through.
 #[derive(Debug)]
 pub(super) struct Desk<'a> {
     pub(super) input: Input<'a>,
-    pub(super) bundles: BTreeMap<Digest, FileBundle>,
-    problems: Vec<Diagnostic>,
+    pub(super) bundles: BTreeMap<Digest, Arc<FileBundle>>,
+    pub(super) seals: BTreeMap<Replica, String>,
+    pub(super) problems: Vec<Diagnostic>,
     seen: BTreeSet<Diagnostic>,
     key: hmac::Key,
 }
@@ -25,15 +27,11 @@ impl<'a> Desk<'a> {
         Self {
             input,
             bundles: BTreeMap::new(),
+            seals: BTreeMap::new(),
             problems: Vec::new(),
             seen: BTreeSet::new(),
             key: hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()),
         }
-    }
-
-    /// Bundles and problems.
-    pub(super) fn finish(self) -> (BTreeMap<Digest, FileBundle>, Diagnostics) {
-        (self.bundles, Diagnostics(self.problems))
     }
 
     /// A digest that only those can check who know the Engine.

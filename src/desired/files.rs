@@ -134,10 +134,8 @@ fn bundle(desk: &mut Desk<'_>, files: &mut Files, place: &Place, owner: &str) ->
     let folder = format!("{}/files/{}/{}", desk.input.host_data, desk.input.stack, digest.short());
     files.bundles.insert(digest.clone());
     let source = format!("{folder}/{}", place.relative);
-    desk.bundles.entry(digest).or_insert(FileBundle {
-        host_path: folder,
-        files: content,
-        overlay: false,
+    desk.bundles.entry(digest).or_insert_with(|| {
+        Arc::new(FileBundle { host_path: folder, files: content, overlay: false })
     });
     source.trim_end_matches('/').to_owned()
 }
@@ -148,10 +146,8 @@ fn overlay(desk: &mut Desk<'_>, files: &mut Files, place: &Place) -> String {
     let digest = digest(desk, &format!("overlay {}", place.relative), &content);
     files.bundles.insert(digest.clone());
     files.overlays.insert(digest.clone());
-    desk.bundles.entry(digest).or_insert(FileBundle {
-        host_path: host_path.clone(),
-        files: content,
-        overlay: true,
+    desk.bundles.entry(digest).or_insert_with(|| {
+        Arc::new(FileBundle { host_path: host_path.clone(), files: content, overlay: true })
     });
     host_path
 }

@@ -15,6 +15,7 @@ mod mounts;
 mod network;
 mod payload;
 mod service;
+mod shelf;
 mod unsupported;
 
 use crate::model::{
@@ -23,6 +24,8 @@ use crate::model::{
 };
 
 use self::desk::Desk;
+pub use self::payload::sealed;
+pub use self::shelf::Shelf;
 
 /// Default folder on the host for files from Git and for state.
 pub const HOST_DATA: &str = "/var/lib/moorline";
@@ -70,7 +73,7 @@ pub fn make(input: Input<'_>) -> (Desired, Diagnostics) {
     let volumes = mounts::volumes(&mut desk);
     let services = service::services(&mut desk);
     unsupported::warn(&mut desk);
-    let (bundles, problems) = desk.finish();
+    let Desk { bundles, seals, problems, .. } = desk;
     let desired = Desired {
         stack: input.stack.clone(),
         repository: input.repository.clone(),
@@ -79,6 +82,7 @@ pub fn make(input: Input<'_>) -> (Desired, Diagnostics) {
         networks,
         volumes,
         bundles,
+        seals,
     };
-    (desired, problems)
+    (desired, Diagnostics(problems))
 }

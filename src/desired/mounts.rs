@@ -1,6 +1,7 @@
 //! Volumes, binds and mounts.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::desk::{Desk, at};
 use super::files::{self, Files};
@@ -12,7 +13,7 @@ use crate::model::{
 };
 
 /// The project's volumes.
-pub(super) fn volumes(desk: &mut Desk<'_>) -> BTreeMap<String, DesiredVolume> {
+pub(super) fn volumes(desk: &mut Desk<'_>) -> BTreeMap<String, Arc<DesiredVolume>> {
     let project = desk.input.project;
     let mut made = BTreeMap::new();
     for (key, volume) in &project.volumes {
@@ -28,7 +29,8 @@ pub(super) fn volumes(desk: &mut Desk<'_>) -> BTreeMap<String, DesiredVolume> {
             }
         };
         let origin = project.origins.nearest(&format!("volumes.{key}"));
-        made.insert(key.clone(), DesiredVolume { origin, external: *external, spec });
+        let volume = DesiredVolume { origin, external: *external, spec };
+        made.insert(key.clone(), Arc::new(volume));
     }
     made
 }

@@ -1,6 +1,7 @@
 //! Networks, and a container's places in them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::desk::{Desk, at, non_empty};
 use super::payload::resource_labels;
@@ -13,7 +14,7 @@ use crate::model::{
 const INTERFACE_NAME: &str = "com.docker.network.endpoint.ifname";
 
 /// The project's networks.
-pub(super) fn networks(desk: &mut Desk<'_>) -> BTreeMap<String, DesiredNetwork> {
+pub(super) fn networks(desk: &mut Desk<'_>) -> BTreeMap<String, Arc<DesiredNetwork>> {
     let project = desk.input.project;
     let mut made = BTreeMap::new();
     for (key, network) in &project.networks {
@@ -31,7 +32,8 @@ pub(super) fn networks(desk: &mut Desk<'_>) -> BTreeMap<String, DesiredNetwork> 
             spec(desk, key, network)
         };
         let origin = project.origins.nearest(&path);
-        made.insert(key.clone(), DesiredNetwork { origin, external: network.external, spec });
+        let network = DesiredNetwork { origin, external: network.external, spec };
+        made.insert(key.clone(), Arc::new(network));
     }
     made
 }
@@ -89,7 +91,7 @@ pub(super) fn attach(
     desk: &mut Desk<'_>,
     service: &Service,
     called: Called<'_>,
-) -> (String, BTreeMap<String, Endpoint>) {
+) -> (String, BTreeMap<String, Box<Endpoint>>) {
     let project = desk.input.project;
     if !service.network_mode.is_empty() {
         return (service.network_mode.clone(), BTreeMap::new());
@@ -114,7 +116,7 @@ pub(super) fn attach(
         if place == 0 && endpoint.mac_address.is_empty() {
             endpoint.mac_address.clone_from(&service.mac_address);
         }
-        endpoints.insert(name_of(key), endpoint);
+        endpoints.insert(name_of(key), Box::new(endpoint));
     }
     let mode = keys.first().map(|key| name_of(key)).unwrap_or_default();
     (mode, endpoints)

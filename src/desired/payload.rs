@@ -9,6 +9,9 @@ use crate::model::{ContainerSpec, ServiceName};
 /// Version that Compose's label tells: ours, so that nobody takes the containers for docker compose's.
 const COMPOSE_VERSION: &str = concat!("moorline-", env!("CARGO_PKG_VERSION"));
 
+/// How a seal begins: the version of its rule, and the hash.
+const SEAL: &str = "v1:sha256:";
+
 /// Labels that vary from commit to commit or from replica to replica without changing what a container is.
 const PASSING: [&str; 8] = [
     "com.docker.compose.config-hash",
@@ -88,15 +91,19 @@ pub(super) fn container_labels(
     labels
 }
 
-/// The digest of what a container is to be, without what passes; also put into the labels that carry it.
-pub(super) fn seal(desk: &Desk<'_>, spec: &mut ContainerSpec) -> String {
+/// The digest of what a container is to be, without what passes.
+pub(super) fn seal(desk: &Desk<'_>, spec: &ContainerSpec) -> String {
     let mut lasting = spec.clone();
-    lasting.config.labels.retain(|key, _| !PASSING.contains(&key.as_str()));
+    lasting.config_mut().labels.retain(|key, _| !PASSING.contains(&key.as_str()));
     let bytes = serde_json::to_vec(&lasting).unwrap_or_default();
-    let digest = desk.digest(&bytes);
-    let sealed = format!("v1:sha256:{digest}");
-    let labels = &mut spec.config.labels;
-    labels.insert("com.docker.compose.config-hash".to_owned(), digest.to_string());
-    labels.insert("moorline.spec".to_owned(), sealed.clone());
-    sealed
+    format!("{SEAL}{}", desk.digest(&bytes))
+}
+
+/// What a container is to be, with the labels that carry its seal.
+pub fn sealed(mut spec: ContainerSpec, seal: &str) -> ContainerSpec {
+    let digest = seal.strip_prefix(SEAL).unwrap_or(seal);
+    let labels = &mut spec.config_mut().labels;
+    labels.insert("com.docker.compose.config-hash".to_owned(), digest.to_owned());
+    labels.insert("moorline.spec".to_owned(), seal.to_owned());
+    spec
 }

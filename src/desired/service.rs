@@ -1,6 +1,7 @@
 //! Services: what surrounds their containers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::desk::{Desk, at};
@@ -18,7 +19,7 @@ const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 const MAX_REPLICAS: u32 = 10_000;
 
 /// The project's services.
-pub(super) fn services(desk: &mut Desk<'_>) -> BTreeMap<ServiceName, DesiredService> {
+pub(super) fn services(desk: &mut Desk<'_>) -> BTreeMap<ServiceName, Arc<DesiredService>> {
     let project = desk.input.project;
     let awaited: BTreeSet<&ServiceName> = project
         .services
@@ -30,7 +31,7 @@ pub(super) fn services(desk: &mut Desk<'_>) -> BTreeMap<ServiceName, DesiredServ
     let mut made = BTreeMap::new();
     for (name, service) in &project.services {
         if let Some(desired) = one(desk, (name, service), awaited.contains(name)) {
-            made.insert(name.clone(), desired);
+            made.insert(name.clone(), Arc::new(desired));
         }
     }
     unique_names(desk);
@@ -48,7 +49,7 @@ fn one(
     let count = replicas(desk, name, service);
     let image_policy = image_policy(desk, (name, service), &image);
     let replicas = (1..=count)
-        .map(|number| (number, container::replica(desk, (name, service), &image, number)))
+        .map(|number| (number, Arc::new(container::replica(desk, (name, service), &image, number))))
         .collect();
     let deploy = service.deploy.as_ref();
     let mode = deploy.map_or("", |deploy| deploy.mode.as_str());
@@ -178,7 +179,7 @@ fn unique_names(desk: &mut Desk<'_>) {
 }
 
 /// Services may share an image that is built here, when they build it alike.
-fn one_build_an_image(desk: &mut Desk<'_>, services: &BTreeMap<ServiceName, DesiredService>) {
+fn one_build_an_image(desk: &mut Desk<'_>, services: &BTreeMap<ServiceName, Arc<DesiredService>>) {
     let mut builds: BTreeMap<&ImageRef, (&ServiceName, &Digest)> = BTreeMap::new();
     for (name, service) in services {
         let ImagePolicy::Build(build) = &service.image_policy else { continue };

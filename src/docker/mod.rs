@@ -45,7 +45,7 @@ const FACTS_AGE: Duration = Duration::from_mins(1);
 /// bollard's own limit covers headers only and is in the way; ours is around every call.
 const UNLIMITED_SECONDS: u64 = 7 * 24 * 3600;
 /// Events that a wait may miss before it looks again anyway.
-const TOUCHES: usize = 256;
+const TOUCHES: usize = 16;
 
 /// One Engine. Cheap to clone; clones share connections and what was learnt of the host.
 #[derive(Clone)]

@@ -27,13 +27,13 @@ pub fn settle(desired: Arc<Desired>, observed: &Observed, policy: &Policy) -> Ar
     let stack = desired.stack.clone();
     let mut desired = Arc::unwrap_or_clone(desired);
     for service in desired.services.values_mut() {
-        for replica in service.replicas.values_mut() {
-            settle_spec(&mut replica.spec, &stack, &folder);
+        for replica in Arc::make_mut(service).replicas.values_mut() {
+            settle_spec(Arc::make_mut(&mut Arc::make_mut(replica).spec), &stack, &folder);
         }
     }
     for bundle in desired.bundles.values_mut() {
         if let Some(moved) = settled_path(&bundle.host_path, &stack, &folder) {
-            bundle.host_path = moved;
+            Arc::make_mut(bundle).host_path = moved;
         }
     }
     Arc::new(desired)
@@ -56,19 +56,20 @@ fn adopted_folder(observed: &Observed, policy: &Policy) -> Option<String> {
 }
 
 fn settle_spec(spec: &mut ContainerSpec, stack: &StackName, folder: &str) {
-    for bind in &mut spec.host.binds {
+    let host = spec.host_mut();
+    for bind in &mut host.binds {
         if let Some((source, rest)) = bind.split_once(':')
             && let Some(moved) = settled_path(source, stack, folder)
         {
             *bind = format!("{moved}:{rest}");
         }
     }
-    for mount in &mut spec.host.mounts {
+    for mount in &mut host.mounts {
         if let Some(moved) = settled_path(&mount.source, stack, folder) {
             mount.source = moved;
         }
     }
-    spec.config.labels.insert(ADOPTED_LABEL.to_owned(), folder.to_owned());
+    spec.config_mut().labels.insert(ADOPTED_LABEL.to_owned(), folder.to_owned());
 }
 
 fn settled_path(path: &str, stack: &StackName, folder: &str) -> Option<String> {

@@ -74,7 +74,7 @@ fn fields(
         engine: &look.observed.engine,
         image_known: image.is_some(),
         secrets: &replica.uploads,
-        same_spec: container.spec_label.as_ref() == Some(&replica.spec_digest),
+        same_spec: look.desired.is_seal_of(&replica.replica, container.spec_label.as_deref()),
     };
     let (mut asked, mut seen) = sheets(look, image.map(|image| &image.config), &know);
     if let Some(image) = image
@@ -96,7 +96,7 @@ fn sheets(
     know: &Knowledge<'_>,
 ) -> (Sheet, Sheet) {
     let own = &know.asked.config;
-    let whole = image.map_or_else(|| own.clone(), |image| defaults::with_image(own, image));
+    let whole = image.map_or_else(|| (**own).clone(), |image| defaults::with_image(own, image));
     let mut asked = Sheet::default();
     write_config(&mut asked, &whole);
     host::write_host(&mut asked, &know.asked.host, look);

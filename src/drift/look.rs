@@ -54,7 +54,7 @@ impl<'a> Look<'a> {
         }
         for (replica, mut containers) in candidates {
             let Some((service, wanted)) = wanted(desired, replica) else { continue };
-            containers.sort_by_key(|container| rank(service, wanted, container));
+            containers.sort_by_key(|container| rank(desired, service, wanted, container));
             if let Some(keeper) = containers.first() {
                 look.keepers.insert(replica.clone(), keeper);
             }
@@ -157,12 +157,13 @@ pub(super) fn wanted<'a>(
 
 /// Order in which containers are preferred as a replica's: made from what is asked for, in the best state, newest.
 fn rank<'c>(
+    desired: &Desired,
     service: &DesiredService,
     wanted: &DesiredReplica,
     container: &'c ObservedContainer,
 ) -> (bool, bool, u8, std::cmp::Reverse<crate::model::Timestamp>, &'c str) {
     let leaving = matches!(container.state, ContainerState::Removing | ContainerState::Dead);
-    let other = container.spec_label.as_ref() != Some(&wanted.spec_digest);
+    let other = !desired.is_seal_of(&wanted.replica, container.spec_label.as_deref());
     let state = match (container.state, container.health) {
         (ContainerState::Exited(0), _) if service.may_complete || service.is_job => 0,
         (ContainerState::Running, HealthCheckState::Healthy | HealthCheckState::None) => 0,

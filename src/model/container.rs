@@ -6,6 +6,7 @@
 //! zero value mean different things to the Engine; elsewhere the zero value means "not set".
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -37,14 +38,26 @@ macro_rules! wire {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ContainerSpec {
-    /// The image-like half.
-    pub config: ContainerConfig,
-    /// The host-side half.
-    pub host: HostConfig,
+    /// The image-like half; shared by containers that are alike in it.
+    pub config: Arc<ContainerConfig>,
+    /// The host-side half; shared by containers that are alike in it.
+    pub host: Arc<HostConfig>,
     /// Endpoints by the Engine's network name; empty when `host.network_mode` is `host`, `none` or another container's.
-    pub endpoints: BTreeMap<String, Endpoint>,
+    pub endpoints: BTreeMap<String, Box<Endpoint>>,
     /// Platform to create for, such as `linux/arm64`; empty for the Engine's own.
     pub platform: String,
+}
+
+impl ContainerSpec {
+    /// The image-like half, for a change: what is shared with others becomes its own first.
+    pub fn config_mut(&mut self) -> &mut ContainerConfig {
+        Arc::make_mut(&mut self.config)
+    }
+
+    /// The host-side half, for a change: what is shared with others becomes its own first.
+    pub fn host_mut(&mut self) -> &mut HostConfig {
+        Arc::make_mut(&mut self.host)
+    }
 }
 
 wire! {

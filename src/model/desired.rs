@@ -14,8 +14,8 @@ use super::{
 /// Stands for `..` in host paths that keep the shape of a path relative to the project's folder.
 pub const PARENT_FOLDER: &str = "_parent";
 
-/// Everything that one stack asks of one host.
-#[derive(Debug, Clone)]
+/// Everything that one stack asks of one host. Hosts that are asked the same share what they are asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Desired {
     /// The stack.
     pub stack: StackName,
@@ -24,17 +24,27 @@ pub struct Desired {
     /// The commit that asks.
     pub revision: Revision,
     /// Services by name: only those that are to be there (active profiles).
-    pub services: BTreeMap<ServiceName, DesiredService>,
+    pub services: BTreeMap<ServiceName, Arc<DesiredService>>,
     /// Networks to be there, by key in the manifest.
-    pub networks: BTreeMap<String, DesiredNetwork>,
+    pub networks: BTreeMap<String, Arc<DesiredNetwork>>,
     /// Volumes to be there, by key in the manifest.
-    pub volumes: BTreeMap<String, DesiredVolume>,
+    pub volumes: BTreeMap<String, Arc<DesiredVolume>>,
     /// Bundles of files from Git that must be on the host before containers that use them are made.
-    pub bundles: BTreeMap<Digest, FileBundle>,
+    pub bundles: BTreeMap<Digest, Arc<FileBundle>>,
+    /// What each container carries as `moorline.spec`: a digest of its specification without labels that change with
+    /// every commit, keyed by the Engine. The same specification has another one on another host.
+    pub seals: BTreeMap<Replica, String>,
+}
+
+impl Desired {
+    /// Whether a container's `moorline.spec` says that it was made from what is asked of this replica now.
+    pub fn is_seal_of(&self, replica: &Replica, label: Option<&str>) -> bool {
+        self.seals.get(replica).is_some_and(|seal| label == Some(seal))
+    }
 }
 
 /// One service.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DesiredService {
     /// Where the manifest declares it.
     pub origin: Option<Location>,
@@ -43,7 +53,7 @@ pub struct DesiredService {
     /// Where the image comes from.
     pub image_policy: ImagePolicy,
     /// One entry a replica: number, name and specification.
-    pub replicas: BTreeMap<u32, DesiredReplica>,
+    pub replicas: BTreeMap<u32, Arc<DesiredReplica>>,
     /// What must be so before its containers start.
     pub depends_on: BTreeMap<ServiceName, Dependency>,
     /// It runs to an end instead of staying up: `restart: "no"` or `on-failure`. Such a service may complete.
@@ -63,17 +73,15 @@ pub struct DesiredService {
 }
 
 /// One replica of a service.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DesiredReplica {
     /// Which.
     pub replica: Replica,
     /// The container's name, such as `shop-web-1` or the manifest's `container_name`.
     pub name: String,
-    /// What the container is to be. References to other services' containers (`network_mode: service:db`,
-    /// `volumes_from`, links) hold that container's name.
-    pub spec: ContainerSpec,
-    /// Digest of `spec` without labels that change with every commit; the value of `moorline.spec`.
-    pub spec_digest: String,
+    /// What the container is to be, but for the labels that seal it. References to other services' containers
+    /// (`network_mode: service:db`, `volumes_from`, links) hold that container's name.
+    pub spec: Arc<ContainerSpec>,
     /// Files that are copied into the container after it is made and before it starts.
     pub uploads: Vec<Upload>,
     /// Bundles that it mounts.
@@ -243,7 +251,7 @@ pub struct BundleFile {
 }
 
 /// A network to be there.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DesiredNetwork {
     /// Where the manifest declares it.
     pub origin: Option<Location>,
@@ -254,7 +262,7 @@ pub struct DesiredNetwork {
 }
 
 /// A volume to be there.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DesiredVolume {
     /// Where the manifest declares it.
     pub origin: Option<Location>,

@@ -1,6 +1,7 @@
 //! What a host runs, as far as it could be seen.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -102,7 +103,7 @@ pub struct ObservedContainer {
     /// Digest of the specification that it was made from (`moorline.spec`).
     pub spec_label: Option<String>,
     /// What inspect says; the image's own values are already mixed in by the Engine.
-    pub spec: ContainerSpec,
+    pub spec: Arc<ContainerSpec>,
     /// Id of the image that it runs, `sha256:…`.
     pub image_id: String,
     /// What it does.
@@ -125,6 +126,13 @@ pub struct ObservedContainer {
     /// the container sees. Absent where it was not asked for; then adoption trusts the path.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, Digest>,
+}
+
+impl ObservedContainer {
+    /// What inspect says, for a change: what is shared with others becomes its own first.
+    pub fn spec_mut(&mut self) -> &mut ContainerSpec {
+        Arc::make_mut(&mut self.spec)
+    }
 }
 
 /// A mount as inspect reports it.

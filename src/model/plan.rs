@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -95,14 +96,14 @@ pub enum Action {
         /// Digest of the bundle.
         digest: Digest,
         /// The bundle.
-        bundle: Box<FileBundle>,
+        bundle: Arc<FileBundle>,
     },
     /// Make a container.
     Create {
         /// Its name, possibly a passing one while its predecessor holds the final one.
         name: String,
         /// What it is to be.
-        spec: Box<ContainerSpec>,
+        spec: Arc<ContainerSpec>,
     },
     /// Copy files into a container that was not started yet.
     Upload {
@@ -170,7 +171,7 @@ pub enum Action {
         /// Which.
         container: ContainerHandle,
         /// The whole specification that it is to have.
-        spec: Box<ContainerSpec>,
+        spec: Arc<ContainerSpec>,
     },
     /// Run a hook inside a container.
     RunHook {

@@ -143,8 +143,7 @@ impl<'a> Planner<'a> {
         }
         let asked_by_commit = match (&drift.resource, container) {
             (Resource::Replica { replica, .. }, Some(container)) => {
-                let digest = self.desired(replica).map(|(_, desired)| desired.spec_digest.as_str());
-                container.spec_label.as_deref() != digest
+                !self.input.desired.is_seal_of(replica, container.spec_label.as_deref())
             }
             _ => self.input.phase == Phase::Deploy,
         };

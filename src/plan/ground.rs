@@ -1,6 +1,7 @@
 //! What containers stand on: images, networks, volumes and files.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::model::{
     Action, ContainerHandle, ContainerSpec, Digest, Drift, ImagePolicy, ImageRef, Location, Reason,
@@ -237,7 +238,7 @@ impl Planner<'_> {
         let bundle = self.input.desired.bundles.get(digest)?;
         let cause =
             Cause { replica: None, because: cause.because.clone(), origin: origin.cloned() };
-        let action = Action::PutFiles { digest: digest.clone(), bundle: Box::new(bundle.clone()) };
+        let action = Action::PutFiles { digest: digest.clone(), bundle: Arc::clone(bundle) };
         let node = self.drafts.add(action, &cause, []);
         self.ground.bundles.insert(digest.clone(), node);
         Some(node)

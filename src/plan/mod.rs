@@ -137,7 +137,7 @@ impl<'a> Planner<'a> {
     }
 
     fn service(&self, name: &ServiceName) -> Option<&'a DesiredService> {
-        self.input.desired.services.get(name)
+        self.input.desired.services.get(name).map(AsRef::as_ref)
     }
 
     fn desired(&self, replica: &Replica) -> Option<(&'a DesiredService, &'a DesiredReplica)> {

@@ -1,7 +1,9 @@
 //! One replica at a time: made, revived, or changed in place. Replacements are in `succession`.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use crate::desired::sealed;
 use crate::model::{
     Action, ContainerHandle, ContainerSpec, ContainerState, Cure, DesiredReplica, DesiredService,
     Drift, ObservedContainer, Reason, Replica, Resource, ServiceName,
@@ -68,7 +70,7 @@ impl Planner<'_> {
     fn create(&mut self, service: &DesiredService, desired: &DesiredReplica, drift: &Drift) {
         let cause = cause(drift);
         let Some(started_after) = self.may_start(desired, drift) else { return };
-        let made = self.make(service, desired, &desired.name, desired.spec.clone(), &cause);
+        let made = self.make(service, desired, &desired.name, (*desired.spec).clone(), &cause);
         let handle = ContainerHandle::Planned { name: desired.name.clone() };
         let started =
             self.start(service, &handle, &cause, started_after.into_iter().chain(made.clone()));
@@ -129,11 +131,8 @@ impl Planner<'_> {
             }
             Reason::Disconnected { network } => {
                 let endpoint = desired.spec.endpoints.get(network)?.clone();
-                let action = Action::Connect {
-                    container: target,
-                    network: network.clone(),
-                    endpoint: Box::new(endpoint),
-                };
+                let action =
+                    Action::Connect { container: target, network: network.clone(), endpoint };
                 Some(self.drafts.add(action, &cause, []))
             }
             Reason::EndpointChanged { network, .. } => {
@@ -141,11 +140,8 @@ impl Planner<'_> {
                 let leave =
                     Action::Disconnect { container: target.clone(), network: network.clone() };
                 let left = self.drafts.add(leave, &cause, []);
-                let join = Action::Connect {
-                    container: target,
-                    network: network.clone(),
-                    endpoint: Box::new(endpoint),
-                };
+                let join =
+                    Action::Connect { container: target, network: network.clone(), endpoint };
                 Some(self.drafts.add(join, &cause, [left]))
             }
             Reason::Attached { network } => {
@@ -153,8 +149,7 @@ impl Planner<'_> {
                 Some(self.drafts.add(action, &cause, []))
             }
             _ => {
-                let action =
-                    Action::Update { container: target, spec: Box::new(desired.spec.clone()) };
+                let action = Action::Update { container: target, spec: Arc::clone(&desired.spec) };
                 Some(self.drafts.add(action, &cause, []))
             }
         }
@@ -223,7 +218,9 @@ impl Planner<'_> {
         ground.extend(shared);
         let main = spec.host.network_mode.clone();
         let others = later_networks(&spec, &main, self.input.observed.engine.api);
-        let action = Action::Create { name: name.to_owned(), spec: Box::new(spec) };
+        let seal = self.input.desired.seals.get(&desired.replica).map_or("", String::as_str);
+        let spec = Arc::new(sealed(spec, seal));
+        let action = Action::Create { name: name.to_owned(), spec };
         let made = self.drafts.add(action, cause, ground);
         let target = ContainerHandle::Planned { name: name.to_owned() };
         let mut nodes = vec![made];
@@ -235,11 +232,7 @@ impl Planner<'_> {
         // One connection at a time: the Engine numbers a container's interfaces in this order.
         let mut connected = made;
         for (network, endpoint) in others {
-            let action = Action::Connect {
-                container: target.clone(),
-                network,
-                endpoint: Box::new(endpoint),
-            };
+            let action = Action::Connect { container: target.clone(), network, endpoint };
             connected = self.drafts.add(action, cause, [connected]);
             nodes.push(connected);
         }
@@ -268,7 +261,7 @@ impl Planner<'_> {
                 let action = Action::Connect {
                     container: target.clone(),
                     network: network.clone(),
-                    endpoint: Box::new(endpoint.clone()),
+                    endpoint: endpoint.clone(),
                 };
                 last = Some(self.drafts.add(action, cause, last));
             }
@@ -354,7 +347,7 @@ fn later_networks(
     spec: &ContainerSpec,
     main: &str,
     api: (u32, u32),
-) -> Vec<(String, crate::model::Endpoint)> {
+) -> Vec<(String, Box<crate::model::Endpoint>)> {
     if api >= (1, 44) {
         return Vec::new();
     }

@@ -70,7 +70,7 @@ impl Planner<'_> {
             .map(|leftover| self.remove_container(leftover, &cause, []))
             .collect();
         olds.push(old);
-        let mut spec = desired.spec.clone();
+        let mut spec = (*desired.spec).clone();
         inherit_anonymous_volumes(&mut spec, old);
         let made = self.make(service, desired, &passing, spec, &cause);
         for node in &made {
@@ -226,7 +226,8 @@ impl Planner<'_> {
     ) -> bool {
         let action = service.update.failure_action.unwrap_or(FailureAction::Rollback);
         let (Some(failed), Some(old)) = (keeper, best(olds)) else { return false };
-        let same = failed.spec_label.as_deref() == Some(desired.spec_digest.as_str());
+        let label = failed.spec_label.as_deref();
+        let same = self.input.desired.is_seal_of(&desired.replica, label);
         if !same
             || service.is_job
             || self.input.resolve == Resolve::Retry
@@ -293,9 +294,10 @@ fn inherit_anonymous_volumes(spec: &mut ContainerSpec, old: &ObservedContainer) 
         if !anonymous || !wanted || taken {
             continue;
         }
-        match spec.host.mounts.iter_mut().find(|m| m.target == *target && m.kind == "volume") {
+        let mounts = &mut spec.host_mut().mounts;
+        match mounts.iter_mut().find(|m| m.target == *target && m.kind == "volume") {
             Some(existing) => existing.source.clone_from(&mount.name),
-            None => spec.host.mounts.push(Mount {
+            None => mounts.push(Mount {
                 kind: "volume".to_owned(),
                 source: mount.name.clone(),
                 target: target.clone(),

@@ -92,8 +92,8 @@ fn calls(desired: &Desired) -> Value {
     let mut files = Vec::new();
     let replicas = desired.services.values().flat_map(|service| service.replicas.values());
     for replica in replicas {
-        let mut spec = replica.spec.clone();
-        let host = &mut spec.host;
+        let mut spec = (*replica.spec).clone();
+        let host = spec.host_mut();
         for mode in [&mut host.network_mode, &mut host.ipc_mode, &mut host.pid_mode] {
             if let Some(name) = mode.strip_prefix("container:")
                 && name != "tailscale"

@@ -43,6 +43,10 @@ fn with(service: Value, tree: &ManifestTree, engine: &EngineFacts) -> (Desired, 
     make(&project_of(&shop(service), ROOT), Some(tree), engine)
 }
 
+fn seal(desired: &Desired) -> &str {
+    &desired.seals[&web(desired).replica]
+}
+
 fn web(desired: &Desired) -> &moorline::model::DesiredReplica {
     &desired.services["web"].replicas[&1]
 }
@@ -76,7 +80,7 @@ fn files_of_the_repository_are_mounted_by_their_content() {
     for (bind, changed) in binds.iter().zip(&web(&other).spec.host.binds) {
         assert_ne!(bind, changed);
     }
-    assert_ne!(web(&one).spec_digest, web(&other).spec_digest);
+    assert_ne!(seal(&one), seal(&other));
     assert_eq!(web(&one).bundles.len(), 2);
     for (digest, bundle) in &one.bundles {
         assert!(bundle.host_path.ends_with(digest.short()) && !bundle.overlay);
@@ -147,7 +151,9 @@ fn digests_of_secrets_are_keyed_by_the_engine() {
     let service = json!({"configs": [{"source": "text"}], "environment": {"PIN": "1234"}});
     let engines = ["one", "two"].map(|id| EngineFacts { id: id.to_owned(), ..engine((1, 41)) });
     let [one, two] = engines.map(|engine| with(service.clone(), &tree(&[]), &engine).0);
-    let labels = |desired: &Desired| web(desired).spec.config.labels.clone();
+    let labels = |desired: &Desired| {
+        moorline::desired::sealed((*web(desired).spec).clone(), seal(desired)).config.labels.clone()
+    };
     for label in ["moorline.files", "moorline.spec", "com.docker.compose.config-hash"] {
         assert_ne!(labels(&one)[label], labels(&two)[label], "{label}");
     }
@@ -155,8 +161,7 @@ fn digests_of_secrets_are_keyed_by_the_engine() {
 
 #[test]
 fn the_specification_s_digest_stands_still_where_nothing_changes() {
-    let digest =
-        |service: Value| web(&with(service, &tree(&[]), &engine((1, 41))).0).spec_digest.clone();
+    let digest = |service: Value| seal(&with(service, &tree(&[]), &engine((1, 41))).0).to_owned();
     let plain = digest(json!({}));
     assert!(plain.starts_with("v1:sha256:"), "{plain}");
     assert_eq!(plain, digest(json!({"scale": 3})));

@@ -1,12 +1,13 @@
 //! Drift: what is a difference and what is not, and what each one needs.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use moorline::drift::{self, Findings};
 use moorline::model::{
-    AdoptPolicy, ContainerState, Cure, Desired, Digest, Drift, Endpoint, Gap, Health,
-    HealthCheckState, ImageRef, ImageSight, Observed, ObservedContainer, Ownership, Policy, Reason,
-    Replica, Resource, ServiceName, Timestamp, Ulimit,
+    AdoptPolicy, ContainerState, Cure, Desired, Digest, Drift, Gap, Health, HealthCheckState,
+    ImageRef, ImageSight, Observed, ObservedContainer, Ownership, Policy, Reason, Replica,
+    Resource, ServiceName, Timestamp, Ulimit,
 };
 use serde_json::{Value, json};
 
@@ -140,7 +141,7 @@ fn jobs_run_once_for_each_change() {
     let gone = after(|host| host.containers.retain(|one| one.name != "shop-migrate-1"));
     assert_eq!(gone, ["migrate-1 not run: Create"]);
     let changed = after_edit("shop-migrate-1", |one| {
-        one.spec.config.cmd = Some(vec!["old".to_owned()]);
+        one.spec_mut().config_mut().cmd = Some(vec!["old".to_owned()]);
     });
     assert_eq!(changed, ["migrate-1 command changed: Replace"]);
 }
@@ -150,34 +151,34 @@ fn what_the_engine_can_change_live_is_changed_in_place() {
     let web = |change: fn(&mut ObservedContainer)| after_edit("shop-web-1", change);
     assert_eq!(
         after_edit("shop-db-1", |one| {
-            one.spec.host.memory = 1 << 25;
-            one.spec.host.memory_swap = 1 << 26;
+            one.spec_mut().host_mut().memory = 1 << 25;
+            one.spec_mut().host_mut().memory_swap = 1 << 26;
         }),
         ["db-1 deploy.resources.limits.memory changed: InPlace"],
     );
     assert_eq!(
-        web(|one| one.spec.host.restart_policy.name = "no".to_owned()),
+        web(|one| one.spec_mut().host_mut().restart_policy.name = "no".to_owned()),
         ["web-1 deploy.restart_policy changed: InPlace"],
     );
     assert_eq!(
-        web(|one| drop(one.spec.endpoints.remove("shop_back"))),
+        web(|one| drop(one.spec_mut().endpoints.remove("shop_back"))),
         ["web-1 disconnected from shop_back: InPlace"],
     );
     assert_eq!(
-        web(|one| drop(one.spec.endpoints.insert("other".to_owned(), Endpoint::default()))),
+        web(|one| drop(one.spec_mut().endpoints.insert("other".to_owned(), Box::default()))),
         ["web-1 attached to other: InPlace"],
     );
     assert_eq!(web(|one| one.name = "renamed".to_owned()), ["web-1 renamed to renamed: InPlace"]);
     assert_eq!(
         after_edit("shop-db-1", |one| {
-            let place = one.spec.endpoints.get_mut("shop_back").unwrap();
+            let place = one.spec_mut().endpoints.get_mut("shop_back").unwrap();
             place.aliases.retain(|alias| alias != "database");
         }),
         ["db-1 aliases on shop_back changed: InPlace"],
     );
     // A limit that nobody asks for can only be taken away with the container.
     assert_eq!(
-        web(|one| one.spec.host.memory = 1 << 25),
+        web(|one| one.spec_mut().host_mut().memory = 1 << 25),
         ["web-1 deploy.resources.limits.memory changed: Replace"],
     );
 }
@@ -186,24 +187,25 @@ fn what_the_engine_can_change_live_is_changed_in_place() {
 fn every_other_field_replaces_the_container() {
     type Change = fn(&mut ObservedContainer);
     let cases: [(&str, Change); 14] = [
-        ("image", |one| one.spec.config.image = "shop:0".into()),
-        ("environment.EXTRA", |one| one.spec.config.env.push("EXTRA=1".into())),
+        ("image", |one| one.spec_mut().config_mut().image = "shop:0".into()),
+        ("environment.EXTRA", |one| one.spec_mut().config_mut().env.push("EXTRA=1".into())),
         ("labels.traefik.enable", |one| {
-            one.spec.config.labels.insert("traefik.enable".into(), "false".into());
+            one.spec_mut().config_mut().labels.insert("traefik.enable".into(), "false".into());
         }),
-        ("entrypoint", |one| one.spec.config.entrypoint = Some(vec!["sh".into()])),
-        ("user", |one| one.spec.config.user = "root".into()),
-        ("hostname", |one| one.spec.config.hostname = "pet".into()),
-        ("cap_add", |one| one.spec.host.cap_add.push("SYS_ADMIN".into())),
-        ("privileged", |one| one.spec.host.privileged = true),
+        ("entrypoint", |one| one.spec_mut().config_mut().entrypoint = Some(vec!["sh".into()])),
+        ("user", |one| one.spec_mut().config_mut().user = "root".into()),
+        ("hostname", |one| one.spec_mut().config_mut().hostname = "pet".into()),
+        ("cap_add", |one| one.spec_mut().host_mut().cap_add.push("SYS_ADMIN".into())),
+        ("privileged", |one| one.spec_mut().host_mut().privileged = true),
         ("ulimits.nofile", |one| {
-            one.spec.host.ulimits = vec![Ulimit { name: "nofile".into(), soft: 1, hard: 20 }];
+            one.spec_mut().host_mut().ulimits =
+                vec![Ulimit { name: "nofile".into(), soft: 1, hard: 20 }];
         }),
-        ("volumes./x", |one| one.spec.host.binds.push("/etc:/x:ro".into())),
-        ("ports.80/tcp", |one| one.spec.host.port_bindings.clear()),
-        ("init", |one| one.spec.host.init = None),
-        ("shm_size", |one| one.spec.host.shm_size = 1),
-        ("network_mode", |one| one.spec.host.network_mode = "host".into()),
+        ("volumes./x", |one| one.spec_mut().host_mut().binds.push("/etc:/x:ro".into())),
+        ("ports.80/tcp", |one| one.spec_mut().host_mut().port_bindings.clear()),
+        ("init", |one| one.spec_mut().host_mut().init = None),
+        ("shm_size", |one| one.spec_mut().host_mut().shm_size = 1),
+        ("network_mode", |one| one.spec_mut().host_mut().network_mode = "host".into()),
     ];
     for (field, change) in cases {
         let found = after_edit("shop-web-2", |one| {
@@ -220,8 +222,8 @@ fn secrets_are_never_shown() {
     let desired = wanted(Ways::Old);
     let mut host = host(&desired, Ways::Old);
     edit(&mut host, "shop-db-1", |one| {
-        one.spec.config.env.retain(|entry| !entry.starts_with("POSTGRES"));
-        one.spec.config.env.push("POSTGRES_PASSWORD=correct horse".to_owned());
+        one.spec_mut().config_mut().env.retain(|entry| !entry.starts_with("POSTGRES"));
+        one.spec_mut().config_mut().env.push("POSTGRES_PASSWORD=correct horse".to_owned());
     });
     let found = detect(&desired, &host);
     assert_eq!(lines(&found), ["db-1 environment.POSTGRES_PASSWORD changed: Replace"]);
@@ -232,7 +234,7 @@ fn secrets_are_never_shown() {
 #[test]
 fn a_change_of_files_from_git_is_told_without_their_digest() {
     let found = after_edit("shop-db-1", |one| {
-        one.spec.config.labels.insert("moorline.files".to_owned(), "v1:abc".to_owned());
+        one.spec_mut().config_mut().labels.insert("moorline.files".to_owned(), "v1:abc".to_owned());
     });
     assert_eq!(found, ["db-1 files changed: Replace"]);
 }
@@ -295,7 +297,7 @@ fn of_two_containers_for_one_replica_the_one_that_is_asked_for_is_kept() {
         old.name = "shop-db-1-old".to_owned();
         old.id = id_of("old");
         old.spec_label = Some("v1:sha256:old".to_owned());
-        old.spec.config.image = "postgres:16".to_owned();
+        old.spec_mut().config_mut().image = "postgres:16".to_owned();
         old.created_at = Timestamp::from_millis(9);
         host.containers.push(old);
         edit(host, "shop-db-1", |one| one.state = ContainerState::Created);
@@ -407,8 +409,8 @@ fn fields_of_others_are_left_to_them() {
     let desired = wanted(Ways::Old);
     let mut host = host(&desired, Ways::Old);
     edit(&mut host, "shop-web-1", |one| {
-        one.spec.config.labels.insert("traefik.enable".into(), "false".into());
-        one.spec.config.labels.insert("traefik.http".into(), "x".into());
+        one.spec_mut().config_mut().labels.insert("traefik.enable".into(), "false".into());
+        one.spec_mut().config_mut().labels.insert("traefik.http".into(), "x".into());
     });
     let policy =
         Policy { ignore: vec!["services.*.labels.traefik.*".to_owned()], ..Policy::default() };
@@ -433,7 +435,7 @@ fn our_own_labels_of_the_commit_are_no_drift() {
         for label in
             ["moorline.revision", "com.docker.compose.config-hash", "com.docker.compose.version"]
         {
-            one.spec.config.labels.insert(label.to_owned(), "old".to_owned());
+            one.spec_mut().config_mut().labels.insert(label.to_owned(), "old".to_owned());
         }
     }
     assert_eq!(lines(&detect(&desired, &host)), Vec::<String>::new());
@@ -484,7 +486,7 @@ fn made_by_compose(name: &str, corpus: &std::path::Path) -> Option<(Desired, Obs
             }
         }
         let label = "com.docker.compose.project.working_dir".to_owned();
-        spec.config.labels.insert(label, root.clone());
+        spec.config_mut().labels.insert(label, root.clone());
         // The recording engine makes ids of its own.
         let names = ["zot", "lazytainer", "elasticsearch"];
         let _ = names;
@@ -494,17 +496,14 @@ fn made_by_compose(name: &str, corpus: &std::path::Path) -> Option<(Desired, Obs
             Ways::Old,
             &one.name,
         );
-        for mode in [
-            &mut observed.host.network_mode,
-            &mut observed.host.ipc_mode,
-            &mut observed.host.pid_mode,
-        ] {
+        let filled = observed.host_mut();
+        for mode in [&mut filled.network_mode, &mut filled.ipc_mode, &mut filled.pid_mode] {
             *mode = with_ids(mode, &desired);
         }
-        for from in &mut observed.host.volumes_from {
+        for from in &mut filled.volumes_from {
             *from = with_ids(from, &desired);
         }
-        one.spec = observed;
+        one.spec = Arc::new(observed);
         one.ownership = Ownership::Foreign;
         one.spec_label = None;
     }
@@ -589,7 +588,8 @@ fn a_foreign_stack_is_left_alone_without_leave() {
 fn a_replica_of_another_repository_is_never_touched() {
     let desired = wanted(Ways::Old);
     let replica = &desired.services["db"].replicas[&1];
-    let mut one = container(replica, &image("postgres:17"), Ways::Old);
+    let seal = &desired.seals[&replica.replica];
+    let mut one = container(replica, seal, &image("postgres:17"), Ways::Old);
     one.ownership = Ownership::OtherRepository("elsewhere".to_owned());
     let mut host = host(&desired, Ways::Old);
     host.containers.retain(|one| one.name != "shop-db-1");

@@ -1,5 +1,7 @@
 //! What real Engines make of a create call is no drift: the same comparison as on the simulated ones.
 
+use std::sync::Arc;
+
 use moorline::docker::{Depth, Engine, Scope};
 use moorline::drift;
 use moorline::model::{
@@ -26,7 +28,7 @@ async fn deploy(engine: &Engine, desired: &mut Desired) -> Vec<String> {
         refused.extend(made.err().map(|error| format!("{}: {error:?}", volume.spec.name)));
     }
     // Those that others share with come first.
-    let mut waiting: Vec<(Replica, String, moorline::model::ContainerSpec, bool)> = desired
+    let mut waiting: Vec<(Replica, String, Arc<moorline::model::ContainerSpec>, bool)> = desired
         .services
         .values()
         .flat_map(|service| service.replicas.values())
@@ -34,17 +36,18 @@ async fn deploy(engine: &Engine, desired: &mut Desired) -> Vec<String> {
             (
                 one.replica.clone(),
                 one.name.clone(),
-                one.spec.clone(),
+                Arc::clone(&one.spec),
                 !one.shares.is_empty() || !one.spec.host.links.is_empty(),
             )
         })
         .collect();
     waiting.sort_by_key(|(replica, _, _, shares)| (*shares, replica.clone()));
     for (replica, name, spec, _) in waiting {
-        let create = Action::Create { name: name.clone(), spec: Box::new(spec.clone()) };
+        let create = Action::Create { name: name.clone(), spec: Arc::clone(&spec) };
         if let Err(error) = act(engine, create).await {
             refused.push(format!("{name}: {error:?}"));
-            desired.services.get_mut(&replica.service).unwrap().replicas.remove(&replica.number);
+            let service = desired.services.get_mut(&replica.service).unwrap();
+            Arc::make_mut(service).replicas.remove(&replica.number);
             continue;
         }
         if engine.facts().api >= (1, 44) {
@@ -52,7 +55,7 @@ async fn deploy(engine: &Engine, desired: &mut Desired) -> Vec<String> {
         }
         for (network, endpoint) in &spec.endpoints {
             if *network != spec.host.network_mode {
-                let endpoint = Box::new(endpoint.clone());
+                let endpoint = endpoint.clone();
                 let network = network.clone();
                 act(engine, Action::Connect { container: named(&name), network, endpoint })
                     .await
@@ -137,7 +140,7 @@ async fn real_limits_and_restart_policy_are_changed_in_place() {
     assert_eq!(found.drifts.len(), 2, "{:?}", found.drifts);
     let Resource::Replica { container: Some(id), .. } = &found.drifts[0].resource else { panic!() };
     let container = ContainerHandle::Observed { id: id.clone(), name: String::new() };
-    let spec = Box::new(second.services["web"].replicas[&1].spec.clone());
+    let spec = Arc::clone(&second.services["web"].replicas[&1].spec);
     act(&engine, Action::Update { container, spec }).await.unwrap();
     let seen = look(&engine, &Scope::of(&second), Depth::Full).await;
     assert_eq!(differences(&second, &seen), Vec::<String>::new());

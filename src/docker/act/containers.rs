@@ -88,7 +88,7 @@ impl Engine {
     /// compose sends it: a name may be handed on, and then the container would tell a stranger's.
     async fn with_container_ids(&self, spec: &ContainerSpec) -> Result<ContainerSpec, EngineError> {
         let mut spec = spec.clone();
-        let host = &mut spec.host;
+        let host = spec.host_mut();
         for mode in [&mut host.network_mode, &mut host.ipc_mode, &mut host.pid_mode] {
             let Some(name) = mode.strip_prefix("container:").map(str::to_owned) else { continue };
             *mode = format!("container:{}", self.id_of(&name).await?);
@@ -376,7 +376,7 @@ fn create_body(spec: &ContainerSpec, api: (u32, u32)) -> CreateBody<'_> {
         .endpoints
         .iter()
         .filter(|(name, _)| api >= MANY_ENDPOINTS || spec.endpoints.len() == 1 || *name == mode)
-        .map(|(name, endpoint)| (name.as_str(), endpoint))
+        .map(|(name, endpoint)| (name.as_str(), endpoint.as_ref()))
         .collect();
     CreateBody {
         config: &spec.config,
@@ -426,13 +426,13 @@ mod tests {
 
     fn spec() -> ContainerSpec {
         let mut spec = ContainerSpec::default();
-        spec.config.image = "busybox".to_owned();
-        spec.config.labels.insert("a".to_owned(), "b".to_owned());
-        spec.host.network_mode = "shop_default".to_owned();
+        spec.config_mut().image = "busybox".to_owned();
+        spec.config_mut().labels.insert("a".to_owned(), "b".to_owned());
+        spec.host_mut().network_mode = "shop_default".to_owned();
         for network in ["shop_default", "edge"] {
             spec.endpoints.insert(
                 network.to_owned(),
-                Endpoint { aliases: vec!["web".to_owned()], ..Endpoint::default() },
+                Box::new(Endpoint { aliases: vec!["web".to_owned()], ..Endpoint::default() }),
             );
         }
         spec

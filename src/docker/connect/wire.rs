@@ -22,7 +22,12 @@ use super::endpoint::{Endpoint, Limits};
 /// More than any list of an Engine that anybody runs; keeps a mad one from eating our memory.
 const LARGEST_BODY: usize = 256 << 20;
 /// Idle connections close after this, so that a fleet does not hold thousands.
-const IDLE: Duration = Duration::from_secs(30);
+const IDLE: Duration = Duration::from_secs(2);
+/// Read at a time, and the most that the headers of an answer may be. Left to itself the client keeps buffers that are as
+/// large as the largest list was.
+const READ_BUFFER: usize = 8 << 10;
+/// Idle connections that are kept for the next look, which takes a few: a connection has some 25 kB of buffers.
+const IDLE_CONNECTIONS: usize = 2;
 
 pub(super) type Body = UnsyncBoxBody<Bytes, Cause>;
 
@@ -132,7 +137,8 @@ impl Wire {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(limits.parallel)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS)
+            .http1_read_buf_exact_size(READ_BUFFER)
             .build(Dialer::new(endpoint.clone(), limits.connect));
         Self {
             client,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::Scope;
 use crate::model::Ownership;
 
+pub(in crate::docker) const COMPOSE_HASH: &str = "com.docker.compose.config-hash";
 pub(in crate::docker) const PROJECT: &str = "com.docker.compose.project";
 pub(in crate::docker) const SERVICE: &str = "com.docker.compose.service";
 pub(in crate::docker) const NUMBER: &str = "com.docker.compose.container-number";

@@ -3,6 +3,7 @@
 //! A list that cannot be read is an error. Anything else that cannot be seen is a gap of the view: a container whose
 //! inspection hangs while the lists answer must not hide the others.
 
+mod alike;
 mod labels;
 mod memory;
 mod read;

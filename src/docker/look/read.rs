@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::labels;
+use super::{alike, labels};
 use crate::model::{
     ContainerConfig, ContainerId, ContainerSpec, ContainerState, Endpoint, EngineFacts,
     HealthCheckState, HostConfig, NetworkSpec, ObservedContainer, ObservedImage, ObservedMount,
@@ -165,7 +166,7 @@ struct Check {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct NetworkSettings {
-    networks: Option<BTreeMap<String, Endpoint>>,
+    networks: Option<BTreeMap<String, Box<Endpoint>>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -229,6 +230,9 @@ impl State {
     }
 }
 
+/// The Engine's short form of a container's id, which is its host name when none was asked for.
+const SHORT_ID: usize = 12;
+
 impl Inspection {
     /// The id.
     pub(in crate::docker) fn id(&self) -> &str {
@@ -258,7 +262,14 @@ impl Inspection {
     /// In our nouns; whose it is depends on who asks and is filled in later.
     pub(super) fn into_observed(self) -> Option<ObservedContainer> {
         let id = ContainerId::parse(&self.id).ok()?;
-        let labels = &self.config.labels;
+        let mut config = self.config;
+        // What differs from host to host and is known otherwise would keep containers from being alike.
+        let spec_label = config.labels.remove(labels::SPEC);
+        config.labels.remove(labels::COMPOSE_HASH);
+        if config.hostname.len() == SHORT_ID && self.id.starts_with(&config.hostname) {
+            config.hostname.clear();
+        }
+        let labels = &config.labels;
         let mode = &self.host_config.network_mode;
         let shares = mode == "host" || mode == "none" || mode.starts_with("container:");
         let networks = self.network_settings.and_then(|settings| settings.networks);
@@ -273,7 +284,7 @@ impl Inspection {
                 .and_then(|(service, number)| replica(service, number)),
             one_off: labels.get(labels::ONE_OFF).is_some_and(|text| text == "True"),
             revision: labels.get(labels::REVISION).and_then(|text| Revision::parse(text).ok()),
-            spec_label: labels.get(labels::SPEC).cloned(),
+            spec_label,
             image_id: self.image,
             state: self.state.what(),
             health: self.state.health(),
@@ -284,12 +295,12 @@ impl Inspection {
             error: self.state.error,
             mounts: mounts.into_iter().map(MountPoint::into_observed).collect(),
             files: BTreeMap::new(),
-            spec: ContainerSpec {
+            spec: Arc::new(ContainerSpec {
                 endpoints: if shares { BTreeMap::new() } else { networks.unwrap_or_default() },
-                config: self.config,
-                host: self.host_config,
+                config: alike::config(config),
+                host: alike::host_config(self.host_config),
                 platform: String::new(),
-            },
+            }),
         })
     }
 }

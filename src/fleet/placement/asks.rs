@@ -1,6 +1,7 @@
 //! From manifests and observations to what placement takes, and from its answer to what one host is asked.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::{Ask, Constraint, Mode, Placement, ReplicaKey, Resources, Seat, ServiceKey, World};
 use crate::config::fleet_file::Stack;
@@ -252,9 +253,11 @@ pub fn confine(desired: &mut Desired, placement: &Placement, host: &HostName, ob
             placement.seats.get(&key).is_some_and(|hosts| !hosts.is_empty())
         };
         // What is here and has no seat anywhere stays: nothing is removed because nobody knows where to put it.
-        service.replicas.retain(|number, _| {
-            numbers.contains(number) || (is_here(*number) && !is_elsewhere(*number))
-        });
+        let stays =
+            |number: u32| numbers.contains(&number) || (is_here(number) && !is_elsewhere(number));
+        if !service.replicas.keys().all(|number| stays(*number)) {
+            Arc::make_mut(service).replicas.retain(|number, _| stays(*number));
+        }
     }
     let is_empty = |name: &ServiceName| {
         desired.services.get(name).is_none_or(|service| service.replicas.is_empty())
@@ -263,7 +266,9 @@ pub fn confine(desired: &mut Desired, placement: &Placement, host: &HostName, ob
         desired.services.keys().filter(|name| is_empty(name)).cloned().collect();
     for service in desired.services.values_mut() {
         // Nothing of it is on this host: there is nothing to wait for here.
-        service.depends_on.retain(|name, _| !elsewhere.contains(name));
+        if service.depends_on.keys().any(|name| elsewhere.contains(name)) {
+            Arc::make_mut(service).depends_on.retain(|name, _| !elsewhere.contains(name));
+        }
     }
     let specs = || desired.services.values().flat_map(|service| service.replicas.values());
     let networks: BTreeSet<&str> =

@@ -1,5 +1,6 @@
 //! Calls that fail, are cut off, hang or answer late: what was asked for happens once, or not at all.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use moorline::docker::{Depth, Engine, EngineError, EngineSettings, Limits, Terms};
@@ -13,10 +14,11 @@ use crate::support::fake_engine::{FakeEngine, Fault, Faults, Options};
 
 /// One action after the other, as a plan would have them.
 fn story() -> Vec<Action> {
-    let spec = Box::new(container("shop", "web", "shop/web:1", &["shop_default"]));
+    let spec = Arc::new(container("shop", "web", "shop/web:1", &["shop_default"]));
     let web = named("shop-web-1");
-    let mut limited = spec.clone();
-    limited.host.memory = 64 << 20;
+    let mut limited = (*spec).clone();
+    limited.host_mut().memory = 64 << 20;
+    let limited = Arc::new(limited);
     let file = BundleFile { mode: FileMode::Regular, bytes: b"x"[..].into() };
     let bundle = FileBundle {
         host_path: "/files/abc".to_owned(),
@@ -28,8 +30,8 @@ fn story() -> Vec<Action> {
         Action::CreateNetwork(Box::new(network("shop", "shop_default"))),
         Action::CreateNetwork(Box::new(network("shop", "shop_back"))),
         Action::CreateVolume(Box::new(volume("shop", "shop_data"))),
-        Action::PutFiles { digest: Digest::of(b"1"), bundle: Box::new(bundle) },
-        Action::Create { name: "shop-web-1".to_owned(), spec: spec.clone() },
+        Action::PutFiles { digest: Digest::of(b"1"), bundle: Arc::new(bundle) },
+        Action::Create { name: "shop-web-1".to_owned(), spec: Arc::clone(&spec) },
         Action::Connect {
             container: web.clone(),
             network: "shop_back".to_owned(),

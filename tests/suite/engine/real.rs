@@ -1,6 +1,7 @@
 //! Real Engines: what the simulated one is measured by.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use moorline::docker::{Depth, EngineError};
 use moorline::model::{Action, BundleFile, Digest, FileBundle, FileMode, Hook, Mount, Upload};
@@ -63,7 +64,7 @@ async fn real_files_reach_the_host_as_they_are() {
     let host_path = folder.path().join("deep/er/content").display().to_string();
     let file = |text: &str, mode| BundleFile { mode, bytes: text.as_bytes().into() };
     let long = format!("{}/{}.conf", "a-long-name/".repeat(12), "n".repeat(120));
-    let bundle = Box::new(FileBundle {
+    let bundle = Arc::new(FileBundle {
         host_path: host_path.clone(),
         files: BTreeMap::from([
             ("conf/app.conf".to_owned(), file("level: 1\n", FileMode::Regular)),
@@ -80,14 +81,14 @@ async fn real_files_reach_the_host_as_they_are() {
         act(&engine, put.clone()).await.unwrap();
     }
     let mut spec = container(stack, "web", "moorline.test/base:1", &[]);
-    spec.host.mounts.push(Mount {
+    spec.host_mut().mounts.push(Mount {
         kind: "bind".to_owned(),
         source: host_path.clone(),
         target: "/bundle".to_owned(),
         read_only: true,
         ..Mount::default()
     });
-    let create = Action::Create { name: "files-web-1".to_owned(), spec: Box::new(spec) };
+    let create = Action::Create { name: "files-web-1".to_owned(), spec: Arc::new(spec) };
     let upload = Upload {
         target: "/run/secrets/token".to_owned(),
         bytes: b"s3cret"[..].into(),

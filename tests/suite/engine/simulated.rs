@@ -1,6 +1,7 @@
 //! The simulated Engine: the stories of the real ones, and what cannot be brought about with those.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use moorline::docker::{Depth, Endpoint, Engine, EngineError, EngineSettings, Limits, Terms};
@@ -43,7 +44,7 @@ async fn connect(fake: &FakeEngine) -> Engine {
 }
 
 async fn run(engine: &Engine, name: &str, image: &str) {
-    let spec = Box::new(container("shop", name, image, &[]));
+    let spec = Arc::new(container("shop", name, image, &[]));
     act(engine, Action::Create { name: format!("shop-{name}-1"), spec }).await.unwrap();
     act(engine, Action::Start { container: named(&format!("shop-{name}-1")) }).await.unwrap();
 }
@@ -171,7 +172,7 @@ async fn a_list_that_cannot_be_read_is_an_error_or_a_gap_and_never_an_empty_worl
 async fn a_carrying_container_that_a_crash_left_behind_is_removed_by_the_next_look() {
     let (fake, engine) = fake(OLD).await;
     let file = BundleFile { mode: FileMode::Regular, bytes: b"x"[..].into() };
-    let bundle = Box::new(FileBundle {
+    let bundle = Arc::new(FileBundle {
         host_path: "/var/lib/moorline/files/abc".to_owned(),
         files: BTreeMap::from([("a/b".to_owned(), file)]),
         overlay: false,
@@ -271,7 +272,7 @@ async fn accidents_are_seen() {
     let (fake, engine) = fake(OLD).await;
     act(&engine, Action::CreateNetwork(Box::new(network("shop", "shop_default")))).await.unwrap();
     for name in ["a", "b", "c", "d"] {
-        let spec = Box::new(container("shop", name, "moorline.test/base:1", &["shop_default"]));
+        let spec = Arc::new(container("shop", name, "moorline.test/base:1", &["shop_default"]));
         act(&engine, Action::Create { name: format!("shop-{name}-1"), spec }).await.unwrap();
         act(&engine, Action::Start { container: named(&format!("shop-{name}-1")) }).await.unwrap();
     }

@@ -1,6 +1,7 @@
 //! Stories that every Engine must tell in the same way, real or simulated.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use moorline::docker::{Depth, Engine, EngineError, EventKind};
@@ -17,14 +18,14 @@ pub async fn life(engine: &Engine) {
     let stack = "life";
     clear(engine, stack).await;
     let (front, back) = ("life_front", "life_back");
-    let spec = Box::new(container(stack, "web", "moorline.test/base:1", &[front, back]));
+    let spec = Arc::new(container(stack, "web", "moorline.test/base:1", &[front, back]));
     let web = named("life-web-1");
     let endpoint = Box::new(Endpoint { aliases: vec!["web".to_owned()], ..Endpoint::default() });
     let twice = [
         Action::CreateNetwork(Box::new(network(stack, front))),
         Action::CreateNetwork(Box::new(network(stack, back))),
         Action::CreateVolume(Box::new(volume(stack, "life_data"))),
-        Action::Create { name: "life-web-1".to_owned(), spec: spec.clone() },
+        Action::Create { name: "life-web-1".to_owned(), spec: Arc::clone(&spec) },
         Action::Connect { container: web.clone(), network: back.to_owned(), endpoint },
         Action::Start { container: web.clone() },
         healthy("life-web-1"),
@@ -46,15 +47,16 @@ pub async fn life(engine: &Engine) {
     assert_eq!(seen.volumes["life_data"].ownership, Ownership::Ours);
     assert_eq!(seen.gaps, []);
 
-    let mut changed = spec.clone();
-    changed.host.memory = 64 << 20;
-    changed.host.restart_policy.name = "always".to_owned();
+    let mut changed = (*spec).clone();
+    changed.host_mut().memory = 64 << 20;
+    changed.host_mut().restart_policy.name = "always".to_owned();
+    let changed = Arc::new(changed);
     let observed = ContainerHandle::Observed { id: found.id.clone(), name: found.name.clone() };
     let renamed = named("life-web-2");
     let remove =
         Action::Remove { container: observed.clone(), anonymous_volumes: AnonymousVolumes::Delete };
     let twice = [
-        Action::Update { container: observed.clone(), spec: changed.clone() },
+        Action::Update { container: observed.clone(), spec: Arc::clone(&changed) },
         Action::Disconnect { container: observed.clone(), network: back.to_owned() },
         Action::Rename { container: observed.clone(), name: "life-web-2".to_owned() },
         Action::Restart { container: renamed, grace: Duration::from_secs(2) },
@@ -84,10 +86,10 @@ pub async fn waits(engine: &Engine) {
     let start = async |name: &str, image: &str, command: &[&str], restart: &str| {
         let mut spec = container(stack, name, image, &[]);
         if !command.is_empty() {
-            spec.config.cmd = Some(command.iter().map(|word| (*word).to_owned()).collect());
+            spec.config_mut().cmd = Some(command.iter().map(|word| (*word).to_owned()).collect());
         }
-        spec.host.restart_policy.name = restart.to_owned();
-        act(engine, Action::Create { name: name.to_owned(), spec: Box::new(spec) }).await.unwrap();
+        spec.host_mut().restart_policy.name = restart.to_owned();
+        act(engine, Action::Create { name: name.to_owned(), spec: Arc::new(spec) }).await.unwrap();
         act(engine, Action::Start { container: named(name) }).await
     };
     let complete = |name: &str| Action::AwaitCompletion {
@@ -196,7 +198,7 @@ pub async fn events(engine: &Engine) {
         events
     };
     let story = async {
-        let spec = Box::new(container(stack, "web", "moorline.test/base:1", &[]));
+        let spec = Arc::new(container(stack, "web", "moorline.test/base:1", &[]));
         act(engine, Action::Create { name: "events-web-1".to_owned(), spec }).await.unwrap();
         act(engine, Action::Start { container: named("events-web-1") }).await.unwrap();
         let look_one = look(engine, &scope(stack), Depth::Changed).await;
@@ -221,8 +223,8 @@ pub async fn others(engine: &Engine) {
     clear(engine, stack).await;
     let make = async |name: &str, edit: &dyn Fn(&mut BTreeMap<String, String>)| {
         let mut spec = container(stack, "web", "moorline.test/base:1", &[]);
-        edit(&mut spec.config.labels);
-        let spec = Box::new(spec);
+        edit(&mut spec.config_mut().labels);
+        let spec = Arc::new(spec);
         act(engine, Action::Create { name: name.to_owned(), spec }).await
     };
     make("apart-a", &|_| {}).await.unwrap();

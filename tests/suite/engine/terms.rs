@@ -43,15 +43,17 @@ pub fn labels(stack: &str) -> BTreeMap<String, String> {
 /// A container of a service, on the stack's default network, or on none where there is none.
 pub fn container(stack: &str, service: &str, image: &str, networks: &[&str]) -> ContainerSpec {
     let mut spec = ContainerSpec::default();
-    spec.config.image = image.to_owned();
-    spec.config.labels = labels(stack);
-    spec.config.labels.insert("com.docker.compose.service".to_owned(), service.to_owned());
-    spec.config.labels.insert("com.docker.compose.container-number".to_owned(), "1".to_owned());
-    spec.config.labels.insert("moorline.spec".to_owned(), format!("spec of {service}"));
-    spec.host.network_mode = networks.first().map_or("none", |name| *name).to_owned();
+    spec.config_mut().image = image.to_owned();
+    spec.config_mut().labels = labels(stack);
+    spec.config_mut().labels.insert("com.docker.compose.service".to_owned(), service.to_owned());
+    spec.config_mut()
+        .labels
+        .insert("com.docker.compose.container-number".to_owned(), "1".to_owned());
+    spec.config_mut().labels.insert("moorline.spec".to_owned(), format!("spec of {service}"));
+    spec.host_mut().network_mode = networks.first().map_or("none", |name| *name).to_owned();
     for network in networks {
         let endpoint = Endpoint { aliases: vec![service.to_owned()], ..Endpoint::default() };
-        spec.endpoints.insert((*network).to_owned(), endpoint);
+        spec.endpoints.insert((*network).to_owned(), Box::new(endpoint));
     }
     spec
 }

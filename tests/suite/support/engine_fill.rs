@@ -1,6 +1,7 @@
 //! What an Engine makes of a create call: the image's defaults, and its own.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use moorline::model::{
     ContainerConfig, ContainerId, ContainerSpec, ContainerState, Desired, Digest, Empty,
@@ -117,7 +118,7 @@ fn config(asked: &ContainerConfig, image: &ContainerConfig, id: &str) -> Contain
 
 fn fill_host(spec: &mut ContainerSpec, ways: Ways, name: &str) {
     let user_network = spec.endpoints.contains_key(&spec.host.network_mode);
-    let host = &mut spec.host;
+    let host = spec.host_mut();
     let default = |text: &mut String, value: &str| {
         if text.is_empty() {
             value.clone_into(text);
@@ -181,9 +182,9 @@ fn fill_endpoints(spec: &mut ContainerSpec, ways: Ways, id: &str) {
     }
     let mode = spec.host.network_mode.clone();
     if matches!(mode.as_str(), "host" | "none") {
-        spec.endpoints.insert(mode, moorline::model::Endpoint::default());
+        spec.endpoints.insert(mode, Box::default());
     } else if matches!(mode.as_str(), "default" | "bridge" | "") {
-        spec.endpoints.insert("bridge".to_owned(), moorline::model::Endpoint::default());
+        spec.endpoints.insert("bridge".to_owned(), Box::default());
     }
 }
 
@@ -196,10 +197,10 @@ pub fn inspected(
 ) -> ContainerSpec {
     let id = id_of(name);
     let mut made = spec.clone();
-    made.config = config(&spec.config, &image.config, id.as_str());
+    made.config = Arc::new(config(&spec.config, &image.config, id.as_str()));
     made.platform = "linux".to_owned();
     if ways == Ways::Old
-        && let Some(check) = &mut made.config.healthcheck
+        && let Some(check) = &mut made.config_mut().healthcheck
     {
         check.start_interval = 0;
     }
@@ -211,6 +212,7 @@ pub fn inspected(
 /// A running container made from a specification.
 pub fn container(
     desired: &moorline::model::DesiredReplica,
+    seal: &str,
     image: &ObservedImage,
     ways: Ways,
 ) -> ObservedContainer {
@@ -221,8 +223,8 @@ pub fn container(
         replica: Some(desired.replica.clone()),
         one_off: false,
         revision: None,
-        spec_label: Some(desired.spec_digest.clone()),
-        spec: inspected(&desired.spec, image, ways, &desired.name),
+        spec_label: Some(seal.to_owned()),
+        spec: Arc::new(inspected(&desired.spec, image, ways, &desired.name)),
         image_id: image.id.clone(),
         state: ContainerState::Running,
         health: HealthCheckState::None,
@@ -249,7 +251,8 @@ pub fn deployed(desired: &Desired, ways: Ways) -> Observed {
             image.config.labels.extend([label]);
         }
         for replica in service.replicas.values() {
-            host.containers.push(container(replica, &image, ways));
+            let seal = &desired.seals[&replica.replica];
+            host.containers.push(container(replica, seal, &image, ways));
         }
         host.images.insert(service.image.clone(), ImageSight::Present(Box::new(image)));
     }
