@@ -332,6 +332,6 @@ fn stack_status(
     // What goes on by itself is pending; what someone must see to is not.
     match waits().find(is_bad).or_else(|| waits().next()) {
         Some(wait) => status::line_of(said.context, wait.state, &wait.why),
-        None => status::line_of(said.context, CommitState::Pending, "deploying"),
+        None => status::line_of(said.context, CommitState::Pending, status::DEPLOYING),
     }
 }

@@ -25,9 +25,14 @@ const SETTLE: Duration = Duration::from_millis(20);
 /// The gates of one repository.
 #[derive(Debug)]
 pub(super) struct Gatekeeper {
+    /// All hosts of the settings.
     hosts: Arc<BTreeMap<HostName, Labels>>,
+    /// Those that this daemon keeps.
+    own: BTreeSet<HostName>,
     inner: Mutex<Inner>,
     changed: Notify,
+    /// Somebody may wait who did not before.
+    waits: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -44,15 +49,25 @@ struct Inner {
 }
 
 impl Gatekeeper {
-    pub(super) fn new(hosts: Arc<BTreeMap<HostName, Labels>>) -> Self {
-        Self { hosts, inner: Mutex::default(), changed: Notify::new() }
+    pub(super) fn new(
+        hosts: Arc<BTreeMap<HostName, Labels>>,
+        own: impl IntoIterator<Item = HostName>,
+    ) -> Self {
+        Self {
+            hosts,
+            own: own.into_iter().collect(),
+            inner: Mutex::default(),
+            changed: Notify::new(),
+            waits: Notify::new(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A new head, which all these targets are to reach.
+    /// A new head, which all these targets are to reach. Of hosts that other daemons keep nothing is known until they say
+    /// so on the commit.
     pub(super) fn begin(
         &self,
         head: &Revision,
@@ -66,13 +81,37 @@ impl Gatekeeper {
         let mut inner = self.lock();
         *inner = Inner { head: Some(head.clone()), fleet: ordered.cloned(), ..Inner::default() };
         if ordered.is_some() {
-            inner.standings =
-                targets.into_iter().map(|target| (target, Standing::Waiting)).collect();
+            inner.standings = targets.into_iter().map(|target| self.unbegun(target, now)).collect();
         }
         // At once: a loop that asks before the next turn must not find an open gate.
         self.refresh(&mut inner, now);
         drop(inner);
         self.changed.notify_one();
+        self.waits.notify_one();
+    }
+
+    fn unbegun(&self, target: TargetName, now: Timestamp) -> (TargetName, Standing) {
+        let is_own = self.own.contains(&target.host);
+        (target, if is_own { Standing::Waiting } else { Standing::Unknown { since: now } })
+    }
+
+    /// The targets of other daemons for which one of ours waits, and the commit that they are to reach.
+    pub(super) fn awaited(&self) -> Option<(Revision, Vec<TargetName>)> {
+        let inner = self.lock();
+        let mut own = inner.gates.iter().filter(|(target, _)| self.own.contains(&target.host));
+        if own.all(|(_, gate)| *gate == Gate::Go) {
+            return None;
+        }
+        let others = inner.standings.iter().filter(|(target, standing)| {
+            **standing != Standing::Done && !self.own.contains(&target.host)
+        });
+        let others: Vec<TargetName> = others.map(|(target, _)| target.clone()).collect();
+        Some((inner.head.clone()?, others)).filter(|(_, others)| !others.is_empty())
+    }
+
+    /// Resolves when [`Gatekeeper::awaited`] may have become another answer.
+    pub(super) async fn somebody_waits(&self) {
+        self.waits.notified().await;
     }
 
     /// How far a target is with a revision; nothing when another one is the head by now.
@@ -154,6 +193,7 @@ impl Gatekeeper {
         let differs = gates.iter().filter(|(target, gate)| told.get(*target) != Some(gate));
         let differs = differs.map(|(target, _)| target.clone()).collect();
         told.clone_from(gates);
+        self.waits.notify_one();
         (differs, *until)
     }
 
@@ -170,5 +210,39 @@ impl Gatekeeper {
             })
             .filter(|until| now < *until)
             .min();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::fleet_file::{Surroundings, parse};
+    use crate::model::StackName;
+
+    fn target(host: &str) -> TargetName {
+        let stack = StackName::parse("shop").unwrap();
+        TargetName { stack, host: HostName::parse(host).unwrap() }
+    }
+
+    #[test]
+    fn a_host_of_another_daemon_is_awaited_until_it_is_heard_of_or_the_deadline_passes() {
+        let text = "stacks: {shop: {hosts: all}}\nwaves: [[edge-1], rest]\nwave_deadline: 10m\n";
+        let fleet = parse("fleet.yaml", text.as_bytes(), Surroundings::default()).unwrap().0;
+        let names = ["edge-1", "edge-2"].map(|name| HostName::parse(name).unwrap());
+        let labels = names.iter().map(|name| (name.clone(), Labels::new())).collect();
+        let keeper = Gatekeeper::new(Arc::new(labels), [names[1].clone()]);
+        let head = Revision::parse(&"a".repeat(40)).unwrap();
+        let [canary, own] = ["edge-1", "edge-2"].map(target);
+        let at = |minutes: i64| Timestamp::from_millis(minutes * 60_000);
+        keeper.begin(&head, Some(&fleet), [canary.clone(), own.clone()].into(), at(0));
+        let gate = |minutes| keeper.gate(&own, &head, at(minutes)).to_string();
+        assert_eq!(gate(9), "waits for shop@edge-1");
+        assert_eq!(keeper.awaited(), Some((head.clone(), vec![canary.clone()])));
+        assert_eq!(gate(10), "stopped: shop@edge-1 unknown since 1970-01-01T00:00:00Z");
+        // Stopped, it is still listened to.
+        assert_eq!(keeper.awaited(), Some((head.clone(), vec![canary.clone()])));
+        keeper.note(&canary, &head, Standing::Done);
+        keeper.turned(at(11));
+        assert_eq!((gate(11).as_str(), keeper.awaited()), ("may go", None));
     }
 }

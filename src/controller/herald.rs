@@ -22,6 +22,7 @@ use super::outlet::Outlet;
 use super::pull_requests::PullRequests;
 use super::scribe::Scribe;
 use super::troubles::Troubles;
+use super::witness::{Stand, Witness};
 use super::{drift_reports, edges};
 
 /// For the last words before leaving.
@@ -51,6 +52,8 @@ pub(super) struct Herald {
     pub data: DataFolder,
     /// How fast a forge is told.
     pub pace: Pace,
+    /// Reads what other daemons say, where there are any.
+    pub witness: Option<Witness>,
 }
 
 impl Herald {
@@ -69,14 +72,26 @@ impl Herald {
         let who = (&self.name, &self.settings);
         match self.outlet.clone().settle(who, &troubles, &leave).await {
             Outlet::Nowhere if leave.is_cancelled() => {}
-            Outlet::Nowhere | Outlet::Ask(_) => troubles.are(Vec::new()),
+            Outlet::Nowhere | Outlet::Ask(_) => {
+                troubles.are(Vec::new());
+                self.watch_others(Stand::Nowhere, &leave).await;
+            }
             Outlet::Notes => {
                 let mut scribe = Scribe::new(Arc::clone(&self.git), self.source.clone(), troubles);
-                scribe.follow(&self.board, self.as_host.as_ref(), &self.memory(), &leave).await;
+                let memory = self.memory();
+                let said = scribe.follow(&self.board, self.as_host.as_ref(), &memory, &leave);
+                let stand = Stand::Notes(&self.git, &self.source);
+                tokio::join!(said, self.watch_others(stand, &leave));
             }
             Outlet::Forge(settings, forge) => {
                 self.serve(settings, (*forge, troubles), pulls, (stop, leave)).await;
             }
+        }
+    }
+
+    async fn watch_others(&self, stand: Stand<'_>, leave: &CancellationToken) {
+        if let Some(witness) = &self.witness {
+            witness.follow(stand, leave).await;
         }
     }
 
@@ -132,7 +147,8 @@ impl Herald {
             }
         };
         let noted = note_troubles(&self.board, &postbox, &troubles, &leave);
-        tokio::join!(carried, written, Box::pin(planned), Box::pin(drifts), noted);
+        let watched = self.watch_others(Stand::Forge(&forge), &leave);
+        tokio::join!(carried, written, Box::pin(planned), Box::pin(drifts), noted, watched);
     }
 
     /// Says what the board says, once, and waits until it is said or [`FAREWELL`] has passed.

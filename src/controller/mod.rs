@@ -35,6 +35,7 @@ mod sweep;
 mod systemd;
 mod target;
 pub mod troubles;
+mod witness;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -62,6 +63,7 @@ use host::{Host, Ring};
 use pull_requests::PullRequests;
 use repository::RepositoryLoop;
 use roster::Roster;
+use witness::Witness;
 
 /// Why the daemon cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -223,11 +225,7 @@ pub async fn run(
             (&git, &data, &board, &seats, &orders),
         )?;
         let worker = RepositoryLoop { look_now: doorbell.of(name), ..worker };
-        let places = (&worker.git, &worker.source, &board);
-        let herald = herald(name, repository, places, (&data, &setup))?;
-        if let Some(last) = herald::Memory::of(&data, name).recall() {
-            board.recall(last);
-        }
+        let herald = herald_of(&worker, repository, &data, &setup)?;
         let pulls = pull_requests(&worker, repository, doorbell.of_pulls(name), &setup);
         heralds.spawn(herald.run(pulls, stop.clone(), heralds_stop.clone()));
         let token = stop.clone();
@@ -390,7 +388,7 @@ fn repository_loop(
     Ok(RepositoryLoop {
         name: name.clone(),
         source,
-        keeper: Arc::new(Gatekeeper::new(Arc::clone(&labels))),
+        keeper: Arc::new(Gatekeeper::new(Arc::clone(&labels), hosts.keys().cloned())),
         archive: Arc::new(archive),
         roster: Arc::new(roster),
         orders: orders.clone(),
@@ -426,7 +424,24 @@ fn herald(
         as_host: setup.as_host.clone(),
         data: data.clone(),
         pace: setup.pace,
+        witness: None,
     })
+}
+
+/// The herald of a repository's loop, which remembers what was said before.
+fn herald_of(
+    worker: &RepositoryLoop,
+    settings: &RepositorySettings,
+    data: &DataFolder,
+    setup: &Setup,
+) -> Result<Herald, StartError> {
+    let places = (&worker.git, &worker.source, &worker.board);
+    let herald = herald(&worker.name, settings, places, (data, setup))?;
+    if let Some(last) = herald::Memory::of(data, &worker.name).recall() {
+        worker.board.recall(last);
+    }
+    let witness = setup.as_host.is_some().then(|| Witness::of(worker));
+    Ok(Herald { witness, ..herald })
 }
 
 /// What plans a repository's pull requests, unless the settings say that nothing does.

@@ -4,6 +4,11 @@ use crate::model::{CommitState, CommitStatus, Health, HostName, Outcome, StackNa
 
 use super::{Report, Wait};
 
+/// How the description of a target begins that is on its way.
+pub const DEPLOYING: &str = "deploying";
+/// How the description of a target begins that follows one which did not get there.
+pub const STOPPED: &str = "stopped: ";
+
 /// The longest description that every forge takes.
 const DESCRIPTION_CHARS: usize = 140;
 
@@ -124,8 +129,8 @@ pub fn line(report: &Report) -> String {
     match state(report) {
         CommitState::Success => "in sync".to_owned(),
         CommitState::Pending => match report.waiting_for() {
-            Some(what) => format!("deploying: {what}"),
-            None => "deploying".to_owned(),
+            Some(what) => format!("{DEPLOYING}: {what}"),
+            None => DEPLOYING.to_owned(),
         },
         CommitState::Failure | CommitState::Error => out_of_sync(report),
     }

@@ -271,6 +271,48 @@ async fn ten_daemons_killed_at_random_leave_every_status_right() {
     assert!(own.iter().all(|line| line.contains(": success in sync")), "{lines:#?}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn daemons_of_one_host_each_keep_their_order_by_what_the_commit_says() {
+    let harbour = Harbour::new(&["core", "edge-1", "edge-2"]).await;
+    let fleet = "stacks:\n  db: {hosts: core}\n  shop: {hosts: [edge-1, edge-2], after: [db]}\nwaves: [[edge-1], rest]\n";
+    let push = |version: &str| {
+        let manifest = WEB.replace("v1", version);
+        let files = [
+            ("db/compose.yaml", &*manifest),
+            ("shop/compose.yaml", &manifest),
+            ("fleet.yaml", fleet),
+        ];
+        harbour.push(&files, version)
+    };
+    let first = push("v1");
+    let second_edge = harbour.start_beside("edge-2");
+    harbour.until_noted(&first, "moorline/shop@edge-2: pending waits for ").await;
+    let core = harbour.start_beside("core");
+    harbour.until_noted(&first, "moorline/db@core: success in sync").await;
+    harbour.until_noted(&first, "moorline/shop@edge-2: pending waits for shop@edge-1").await;
+    let first_edge = harbour.start_beside("edge-1");
+    for target in ["db@core", "shop@edge-1", "shop@edge-2"] {
+        harbour.until_noted(&first, &format!("moorline/{target}: success in sync")).await;
+    }
+    // One that fails stops those that follow, and all of them name it.
+    let sick = Behaviour { fails_to_start: true, ..Behaviour::default() };
+    harbour.hosts["edge-1"].behave("web", sick);
+    let second = push("v2");
+    harbour.until_noted(&second, "moorline/shop@edge-1: failure ").await;
+    harbour
+        .until_noted(&second, "moorline/shop@edge-2: failure stopped: shop@edge-1 failed: ")
+        .await;
+    assert_eq!(image(&harbour, "edge-2"), "app:v1");
+    harbour.hosts["edge-1"].behave("web", Behaviour::default());
+    let third = push("v3");
+    for target in ["db@core", "shop@edge-1", "shop@edge-2"] {
+        harbour.until_noted(&third, &format!("moorline/{target}: success in sync")).await;
+    }
+    for daemon in [second_edge, core, first_edge] {
+        daemon.stop().await;
+    }
+}
+
 /// How long a fleet takes until so many of its hosts run what was pushed.
 async fn converging(hosts: usize, hanging: usize) -> Duration {
     let names: Vec<String> = (1..=hosts).map(|number| format!("h{number}")).collect();
