@@ -18,6 +18,9 @@ use super::{Planner, Resolve, cause};
 /// (`deploy.update_config.monitor`) and there is no health check. Long enough for a bad command line or a missing
 /// variable to show, short enough not to be noticed.
 const DEFAULT_MONITOR: Duration = Duration::from_secs(2);
+/// The same for replicas of later batches: the first ones have shown that what is asked for runs, and these only have to
+/// show that they do.
+const LATER_MONITOR: Duration = Duration::from_millis(500);
 
 /// The batch of a rolling update that replicas belong to, and the steps at which the batch before was up.
 #[derive(Debug, Default)]
@@ -126,6 +129,7 @@ impl Planner<'_> {
     fn take_over(&mut self, handover: Handover<'_>, cause: &Cause, roll: &mut Roll) {
         let Handover { service, desired, new, olds, ready } = handover;
         let turn = self.take_turn(service, roll, cause);
+        let monitor = monitor(service, turn.is_empty());
         let ready: Vec<Node> = ready.into_iter().chain(new.made).chain(turn).collect();
         let running = olds.iter().copied().filter(|old| old.state.is_up());
         let (started, up, stops) = match order_of(service, desired) {
@@ -133,11 +137,11 @@ impl Planner<'_> {
                 let stops: Vec<Node> =
                     running.map(|old| self.stop_container(old, cause, ready.clone())).collect();
                 let before = ready.into_iter().chain(stops.iter().copied()).collect();
-                let (started, up) = self.bring_up(service, &new, cause, before);
+                let (started, up) = self.bring_up((service, monitor), &new, cause, before);
                 (started, up, stops)
             }
             UpdateOrder::StartFirst => {
-                let (started, up) = self.bring_up(service, &new, cause, ready);
+                let (started, up) = self.bring_up((service, monitor), &new, cause, ready);
                 let stops = running.map(|old| self.stop_container(old, cause, up)).collect();
                 (started, up, stops)
             }
@@ -164,7 +168,7 @@ impl Planner<'_> {
     /// completion is awaited by whoever needs it. Returns the start and the proof.
     fn bring_up(
         &mut self,
-        service: &DesiredService,
+        (service, monitor): (&DesiredService, Duration),
         new: &Successor,
         cause: &Cause,
         before: Vec<Node>,
@@ -174,10 +178,9 @@ impl Planner<'_> {
         if service.is_job {
             return (started, started);
         }
-        let monitor = service.update.monitor;
         let action = Action::AwaitHealthy {
             container: new.handle.clone(),
-            monitor: if monitor.is_zero() { DEFAULT_MONITOR } else { monitor },
+            monitor,
             ending: if service.may_complete { Ending::Counts } else { Ending::Fails },
             limit: self.input.policy.progress_limit,
         };
@@ -276,6 +279,15 @@ fn order_of(service: &DesiredService, desired: &DesiredReplica) -> UpdateOrder {
         UpdateOrder::StopFirst
     } else {
         service.update.order
+    }
+}
+
+/// How long a replacement must stay up before it counts.
+fn monitor(service: &DesiredService, is_first_batch: bool) -> Duration {
+    match service.update.monitor {
+        Duration::ZERO if is_first_batch => DEFAULT_MONITOR,
+        Duration::ZERO => LATER_MONITOR,
+        said => said,
     }
 }
 

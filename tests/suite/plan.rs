@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use moorline::model::{AdoptPolicy, DriftPolicy, Policy};
+use moorline::model::{Action, AdoptPolicy, DriftPolicy, Policy};
 
 use super::support::fake_engine::Options;
 use super::support::world::{World, folder, short_limits};
@@ -29,6 +29,32 @@ async fn every_plan_scenario_gives_its_plan() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+/// How long each successor of a rolling update must stay up, in milliseconds.
+async fn monitors(update: &str) -> Vec<u128> {
+    let manifest = |version: &str| {
+        format!(
+            "services:\n  web:\n    image: app:{version}\n    deploy: {{replicas: 3{update}}}\n"
+        )
+    };
+    let mut world = World::with_limits(Options::default(), short_limits()).await;
+    world.commit(&manifest("v1"));
+    assert!(world.settle(3).await.is_good());
+    world.commit(&manifest("v2"));
+    let plan = world.plan().await;
+    let awaited = plan.steps.iter().filter_map(|step| match &step.action {
+        Action::AwaitHealthy { monitor, .. } => Some(monitor.as_millis()),
+        _ => None,
+    });
+    awaited.collect()
+}
+
+#[tokio::test]
+async fn the_first_batch_proves_what_the_others_only_show() {
+    assert_eq!(monitors("").await, [2_000, 500, 500]);
+    assert_eq!(monitors(", update_config: {parallelism: 2}").await, [2_000, 2_000, 500]);
+    assert_eq!(monitors(", update_config: {monitor: 3s}").await, [3_000; 3]);
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
