@@ -36,7 +36,10 @@ async fn deploy(engine: &Engine, desired: &mut Desired) -> Vec<String> {
             (
                 one.replica.clone(),
                 one.name.clone(),
-                Arc::clone(&one.spec),
+                Arc::new(moorline::desired::sealed(
+                    (*one.spec).clone(),
+                    &desired.seals[&one.replica],
+                )),
                 !one.shares.is_empty() || !one.spec.host.links.is_empty(),
             )
         })
