@@ -67,7 +67,7 @@ pub(super) fn pass(chosen: &Chosen, mode: Mode, format: Format) -> anyhow::Resul
         once::publish(&chosen.setup, &chosen.wish, &seen, &reports).await;
         Ok((seen, reports))
     })?;
-    show(format, &reports_json(&reports), || glance::status(&seen, &reports, Detail::Verdicts))?;
+    show(format, || reports_json(&reports), || glance::status(&seen, &reports, Detail::Verdicts))?;
     tell_problems(&reports, format);
     Ok(reports)
 }
@@ -86,7 +86,7 @@ pub(super) fn plan(
             None => look(chosen, &seen, &stop).await?,
         })
     })?;
-    show(format, &reports_json(&reports), || plans_text(&reports))?;
+    show(format, || reports_json(&reports), || plans_text(&reports))?;
     tell_problems(&reports, format);
     Ok(exit_of(&reports))
 }
@@ -97,17 +97,21 @@ pub(super) fn drift(chosen: &Chosen, format: Format) -> anyhow::Result<ExitCode>
         let seen = once::read(&chosen.setup, &chosen.wish, &stop).await?;
         look(chosen, &seen, &stop).await
     })?;
-    show(format, &reports_json(&reports), || {
-        let mut text = String::new();
-        for report in &reports {
-            let diff = diff::unified(report);
-            if !diff.is_empty() {
-                push(&mut text, &format!("# {} at {}", report.target, report.revision.short()));
-                text.push_str(&diff);
+    show(
+        format,
+        || reports_json(&reports),
+        || {
+            let mut text = String::new();
+            for report in &reports {
+                let diff = diff::unified(report);
+                if !diff.is_empty() {
+                    push(&mut text, &format!("# {} at {}", report.target, report.revision.short()));
+                    text.push_str(&diff);
+                }
             }
-        }
-        text
-    })?;
+            text
+        },
+    )?;
     tell_problems(&reports, format);
     Ok(exit_of(&reports))
 }
@@ -121,11 +125,14 @@ pub(super) fn status(chosen: &Chosen, all: bool, format: Format) -> anyhow::Resu
     })?;
     let detail = if all || reports.len() <= MANY { Detail::Replicas } else { Detail::Counts };
     let troubles = glance::troubles(chosen)?;
-    let mut value = reports_json(&reports);
-    if let Some(fields) = value.as_object_mut() {
-        fields.insert("troubles".to_owned(), glance::troubles_json(&troubles));
-    }
-    show(format, &value, || {
+    let value = || {
+        let mut value = reports_json(&reports);
+        if let Some(fields) = value.as_object_mut() {
+            fields.insert("troubles".to_owned(), glance::troubles_json(&troubles));
+        }
+        value
+    };
+    show(format, value, || {
         let mut text = glance::status(&seen, &reports, detail);
         text.push_str(&glance::troubles_text(&troubles));
         text
@@ -142,20 +149,24 @@ pub(super) fn observe(chosen: &Chosen, format: Format) -> anyhow::Result<ExitCod
         Ok(once::observe(&chosen.setup, &seen, &chosen.wish).await?)
     })?;
     let value = serde_json::to_value(&saved)?;
-    show(format, &value, || {
-        let mut text = String::new();
-        for one in &saved {
-            push(&mut text, &format!("{}@{}", one.stack, one.host));
-            for container in &one.observed.containers {
-                let line = format!(
-                    "  {}  {:?}  {}",
-                    container.name, container.state, container.spec.config.image
-                );
-                push(&mut text, &line);
+    show(
+        format,
+        || value,
+        || {
+            let mut text = String::new();
+            for one in &saved {
+                push(&mut text, &format!("{}@{}", one.stack, one.host));
+                for container in &one.observed.containers {
+                    let line = format!(
+                        "  {}  {:?}  {}",
+                        container.name, container.state, container.spec.config.image
+                    );
+                    push(&mut text, &line);
+                }
             }
-        }
-        text
-    })?;
+            text
+        },
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -165,18 +176,22 @@ pub(super) fn doctor(chosen: &Chosen, format: Format) -> anyhow::Result<ExitCode
         with_runtime(
             |stop| async move { Ok(Box::pin(doctor::examine(&chosen.setup, &stop)).await?) },
         )?;
-    show(format, &json!({ "checks": checks }), || {
-        let mut text = String::new();
-        for Check { about, grade, text: said } in &checks {
-            let mark = match grade {
-                Grade::Good => "ok  ",
-                Grade::Unsure => "?   ",
-                Grade::Bad => "FAIL",
-            };
-            push(&mut text, &format!("{mark}  {about}: {said}"));
-        }
-        text
-    })?;
+    show(
+        format,
+        || json!({ "checks": checks }),
+        || {
+            let mut text = String::new();
+            for Check { about, grade, text: said } in &checks {
+                let mark = match grade {
+                    Grade::Good => "ok  ",
+                    Grade::Unsure => "?   ",
+                    Grade::Bad => "FAIL",
+                };
+                push(&mut text, &format!("{mark}  {about}: {said}"));
+            }
+            text
+        },
+    )?;
     let bad = checks.iter().any(|check| check.grade == Grade::Bad);
     Ok(if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -152,8 +152,8 @@ pub(super) fn hosts(chosen: &Chosen, format: Format) -> anyhow::Result<ExitCode>
         Ok((engines, reports))
     })?;
     let rows = rows(chosen, &engines, &reports)?;
-    let value = json!({ "hosts": rows.iter().map(row_json).collect::<Vec<_>>() });
-    show(format, &value, || rows_text(&rows))?;
+    let value = || json!({ "hosts": rows.iter().map(row_json).collect::<Vec<_>>() });
+    show(format, value, || rows_text(&rows))?;
     let all = rows.iter().all(|row| row.reachable.is_ok());
     Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

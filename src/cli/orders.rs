@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::fleet_file::Suspension;
@@ -21,7 +22,7 @@ use crate::pass::Mode;
 
 use super::commands::{self, with_runtime};
 use super::options::{Chosen, Global, Stacks};
-use super::output::{Format, Output, advised, note, print_lines};
+use super::output::{Format, Output, advised, note, print_lines, show};
 
 /// How long a brake holds unless something else is said: long enough for a night, too short to be forgotten.
 const USUAL: Duration = Duration::from_hours(24);
@@ -247,7 +248,7 @@ pub(super) fn suspend(global: &Global, args: &SuspendArgs) -> anyhow::Result<Exi
         tell(&data, place.0.as_ref(), place.1.as_ref(), brake.to_string());
         commands::push(&mut text, &format!("{} {brake}", said(place)));
     }
-    show(args.output.format, &serde_json::json!({ "suspended": brakes }), &text)?;
+    show(args.output.format, || json!({ "suspended": brakes }), || text)?;
     tell_reach(&data, args.output.format);
     Ok(ExitCode::SUCCESS)
 }
@@ -304,7 +305,7 @@ pub(super) fn resume(global: &Global, args: &ResumeArgs) -> anyhow::Result<ExitC
         };
         return Err(advised(anyhow::anyhow!("nothing of that is suspended or rolled back"), &help));
     }
-    show(args.output.format, &serde_json::json!({ "resumed": names }), &text)?;
+    show(args.output.format, || json!({ "resumed": names }), || text)?;
     tell_reach(&data, args.output.format);
     Ok(ExitCode::SUCCESS)
 }
@@ -372,10 +373,6 @@ async fn good_before(
     }
     let error = anyhow::anyhow!("no earlier commit is known at which {stack} was in sync");
     Err(advised(error, &format!("say which one: `moorline rollback {stack} REVISION`")))
-}
-
-fn show(format: Format, value: &serde_json::Value, text: &str) -> anyhow::Result<()> {
-    super::output::show(format, value, || text.to_owned())
 }
 
 /// Whether anybody hears of it.

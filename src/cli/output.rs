@@ -90,13 +90,13 @@ pub(super) fn print_lines(text: &str) -> anyhow::Result<()> {
 /// Prints a value in the form that was asked for; `text` is made only when it is wanted.
 pub(super) fn show(
     format: Format,
-    value: &serde_json::Value,
+    value: impl FnOnce() -> serde_json::Value,
     text: impl FnOnce() -> String,
 ) -> anyhow::Result<()> {
     match format {
         Format::Text => print(&text()),
-        Format::Json => print(&format!("{}\n", serde_json::to_string_pretty(value)?)),
-        Format::Yaml => print(&serde_yaml::to_string(value)?),
+        Format::Json => print(&format!("{}\n", serde_json::to_string_pretty(&value())?)),
+        Format::Yaml => print(&serde_yaml::to_string(&value())?),
     }
 }
 

@@ -57,18 +57,25 @@ pub(super) fn history(global: &Global, args: &HistoryArgs) -> anyhow::Result<Exi
     entries
         .retain(|entry| matches!(entry.kind, Kind::Pass | Kind::Order) && concerns(entry, &stacks));
     entries.drain(..entries.len().saturating_sub(args.last));
-    show(args.output.format, &json!({ "history": entries }), || {
-        let mut text = String::new();
-        for entry in &entries {
-            push(&mut text, &line(entry));
-            for step in entry.steps.iter().filter(|_| args.steps) {
-                let seconds = Duration::from_millis(step.millis).as_secs_f32();
-                let (action, because, outcome) = (&step.action, &step.because, &step.outcome);
-                push(&mut text, &format!("    {action}: {because}: {outcome} ({seconds:.1} s)"));
+    show(
+        args.output.format,
+        || json!({ "history": entries }),
+        || {
+            let mut text = String::new();
+            for entry in &entries {
+                push(&mut text, &line(entry));
+                for step in entry.steps.iter().filter(|_| args.steps) {
+                    let seconds = Duration::from_millis(step.millis).as_secs_f32();
+                    let (action, because, outcome) = (&step.action, &step.because, &step.outcome);
+                    push(
+                        &mut text,
+                        &format!("    {action}: {because}: {outcome} ({seconds:.1} s)"),
+                    );
+                }
             }
-        }
-        text
-    })?;
+            text
+        },
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -82,7 +89,7 @@ pub(super) fn events(global: &Global, args: &EventsArgs) -> anyhow::Result<ExitC
     entries.retain(|entry| concerns(entry, &stacks));
     entries.drain(..entries.len().saturating_sub(args.last));
     if !args.follow {
-        show(args.output.format, &json!({ "events": entries }), || lines(&entries))?;
+        show(args.output.format, || json!({ "events": entries }), || lines(&entries))?;
         return Ok(ExitCode::SUCCESS);
     }
     say(&entries, args.output.format)?;

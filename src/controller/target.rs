@@ -158,8 +158,10 @@ impl TargetLoop {
         if leave.wait.is_some() {
             report.wait.clone_from(&leave.wait);
         }
-        let report = Arc::new(report);
         self.conclude(course, &report, depth);
+        let cut_short = report.outcomes().any(|outcome| *outcome == Outcome::Cancelled);
+        let report = Arc::new(report.at_rest());
+        self.board.report(&report);
         self.wait(report.wait.as_ref(), &latest);
         if report.wait.is_none() {
             self.stands(&latest, standing_of(&report));
@@ -169,9 +171,7 @@ impl TargetLoop {
         }
         let until = report.wait.as_ref().and_then(|wait| wait.until);
         let due = self.next_due(course, until);
-        let cut_short = report.rounds.iter().flat_map(|round| &round.outcomes);
         // A wait that was ended by a newer commit goes on at once.
-        let cut_short = cut_short.into_iter().any(|one| one.outcome == Outcome::Cancelled);
         Some(if cut_short { clock::now() } else { due })
     }
 
@@ -340,7 +340,7 @@ impl TargetLoop {
         self.stands(checkout, Standing::Unknown { since });
     }
 
-    fn conclude(&self, course: &mut Course, report: &Arc<Report>, depth: Depth) {
+    fn conclude(&self, course: &mut Course, report: &Report, depth: Depth) {
         let now = clock::now();
         match report.remedy() {
             Some(remedy) => course.failures.failed(remedy, now),
@@ -361,7 +361,6 @@ impl TargetLoop {
             tracing::warn!(%error, "cannot remember the reached revision");
         }
         self.use_up_approval(report);
-        self.board.report(report);
     }
 
     /// One yes is one deployment.

@@ -214,6 +214,26 @@ impl Report {
         };
     }
 
+    /// What is kept of it once it was told: steps that were all carried out are history, which the journal keeps, and of
+    /// a deployment on a thousand hosts they are many.
+    pub fn at_rest(mut self) -> Self {
+        self.found = Vec::new();
+        if self.all_done() {
+            for round in self.rounds.iter_mut().filter(|round| !round.outcomes.is_empty()) {
+                let Plan { stack, revision, held, warnings, steps: _ } = &*round.plan;
+                round.plan = Arc::new(Plan {
+                    stack: stack.clone(),
+                    revision: revision.clone(),
+                    steps: Vec::new(),
+                    held: held.clone(),
+                    warnings: warnings.clone(),
+                });
+                round.outcomes = Vec::new();
+            }
+        }
+        self
+    }
+
     /// All outcomes, in order.
     pub fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
         self.rounds.iter().flat_map(|round| round.outcomes.iter().map(|outcome| &outcome.outcome))

@@ -13,7 +13,7 @@ use moorline::model::{
     Timestamp, TreeFile, TreePath,
 };
 use moorline::pass::{self, Memory, Mode, Work};
-use moorline::report::{Report, Target};
+use moorline::report::{Report, Target, status};
 use tokio_util::sync::CancellationToken;
 
 use super::fake_engine::{FakeEngine, Options};
@@ -125,7 +125,9 @@ impl World {
             listener: Arc::new(|_| {}),
             clock: now,
         };
-        pass::run(&work, &mut self.memory, stop).await
+        let report = pass::run(&work, &mut self.memory, stop).await;
+        says_the_same_at_rest(&report);
+        report
     }
 
     /// Passes until the report is good, at most this many.
@@ -145,6 +147,18 @@ impl World {
     pub fn containers(&self) -> BTreeSet<String> {
         let all = self.fake.containers().into_iter();
         all.map(|container| format!("{} {}", container.name, container.state)).collect()
+    }
+}
+
+/// What is kept of a report says what the report said.
+fn says_the_same_at_rest(report: &Report) {
+    let kept = report.clone().at_rest();
+    assert_eq!(status::state(&kept), status::state(report));
+    assert_eq!(status::line(&kept), status::line(report));
+    assert_eq!(kept.remedy(), report.remedy());
+    assert_eq!(kept.held().collect::<Vec<_>>(), report.held().collect::<Vec<_>>());
+    if report.all_done() && report.outcomes().next().is_some() {
+        assert_eq!(kept.outcomes().count(), 0);
     }
 }
 
