@@ -18,7 +18,7 @@ use crate::report::{Report, diff, status as verdict};
 
 use super::glance::{self, Detail, MANY};
 use super::options::Chosen;
-use super::output::{self, Format, note, show};
+use super::output::{self, Format, note, show, show_exact};
 use super::{listener, progress, signals};
 
 /// What `plan` and `drift` exit with when a host is not what Git says.
@@ -149,25 +149,20 @@ pub(super) fn observe(chosen: &Chosen, format: Format) -> anyhow::Result<ExitCod
         Ok(once::observe(&chosen.setup, &seen, &chosen.wish).await?)
     })?;
     let value = serde_json::to_value(&saved)?;
-    show(
-        format,
-        || value,
-        || {
-            let mut text = String::new();
-            for one in &saved {
-                push(&mut text, &format!("{}@{}", one.stack, one.host));
-                for container in &one.observed.containers {
-                    let line = format!(
-                        "  {}  {:?}  {}",
-                        container.name, container.state, container.spec.config.image
-                    );
-                    push(&mut text, &line);
-                }
-            }
-            text
-        },
-    )?;
+    show_exact(format, || value, || observed_text(&saved))?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn observed_text(saved: &[Saved]) -> String {
+    let mut text = String::new();
+    for one in saved {
+        push(&mut text, &format!("{}@{}", one.stack, one.host));
+        for container in &one.observed.containers {
+            let (name, image) = (&container.name, &container.spec.config.image);
+            push(&mut text, &format!("  {name}  {:?}  {image}", container.state));
+        }
+    }
+    text
 }
 
 /// `doctor`: what works, and what does not.

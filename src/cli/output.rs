@@ -87,8 +87,20 @@ pub(super) fn print_lines(text: &str) -> anyhow::Result<()> {
     if text.ends_with('\n') { print(text) } else { print(&format!("{text}\n")) }
 }
 
-/// Prints a value in the form that was asked for; `text` is made only when it is wanted.
+/// Prints a value in the form that was asked for, without secrets; `text` is made only when it is wanted.
 pub(super) fn show(
+    format: Format,
+    value: impl FnOnce() -> serde_json::Value,
+    text: impl FnOnce() -> String,
+) -> anyhow::Result<()> {
+    match format {
+        Format::Text => print(&hush::hushed(&text())),
+        Format::Json | Format::Yaml => show_exact(format, || hush::hushed_value(value()), text),
+    }
+}
+
+/// The same, to the last byte: for data that a command reads again.
+pub(super) fn show_exact(
     format: Format,
     value: impl FnOnce() -> serde_json::Value,
     text: impl FnOnce() -> String,
@@ -117,10 +129,10 @@ pub(super) fn yaml(value: &impl serde::Serialize) -> anyhow::Result<String> {
     Ok(serde_yaml::to_string(value)?)
 }
 
-/// Says something to people, on standard error.
+/// Says something to people, on standard error, without secrets.
 pub(super) fn note(text: &str) {
     // Nobody is left to tell when standard error is closed.
-    drop(writeln!(anstream::stderr().lock(), "{text}"));
+    drop(writeln!(anstream::stderr().lock(), "{}", hush::hushed(text)));
 }
 
 /// Says why a command failed, and what to do.

@@ -8,7 +8,7 @@ use crate::report::mask::{SecretSet, mask};
 use super::output::advised;
 
 /// Shorter words are no secrets worth the name.
-const SHORTEST: usize = 16;
+const SHORTEST: usize = 8;
 
 /// Refuses settings in which a token, or another secret, stands where its file should be named. What was given is not
 /// shown. `folders` are those that relative names are below.

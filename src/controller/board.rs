@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use crate::model::{CommitState, CommitStatus, Digest, HostName, Revision, StackName};
-use crate::report::mask::SecretSet;
+use crate::report::mask::{SecretSet, mask};
 use crate::report::{Report, Target, Wait, status};
 
 use super::hush;
@@ -100,7 +100,11 @@ impl Board {
     pub fn recollection(&self) -> Option<Recollection> {
         let inner = self.inner();
         let revision = inner.head.clone()?;
-        Some(Recollection { revision, stacks: inner.of_stacks(None), asked: inner.asked.clone() })
+        let mut stacks = inner.of_stacks(None);
+        for status in stacks.values_mut() {
+            status.description = mask(&status.description, &inner.secrets);
+        }
+        Some(Recollection { revision, stacks, asked: inner.asked.clone() })
     }
 
     /// Secrets to take out of everything that is said and logged, besides those that are known already.

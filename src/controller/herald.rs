@@ -66,8 +66,8 @@ impl Herald {
     ) {
         // Held as long as this lives: a pass of the command line leaves the words to us. One that began before us is
         // let finish: two writers would say things twice, and forget what the other one said.
-        let Some(_writer) = self.writer(&leave).await else { return };
         self.board.hide(&edges::secrets(&self.settings));
+        let Some(_writer) = self.writer(&leave).await else { return };
         let troubles = Troubles::of(&self.data, &self.name);
         let who = (&self.name, &self.settings);
         match self.outlet.clone().settle(who, &troubles, &leave).await {

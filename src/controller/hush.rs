@@ -1,9 +1,11 @@
-//! Secrets that no line of the log may hold: everything that is known to be one, of all repositories.
+//! Secrets that no line of the log, the journal or a command's output may hold: everything that is known to be one, of all repositories.
 //!
 //! Messages of Engines and servers quote what they were sent, and are logged as they come. Whoever learns of a secret
 //! says so here; whoever writes the log asks here, line by line.
 
 use std::sync::{PoisonError, RwLock};
+
+use serde_json::Value;
 
 use crate::report::mask::{SecretSet, mask};
 
@@ -17,4 +19,17 @@ pub fn hide(secrets: &SecretSet) {
 /// A text without secrets.
 pub fn hushed(text: &str) -> String {
     mask(text, &KNOWN.read().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Data whose texts hold no secret.
+pub fn hushed_value(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(hushed(&text)),
+        Value::Array(items) => items.into_iter().map(hushed_value).collect(),
+        Value::Object(fields) => {
+            let quiet = |(name, value): (String, Value)| (name, hushed_value(value));
+            Value::Object(fields.into_iter().map(quiet).collect())
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => value,
+    }
 }

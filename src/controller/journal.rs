@@ -15,6 +15,7 @@ use crate::model::{
 use crate::report::{Report, status};
 
 use super::files::DataFolder;
+use super::hush::hushed;
 
 /// Bytes of one file.
 const FULL: u64 = 8 << 20;
@@ -122,6 +123,17 @@ impl Entry {
         Self::about(report, Kind::Verdict)
     }
 
+    /// Without secrets: Engines quote in their errors what they were sent.
+    fn hushed(&self) -> Self {
+        let steps = self.steps.iter().map(|step| Done {
+            action: hushed(&step.action),
+            because: hushed(&step.because),
+            outcome: hushed(&step.outcome),
+            millis: step.millis,
+        });
+        Self { text: hushed(&self.text), steps: steps.collect(), ..self.clone() }
+    }
+
     fn about(report: &Report, kind: Kind) -> Self {
         Self {
             repository: Some(report.target.repository.clone()),
@@ -144,7 +156,7 @@ impl DataFolder {
 
     fn append(&self, entry: &Entry) -> io::Result<()> {
         let path = self.journal();
-        let mut line = serde_json::to_vec(entry)?;
+        let mut line = serde_json::to_vec(&entry.hushed())?;
         line.push(b'\n');
         let mut file = File::options().create(true).append(true).open(&path)?;
         if FULL < file.metadata()?.len() {

@@ -19,7 +19,7 @@ use super::board::Board;
 use super::files::DataFolder;
 use super::host::failure_of;
 use super::retired::retire;
-use super::{Setup, StartError, clock, edges};
+use super::{Setup, StartError, clock, edges, hush};
 
 /// Why a command could not look at all.
 #[derive(Debug, thiserror::Error)]
@@ -107,6 +107,7 @@ pub async fn read(
     for (name, repository) in &settings.repositories {
         let source = edges::source(repository, &settings.limits, &setup.around)
             .map_err(|source| StartError::Remote { name: name.clone(), source })?;
+        hush::hide(&edges::secrets(repository));
         let failed = |source| OnceError::Git { name: name.clone(), source };
         let wanted = match &wish.revision {
             None => Wanted::Head,
@@ -114,6 +115,7 @@ pub async fn read(
         };
         let place = Place { git: &git, source: &source, repository: name, hosts: &labels };
         let mut checkout = checkout::read(&place, &wanted, stop).await.map_err(failed)?;
+        hush::hide(&checkout.secrets());
         if checkout.fleet.is_none() {
             let lines: Vec<String> = checkout.problems.0.iter().map(ToString::to_string).collect();
             return Err(OnceError::Fleet { problem: lines.join("\n") });

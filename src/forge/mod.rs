@@ -107,12 +107,12 @@ impl Forge {
 
     /// Host and port, for messages.
     pub fn host(&self) -> String {
-        each!(self, client => client.wire.host())
+        each!(self, client => client.project.wire.host())
     }
 
     /// The page of a file's line at a commit, for people.
     pub fn file_link(&self, revision: &Revision, path: &str, line: usize) -> String {
-        let (web, project) = each!(self, client => client.wire.web());
+        let (web, project) = each!(self, client => client.project.wire.web());
         let (folder, mark) = match self.kind() {
             Kind::GitHub => ("blob", "L"),
             Kind::GitLab => ("-/blob", "L"),

@@ -331,14 +331,14 @@ impl GitError {
             Self::Cancelled => "run it again",
             Self::ServerFailed { .. } => "look at the server; Moorline tries again",
             Self::NotGit { .. } => {
-                "check that the address is the one for cloning, not that of a web page"
+                "check that the address is the one for cloning, not that of a web page or of plain files (that needs `git http-backend` before it)"
             }
             Self::Redirected { .. } => "use the address that it redirects to",
             Self::CredentialsMissing { .. } => {
                 "name a file that holds them: `credentials: {token_file: …}` for https, `{ssh_key_file: …}` for ssh"
             }
             Self::CredentialsRefused { .. } => {
-                "check that they are not expired and that they may read the repository"
+                "check that they are not expired and that they may read the repository; a server with accounts of its own wants their name too: `credentials.username`"
             }
             Self::Forbidden { .. } => {
                 "give the account the right to read the repository, and to write it where notes are published"

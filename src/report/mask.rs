@@ -1,6 +1,10 @@
 //! Takes secrets out of text: known values in every form that they may have taken, and text that has the shape of a
 //! credential. Never decides what is secret: that is given.
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
+
+use aho_corasick::AhoCorasick;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
@@ -11,22 +15,75 @@ pub const MASK: &str = "***";
 /// name of their key instead.
 const SHORTEST: usize = 6;
 
-/// The forms of known secrets, ready to be looked for.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct SecretSet {
-    needles: std::collections::BTreeSet<String>,
+/// The forms of known secrets, ready to be looked for. Cheap to copy.
+#[derive(Clone, Default)]
+pub struct SecretSet(Option<Arc<Needles>>);
+
+/// All forms, and what finds them in one walk over a text; made when it is first needed.
+#[derive(Default)]
+struct Needles {
+    forms: BTreeSet<String>,
+    finder: OnceLock<Option<AhoCorasick>>,
 }
+
+impl PartialEq for SecretSet {
+    fn eq(&self, other: &Self) -> bool {
+        self.forms().eq(other.forms())
+    }
+}
+
+impl Eq for SecretSet {}
 
 impl std::fmt::Debug for SecretSet {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "SecretSet({} forms)", self.needles.len())
+        write!(out, "SecretSet({} forms)", self.forms().count())
     }
 }
 
 impl SecretSet {
     /// A set of nothing.
     pub const fn none() -> Self {
-        Self { needles: std::collections::BTreeSet::new() }
+        Self(None)
+    }
+
+    fn forms(&self) -> impl Iterator<Item = &String> {
+        self.0.iter().flat_map(|needles| &needles.forms)
+    }
+
+    /// Adds what is not known yet.
+    fn insert(&mut self, forms: impl Iterator<Item = String>) {
+        let known =
+            |form: &String| self.0.as_ref().is_some_and(|needles| needles.forms.contains(form));
+        let new: Vec<String> = forms.filter(|form| !known(form)).collect();
+        if new.is_empty() {
+            return;
+        }
+        let mut all = match self.0.take().map(Arc::try_unwrap) {
+            None => BTreeSet::new(),
+            Some(Ok(own)) => own.forms,
+            Some(Err(shared)) => shared.forms.clone(),
+        };
+        all.extend(new);
+        self.0 = Some(Arc::new(Needles { forms: all, finder: OnceLock::new() }));
+    }
+
+    /// Where known secrets are in a text, also where they overlap.
+    fn find(&self, text: &str) -> Vec<(usize, usize)> {
+        let Some(needles) = &self.0 else { return Vec::new() };
+        let finder = needles.finder.get_or_init(|| AhoCorasick::new(&needles.forms).ok());
+        match finder {
+            Some(finder) => {
+                finder.find_overlapping_iter(text).map(|it| (it.start(), it.end())).collect()
+            }
+            // Too many for one walk: one after the other.
+            None => {
+                let each = needles.forms.iter();
+                each.flat_map(|form| {
+                    text.match_indices(form.as_str()).map(|(at, it)| (at, at + it.len()))
+                })
+                .collect()
+            }
+        }
     }
 
     /// A set of these values.
@@ -59,12 +116,17 @@ impl SecretSet {
 
     /// Adds everything that another set looks for.
     pub fn extend(&mut self, other: &Self) {
-        self.needles.extend(other.needles.iter().cloned());
+        let Some(others) = &other.0 else { return };
+        match &self.0 {
+            None => self.0 = Some(Arc::clone(others)),
+            Some(own) if Arc::ptr_eq(own, others) => {}
+            Some(_) => self.insert(others.forms.iter().cloned()),
+        }
     }
 
     /// Whether nothing is looked for.
     pub fn is_empty(&self) -> bool {
-        self.needles.is_empty()
+        self.forms().next().is_none()
     }
 
     fn add_forms(&mut self, value: &str) {
@@ -90,8 +152,8 @@ impl SecretSet {
             path,
             STANDARD.encode(value),
         ];
-        self.needles.extend(forms.into_iter().filter(|form| SHORTEST <= form.len()));
-        self.needles.extend(base64_anywhere(value.as_bytes()));
+        let long = forms.into_iter().filter(|form| SHORTEST <= form.len());
+        self.insert(long.chain(base64_anywhere(value.as_bytes())));
     }
 }
 
@@ -139,16 +201,7 @@ fn ascii_escape(c: char) -> Vec<char> {
 
 /// The text with every known secret, and everything that has the shape of a credential, replaced by `***`.
 pub fn mask(text: &str, secrets: &SecretSet) -> String {
-    let mut hidden: Vec<(usize, usize)> = Vec::new();
-    for needle in &secrets.needles {
-        let mut from = 0;
-        while let Some(at) = text.get(from..).and_then(|rest| rest.find(needle.as_str())) {
-            let begin = from + at;
-            hidden.push((begin, begin + needle.len()));
-            from = begin
-                + text.get(begin..).and_then(|rest| rest.chars().next()).map_or(1, char::len_utf8);
-        }
-    }
+    let mut hidden = secrets.find(text);
     hidden.extend(shapes(text));
     replace(text, hidden)
 }

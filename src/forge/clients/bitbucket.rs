@@ -1,18 +1,16 @@
 //! Bitbucket Cloud, API 2.0.
 
-use std::sync::Arc;
-
 use http::Method;
 use serde::Deserialize;
 use serde_json::json;
-use tokio::sync::OnceCell;
 
-use super::super::wire::{Ask, Wire, cut};
+use super::super::wire::{Wire, cut};
 use super::super::{
     Abilities, Ability, FetchHead, ForgeError, Head, Place, Published, PullRequest, Right,
     StatusTarget,
 };
-use super::{DESCRIPTION, FoundComment, FoundStatus, newest};
+use super::project::Project;
+use super::{DESCRIPTION, FoundComment, FoundStatus};
 use crate::model::{CommitState, CommitStatus, Revision};
 
 /// Bitbucket's largest page of pull requests.
@@ -21,10 +19,9 @@ const PAGE: u32 = 50;
 /// One repository on Bitbucket Cloud.
 #[derive(Debug, Clone)]
 pub struct Bitbucket {
-    pub(in crate::forge) wire: Arc<Wire>,
+    pub(in crate::forge) project: Project,
     workspace: String,
     slug: String,
-    account: Arc<OnceCell<Option<String>>>,
 }
 
 #[derive(Deserialize)]
@@ -94,19 +91,12 @@ impl Bitbucket {
     /// A client of `workspace/repository`.
     pub(in crate::forge) fn new(wire: Wire, project: &str) -> Self {
         let (workspace, slug) = project.split_once('/').unwrap_or((project, ""));
+        let root = ["repositories", workspace, slug];
         Self {
-            wire: Arc::new(wire),
+            project: Project::new(wire, &root),
             workspace: workspace.to_owned(),
             slug: slug.to_owned(),
-            account: Arc::default(),
         }
-    }
-
-    fn path<'a>(&'a self, rest: &[&'a str]) -> Vec<&'a str> {
-        ["repositories", &self.workspace, &self.slug]
-            .into_iter()
-            .chain(rest.iter().copied())
-            .collect()
     }
 
     /// Writes a status; one with the same key is overwritten.
@@ -126,9 +116,9 @@ impl Bitbucket {
             "description": cut(&status.description, DESCRIPTION),
             "url": status.link.as_ref().unwrap_or(&commit),
         });
-        let path = self.path(&["commit", revision, "statuses", "build"]);
-        let ask = Ask::new(Method::POST, path, Right::Statuses, "such commit").body(body);
-        self.wire.ask(&ask).await.map(|_| Published::Created)
+        let path = ["commit", revision, "statuses", "build"];
+        let written = self.project.write_status(&path, ("such commit", body)).await;
+        written.map(|_| Published::Created)
     }
 
     /// The statuses of ours: those whose key is made from their name.
@@ -136,51 +126,27 @@ impl Bitbucket {
         &self,
         revision: &Revision,
     ) -> Result<Vec<CommitStatus>, ForgeError> {
-        let path = self.path(&["commit", revision.as_str(), "statuses"]);
-        let ask = Ask::get(path, "such commit").right(Right::Statuses);
-        let told: Vec<StatusTold> = self.wire.all(&ask, "commit statuses").await?;
-        let ours = told.into_iter().filter_map(|status| {
-            let name = status.name.filter(|name| key(name) == status.key)?;
-            Some(FoundStatus {
-                order: 0,
-                context: name,
-                state: state(&status.state),
-                description: status.description,
-                link: status.url,
-            })
-        });
-        Ok(newest(ours))
+        let ask = self.project.get(&["commit", revision.as_str(), "statuses"], "such commit");
+        self.project.statuses(ask, StatusTold::found).await
     }
 
     /// All open pull requests.
     pub(in crate::forge) async fn open_pull_requests(
         &self,
     ) -> Result<Vec<PullRequest>, ForgeError> {
-        let ask = Ask::get(self.path(&["pullrequests"]), "such repository")
-            .query("state", "OPEN")
-            .query("pagelen", PAGE);
-        let told: Vec<PullTold> = self.wire.all(&ask, "pull requests").await?;
-        Ok(told.into_iter().map(pull_request).collect())
+        let ask = self.project.get(&["pullrequests"], "such repository");
+        let ask = ask.query("state", "OPEN").query("pagelen", PAGE);
+        self.project.list(ask, "pull requests", pull_request).await
     }
 
-    /// All comments of a pull request.
+    /// All comments of a pull request or a commit.
     pub(in crate::forge) async fn comments(
         &self,
         place: &Place,
     ) -> Result<Vec<FoundComment>, ForgeError> {
         let (folder, name, _) = place_path(place)?;
-        let ask = Ask::get(self.path(&[folder, &name, "comments"]), &place.to_string())
-            .query("pagelen", PAGE)
-            .right(Right::Comments);
-        let told: Vec<CommentTold> = self.wire.all(&ask, "comments").await?;
-        let there = told.into_iter().filter(|comment| !comment.deleted);
-        Ok(there
-            .map(|comment| FoundComment {
-                id: comment.id,
-                author: comment.user.and_then(|user| user.uuid),
-                body: comment.content.and_then(|content| content.raw).unwrap_or_default(),
-            })
-            .collect())
+        let ask = self.project.get(&[folder, &name, "comments"], &place.to_string());
+        self.project.comments(ask.query("pagelen", PAGE), CommentTold::found).await
     }
 
     /// Writes a comment, or changes the one with this id.
@@ -191,61 +157,67 @@ impl Bitbucket {
         body: &str,
     ) -> Result<u64, ForgeError> {
         let (folder, name, noun) = place_path(place)?;
-        let ask = match id.map(|id| id.to_string()) {
-            Some(id) => Ask::new(
-                Method::PUT,
-                self.path(&[folder, &name, "comments", &id]),
-                Right::Comments,
-                "such comment",
-            ),
-            None => Ask::new(
-                Method::POST,
-                self.path(&[folder, &name, "comments"]),
-                Right::Comments,
-                &place.to_string(),
-            ),
-        };
+        let list = [folder, name.as_str(), "comments"];
+        let change = id.map(|id| (Method::PUT, list.as_slice(), id));
         let body = json!({ "type": noun, "content": { "raw": body } });
-        let answer = self.wire.ask(&ask.body(body)).await?;
-        answer.read::<CommentTold>("a comment").map(|told| told.id)
+        self.project.write_comment((&list, &place.to_string()), change, body).await
     }
 
-    /// The account that comments are written by, as Bitbucket's `uuid`; asked once. A repository's token has none.
+    /// The account that comments are written by, as Bitbucket's `uuid`; asked once. A repository's token has none, and
+    /// is not accepted where it would be told.
     pub(in crate::forge) async fn account(&self) -> Result<Option<String>, ForgeError> {
-        let asked = self.account.get_or_try_init(|| async {
-            match self.wire.ask(&Ask::get(["user"], "account")).await {
-                Ok(answer) => Ok(answer.read::<UserTold>("an account")?.uuid),
-                Err(
-                    ForgeError::Denied { .. }
-                    | ForgeError::NotFound { .. }
-                    | ForgeError::Unauthorised { .. },
-                ) => Ok(None),
-                Err(other) => Err(other),
-            }
-        });
-        asked.await.cloned()
+        match self.project.account(|told: UserTold| told.uuid).await {
+            Err(ForgeError::Unauthorised { .. }) => Ok(None),
+            told => told,
+        }
     }
 
     /// What the token can do.
     pub(in crate::forge) async fn abilities(&self) -> Result<Abilities, ForgeError> {
-        let answer = self.wire.ask(&Ask::get(self.path(&[]), "such repository")).await?;
+        let wire = &self.project.wire;
+        let answer = wire.ask(&self.project.get(&[], "such repository")).await?;
         let scopes = answer.header("x-oauth-scopes").map(|scopes| {
             scopes.split(',').map(|scope| scope.trim().to_owned()).collect::<Vec<_>>()
         });
-        let of = |right: Right, good: &[&str]| match &scopes {
-            _ if self.wire.is_anonymous() => Ability::No("a token".to_owned()),
-            Some(scopes) if scopes.iter().any(|scope| good.contains(&scope.as_str())) => {
-                Ability::Yes
+        let account = if wire.is_anonymous() { None } else { self.account().await? };
+        Ok(self.project.abilities("bitbucket", account, |right| {
+            let good: &[&str] = match right {
+                Right::Comments => &["pullrequest", "pullrequest:write"],
+                Right::Read | Right::Statuses => {
+                    &["repository", "repository:write", "repository:admin"]
+                }
+            };
+            match &scopes {
+                Some(scopes) if scopes.iter().any(|scope| good.contains(&scope.as_str())) => {
+                    Ability::Yes
+                }
+                Some(_) => Ability::No(wire.needs(right)),
+                None => Ability::Unknown(wire.needs(right)),
             }
-            Some(_) => Ability::No(self.wire.needs(right)),
-            None => Ability::Unknown(self.wire.needs(right)),
-        };
-        Ok(Abilities {
-            forge: "bitbucket".to_owned(),
-            account: if self.wire.is_anonymous() { None } else { self.account().await? },
-            read: Ability::Yes,
-            statuses: of(Right::Statuses, &["repository", "repository:write", "repository:admin"]),
-            comments: of(Right::Comments, &["pullrequest", "pullrequest:write"]),
+        }))
+    }
+}
+
+impl StatusTold {
+    /// One of ours: its key is made from its name.
+    fn found(self) -> Option<FoundStatus> {
+        let name = self.name.filter(|name| key(name) == self.key)?;
+        Some(FoundStatus {
+            order: 0,
+            context: name,
+            state: state(&self.state),
+            description: self.description,
+            link: self.url,
+        })
+    }
+}
+
+impl CommentTold {
+    fn found(self) -> Option<FoundComment> {
+        (!self.deleted).then(|| FoundComment {
+            id: self.id,
+            author: self.user.and_then(|user| user.uuid),
+            body: self.content.and_then(|content| content.raw).unwrap_or_default(),
         })
     }
 }

@@ -1,20 +1,20 @@
 //! GitLab, API v4.
 
-use std::sync::Arc;
-
 use http::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use tokio::sync::OnceCell;
 
-use super::super::wire::{Ask, Wire, cut};
+use super::super::wire::{Wire, cut};
 use super::super::{
     Abilities, Ability, FetchHead, ForgeError, Head, Place, Published, PullRequest, Right,
     StatusTarget,
 };
-use super::{Account, DESCRIPTION, FoundComment, FoundStatus, context, newest};
+use super::project::Project;
+use super::{Account, DESCRIPTION, FoundComment, FoundStatus, context};
 use crate::model::{CommitState, CommitStatus, Revision};
 
+/// The largest page.
+const PAGE: u32 = 100;
 /// GitLab keeps links of at most this many characters.
 const LINK: usize = 255;
 /// The role that may write statuses and notes (Developer).
@@ -23,9 +23,7 @@ const DEVELOPER: u64 = 30;
 /// One project on GitLab.
 #[derive(Debug, Clone)]
 pub struct GitLab {
-    pub(in crate::forge) wire: Arc<Wire>,
-    project: String,
-    account: Arc<OnceCell<Option<String>>>,
+    pub(in crate::forge) project: Project,
 }
 
 #[derive(Deserialize)]
@@ -103,11 +101,7 @@ impl AccessTold {
 impl GitLab {
     /// A client of `group/…/project`.
     pub(in crate::forge) fn new(wire: Wire, project: &str) -> Self {
-        Self { wire: Arc::new(wire), project: project.to_owned(), account: Arc::default() }
-    }
-
-    fn path<'a>(&'a self, rest: &[&'a str]) -> Vec<&'a str> {
-        ["projects", &self.project].into_iter().chain(rest.iter().copied()).collect()
+        Self { project: Project::new(wire, &["projects", project]) }
     }
 
     /// Writes a status into the commit's newest pipeline, so that GitLab does not open a second one beside it.
@@ -117,9 +111,9 @@ impl GitLab {
         status: &CommitStatus,
     ) -> Result<Published, ForgeError> {
         let revision = target.revision.as_str();
-        let commit = Ask::get(self.path(&["repository", "commits", revision]), "such commit")
-            .right(Right::Statuses);
-        let pipeline = self.wire.ask(&commit).await?.read::<CommitTold>("a commit")?.last_pipeline;
+        let commit = self.project.get(&["repository", "commits", revision], "such commit");
+        let answer = self.project.wire.ask(&commit.right(Right::Statuses)).await?;
+        let pipeline = answer.read::<CommitTold>("a commit")?.last_pipeline;
         let mut body = Map::new();
         body.insert("state".to_owned(), json!(word(status.state)));
         body.insert("name".to_owned(), json!(context(&status.context)));
@@ -132,10 +126,8 @@ impl GitLab {
             (None, Some(branch)) => body.insert("ref".to_owned(), json!(branch)),
             (None, None) => None,
         };
-        let path = self.path(&["statuses", revision]);
-        let ask =
-            Ask::new(Method::POST, path, Right::Statuses, "such commit").body(Value::Object(body));
-        match self.wire.ask(&ask).await {
+        let said = ("such commit", Value::Object(body));
+        match self.project.write_status(&["statuses", revision], said).await {
             Err(ForgeError::Rejected { host, code: 400, message })
                 if message.contains("Cannot transition status via") =>
             {
@@ -165,29 +157,18 @@ impl GitLab {
         &self,
         revision: &Revision,
     ) -> Result<Vec<CommitStatus>, ForgeError> {
-        let path = self.path(&["repository", "commits", revision.as_str(), "statuses"]);
-        let ask = Ask::get(path, "such commit").query("per_page", 100).right(Right::Statuses);
-        let told: Vec<StatusTold> = self.wire.all(&ask, "commit statuses").await?;
-        Ok(newest(told.into_iter().map(|status| FoundStatus {
-            order: status.id,
-            context: status.name,
-            state: state(&status.status),
-            description: status.description,
-            link: status.target_url,
-        })))
+        let path = ["repository", "commits", revision.as_str(), "statuses"];
+        let ask = self.project.get(&path, "such commit").query("per_page", PAGE);
+        self.project.statuses(ask, StatusTold::found).await
     }
 
     /// All open merge requests.
     pub(in crate::forge) async fn open_pull_requests(
         &self,
     ) -> Result<Vec<PullRequest>, ForgeError> {
-        let ask = Ask::get(self.path(&["merge_requests"]), "such project")
-            .query("state", "opened")
-            .query("order_by", "updated_at")
-            .query("per_page", 100);
-        let told: Vec<MergeRequestTold> = self.wire.all(&ask, "merge requests").await?;
-        // A merge request without a head was opened before its branch had a commit.
-        Ok(told.into_iter().filter_map(merge_request).collect())
+        let ask = self.project.get(&["merge_requests"], "such project");
+        let ask = ask.query("state", "opened").query("order_by", "updated_at");
+        self.project.list(ask.query("per_page", PAGE), "merge requests", merge_request).await
     }
 
     /// All notes at a place that people (or we) wrote.
@@ -199,51 +180,48 @@ impl GitLab {
             let found = self.discussions(place).await?;
             return Ok(found.into_iter().map(|(_, note)| note).collect());
         };
-        let ask = Ask::get(self.path(&[folder, &number, "notes"]), &place.to_string())
-            .query("sort", "asc")
-            .query("order_by", "created_at")
-            .query("per_page", 100)
-            .right(Right::Comments);
-        let told: Vec<NoteTold> = self.wire.all(&ask, "notes").await?;
-        Ok(told.into_iter().filter(|note| !note.system).map(found).collect())
+        let ask = self.project.get(&[folder, &number, "notes"], &place.to_string());
+        let ask = ask.query("sort", "asc").query("order_by", "created_at");
+        self.project.comments(ask.query("per_page", PAGE), NoteTold::found).await
     }
 
     /// The first note of each discussion of a commit, with the discussion's id: only these can be changed.
     async fn discussions(&self, place: &Place) -> Result<Vec<(String, FoundComment)>, ForgeError> {
         let Place::Commit(revision) = place else { return Ok(Vec::new()) };
-        let path = self.path(&["repository", "commits", revision.as_str(), "discussions"]);
-        let ask = Ask::get(path, &place.to_string()).query("per_page", 100).right(Right::Comments);
-        let told: Vec<DiscussionTold> = self.wire.all(&ask, "discussions").await?;
+        let ask = self.project.get(&discussions(revision), &place.to_string());
         let first = |told: DiscussionTold| {
-            let note = told.notes.into_iter().next().filter(|note| !note.system)?;
-            Some((told.id, found(note)))
+            let note = told.notes.into_iter().next().and_then(NoteTold::found)?;
+            Some((told.id, note))
         };
-        Ok(told.into_iter().filter_map(first).collect())
+        let ask = ask.query("per_page", PAGE).right(Right::Comments);
+        self.project.list(ask, "discussions", first).await
     }
 
     /// Opens a discussion on a commit, or changes the first note of one.
-    async fn discuss(&self, place: &Place, id: Option<u64>, body: &str) -> Result<u64, ForgeError> {
-        let Place::Commit(revision) = place else { return Ok(0) };
-        let folder = ["repository", "commits", revision.as_str(), "discussions"];
-        let body = json!({ "body": body });
+    async fn discuss(
+        &self,
+        (place, revision): (&Place, &Revision),
+        id: Option<u64>,
+        body: Value,
+    ) -> Result<u64, ForgeError> {
+        let folder = discussions(revision);
+        let missing = |what: &str| ForgeError::NotFound {
+            host: self.project.wire.host(),
+            what: what.to_owned(),
+        };
         let Some(id) = id else {
             let what = place.to_string();
-            let ask = Ask::new(Method::POST, self.path(&folder), Right::Comments, &what);
-            let answer = self.wire.ask(&ask.body(body)).await?;
+            let answer = self.project.add_comment(&folder, (&what, body)).await?;
             let notes = answer.read::<DiscussionTold>("a discussion")?.notes;
-            let missing = || ForgeError::NotFound { host: self.wire.host(), what };
-            return notes.first().map(|note| note.id).ok_or_else(missing);
+            return notes.first().map(|note| note.id).ok_or_else(|| missing(&what));
         };
         let all = self.discussions(place).await?;
         let Some((discussion, _)) = all.into_iter().find(|(_, note)| note.id == id) else {
-            let what = "such note".to_owned();
-            return Err(ForgeError::NotFound { host: self.wire.host(), what });
+            return Err(missing("such note"));
         };
-        let note = id.to_string();
-        let path: Vec<&str> =
-            folder.into_iter().chain([discussion.as_str(), "notes", &note]).collect();
-        let ask = Ask::new(Method::PUT, self.path(&path), Right::Comments, "such note");
-        self.wire.ask(&ask.body(body)).await.map(|_| id)
+        let notes: Vec<&str> = folder.into_iter().chain([discussion.as_str(), "notes"]).collect();
+        let change = Some((Method::PUT, notes.as_slice(), id));
+        self.project.write_comment((&folder, ""), change, body).await
     }
 
     /// Writes a note, or changes the one with this id.
@@ -253,65 +231,68 @@ impl GitLab {
         id: Option<u64>,
         body: &str,
     ) -> Result<u64, ForgeError> {
-        let body = body.replace('\0', "");
-        let Some((folder, number)) = folder(place) else {
-            return self.discuss(place, id, &body).await;
+        let body = json!({ "body": body.replace('\0', "") });
+        let (folder, number) = match (folder(place), place) {
+            (Some(found), _) => found,
+            (None, Place::Commit(revision)) => {
+                return self.discuss((place, revision), id, body).await;
+            }
+            (None, _) => {
+                return Err(ForgeError::Unsupported { forge: "GitLab", what: "such notes" });
+            }
         };
-        let ask = match id.map(|id| id.to_string()) {
-            Some(id) => Ask::new(
-                Method::PUT,
-                self.path(&[folder, &number, "notes", &id]),
-                Right::Comments,
-                "such note",
-            ),
-            None => Ask::new(
-                Method::POST,
-                self.path(&[folder, &number, "notes"]),
-                Right::Comments,
-                &place.to_string(),
-            ),
-        };
-        let answer = self.wire.ask(&ask.body(json!({ "body": body }))).await?;
-        answer.read::<NoteTold>("a note").map(|told| told.id)
+        let list = [folder, number.as_str(), "notes"];
+        let change = id.map(|id| (Method::PUT, list.as_slice(), id));
+        self.project.write_comment((&list, &place.to_string()), change, body).await
     }
 
     /// The account that notes are written by; asked once.
     pub(in crate::forge) async fn account(&self) -> Result<Option<String>, ForgeError> {
-        let asked = self.account.get_or_try_init(|| async {
-            match self.wire.ask(&Ask::get(["user"], "account")).await {
-                Ok(answer) => Ok(answer.read::<Account>("an account")?.name()),
-                Err(ForgeError::Denied { .. } | ForgeError::NotFound { .. }) => Ok(None),
-                Err(other) => Err(other),
-            }
-        });
-        asked.await.cloned()
+        self.project.account(Account::name).await
     }
 
     /// What the token can do.
     pub(in crate::forge) async fn abilities(&self) -> Result<Abilities, ForgeError> {
-        let account = if self.wire.is_anonymous() { None } else { self.account().await? };
-        let answer = self.wire.ask(&Ask::get(self.path(&[]), "such project")).await?;
+        let wire = &self.project.wire;
+        let account = if wire.is_anonymous() { None } else { self.account().await? };
+        let answer = wire.ask(&self.project.get(&[], "such project")).await?;
         let permissions = answer.read::<ProjectTold>("a project")?.permissions;
         let level = permissions.map(|told| {
             let sides = [told.project_access, told.group_access];
             sides.into_iter().flatten().map(|access| access.level()).max().unwrap_or(0)
         });
-        let of = |right: Right| {
-            let needs = self.wire.needs(right);
-            match level {
-                _ if self.wire.is_anonymous() => Ability::No("a token".to_owned()),
-                Some(level) if level < DEVELOPER => Ability::No(needs),
-                _ => Ability::Unknown(needs),
-            }
-        };
-        Ok(Abilities {
-            forge: "gitlab".to_owned(),
-            account,
-            read: Ability::Yes,
-            statuses: of(Right::Statuses),
-            comments: of(Right::Comments),
+        Ok(self.project.abilities("gitlab", account, |right| match level {
+            Some(level) if level < DEVELOPER => Ability::No(wire.needs(right)),
+            _ => Ability::Unknown(wire.needs(right)),
+        }))
+    }
+}
+
+impl StatusTold {
+    fn found(self) -> FoundStatus {
+        FoundStatus {
+            order: self.id,
+            context: self.name,
+            state: state(&self.status),
+            description: self.description,
+            link: self.target_url,
+        }
+    }
+}
+
+impl NoteTold {
+    /// What people (or we) wrote; GitLab's own notes are none of these.
+    fn found(self) -> Option<FoundComment> {
+        (!self.system).then(|| FoundComment {
+            id: self.id,
+            author: self.author.and_then(Account::name),
+            body: self.body.unwrap_or_default(),
         })
     }
+}
+
+fn discussions(revision: &Revision) -> [&str; 4] {
+    ["repository", "commits", revision.as_str(), "discussions"]
 }
 
 /// Where a place's notes are; those of commits are in discussions.
@@ -320,14 +301,6 @@ fn folder(place: &Place) -> Option<(&'static str, String)> {
         Place::PullRequest(number) => Some(("merge_requests", number.to_string())),
         Place::Issue(number) => Some(("issues", number.to_string())),
         Place::Commit(_) => None,
-    }
-}
-
-fn found(note: NoteTold) -> FoundComment {
-    FoundComment {
-        id: note.id,
-        author: note.author.and_then(Account::name),
-        body: note.body.unwrap_or_default(),
     }
 }
 
@@ -352,6 +325,7 @@ fn state(word: &str) -> CommitState {
     }
 }
 
+/// A merge request without a head was opened before its branch had a commit.
 fn merge_request(told: MergeRequestTold) -> Option<PullRequest> {
     let (iid, sha) = (told.iid, told.sha?);
     Some(PullRequest {

@@ -4,6 +4,8 @@ pub(super) mod bitbucket;
 pub(super) mod gitea;
 pub(super) mod github;
 pub(super) mod gitlab;
+mod hub;
+pub(super) mod project;
 
 use std::collections::BTreeMap;
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use moorline::forge::Kind;
 use serde_json::json;
 
+use super::KINDS;
 use super::daemon::Stage;
 use crate::support::fake_engine::FakeEngine;
 
@@ -184,4 +185,51 @@ async fn a_plan_of_many_stacks_stays_below_the_forges_limit() {
     stage.until_comment("plan", "too long for a comment").await;
     assert!(stage.comment("plan").unwrap().len() <= 65_536);
     stage.harbour.stop().await;
+}
+
+/// What each forge takes in one comment, in characters.
+fn limit(kind: Kind) -> usize {
+    match kind {
+        Kind::GitHub => 65_536,
+        Kind::Bitbucket => 32_768,
+        Kind::GitLab | Kind::Gitea | Kind::Forgejo => 1_000_000,
+    }
+}
+
+#[tokio::test]
+async fn a_plan_of_500_services_stays_below_each_forges_limit() {
+    for kind in KINDS {
+        let mut stage = Stage::new(kind).await;
+        let base = stage.push(&[("README.md", "hello\n"), ("a/compose.yaml", WEB)], "one stack");
+        stage.harbour.start();
+        stage.until_status(&base, "moorline", "success", "1 stack in sync").await;
+        let service = |number: usize| {
+            format!(
+                "  service-{number:03}:\n    image: app:v1\n    environment:\n      GREETING: \"{}\"\n",
+                "hello ".repeat(40)
+            )
+        };
+        let services: String = (0..500).map(service).collect();
+        let text = format!("services:\n{services}");
+        let head = stage.propose(&[("large/compose.yaml", &text)]);
+        stage.harbour.ring();
+        let words = "1 stack changes: 501 to create";
+        stage.until_status(&head, "moorline/plan", "success", words).await;
+        stage.until_comment("plan", &format!("## Moorline: {words}")).await;
+        let comment = stage.comment("plan").unwrap();
+        let (most, units) = (limit(kind), comment.encode_utf16().count());
+        assert!(comment.len() <= most && units <= most, "{kind:?}: {} bytes", comment.len());
+        // The verdict, the table and what the plan was made of are there whatever is left out.
+        for part in
+            ["| `large` |", "Head `", "plan `", "Nothing of this pull request was executed."]
+        {
+            assert!(comment.contains(part), "{kind:?}: no {part:?} in\n{comment}");
+        }
+        assert_eq!(comment.matches("<details>").count(), comment.matches("</details>").count());
+        assert_eq!(comment.matches("\n```").count() % 2, 0, "{kind:?}: a fence stays open");
+        let whole = comment.contains("service-499-1");
+        let is_cut = comment.contains("too long for a comment");
+        assert!(whole != is_cut, "{kind:?}: whole {whole}, and said to be cut {is_cut}");
+        stage.harbour.stop().await;
+    }
 }

@@ -51,22 +51,13 @@ pub(super) fn answer(world: &mut World, request: &Received) -> Reply {
             pages(request, found.collect())
         }
         ("GET", ["pullrequests", number, "comments"]) => {
-            let place = format!("issues/{number}");
-            let found = world
-                .comments
-                .iter()
-                .filter(|comment| comment.place == place)
-                .map(comment)
-                .collect();
-            pages(request, found)
+            pages(request, world.comments_at(&format!("issues/{number}"), comment))
         }
         ("POST", ["pullrequests", number, "comments"]) => {
             write_comment(world, request, &format!("issues/{number}"), None)
         }
         ("GET", ["commit", sha, "comments"]) => {
-            let place = format!("commits/{sha}");
-            let found = world.comments.iter().filter(|comment| comment.place == place);
-            pages(request, found.map(comment).collect())
+            pages(request, world.comments_at(&format!("commits/{sha}"), comment))
         }
         ("POST", ["commit", sha, "comments"]) => {
             write_comment(world, request, &format!("commits/{sha}"), None)
@@ -116,14 +107,8 @@ fn create_status(world: &mut World, request: &Received, sha: &str) -> Reply {
     if !["INPROGRESS", "SUCCESSFUL", "FAILED", "STOPPED"].contains(&state) {
         return error(400, "state: not a valid choice");
     }
-    let made = Status {
-        id: world.id(),
-        sha: sha.to_owned(),
-        context: request.field("name").unwrap_or(key).to_owned(),
-        state: state.to_owned(),
-        description: request.field("description").unwrap_or_default().to_owned(),
-        url: request.field("url").map(str::to_owned),
-    };
+    let name = request.field("name").unwrap_or(key);
+    let made = world.made(sha, request, [name, state, "url"]);
     let told = status(&made);
     // One status a key: it is overwritten.
     world.statuses.retain(|status| status.sha != made.sha || status.context != made.context);
@@ -161,22 +146,6 @@ fn write_comment(world: &mut World, request: &Received, place: &str, id: Option<
     if 32_768 < raw.chars().count() {
         return error(400, "content: too long");
     }
-    let Some(id) = id else {
-        let made = Comment {
-            id: world.id(),
-            place: place.to_owned(),
-            author: world.account.clone(),
-            body: raw,
-        };
-        let told = comment(&made);
-        world.comments.push(made);
-        return Reply::created(told);
-    };
-    match world.comments.iter_mut().find(|comment| comment.id == id && comment.place == place) {
-        Some(found) => {
-            found.body = raw;
-            Reply::ok(comment(found))
-        }
-        None => error(404, "Comment not found"),
-    }
+    let written = world.write_comment((Some(place), id), raw, comment);
+    written.unwrap_or_else(|| error(404, "Comment not found"))
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use moorline::forge::Kind;
 
-use super::{Comment, Received, Reply, Status, TIME, World, account, page};
+use super::{Comment, Received, Reply, Status, TIME, World, account, hub, page};
 
 pub(super) fn answer(world: &mut World, request: &Received) -> Reply {
     let segments = request.segments();
@@ -43,30 +43,11 @@ pub(super) fn answer(world: &mut World, request: &Received) -> Reply {
             found.sort_by_key(|status| (status.id % 3, status.id));
             page(request, found.into_iter().map(status).collect(), "limit", 50, 30)
         }
-        ("GET", ["pulls"]) => {
-            let open = world.pulls.iter().filter(|pull| pull.open);
-            let found = open.map(|pull| {
-                json!({
-                    "number": pull.number, "title": "a change", "state": "open", "draft": false,
-                    "user": { "login": "alice" }, "mergeable": true, "merge_commit_sha": null,
-                    "head": { "ref": pull.branch, "sha": pull.head, "label": "x",
-                              "repo": pull.from.as_ref().map(|from| json!({ "full_name": from })) },
-                    "base": { "ref": "main", "sha": "0".repeat(40), "repo": { "full_name": world.project } },
-                })
-            });
-            page(request, found.collect(), "limit", 50, 30)
-        }
+        ("GET", ["pulls"]) => hub::pulls(world, request, &json!(true), ("limit", 50)),
         // This list has no pages.
         ("GET", ["issues", number, "comments"]) => {
             let place = format!("issues/{number}");
-            Reply::ok(
-                world
-                    .comments
-                    .iter()
-                    .filter(|comment| comment.place == place)
-                    .map(comment)
-                    .collect(),
-            )
+            Reply::ok(Value::Array(world.comments_at(&place, comment)))
         }
         ("POST", ["issues", number, "comments"]) => {
             write_comment(world, request, Some(&format!("issues/{number}")), None)
@@ -103,14 +84,9 @@ fn create_status(world: &mut World, request: &Received, sha: &str) -> Reply {
         ["pending", "success", "error", "failure", "warning"].contains(&state),
         "Gitea would store {state:?}"
     );
-    let made = Status {
-        id: world.id(),
-        sha: sha.to_owned(),
-        context: request.field("context").unwrap_or("default").trim().to_owned(),
-        state: state.to_owned(),
-        description: request.field("description").unwrap_or_default().trim().to_owned(),
-        url: request.field("target_url").map(str::to_owned),
-    };
+    let context = request.field("context").unwrap_or("default").trim();
+    let mut made = world.made(sha, request, [context, state, "target_url"]);
+    made.description = made.description.trim().to_owned();
     let told = status(&made);
     world.statuses.push(made);
     Reply::created(told)
@@ -142,22 +118,5 @@ fn write_comment(
         return denied("write:issue");
     }
     let body = request.field("body").unwrap_or_default().to_owned();
-    if let Some(place) = place {
-        let made = Comment {
-            id: world.id(),
-            place: place.to_owned(),
-            author: world.account.clone(),
-            body,
-        };
-        let told = comment(&made);
-        world.comments.push(made);
-        return Reply::created(told);
-    }
-    match world.comments.iter_mut().find(|comment| Some(comment.id) == id) {
-        Some(found) => {
-            found.body = body;
-            Reply::ok(comment(found))
-        }
-        None => missing(),
-    }
+    world.write_comment((place, id), body, comment).unwrap_or_else(missing)
 }

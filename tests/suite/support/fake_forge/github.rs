@@ -3,7 +3,7 @@
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use serde_json::{Value, json};
 
-use super::{Comment, Received, Reply, Status, TIME, World, account, page};
+use super::{Comment, Received, Reply, Status, TIME, World, account, hub, page};
 
 pub(super) fn answer(world: &mut World, request: &Received) -> Reply {
     let segments = request.segments();
@@ -60,36 +60,17 @@ pub(super) fn answer(world: &mut World, request: &Received) -> Reply {
                 .collect();
             page(request, found, "per_page", 100, 30)
         }
-        ("GET", ["pulls"]) => {
-            let open = world.pulls.iter().filter(|pull| pull.open);
-            let found = open.map(|pull| {
-                json!({
-                    "number": pull.number, "title": "a change", "state": "open", "draft": false,
-                    "user": { "login": "alice" }, "mergeable": null,
-                    "head": { "ref": pull.branch, "sha": pull.head, "label": "x",
-                              "repo": pull.from.as_ref().map(|from| json!({ "full_name": from })) },
-                    "base": { "ref": "main", "sha": "0".repeat(40), "repo": { "full_name": world.project } },
-                })
-            });
-            page(request, found.collect(), "per_page", 100, 30)
-        }
+        ("GET", ["pulls"]) => hub::pulls(world, request, &Value::Null, ("per_page", 100)),
         ("GET", ["issues", number, "comments"]) => {
-            let place = format!("issues/{number}");
-            let found = world
-                .comments
-                .iter()
-                .filter(|comment| comment.place == place)
-                .map(comment)
-                .collect();
+            let found = world.comments_at(&format!("issues/{number}"), comment);
             page(request, found, "per_page", 100, 30)
         }
         ("POST", ["issues", number, "comments"]) => {
             write_comment(world, request, Some(&format!("issues/{number}")), None)
         }
         ("GET", ["commits", sha, "comments"]) => {
-            let place = format!("commits/{sha}");
-            let found = world.comments.iter().filter(|comment| comment.place == place);
-            page(request, found.map(comment).collect(), "per_page", 100, 30)
+            let found = world.comments_at(&format!("commits/{sha}"), comment);
+            page(request, found, "per_page", 100, 30)
         }
         ("POST", ["commits", sha, "comments"]) => {
             write_comment(world, request, Some(&format!("commits/{sha}")), None)
@@ -149,14 +130,7 @@ fn create_status(world: &mut World, request: &Received, sha: &str) -> Reply {
             json!({ "message": "Validation Failed", "errors": [{ "message": "This SHA and context has reached the maximum number of statuses." }] }),
         );
     }
-    let made = Status {
-        id: world.id(),
-        sha: sha.to_owned(),
-        context,
-        state: state.to_owned(),
-        description: description.to_owned(),
-        url: request.field("target_url").map(str::to_owned),
-    };
+    let made = world.made(sha, request, [&context, state, "target_url"]);
     let told = status(&made);
     world.statuses.push(made);
     Reply::created(told)
@@ -193,24 +167,7 @@ fn write_comment(
             json!({ "message": "Validation Failed", "errors": [{ "message": "body is too long (maximum is 65536 characters)" }] }),
         );
     }
-    if let Some(place) = place {
-        let made = Comment {
-            id: world.id(),
-            place: place.to_owned(),
-            author: world.account.clone(),
-            body,
-        };
-        let told = comment(&made);
-        world.comments.push(made);
-        return Reply::created(told);
-    }
-    match world.comments.iter_mut().find(|comment| Some(comment.id) == id) {
-        Some(found) => {
-            found.body = body;
-            Reply::ok(comment(found))
-        }
-        None => missing(),
-    }
+    world.write_comment((place, id), body, comment).unwrap_or_else(missing)
 }
 
 /// The App's calls: a token that is signed with its key, and the installation's.

@@ -66,9 +66,7 @@ pub(super) fn answer(world: &mut World, request: &Received) -> Reply {
             let mut found: Vec<Value> =
                 vec![json!({ "id": 1, "body": "approved this merge request", "system": true,
                 "author": { "username": "moorline-bot" } })];
-            found.extend(
-                world.comments.iter().filter(|comment| comment.place == place).map(comment),
-            );
+            found.extend(world.comments_at(&place, comment));
             page(request, found, "per_page", 100, 20)
         }
         ("POST", [folder @ ("merge_requests" | "issues"), number, "notes"]) => {
@@ -78,9 +76,8 @@ pub(super) fn answer(world: &mut World, request: &Received) -> Reply {
             write_note(world, request, &place(folder, number), id.parse().ok())
         }
         ("GET", ["repository", "commits", sha, "discussions"]) => {
-            let place = format!("commits/{sha}");
-            let found = world.comments.iter().filter(|comment| comment.place == place);
-            page(request, found.map(|one| discussion(comment(one))).collect(), "per_page", 100, 20)
+            let found = world.comments_at(&format!("commits/{sha}"), comment);
+            page(request, found.into_iter().map(discussion).collect(), "per_page", 100, 20)
         }
         ("POST", ["repository", "commits", sha, "discussions"]) => {
             let mut reply = write_note(world, request, &format!("commits/{sha}"), None);
@@ -146,21 +143,13 @@ fn create_status(world: &mut World, request: &Received, sha: &str) -> Reply {
         );
         return Reply::refused(400, json!({ "message": message }));
     }
-    let id = match &under_way {
-        Some(last) => last.id,
-        None => world.id(),
-    };
-    let made = Status {
-        id,
-        sha: sha.to_owned(),
-        context: name,
-        state,
-        description: request.field("description").unwrap_or_default().to_owned(),
-        url: request.field("target_url").map(str::to_owned),
-    };
-    let told = status(&made);
+    let mut made = world.made(sha, request, [&name, &state, "target_url"]);
     // A row that is under way is changed; a finished one gets a successor.
-    world.statuses.retain(|status| status.id != id);
+    if let Some(last) = &under_way {
+        made.id = last.id;
+    }
+    let told = status(&made);
+    world.statuses.retain(|status| status.id != made.id);
     world.statuses.push(made);
     Reply::created(told)
 }
@@ -194,22 +183,6 @@ fn write_note(world: &mut World, request: &Received, place: &str, id: Option<u64
             json!({ "message": "400 (Bad request) \"Note {:note=>[\\\"is too long\\\"]}\" not given" }),
         );
     }
-    let Some(id) = id else {
-        let made = Comment {
-            id: world.id(),
-            place: place.to_owned(),
-            author: world.account.clone(),
-            body,
-        };
-        let told = comment(&made);
-        world.comments.push(made);
-        return Reply::created(told);
-    };
-    match world.comments.iter_mut().find(|comment| comment.id == id && comment.place == place) {
-        Some(found) => {
-            found.body = body;
-            Reply::ok(comment(found))
-        }
-        None => missing("404 Not found"),
-    }
+    let place = Some(place);
+    world.write_comment((place, id), body, comment).unwrap_or_else(|| missing("404 Not found"))
 }

@@ -5,6 +5,7 @@ mod bitbucket;
 mod gitea;
 mod github;
 mod gitlab;
+mod hub;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -177,6 +178,46 @@ impl World {
             .iter()
             .filter(|request| request.is_write() && !request.path.contains("access_tokens"))
             .count()
+    }
+
+    /// A status of ours from what a request says, in the forge's own words; it is not there yet.
+    fn made(&mut self, sha: &str, request: &Received, [context, state, url]: [&str; 3]) -> Status {
+        let said = |field: &str| request.field(field).unwrap_or_default().to_owned();
+        Status {
+            id: self.id(),
+            sha: sha.to_owned(),
+            context: context.to_owned(),
+            state: state.to_owned(),
+            description: said("description"),
+            url: request.field(url).map(str::to_owned),
+        }
+    }
+
+    /// All comments at a place.
+    fn comments_at(&self, place: &str, shown: fn(&Comment) -> Value) -> Vec<Value> {
+        self.comments.iter().filter(|comment| comment.place == place).map(shown).collect()
+    }
+
+    /// Adds a comment at a place, or changes the one with an id, at that place where one is given.
+    fn write_comment(
+        &mut self,
+        (place, id): (Option<&str>, Option<u64>),
+        body: String,
+        shown: fn(&Comment) -> Value,
+    ) -> Option<Reply> {
+        let Some(id) = id else {
+            let (place, author) = (place?.to_owned(), self.account.clone());
+            let made = Comment { id: self.id(), place, author, body };
+            let told = shown(&made);
+            self.comments.push(made);
+            return Some(Reply::created(told));
+        };
+        let here = |comment: &&mut Comment| {
+            comment.id == id && place.is_none_or(|place| comment.place == place)
+        };
+        let found = self.comments.iter_mut().find(here)?;
+        found.body = body;
+        Some(Reply::ok(shown(found)))
     }
 
     fn answer(&mut self, request: &Received) -> Reply {
