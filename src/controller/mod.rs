@@ -206,7 +206,7 @@ pub async fn run(
         return Err(StartError::NoRepository);
     }
     let data = DataFolder::open(&settings.data)?;
-    let _lock = data.lock_daemon()?;
+    let _lock = only_daemon(&data).await?;
     let mut tasks: JoinSet<()> = JoinSet::new();
     let (orders_sender, orders) = watch::channel(Arc::new(data.orders()?));
     tasks.spawn(orders::follow(data.clone(), orders_sender, stop.clone()));
@@ -265,6 +265,18 @@ pub async fn run(
         () = graceful => tracing::info!("stopped"),
     }
     if broken { Err(StartError::Broken) } else { Ok(()) }
+}
+
+/// The daemon's lock. Whoever asks whether there is a daemon holds it for a moment, which is not a daemon.
+async fn only_daemon(data: &DataFolder) -> Result<files::Lock, DataError> {
+    const TRIES: u32 = 5;
+    for _ in 1..TRIES {
+        match data.lock_daemon() {
+            Err(DataError::Taken { .. }) => tokio::time::sleep(Duration::from_millis(20)).await,
+            taken => return taken,
+        }
+    }
+    data.lock_daemon()
 }
 
 /// Until the daemon stops: SIGHUP rings repositories and targets, and systemd's watchdog is fed.

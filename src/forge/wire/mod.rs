@@ -75,6 +75,13 @@ impl Ask {
         self
     }
 
+    /// Items of a full page, where we say how many.
+    fn page_size(&self) -> Option<usize> {
+        let names = ["per_page", "limit"];
+        let size = self.query.iter().find(|(name, _)| names.contains(name));
+        size.and_then(|(_, size)| size.parse().ok())
+    }
+
     fn page(mut self, page: &str) -> Self {
         self.query.retain(|(name, _)| *name != "page");
         self.query("page", page)
@@ -216,7 +223,8 @@ impl Wire {
     }
 
     /// All items of a list, page by page. The next page is asked for by number at our own address: what a forge
-    /// behind a proxy takes for its address need not be reachable.
+    /// behind a proxy takes for its address need not be reachable. Where no header tells whether there is a next page
+    /// (proxies drop them), a full page is taken to have one.
     pub(super) async fn all<T: DeserializeOwned>(
         &self,
         ask: &Ask,
@@ -224,14 +232,27 @@ impl Wire {
     ) -> Result<Vec<T>, ForgeError> {
         let mut found = Vec::new();
         let mut ask = ask.clone();
-        for _ in 0..MOST_PAGES {
+        let mut before = Vec::new();
+        for number in 1..=MOST_PAGES {
             let answer = self.ask(&ask).await?;
             let (items, next) = if self.kind == Some(Kind::Bitbucket) {
                 let page: BitbucketPage<T> = answer.read(what)?;
                 (page.values, page.next.and_then(|next| page_of(&next)))
             } else {
-                (answer.read::<Option<Vec<T>>>(what)?.unwrap_or_default(), next_page(&answer))
+                let items: Vec<T> = answer.read::<Option<Vec<T>>>(what)?.unwrap_or_default();
+                let is_full = ask.page_size() == Some(items.len());
+                let next = match next_page(&answer) {
+                    Next::Page(next) => Some(next),
+                    Next::None => None,
+                    Next::Untold => is_full.then(|| (number + 1).to_string()),
+                };
+                (items, next)
             };
+            // A server that knows no pages gives the same again.
+            if before == answer.body && 1 < number {
+                return Ok(found);
+            }
+            before = answer.body;
             found.extend(items);
             let Some(next) = next else { return Ok(found) };
             ask = ask.page(&next);
@@ -459,12 +480,24 @@ fn is_locked(body: &str) -> bool {
     words.any(|word| word.eq_ignore_ascii_case("locked"))
 }
 
-/// The number of the next page in a `Link` header.
-fn next_page(answer: &Answer) -> Option<String> {
-    let links = answer.header("link")?;
-    let next = links.split(',').find(|link| link.contains("rel=\"next\""))?;
-    let (_, rest) = next.split_once('<')?;
-    page_of(rest.split_once('>')?.0)
+/// Whether there is a next page.
+enum Next {
+    Page(String),
+    None,
+    /// No header speaks of pages.
+    Untold,
+}
+
+/// The number of the next page in a `Link` header, or in GitLab's own.
+fn next_page(answer: &Answer) -> Next {
+    if let Some(own) = answer.header("x-next-page") {
+        return if own.is_empty() { Next::None } else { Next::Page(own.to_owned()) };
+    }
+    let Some(links) = answer.header("link") else { return Next::Untold };
+    let next = links.split(',').find(|link| link.contains("rel=\"next\""));
+    let address = next.and_then(|next| next.split_once('<')?.1.split_once('>'));
+    let page = address.and_then(|(address, _)| page_of(address));
+    page.map_or(Next::None, Next::Page)
 }
 
 fn page_of(address: &str) -> Option<String> {

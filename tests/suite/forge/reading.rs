@@ -137,20 +137,67 @@ async fn our_comment_is_found_on_the_last_page() {
     }
 }
 
+/// An open pull request, as little of it as there may be.
+fn pull(kind: Kind, number: usize) -> serde_json::Value {
+    let sha = "a".repeat(40);
+    match kind {
+        Kind::GitLab => {
+            json!({ "iid": number, "sha": sha, "source_branch": "x", "target_branch": "main" })
+        }
+        Kind::Bitbucket => json!({ "id": number, "source": { "branch": { "name": "x" } },
+            "destination": { "branch": { "name": "main" } } }),
+        _ => json!({ "number": number, "head": { "ref": "x", "sha": sha },
+            "base": { "ref": "main", "sha": sha } }),
+    }
+}
+
 #[tokio::test]
 async fn a_list_without_an_end_is_an_error_and_not_its_beginning() {
     for kind in [Kind::GitHub, Kind::GitLab, Kind::Gitea, Kind::Bitbucket] {
         let forge = FakeForge::start(kind).await;
-        let next = ("link", "<http://forge.invalid/?page=2>; rel=\"next\"".to_owned());
-        let body = match kind {
-            Kind::Bitbucket => json!({ "values": [], "next": "http://forge.invalid/?page=2" }),
-            _ => json!([]),
-        };
-        forge.look(|world| world.standing_fault = Some(Fault::Answer(200, vec![next], body)));
+        let endless = (1..300).map(|number| {
+            let next = format!("http://forge.invalid/?page={}", number + 1);
+            let link = ("link", format!("<{next}>; rel=\"next\""));
+            let body = match kind {
+                Kind::Bitbucket => json!({ "values": [pull(kind, number)], "next": next }),
+                _ => json!([pull(kind, number)]),
+            };
+            Fault::Answer(200, vec![link], body)
+        });
+        forge.look(|world| world.faults = endless.collect());
         let client = Forge::recognise(&settings(&forge)).await.unwrap();
         let problem = client.open_pull_requests().await.unwrap_err();
         assert!(problem.to_string().contains("more than 200 pages"), "{problem}");
         assert_eq!(forge.look(|world| world.received.len()), 200);
+    }
+}
+
+#[tokio::test]
+async fn pages_are_found_where_no_header_tells_of_them_and_where_a_server_knows_none() {
+    for (kind, size) in [(Kind::GitHub, 100), (Kind::GitLab, 100), (Kind::Forgejo, 50)] {
+        let forge = FakeForge::start(kind).await;
+        let page = |numbers: std::ops::Range<usize>| {
+            let all: Vec<_> = numbers.map(|number| pull(kind, number)).collect();
+            Fault::Answer(200, vec![], json!(all))
+        };
+        let client = Forge::recognise(&settings(&forge)).await.unwrap();
+        forge.look(|world| world.faults.extend([page(0..size), page(size..size + 3)]));
+        assert_eq!(client.open_pull_requests().await.unwrap().len(), size + 3, "{kind:?}");
+        let asked = forge.look(|world| world.received.last().unwrap().query.clone());
+        assert!(asked.contains(&("page".to_owned(), "2".to_owned())), "{asked:?}");
+        // It gives the same page again and again, or all at once.
+        forge.look(|world| world.faults.extend([page(0..size), page(0..size)]));
+        assert_eq!(client.open_pull_requests().await.unwrap().len(), size, "{kind:?}");
+        forge.look(|world| world.faults.extend([page(0..size * 2)]));
+        assert_eq!(client.open_pull_requests().await.unwrap().len(), size * 2, "{kind:?}");
+        // GitLab's own header.
+        let told = |next: &str, one: usize| {
+            let Fault::Answer(_, _, body) = page(one..one + 1) else { return Fault::Hang };
+            Fault::Answer(200, vec![("x-next-page", next.to_owned())], body)
+        };
+        forge.look(|world| world.faults.extend([told("2", 1), told("", 2)]));
+        assert_eq!(client.open_pull_requests().await.unwrap().len(), 2, "{kind:?}");
+        assert!(forge.look(|world| world.faults.is_empty()));
     }
 }
 
