@@ -79,6 +79,7 @@ pub struct Host {
     pub data: String,
     story: DataFolder,
     link: watch::Sender<Link>,
+    doubted: Notify,
     bells: Mutex<BTreeMap<StackName, Vec<Arc<TargetBell>>>>,
 }
 
@@ -86,12 +87,37 @@ impl Host {
     /// A host that is not connected yet.
     pub fn new(name: HostName, data: String, story: DataFolder) -> Arc<Self> {
         let (link, _) = watch::channel(Link::Connecting);
-        Arc::new(Self { name, data, story, link, bells: Mutex::new(BTreeMap::new()) })
+        Arc::new(Self {
+            name,
+            data,
+            story,
+            link,
+            doubted: Notify::new(),
+            bells: Mutex::new(BTreeMap::new()),
+        })
     }
 
     /// Follows the connection.
     pub fn link(&self) -> watch::Receiver<Link> {
         self.link.subscribe()
+    }
+
+    /// Resolves when the host is out of reach, with what its targets say then.
+    pub(super) async fn goes_down(&self) -> Failure {
+        let mut link = self.link();
+        loop {
+            if let Link::Down { since, failure } = &*link.borrow_and_update() {
+                return unknown_since(*since, failure);
+            }
+            if link.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Something on this host was not answered: it is asked at once whether it is there.
+    pub(super) fn doubt(&self) {
+        self.doubted.notify_one();
     }
 
     /// Has a bell rung for what concerns a stack, until it is dropped elsewhere.
@@ -172,15 +198,40 @@ impl Host {
             failures.failed(error.remedy(), clock::now());
             self.went_down(&error, &failures);
             let wait = schedule::retry_delay(Remedy::Retry, failures.in_a_row());
-            let wait = wait.unwrap_or(Duration::from_secs(5));
+            let wait = wait.map_or(CONNECT_PAUSE_MAX, |wait| wait.min(CONNECT_PAUSE_MAX));
             if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
                 return;
             }
         }
     }
 
-    /// Reads events until the Engine as a whole is out of reach.
+    /// Until the Engine as a whole is out of reach.
     async fn follow(&self, engine: &Engine) -> EngineError {
+        tokio::select! {
+            error = self.read_events(engine) => error,
+            error = self.watch_over(engine) => error,
+        }
+    }
+
+    /// Asks for a sign of life now and then, and whenever there is doubt: one that hangs breaks no connection.
+    async fn watch_over(&self, engine: &Engine) -> EngineError {
+        let mut round = 0_u64;
+        loop {
+            let seed = schedule::seed(self.name.as_str(), round);
+            let pause = schedule::jittered(HEARTBEAT, HEARTBEAT_JITTER_PERCENT, seed);
+            tokio::select! {
+                () = self.doubted.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+            if let Err(error) = engine.ping().await {
+                return error;
+            }
+            round = round.wrapping_add(1);
+        }
+    }
+
+    /// Reads events, and rings for them.
+    async fn read_events(&self, engine: &Engine) -> EngineError {
         let mut since: Option<Timestamp> = None;
         let mut broken = 0_u32;
         loop {
@@ -242,6 +293,18 @@ pub(super) fn failure_of(error: &EngineError) -> Failure {
     Failure { message, remedy: error.remedy() }
 }
 
+/// What the targets of a host say that is out of reach.
+pub(super) fn unknown_since(since: Timestamp, failure: &Failure) -> Failure {
+    let message = format!("unknown since {since}: {}", failure.message);
+    Failure { message, remedy: failure.remedy }
+}
+
+/// Between two signs of life of a quiet host: one that hangs is known to within this, and the limit of one answer.
+const HEARTBEAT: Duration = Duration::from_mins(1);
+/// So that a thousand hosts do not beat as one.
+const HEARTBEAT_JITTER_PERCENT: u32 = 20;
+/// Longest pause before a host is tried again: one try costs next to nothing, and it may be back.
+const CONNECT_PAUSE_MAX: Duration = Duration::from_mins(1);
 /// Event streams in a row that end before they are steady until a host counts as out of reach.
 const BROKEN_MAX: u32 = 4;
 /// How long a steady event stream lasts.

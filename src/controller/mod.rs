@@ -31,6 +31,7 @@ mod repository;
 mod retired;
 mod roster;
 mod scribe;
+mod seats;
 mod sweep;
 mod systemd;
 mod target;
@@ -42,7 +43,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -63,6 +64,7 @@ use host::{Host, Ring};
 use pull_requests::PullRequests;
 use repository::RepositoryLoop;
 use roster::Roster;
+use seats::Seats;
 use witness::Witness;
 
 /// Why the daemon cannot start.
@@ -214,7 +216,7 @@ pub async fn run(
     let heralds_stop = CancellationToken::new();
     let mut heralds: JoinSet<()> = JoinSet::new();
     let git = Arc::new(Git::new(&data.git()));
-    let seats = Arc::new(Semaphore::new(settings.limits.parallel_passes.max(1)));
+    let seats = Arc::new(Seats::new(settings.limits.parallel_passes));
     for (name, repository) in &settings.repositories {
         let board = Arc::new(Board::default());
         let worker = repository_loop(
@@ -360,7 +362,7 @@ type Shared<'a> = (
     &'a Arc<Git>,
     &'a DataFolder,
     &'a Arc<Board>,
-    &'a Arc<Semaphore>,
+    &'a Arc<Seats>,
     &'a watch::Receiver<Arc<Orders>>,
 );
 

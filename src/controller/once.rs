@@ -19,6 +19,7 @@ use super::board::Board;
 use super::files::DataFolder;
 use super::host::failure_of;
 use super::retired::retire;
+use super::seats::Seats;
 use super::{Setup, StartError, clock, edges, hush};
 
 /// Why a command could not look at all.
@@ -155,7 +156,7 @@ const CONNECTING_MAX: usize = 128;
 /// Connects the hosts of the settings; one that cannot be reached is an error of its own.
 pub async fn connect(setup: &Setup) -> Result<Engines, StartError> {
     let mut tasks = JoinSet::new();
-    let ways = Arc::new(tokio::sync::Semaphore::new(CONNECTING_MAX));
+    let ways = Arc::new(Seats::new(CONNECTING_MAX));
     for (name, host) in &setup.settings.hosts {
         if setup.as_host.as_ref().is_some_and(|only| only != name) {
             continue;
@@ -164,10 +165,7 @@ pub async fn connect(setup: &Setup) -> Result<Engines, StartError> {
             .map_err(|source| StartError::Host { name: name.clone(), source })?;
         let name = name.clone();
         let ways = Arc::clone(&ways);
-        tasks.spawn(async move {
-            let _way = ways.acquire().await;
-            (name, Engine::connect(&endpoint, &settings).await)
-        });
+        tasks.spawn(async move { (name, ways.run(Engine::connect(&endpoint, &settings)).await) });
     }
     let mut engines = BTreeMap::new();
     while let Some(ended) = tasks.join_next().await {

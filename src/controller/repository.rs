@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +26,7 @@ use super::host::Host;
 use super::journal::{Entry, Kind};
 use super::retired::retire;
 use super::roster::Roster;
+use super::seats::Seats;
 use super::target::TargetLoop;
 
 /// What a repository's loop works with.
@@ -51,8 +52,8 @@ pub(super) struct RepositoryLoop {
     pub data: DataFolder,
     /// Limits.
     pub limits: Arc<Limits>,
-    /// Passes at one time.
-    pub seats: Arc<Semaphore>,
+    /// Passes that work at one time.
+    pub seats: Arc<Seats>,
     /// Who goes first.
     pub keeper: Arc<Gatekeeper>,
     /// Who sits where.

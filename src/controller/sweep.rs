@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +25,7 @@ use super::journal::Entry;
 use super::leave::{Asking, Leave};
 use super::once::{Engines, Listeners, OnceError, Seen, Wish, connect, host_data, target_waves};
 use super::roster::seen_by;
+use super::seats::Seats;
 use super::target::standing_of;
 use super::{Setup, StartError, clock};
 
@@ -57,7 +57,7 @@ pub async fn run_on(
         orders: data.orders().map_err(StartError::from)?,
         data,
         labels: Arc::new(setup.settings.host_labels()),
-        seats: Semaphore::new(setup.settings.limits.parallel_passes.max(1)),
+        seats: Seats::new(setup.settings.limits.parallel_passes),
         mode,
         passes_by: wish.passes_by,
     });
@@ -94,7 +94,7 @@ struct Common {
     orders: Orders,
     data: DataFolder,
     labels: Arc<BTreeMap<HostName, Labels>>,
-    seats: Semaphore,
+    seats: Seats,
     mode: Mode,
     passes_by: bool,
 }
@@ -209,8 +209,8 @@ impl Sweep {
                 let target = TargetName { stack: stack.stack.name.clone(), host };
                 let scope = Scope::new(target.stack.clone(), self.archive.repository.clone());
                 looks.spawn(async move {
-                    let _seat = common.seats.acquire().await;
-                    let seen = engine.observe(&scope, Depth::Full, clock::now()).await;
+                    let look = engine.observe(&scope, Depth::Full, clock::now());
+                    let seen = common.seats.run(look).await;
                     (seen.ok().and_then(|seen| seen_by(&target, &seen)), target)
                 });
             }
@@ -309,7 +309,7 @@ struct One {
 
 impl One {
     async fn run(self, stop: &CancellationToken) -> Report {
-        match self.attempt(stop).await {
+        match self.common.seats.run(Box::pin(self.attempt(stop))).await {
             Ok(report) => report,
             Err(failure) => {
                 let revision = self.checkout.revision.clone();
@@ -335,7 +335,6 @@ impl One {
         let Common { data, engines, setup, .. } = &*self.common;
         let engine = engines.get(&self.target.host).ok_or_else(|| gone("no such host"))?;
         let engine = engine.as_ref().map_err(Clone::clone)?;
-        let _seat = self.common.seats.acquire().await.map_err(|_closed| gone("stopped"))?;
         let mut memory = Memory::since(data.recall(&self.target).reached);
         let leave = self.leave(&memory, stop).await;
         let mode = if leave.look_only { Mode::Show } else { self.common.mode };

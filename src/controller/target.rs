@@ -9,7 +9,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::apply::{Event, Listener};
@@ -28,10 +28,11 @@ use super::board::{Board, Standing as Shown};
 use super::clock;
 use super::files::DataFolder;
 use super::gatekeeper::Gatekeeper;
-use super::host::{Host, Link, Ring, TargetBell};
+use super::host::{Host, Link, Ring, TargetBell, unknown_since};
 use super::journal::Entry;
 use super::leave::{Asking, Leave};
 use super::roster::Roster;
+use super::seats::Seats;
 
 /// What a target's loop works with.
 #[derive(Debug, Clone)]
@@ -48,8 +49,8 @@ pub(super) struct TargetLoop {
     pub data: DataFolder,
     /// Limits of passes.
     pub limits: Arc<Limits>,
-    /// Passes at one time.
-    pub seats: Arc<Semaphore>,
+    /// Passes that work at one time.
+    pub seats: Arc<Seats>,
     /// Who goes first.
     pub keeper: Arc<Gatekeeper>,
     /// Who sits where.
@@ -220,7 +221,25 @@ impl TargetLoop {
         gone
     }
 
+    /// One pass, which ends with its host: calls that nobody will answer are not waited for.
     async fn pass(
+        &self,
+        course: &mut Course,
+        (checkout, stack): (&Checkout, &LoadedStack),
+        how: (&Engine, Depth, Mode),
+        stop: &CancellationToken,
+    ) -> Report {
+        let pass = self.seats.run(self.seated(course, (checkout, stack), how, stop));
+        tokio::select! {
+            report = Box::pin(pass) => report,
+            failure = self.host.goes_down() => {
+                let (target, revision) = (self.target.clone(), checkout.revision.clone());
+                Report::failed(target, revision, clock::now(), failure)
+            }
+        }
+    }
+
+    async fn seated(
         &self,
         course: &mut Course,
         (checkout, stack): (&Checkout, &LoadedStack),
@@ -229,9 +248,6 @@ impl TargetLoop {
     ) -> Report {
         let failed = |failure| {
             Report::failed(self.target.clone(), checkout.revision.clone(), clock::now(), failure)
-        };
-        let Ok(_seat) = self.seats.acquire().await else {
-            return failed(Failure { message: "stopped".to_owned(), remedy: Remedy::Retry });
         };
         let _lock = match self.data.lock_target(&self.target, stop).await {
             Ok(lock) => lock,
@@ -332,8 +348,7 @@ impl TargetLoop {
     }
 
     fn report_down(&self, checkout: &Checkout, since: Timestamp, failure: &Failure) {
-        let message = format!("unknown since {since}: {}", failure.message);
-        let failure = Failure { message, remedy: failure.remedy };
+        let failure = unknown_since(since, failure);
         let report =
             Report::failed(self.target.clone(), checkout.revision.clone(), clock::now(), failure);
         self.board.report(&Arc::new(report));
@@ -345,6 +360,9 @@ impl TargetLoop {
         match report.remedy() {
             Some(remedy) => course.failures.failed(remedy, now),
             None => course.failures.succeeded(),
+        }
+        if report.remedy() == Some(Remedy::Retry) {
+            self.host.doubt();
         }
         if depth == Depth::Full && report.failure.is_none() {
             let seed = schedule::seed(&self.target.to_string(), course.round);

@@ -141,6 +141,18 @@ impl Engine {
         Ok(self.look(std::slice::from_ref(scope), depth, now).await?.of(scope))
     }
 
+    /// Asks for a sign of life. A refusal is one.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn ping(&self) -> Result<(), EngineError> {
+        let answer = self.wire().read_bytes(Ask::get("/_ping", "ask whether it is there")).await;
+        match answer {
+            Err(error) if error.status().is_none() => Err(error),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
     async fn refresh_facts(&self) -> Result<(), EngineError> {
         let read_at = self.shared.facts.read().unwrap_or_else(PoisonError::into_inner).1;
         if read_at.elapsed() < FACTS_AGE {

@@ -1,6 +1,6 @@
 //! Many hosts from one repository: who goes first, when, and what operators hold back.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use moorline::config::fleet_file::Suspension;
 use moorline::controller::files::DataFolder;
@@ -311,36 +311,4 @@ async fn daemons_of_one_host_each_keep_their_order_by_what_the_commit_says() {
     for daemon in [second_edge, core, first_edge] {
         daemon.stop().await;
     }
-}
-
-/// How long a fleet takes until so many of its hosts run what was pushed.
-async fn converging(hosts: usize, hanging: usize) -> Duration {
-    let names: Vec<String> = (1..=hosts).map(|number| format!("h{number}")).collect();
-    let mut harbour = Harbour::new(&names.iter().map(String::as_str).collect::<Vec<_>>()).await;
-    let (wedged, sound) = names.split_at(hanging);
-    for host in wedged {
-        harbour.hosts[host].set_faults(Faults { hang: 1.0, ..Faults::default() });
-    }
-    let fleet = ("fleet.yaml", "stacks: {shop: {hosts: all}}\n");
-    harbour.push(&[("shop/compose.yaml", WEB), fleet], "one");
-    let begun = Instant::now();
-    harbour.start();
-    harbour
-        .until("every sound host runs it", |it| {
-            sound.iter().all(|host| it.containers(host) == ["shop-web-1 running"])
-        })
-        .await;
-    let took = begun.elapsed();
-    harbour.kill().await;
-    took
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn hosts_that_hang_do_not_hold_up_the_others() {
-    let alone = converging(90, 0).await;
-    let beside = converging(100, 10).await;
-    println!("90 hosts alone: {alone:?}; beside 10 that hang: {beside:?}");
-    // The second is for other tests that want the same processor at the same time.
-    let limit = alone.mul_f64(1.2) + Duration::from_secs(1);
-    assert!(beside < limit, "{beside:?}, and {alone:?} alone");
 }

@@ -42,6 +42,7 @@ mod loader_fuzz;
 mod manifests;
 mod placement;
 mod plan;
+mod silence;
 mod stories;
 mod support;
 mod webhooks;

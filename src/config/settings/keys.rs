@@ -289,7 +289,13 @@ pub const SETTINGS_KEYS: &[&[Key]] = &[&[
         "4",
         "Steps of one plan that are carried out at a time",
     ),
-    key("limits.parallel_passes", "number", "64", "16", "Targets that are in a pass at one time"),
+    key(
+        "limits.parallel_passes",
+        "number",
+        "64",
+        "16",
+        "Passes that work at one time; one whose host is silent does not count",
+    ),
     key("limits.step", "duration", "5m", "10m", "The limit of one step"),
     key(
         "limits.progress",

@@ -347,7 +347,7 @@ impl Default for CapacitySettings {
 pub struct Limits {
     /// Steps of one plan at a time.
     pub parallel_steps: usize,
-    /// Targets that are in a pass at one time.
+    /// Passes that work at one time; one whose host is silent does not count.
     pub parallel_passes: usize,
     /// One step.
     pub step: Duration,
