@@ -28,7 +28,7 @@ struct Inner {
     head: Option<Revision>,
     /// Problems of the fleet file of the head, which keep everything as it is.
     fleet_problem: Option<String>,
-    targets: BTreeMap<Target, Entry>,
+    stacks: BTreeMap<StackName, OnHosts>,
     /// What each stack asks for at the head, and what it will at the next one.
     asked: BTreeMap<StackName, Digest>,
     asked_next: BTreeMap<StackName, Digest>,
@@ -45,6 +45,14 @@ pub struct Recollection {
     revision: Revision,
     stacks: BTreeMap<StackName, CommitStatus>,
     asked: BTreeMap<StackName, Digest>,
+}
+
+/// A stack on its hosts.
+#[derive(Debug, Default)]
+struct OnHosts {
+    targets: BTreeMap<Target, Entry>,
+    /// What is said of it, for whom it was asked since the last change: many read what few change.
+    said: BTreeMap<Option<HostName>, CommitStatus>,
 }
 
 #[derive(Debug, Clone)]
@@ -98,7 +106,7 @@ impl Board {
 
     /// What is said of the head now, for the next start.
     pub fn recollection(&self) -> Option<Recollection> {
-        let inner = self.inner();
+        let mut inner = self.inner();
         let revision = inner.head.clone()?;
         let mut stacks = inner.of_stacks(None);
         for status in stacks.values_mut() {
@@ -127,7 +135,7 @@ impl Board {
     pub fn sight(&self) -> Digest {
         let inner = self.inner();
         let mut lines: Vec<String> = Vec::new();
-        for report in inner.targets.values().filter_map(|entry| entry.report.as_deref()) {
+        for report in inner.targets().filter_map(|(_, entry)| entry.report.as_deref()) {
             let Report { target, sync, health, remaining, .. } = report;
             lines.push(format!("{target} {sync:?} {health:?} {remaining:?}"));
             let replicas = report.replicas.iter();
@@ -140,42 +148,46 @@ impl Board {
 
     /// The head of the branch and the targets that it asks for.
     pub fn expect(&self, head: &Revision, targets: &[Target], fleet_problem: Option<String>) {
-        self.change(|inner| {
-            inner.overtake(head);
-            inner.head = Some(head.clone());
-            inner.fleet_problem = fleet_problem;
-            inner.targets.retain(|target, _| targets.contains(target));
-            for target in targets {
-                inner
-                    .targets
-                    .entry(target.clone())
-                    .or_insert(Entry { standing: Standing::New, report: None });
-            }
-        });
+        let mut inner = self.inner();
+        inner.overtake(head);
+        inner.head = Some(head.clone());
+        inner.fleet_problem = fleet_problem;
+        let mut before = std::mem::take(&mut inner.stacks);
+        for target in targets {
+            let known = before.get_mut(&target.stack).and_then(|on| on.targets.remove(target));
+            let on_hosts = inner.stacks.entry(target.stack.clone()).or_default();
+            on_hosts
+                .targets
+                .entry(target.clone())
+                .or_insert(known.unwrap_or(Entry { standing: Standing::New, report: None }));
+        }
+        let stacks: Vec<StackName> = inner.stacks.keys().cloned().collect();
+        for stack in &stacks {
+            inner.settle_pasts(stack);
+        }
+        drop(inner);
+        self.changed.notify_waiters();
     }
 
     /// A target's steps begin, or something keeps it waiting.
     pub fn stands(&self, target: &Target, standing: Standing) {
-        self.change(|inner| {
-            if let Some(entry) = inner.targets.get_mut(target) {
-                entry.standing = standing;
-            }
-        });
+        self.change(target, |entry| entry.standing = standing);
     }
 
     /// A pass ended.
     pub fn report(&self, report: &Arc<Report>) {
-        self.change(|inner| {
-            if let Some(entry) = inner.targets.get_mut(&report.target) {
-                *entry = Entry { standing: Standing::Reported, report: Some(Arc::clone(report)) };
-            }
+        self.change(&report.target, |entry| {
+            *entry = Entry { standing: Standing::Reported, report: Some(Arc::clone(report)) };
         });
     }
 
-    fn change(&self, change: impl FnOnce(&mut Inner)) {
+    fn change(&self, target: &Target, change: impl FnOnce(&mut Entry)) {
         let mut inner = self.inner();
-        change(&mut inner);
-        inner.settle_pasts();
+        let Some(on_hosts) = inner.stacks.get_mut(&target.stack) else { return };
+        let Some(entry) = on_hosts.targets.get_mut(target) else { return };
+        change(entry);
+        on_hosts.said.clear();
+        inner.settle_pasts(&target.stack);
         drop(inner);
         self.changed.notify_waiters();
     }
@@ -189,22 +201,9 @@ impl Board {
         self.changed.notified()
     }
 
-    /// The state of a stack at a revision on all its hosts: what others that come `after` it wait for.
-    pub fn is_good(&self, stack: &StackName, revision: &Revision) -> bool {
-        let inner = self.inner();
-        let mut own = inner.targets.iter().filter(|(target, _)| target.stack == *stack).peekable();
-        own.peek().is_some()
-            && own.all(|(_, entry)| {
-                entry
-                    .report
-                    .as_ref()
-                    .is_some_and(|report| report.revision == *revision && report.is_good())
-            })
-    }
-
     /// All statuses of the head; `None` before there is one.
     pub fn bulletin(&self, as_host: Option<&HostName>) -> Option<Bulletin> {
-        let inner = self.inner();
+        let mut inner = self.inner();
         let head = inner.head.clone()?;
         let of_stack = inner.of_stacks(as_host).into_iter();
         let mut statuses: Vec<CommitStatus> = of_stack.map(|(_, status)| status).collect();
@@ -225,7 +224,7 @@ impl Board {
     pub fn looks(&self) -> Option<(Revision, Vec<Look>)> {
         let inner = self.inner();
         let head = inner.head.clone()?;
-        let looks = inner.targets.iter().map(|(target, entry)| {
+        let looks = inner.targets().map(|(target, entry)| {
             let Entry { standing, report } = entry;
             match (standing, report) {
                 (Standing::Waiting(wait), _) => Some(Look::Waits(target.clone(), wait.why.clone())),
@@ -245,16 +244,16 @@ impl Board {
 
 impl Inner {
     /// One status a stack at the head.
-    fn of_stacks(&self, as_host: Option<&HostName>) -> BTreeMap<StackName, CommitStatus> {
+    fn of_stacks(&mut self, as_host: Option<&HostName>) -> BTreeMap<StackName, CommitStatus> {
         let Some(head) = &self.head else { return BTreeMap::new() };
-        let mut by_stack: BTreeMap<&StackName, Vec<&Entry>> = BTreeMap::new();
-        for (target, entry) in &self.targets {
-            by_stack.entry(&target.stack).or_default().push(entry);
-        }
-        by_stack
-            .into_iter()
-            .map(|(stack, entries)| (stack.clone(), stack_status(stack, &entries, head, as_host)))
-            .collect()
+        let said = |(stack, on_hosts): (&StackName, &mut OnHosts)| {
+            (stack.clone(), on_hosts.status(stack, head, as_host))
+        };
+        self.stacks.iter_mut().map(said).collect()
+    }
+
+    fn targets(&self) -> impl Iterator<Item = (&Target, &Entry)> {
+        self.stacks.values().flat_map(|on_hosts| &on_hosts.targets)
     }
 
     /// The head is about to be another one: what the old one was not done with is said on it.
@@ -287,14 +286,28 @@ impl Inner {
     }
 
     /// What a past commit shares with the head is settled when the head's is.
-    fn settle_pasts(&mut self) {
-        if self.pasts.is_empty() {
-            return;
-        }
-        let now = self.of_stacks(None);
+    fn settle_pasts(&mut self, stack: &StackName) {
+        let (Some(head), Some(on_hosts)) = (&self.head, self.stacks.get_mut(stack)) else { return };
         for past in &mut self.pasts {
-            past.follow(&now);
+            past.follow(stack, &on_hosts.status(stack, head, None));
         }
+    }
+}
+
+impl OnHosts {
+    fn status(
+        &mut self,
+        stack: &StackName,
+        head: &Revision,
+        as_host: Option<&HostName>,
+    ) -> CommitStatus {
+        let said = self.said.entry(as_host.cloned());
+        let targets = &self.targets;
+        said.or_insert_with(|| {
+            let entries: Vec<&Entry> = targets.values().collect();
+            stack_status(stack, &entries, head, as_host)
+        })
+        .clone()
     }
 }
 

@@ -14,6 +14,7 @@ use crate::report::{Report, diff};
 
 use super::board::{Board, Look};
 use super::files::{DataFolder, write_whole};
+use super::herald::SETTLE;
 
 /// Where the report is, and where the manifests are.
 #[derive(Debug, Clone, Copy)]
@@ -125,7 +126,11 @@ pub(super) async fn follow(
                 last = Some(now);
             }
         }
-        if stop.run_until_cancelled(changed).await.is_none() {
+        let settled = async {
+            changed.await;
+            tokio::time::sleep(SETTLE).await;
+        };
+        if stop.run_until_cancelled(settled).await.is_none() {
             return;
         }
     }

@@ -30,6 +30,8 @@ pub(super) const FAREWELL: Duration = Duration::from_secs(10);
 
 /// How often it is looked whether the one who speaks for the repository has ended.
 const WRITER_PAUSE: Duration = Duration::from_millis(200);
+/// What changes at nearly the same time is read together.
+pub(super) const SETTLE: Duration = Duration::from_millis(25);
 
 /// One repository's herald.
 #[derive(Debug)]
@@ -287,7 +289,11 @@ async fn follow_board(
             memory.keep(board);
         }
         last = now;
-        if stop.run_until_cancelled(changed).await.is_none() {
+        let settled = async {
+            changed.await;
+            tokio::time::sleep(SETTLE).await;
+        };
+        if stop.run_until_cancelled(settled).await.is_none() {
             return;
         }
     }

@@ -12,6 +12,7 @@
 mod archive;
 pub mod board;
 pub mod clock;
+mod descriptors;
 pub mod doctor;
 mod drift_reports;
 pub mod edges;
@@ -209,6 +210,7 @@ pub async fn run(
     }
     let data = DataFolder::open(&settings.data)?;
     let _lock = only_daemon(&data).await?;
+    descriptors::raise_limit();
     let mut tasks: JoinSet<()> = JoinSet::new();
     let (orders_sender, orders) = watch::channel(Arc::new(data.orders()?));
     tasks.spawn(orders::follow(data.clone(), orders_sender, stop.clone()));

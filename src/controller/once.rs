@@ -165,7 +165,8 @@ pub async fn connect(setup: &Setup) -> Result<Engines, StartError> {
             .map_err(|source| StartError::Host { name: name.clone(), source })?;
         let name = name.clone();
         let ways = Arc::clone(&ways);
-        tasks.spawn(async move { (name, ways.run(Engine::connect(&endpoint, &settings)).await) });
+        tasks
+            .spawn(async move { (name, ways.run(|| Engine::connect(&endpoint, &settings)).await) });
     }
     let mut engines = BTreeMap::new();
     while let Some(ended) = tasks.join_next().await {

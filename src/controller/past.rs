@@ -69,17 +69,14 @@ impl Past {
         }
     }
 
-    /// What the head's stacks say now.
-    pub(super) fn follow(&mut self, now: &BTreeMap<StackName, CommitStatus>) {
-        for (stack, fate) in &mut self.stacks {
-            if let (Fate::Follows(..), Some(status)) = (&fate, now.get(stack)) {
-                let (state, words) = (status.state, status.description.clone());
-                *fate = match state {
-                    CommitState::Pending => Fate::Follows(state, words),
-                    _ => Fate::Settled(state, words),
-                };
-            }
-        }
+    /// What a stack of the head says now.
+    pub(super) fn follow(&mut self, stack: &StackName, now: &CommitStatus) {
+        let Some(fate @ Fate::Follows(..)) = self.stacks.get_mut(stack) else { return };
+        let words = now.description.clone();
+        *fate = match now.state {
+            CommitState::Pending => Fate::Follows(now.state, words),
+            state => Fate::Settled(state, words),
+        };
     }
 
     /// Its statuses.

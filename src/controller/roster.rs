@@ -26,6 +26,8 @@ use super::host::{Host, Link, Ring};
 
 /// Hosts that are seen at nearly the same time are placed together.
 const SETTLE: Duration = Duration::from_millis(20);
+/// Between two placements, this many times what the last one took: of a large fleet, more is placed together.
+const PACE: u32 = 4;
 
 /// The seats of one repository.
 #[derive(Debug)]
@@ -139,7 +141,8 @@ impl Roster {
         stack: &StackName,
         hosts: &BTreeSet<HostName>,
     ) -> Option<String> {
-        if hosts.iter().all(|host| self.hosts.contains_key(host)) {
+        let sees_all = self.hosts.len() == self.labels.len();
+        if sees_all || hosts.iter().all(|host| self.hosts.contains_key(host)) {
             return None;
         }
         let room = |host: &HostName| HostRoom {
@@ -167,7 +170,9 @@ impl Roster {
     pub(super) async fn run(&self, stop: CancellationToken) {
         let mut orders = self.orders.clone();
         loop {
+            let begun = tokio::time::Instant::now();
             let until = self.place_anew();
+            let settle = SETTLE.max(begun.elapsed() * PACE);
             let loss = async {
                 match until {
                     Some(until) => tokio::time::sleep(until.since(clock::now())).await,
@@ -176,7 +181,7 @@ impl Roster {
             };
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = self.changed.notified() => tokio::time::sleep(SETTLE).await,
+                () = self.changed.notified() => tokio::time::sleep(settle).await,
                 Ok(()) = orders.changed() => {}
                 () = loss => {}
             }
@@ -309,14 +314,23 @@ pub(super) fn seen_by(target: &TargetName, observed: &Observed) -> Option<World>
 /// Notes what a look found; after one that tells nothing, what was known holds on.
 fn note(inner: &mut Inner, target: &TargetName, observed: &Observed) {
     let Some(seen) = seen_by(target, observed) else { return };
-    let is_new = inner
-        .seen
-        .get(target)
-        .is_none_or(|known| known.seats != seen.seats || known.volumes != seen.volumes);
-    if is_new {
-        inner.seen.insert(target.clone(), Arc::new(seen));
-        inner.stale = true;
+    let known = inner.seen.get(target);
+    if known.is_some_and(|known| known.seats == seen.seats && known.volumes == seen.volumes) {
+        return;
     }
+    inner.stale |= !known.is_some_and(|known| is_as_placed(known, &seen, target, &inner.placement));
+    inner.seen.insert(target.clone(), Arc::new(seen));
+}
+
+/// Whether all that is new is that replicas came where placement put them: that moves nobody.
+fn is_as_placed(known: &World, seen: &World, target: &TargetName, placement: &Placement) -> bool {
+    let is_placed = |key| {
+        let hosts: Option<&BTreeMap<HostName, _>> = placement.seats.get(key);
+        hosts.is_some_and(|hosts| hosts.contains_key(&target.host))
+    };
+    known.volumes == seen.volumes
+        && known.seats.keys().all(|key| seen.seats.contains_key(key))
+        && seen.seats.keys().all(is_placed)
 }
 
 /// Targets whose share is another one.

@@ -3,7 +3,8 @@
 //! *Guarantees:* work begins only when a seat is free, in the order in which it asked. A pass that nothing woke for
 //! [`PATIENCE`] has given its seat back: hosts that hang do not keep the others from theirs. *Caveats:* what wakes again
 //! is not made to queue a second time, since the limits of its calls run on; for as long as more are awake than there are
-//! seats, nobody else begins.
+//! seats, nobody else begins. Passes that are under way hold memory: there is room for [`ROOM`] times as many as there are
+//! seats, and only one that hangs gives up its place.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,12 +13,16 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, Sleep};
 
 /// How long one that waits keeps its seat: longer than a sound Engine takes for an answer, and so short that a hundred
 /// hosts that hang cost the others a fraction of a second.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// Passes under way, working or waiting, a seat.
+const ROOM: usize = 16;
+/// What is silent for longer than this after it lost its seat, hangs.
+const HANGING: Duration = Duration::from_secs(3);
 
 /// The seats.
 #[derive(Debug)]
@@ -27,6 +32,7 @@ pub(super) struct Seats {
     freed: Notify,
     /// Those who wait come in one after the other.
     door: tokio::sync::Mutex<()>,
+    room: Semaphore,
 }
 
 /// One seat; free again when it is dropped.
@@ -35,19 +41,23 @@ struct Seat<'a>(&'a Seats);
 impl Seats {
     /// So many, and at least one.
     pub(super) fn new(limit: usize) -> Self {
+        let limit = limit.max(1);
         Self {
-            limit: limit.max(1),
+            limit,
+            room: Semaphore::new(limit.saturating_mul(ROOM).min(Semaphore::MAX_PERMITS)),
             taken: Mutex::new(0),
             freed: Notify::new(),
             door: tokio::sync::Mutex::default(),
         }
     }
 
-    /// Waits for a seat, then does the work.
-    pub(super) async fn run<T>(&self, work: impl Future<Output = T>) -> T {
+    /// Waits for a seat, then begins the work and does it. Work that has not begun takes no memory.
+    pub(super) async fn run<W: Future>(&self, begin: impl FnOnce() -> W) -> W::Output {
+        // Never closed, so there is always one in the end.
+        let mut place = self.room.acquire().await.ok();
         let mut seat = Some(self.sit().await);
         let bell = Arc::new(Bell::default());
-        let mut work = pin!(work);
+        let mut work = pin!(begin());
         let mut rest = pin!(tokio::time::sleep(PATIENCE));
         let own = Waker::from(Arc::clone(&bell));
         std::future::poll_fn(|context| {
@@ -60,8 +70,12 @@ impl Seats {
                     return done;
                 }
             }
-            if seat.is_some() && is_over(rest.as_mut(), context) {
-                seat = None;
+            while (seat.is_some() || place.is_some()) && is_over(rest.as_mut(), context) {
+                if seat.take().is_some() {
+                    rest.as_mut().reset(Instant::now() + HANGING);
+                } else {
+                    place = None;
+                }
             }
             Poll::Pending
         })
@@ -146,13 +160,13 @@ mod tests {
         let (bell, answer) = (Notify::new(), Notify::new());
         let told = Mutex::new(Vec::new());
         let say = |what: &'static str| told.lock().unwrap().push((what, *seats.taken()));
-        let silent = seats.run(async {
+        let silent = seats.run(|| async {
             say("silent begins");
             bell.notified().await;
             say("silent goes on");
             answer.notify_one();
         });
-        let other = seats.run(async {
+        let other = seats.run(|| async {
             say("other begins");
             bell.notify_one();
             answer.notified().await;
@@ -171,11 +185,10 @@ mod tests {
     async fn many_that_hang_do_not_keep_the_others_from_working_for_long() {
         let seats = Seats::new(4);
         let begun = Instant::now();
-        let hanging = futures_util::future::join_all(
-            (0..40).map(|_| seats.run(std::future::pending::<()>())),
-        );
+        let hanging =
+            futures_util::future::join_all((0..40).map(|_| seats.run(std::future::pending::<()>)));
         let sound = futures_util::future::join_all((0..20).map(|_| {
-            seats.run(async {
+            seats.run(|| async {
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 assert!(*seats.taken() <= 4);
             })
@@ -190,6 +203,38 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn so_many_are_under_way_as_there_is_room_for_until_some_hang() {
+        let seats = Seats::new(4);
+        let begun = std::sync::atomic::AtomicUsize::new(0);
+        let count = || begun.load(Ordering::Relaxed);
+        let hanging = futures_util::future::join_all((0..100).map(|_| {
+            seats.run(|| async {
+                begun.fetch_add(1, Ordering::Relaxed);
+                std::future::pending::<()>().await;
+            })
+        }));
+        let watched = async {
+            while count() < 4 * ROOM {
+                tokio::time::sleep(PATIENCE).await;
+            }
+            tokio::time::sleep(PATIENCE * 3).await;
+            assert_eq!(count(), 4 * ROOM);
+            tokio::time::timeout(HANGING * 3, async {
+                while count() < 100 {
+                    tokio::time::sleep(PATIENCE).await;
+                }
+            })
+            .await
+            .unwrap();
+        };
+        tokio::select! {
+            biased;
+            _ = hanging => unreachable!(),
+            () = watched => {}
+        }
+    }
+
+    #[tokio::test]
     async fn one_that_works_on_keeps_its_seat() {
         let seats = Seats::new(1);
         let begun = Instant::now();
@@ -198,7 +243,7 @@ mod tests {
                 tokio::time::sleep(PATIENCE / 2).await;
             }
         };
-        let ((), next) = tokio::join!(seats.run(busy), seats.run(async { begun.elapsed() }));
+        let ((), next) = tokio::join!(seats.run(|| busy), seats.run(|| async { begun.elapsed() }));
         assert!(PATIENCE * 5 <= next, "{next:?}");
     }
 
@@ -206,9 +251,9 @@ mod tests {
     async fn whoever_stops_waiting_leaves_no_gap() {
         let seats = Seats::new(1);
         let first = seats.sit().await;
-        drop(tokio::time::timeout(Duration::from_millis(1), seats.run(async {})).await);
+        drop(tokio::time::timeout(Duration::from_millis(1), seats.run(|| async {})).await);
         drop(first);
-        seats.run(async {}).await;
+        seats.run(|| async {}).await;
         assert_eq!(*seats.taken(), 0);
     }
 }

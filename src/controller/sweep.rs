@@ -209,7 +209,7 @@ impl Sweep {
                 let target = TargetName { stack: stack.stack.name.clone(), host };
                 let scope = Scope::new(target.stack.clone(), self.archive.repository.clone());
                 looks.spawn(async move {
-                    let look = engine.observe(&scope, Depth::Full, clock::now());
+                    let look = || engine.observe(&scope, Depth::Full, clock::now());
                     let seen = common.seats.run(look).await;
                     (seen.ok().and_then(|seen| seen_by(&target, &seen)), target)
                 });
@@ -309,7 +309,7 @@ struct One {
 
 impl One {
     async fn run(self, stop: &CancellationToken) -> Report {
-        match self.common.seats.run(Box::pin(self.attempt(stop))).await {
+        match self.common.seats.run(|| Box::pin(self.attempt(stop))).await {
             Ok(report) => report,
             Err(failure) => {
                 let revision = self.checkout.revision.clone();

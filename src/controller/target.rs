@@ -229,9 +229,10 @@ impl TargetLoop {
         how: (&Engine, Depth, Mode),
         stop: &CancellationToken,
     ) -> Report {
-        let pass = self.seats.run(self.seated(course, (checkout, stack), how, stop));
+        let pass =
+            self.seats.run(move || Box::pin(self.seated(course, (checkout, stack), how, stop)));
         tokio::select! {
-            report = Box::pin(pass) => report,
+            report = pass => report,
             failure = self.host.goes_down() => {
                 let (target, revision) = (self.target.clone(), checkout.revision.clone());
                 Report::failed(target, revision, clock::now(), failure)

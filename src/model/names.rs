@@ -1,6 +1,7 @@
 //! Names and identifiers, parsed once at the door.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -21,14 +22,14 @@ macro_rules! text_name {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// Takes text that keeps the rule of this name.
             pub fn parse(text: &str) -> Result<Self, NameProblem> {
                 let valid: fn(&str) -> bool = $valid;
                 if valid(text) {
-                    Ok(Self(text.to_owned()))
+                    Ok(Self(text.into()))
                 } else {
                     Err(NameProblem { what: $what, text: text.to_owned(), rule: $rule })
                 }
@@ -55,7 +56,7 @@ macro_rules! text_name {
 
         impl From<$name> for String {
             fn from(name: $name) -> Self {
-                name.0
+                name.0.as_ref().to_owned()
             }
         }
 
@@ -157,7 +158,7 @@ impl Digest {
     /// The SHA-256 of some bytes.
     pub fn of(bytes: &[u8]) -> Self {
         use sha2::Digest as _;
-        Self(hex::encode(sha2::Sha256::digest(bytes)))
+        Self(hex::encode(sha2::Sha256::digest(bytes)).into())
     }
 
     /// The first sixteen digits: enough for a folder's or a tag's name.
