@@ -193,16 +193,16 @@ async fn attempt(
     Ok(())
 }
 
-/// What a pass would do to a host as it was observed before: no Engine is asked.
+/// What a pass would do to a host as it was observed before, where placement (if it is asked) puts the replicas: no Engine
+/// is asked.
 pub fn plan_saved(
     target: &Target,
     stack: &LoadedStack,
     revision: &Revision,
     policy: &Policy,
-    saved: (&Observed, &str),
+    (observed, host_data, placement): (&Observed, &str, Option<&Placement>),
     now: Timestamp,
 ) -> Report {
-    let (observed, host_data) = saved;
     let nothing = Failure { message: String::new(), remedy: Remedy::NewRevision };
     let mut report = Report::failed(target.clone(), revision.clone(), now, nothing);
     let Written { desired, problems } = stack.write(target, revision, host_data, &observed.engine);
@@ -213,6 +213,11 @@ pub fn plan_saved(
         report.failure = Some(Failure { message, remedy: Remedy::NewRevision });
         return report;
     };
+    let (desired, wait) = match placement {
+        Some(placement) => confined(&desired, placement, observed, &mut report),
+        None => (desired, None),
+    };
+    report.wait = wait;
     let desired = drift::settle(desired, observed, policy);
     let findings = drift::detect(&desired, observed, policy);
     report.found.clone_from(&findings.drifts);
@@ -312,22 +317,31 @@ async fn share(
         Share::Unknown(message) => return Err(Failure { message, remedy: Remedy::NewRevision }),
         Share::Placed(placement) => placement,
     };
-    let (stack, host) = (&work.target.stack, &work.target.host);
-    report.seats = placement
-        .on(host, stack)
-        .map(|(replica, why)| format!("{replica} is here: {why}"))
-        .collect();
+    Ok(confined(whole, &placement, observed, report))
+}
+
+/// What of the stack placement put on this host, and which replicas have no host at all.
+fn confined(
+    whole: &Arc<Desired>,
+    placement: &Placement,
+    observed: &Observed,
+    report: &mut Report,
+) -> (Arc<Desired>, Option<Wait>) {
+    let (stack, host) = (&report.target.stack, &report.target.host);
+    let mut own = (**whole).clone();
+    placement::confine(&mut own, placement, host, observed);
     let mut waiting = placement.waiting.iter().filter(|one| one.replica.stack == *stack);
     let wait = waiting.next().map(|first| Wait {
         why: first.to_string(),
         until: None,
         state: CommitState::Pending,
     });
-    let mut own = (**whole).clone();
-    placement::confine(&mut own, &placement, host, observed);
+    report.seats = placement
+        .on(host, stack)
+        .map(|(replica, why)| format!("{replica} is here: {why}"))
+        .collect();
     // Confining only takes away. Where all of it sits, it is not kept twice.
-    let own = if extent(&own) == extent(whole) { Arc::clone(whole) } else { Arc::new(own) };
-    Ok((own, wait))
+    (if extent(&own) == extent(whole) { Arc::clone(whole) } else { Arc::new(own) }, wait)
 }
 
 /// How much a stack asks for: replicas, what they wait for, networks, volumes.

@@ -3,7 +3,7 @@
 //! Nothing here looks at a clock or draws lots: `now` and the seed of the jitter are arguments. The figures are those
 //! of the known controllers: polls every 60 s, retries at 5 s doubling to 3 min, recoveries at 2 s trebling to 5 min.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::model::{Remedy, Replica, ServiceName, Timestamp};
@@ -241,29 +241,49 @@ impl Attempts {
     }
 }
 
-/// The memory of one target's replicas.
+/// The memory of one target's replicas: sorted, and no larger than it must be, since each target of a fleet has one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Recoveries(BTreeMap<Replica, Attempts>);
+pub struct Recoveries(Vec<(Replica, Attempts)>);
 
 impl Recoveries {
+    fn place(&self, replica: &Replica) -> Result<usize, usize> {
+        self.0.binary_search_by(|(known, _)| known.cmp(replica))
+    }
+
+    fn note(&mut self, replica: &Replica, note: impl FnOnce(&mut Attempts)) {
+        match self.place(replica) {
+            Ok(place) => {
+                if let Some((_, attempts)) = self.0.get_mut(place) {
+                    note(attempts);
+                }
+            }
+            Err(place) => {
+                let mut attempts = Attempts::default();
+                note(&mut attempts);
+                self.0.reserve_exact(1);
+                self.0.insert(place, (replica.clone(), attempts));
+            }
+        }
+    }
+
     /// A replica failed and is being recovered now.
     pub fn record(&mut self, replica: &Replica, fall: Fall, now: Timestamp) {
-        self.0.entry(replica.clone()).or_default().record(fall, now);
+        self.note(replica, |attempts| attempts.record(fall, now));
     }
 
     /// The Engine's restart counter of a replica's container, as observed.
     pub fn record_restarts(&mut self, replica: &Replica, counter: u32, now: Timestamp) {
-        self.0.entry(replica.clone()).or_default().record_restarts(counter, now);
+        self.note(replica, |attempts| attempts.record_restarts(counter, now));
     }
 
     /// Whether a replica may be recovered now.
     pub fn verdict(&self, replica: &Replica, now: Timestamp) -> Verdict {
-        self.0.get(replica).map_or(Verdict::Go, |attempts| attempts.verdict(now))
+        self.of(replica).map_or(Verdict::Go, |attempts| attempts.verdict(now))
     }
 
     /// Whether a replica fails again and again.
     pub fn is_degraded(&self, replica: &Replica, now: Timestamp) -> bool {
-        self.0.get(replica).is_some_and(|attempts| attempts.is_degraded(now))
+        self.of(replica).is_some_and(|attempts| attempts.is_degraded(now))
     }
 
     /// Whether any replica of a service fails again and again.
@@ -274,22 +294,24 @@ impl Recoveries {
 
     /// What is remembered of a replica.
     pub fn of(&self, replica: &Replica) -> Option<&Attempts> {
-        self.0.get(replica)
+        self.place(replica).ok().and_then(|place| self.0.get(place)).map(|(_, attempts)| attempts)
     }
 
     /// A replica's definition changed: it starts afresh.
     pub fn forget(&mut self, replica: &Replica) {
-        self.0.remove(replica);
+        if let Ok(place) = self.place(replica) {
+            self.0.remove(place);
+        }
     }
 
     /// Only these replicas are asked for any more.
     pub fn keep_only(&mut self, wanted: &BTreeSet<Replica>) {
-        self.0.retain(|replica, _| wanted.contains(replica));
+        self.0.retain(|(replica, _)| wanted.contains(replica));
     }
 
     /// The earliest instant at which a replica that must wait may be recovered.
     pub fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
-        self.0.values().filter_map(|attempts| attempts.verdict(now).until()).min()
+        self.0.iter().filter_map(|(_, attempts)| attempts.verdict(now).until()).min()
     }
 }
 

@@ -82,7 +82,7 @@ pub(super) fn plan(
     let reports = with_runtime(|stop| async move {
         let seen = once::read(&chosen.setup, &chosen.wish, &stop).await?;
         Ok(match saved {
-            Some(saved) => once::plan_saved(&chosen.setup, &seen, &chosen.wish, saved)?,
+            Some(saved) => once::plan_saved(&chosen.setup, &seen, &chosen.wish, &saved)?,
             None => look(chosen, &seen, &stop).await?,
         })
     })?;

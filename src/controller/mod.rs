@@ -23,6 +23,7 @@ pub mod host;
 pub mod hush;
 pub mod journal;
 mod leave;
+mod means;
 pub mod once;
 mod orders;
 pub mod outlet;
@@ -33,6 +34,7 @@ mod retired;
 mod roster;
 mod scribe;
 mod seats;
+mod survey;
 mod sweep;
 mod systemd;
 mod target;
@@ -62,6 +64,7 @@ use files::{DataError, DataFolder};
 use gatekeeper::Gatekeeper;
 use herald::Herald;
 use host::{Host, Ring};
+use means::Means;
 use pull_requests::PullRequests;
 use repository::RepositoryLoop;
 use roster::Roster;
@@ -401,22 +404,25 @@ fn repository_loop(
         changed: Notify::new(),
         settled: watch::Sender::new(0),
     };
+    let means = Means {
+        hosts: hosts.clone(),
+        board: Arc::clone(board),
+        data: data.clone(),
+        limits: setup.settings.limits.clone(),
+        seats: Arc::clone(seats),
+        keeper: Gatekeeper::new(Arc::clone(&labels), hosts.keys().cloned()),
+        roster,
+        archive,
+        orders: orders.clone(),
+        labels,
+    };
     Ok(RepositoryLoop {
         name: name.clone(),
         source,
-        keeper: Arc::new(Gatekeeper::new(Arc::clone(&labels), hosts.keys().cloned())),
-        archive: Arc::new(archive),
-        roster: Arc::new(roster),
-        orders: orders.clone(),
         interval: repository.interval,
         watched,
         git: Arc::clone(git),
-        hosts: hosts.clone(),
-        labels,
-        board: Arc::clone(board),
-        data: data.clone(),
-        limits: Arc::new(setup.settings.limits.clone()),
-        seats: Arc::clone(seats),
+        means: Arc::new(means),
         look_now: Arc::new(Notify::new()),
     })
 }
@@ -451,10 +457,10 @@ fn herald_of(
     data: &DataFolder,
     setup: &Setup,
 ) -> Result<Herald, StartError> {
-    let places = (&worker.git, &worker.source, &worker.board);
+    let places = (&worker.git, &worker.source, &worker.means.board);
     let herald = herald(&worker.name, settings, places, (data, setup))?;
     if let Some(last) = herald::Memory::of(data, &worker.name).recall() {
-        worker.board.recall(last);
+        worker.means.board.recall(last);
     }
     let witness = setup.as_host.is_some().then(|| Witness::of(worker));
     Ok(Herald { witness, ..herald })
@@ -470,13 +476,9 @@ fn pull_requests(
     settings.forge.pull_requests.then(|| PullRequests {
         name: worker.name.clone(),
         source: worker.source.clone(),
-        git: Git::new(&worker.data.pulls()),
+        git: Git::new(&worker.means.data.pulls()),
         interval: worker.interval,
-        hosts: worker.hosts.clone(),
-        labels: Arc::clone(&worker.labels),
-        board: Arc::clone(&worker.board),
-        data: worker.data.clone(),
-        limits: Arc::clone(&worker.limits),
+        means: Arc::clone(&worker.means),
         look_now,
         as_host: setup.as_host.clone(),
         settle: setup.pace.settle.saturating_add(setup.pace.gap),

@@ -10,6 +10,7 @@ use crate::apply::Listener;
 use crate::checkout::{self, Checkout, Place};
 use crate::config::settings::DATA_FOLDER;
 use crate::docker::{Depth, Engine, Scope};
+use crate::fleet::placement::{HostSight, Placement};
 use crate::git::{Git, GitError, Source, Wanted};
 use crate::model::{HostName, Observed, RepositoryName, Revision, StackName};
 use crate::pass;
@@ -20,6 +21,7 @@ use super::files::DataFolder;
 use super::host::failure_of;
 use super::retired::retire;
 use super::seats::Seats;
+use super::survey::{self, Survey, seen_by};
 use super::{Setup, StartError, clock, edges, hush};
 
 /// Why a command could not look at all.
@@ -324,29 +326,51 @@ pub fn plan_saved(
     setup: &Setup,
     seen: &[Seen],
     wish: &Wish,
-    saved: Vec<Saved>,
+    saved: &[Saved],
 ) -> Result<Vec<Report>, OnceError> {
     let mut reports = Vec::new();
-    for one in saved {
-        if !wish.stacks.is_empty() && !wish.stacks.contains(&one.stack) {
-            continue;
-        }
-        for repository in seen {
+    for repository in seen {
+        let checkout = &repository.checkout;
+        let placement = placement_saved(setup, checkout, saved);
+        let wanted = |one: &&Saved| wish.stacks.is_empty() || wish.stacks.contains(&one.stack);
+        for one in saved.iter().filter(wanted) {
             let target = Target {
                 repository: repository.repository.clone(),
                 stack: one.stack.clone(),
                 host: one.host.clone(),
             };
-            let Some(stack) = repository.checkout.stack_of(&target) else { continue };
+            let Some(stack) = checkout.stack_of(&target) else { continue };
             let policy = stack.stack.policy(&setup.settings.limits);
-            let revision = &repository.checkout.revision;
             let data = host_data(setup, &one.host);
-            let looked = (&one.observed, data.as_str());
+            let placement = placement.as_ref().filter(|_| stack.spreads);
+            let looked = (&one.observed, data.as_str(), placement);
+            let revision = &checkout.revision;
             reports.push(pass::plan_saved(&target, stack, revision, &policy, looked, clock::now()));
         }
     }
     reports.sort_by(|one, other| one.target.cmp(&other.target));
     Ok(reports)
+}
+
+/// Who would sit where, by saved observations; nothing where no stack is spread. A host of which nothing was saved keeps
+/// what it may have.
+fn placement_saved(setup: &Setup, checkout: &Checkout, saved: &[Saved]) -> Option<Placement> {
+    survey::spread(checkout).next()?;
+    let settings = &setup.settings;
+    let labels = settings.host_labels();
+    let mut survey = Survey::new(settings.limits.returning);
+    for (name, host) in &settings.hosts {
+        let known = saved.iter().find(|one| one.host == *name);
+        let sight = if known.is_some() { HostSight::Seen } else { HostSight::Unseen };
+        let facts = known.map(|one| &one.observed.engine);
+        survey.host(name, (&host.labels, &host.capacity), (facts, sight));
+    }
+    for target in survey::targets_of(survey::spread(checkout), &labels) {
+        let one = saved.iter().find(|one| one.stack == target.stack && one.host == target.host);
+        let seen = one.and_then(|one| seen_by(&one.observed));
+        survey.look(&target.stack, &target.host, seen.as_ref());
+    }
+    Some(survey.place(&survey::asked(checkout, &labels)))
 }
 
 /// Folder of Moorline's data on a host.

@@ -10,23 +10,16 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::checkout::{self, Checkout, Place};
-use crate::config::settings::{Labels, Limits};
-use crate::fleet::{Orders, TargetName};
+use crate::fleet::TargetName;
 use crate::git::{Git, GitError, Source, Wanted};
 use crate::model::{HostName, RepositoryName, StackName};
 use crate::report::Target;
 use crate::schedule::{self, Failures};
 
-use super::archive::Archive;
-use super::board::Board;
 use super::clock;
-use super::files::DataFolder;
-use super::gatekeeper::Gatekeeper;
-use super::host::Host;
 use super::journal::{Entry, Kind};
+use super::means::Means;
 use super::retired::retire;
-use super::roster::Roster;
-use super::seats::Seats;
 use super::target::TargetLoop;
 
 /// What a repository's loop works with.
@@ -42,26 +35,8 @@ pub(super) struct RepositoryLoop {
     pub watched: Option<PathBuf>,
     /// Clones.
     pub git: Arc<Git>,
-    /// Hosts that this daemon keeps.
-    pub hosts: BTreeMap<HostName, Arc<Host>>,
-    /// Labels of all hosts of the settings, for the fleet file's selectors.
-    pub labels: Arc<BTreeMap<HostName, Labels>>,
-    /// What is known of its targets.
-    pub board: Arc<Board>,
-    /// Locks and memory.
-    pub data: DataFolder,
-    /// Limits.
-    pub limits: Arc<Limits>,
-    /// Passes that work at one time.
-    pub seats: Arc<Seats>,
-    /// Who goes first.
-    pub keeper: Arc<Gatekeeper>,
-    /// Who sits where.
-    pub roster: Arc<Roster>,
-    /// Other commits than the head.
-    pub archive: Arc<Archive>,
-    /// What operators said beside Git.
-    pub orders: watch::Receiver<Arc<Orders>>,
+    /// What it shares with its targets' loops.
+    pub means: Arc<Means>,
     /// "Look now", from webhooks and signals.
     pub look_now: Arc<Notify>,
 }
@@ -113,8 +88,8 @@ impl Loops {
 impl RepositoryLoop {
     /// Follows the branch until `stop`, then waits for its targets.
     pub(super) async fn run(self, stop: CancellationToken) {
-        let keeping = self.keeper.run(&self.hosts, stop.clone());
-        let placing = self.roster.run(stop.clone());
+        let keeping = self.means.keeper.run(&self.means.hosts, stop.clone());
+        let placing = self.means.roster.run(stop.clone());
         tokio::join!(keeping, placing, Box::pin(self.follow(&stop)));
     }
 
@@ -187,7 +162,7 @@ impl RepositoryLoop {
             git: &self.git,
             source: &self.source,
             repository: &self.name,
-            hosts: &self.labels,
+            hosts: &self.means.labels,
         };
         let mut checkout = checkout::read(&place, &Wanted::Revision(head), stop).await?;
         tracing::info!(repository = %self.name, revision = %checkout.revision, subject = %checkout.facts.subject, "new commit");
@@ -196,17 +171,17 @@ impl RepositoryLoop {
             tracing::warn!(repository = %self.name, "{problem}");
         }
         let targets = self.settle(&mut checkout, receiver.borrow().as_deref());
-        self.board.hide(&checkout.secrets());
-        self.board.asks(
+        self.means.board.hide(&checkout.secrets());
+        self.means.board.asks(
             checkout
                 .stacks
                 .iter()
                 .map(|(name, stack)| (name.clone(), stack.digest.clone()))
                 .collect(),
         );
-        self.board.expect(&checkout.revision, &targets, checkout.fleet_problem());
-        self.roster.begin(&checkout);
-        self.keeper.begin(
+        self.means.board.expect(&checkout.revision, &targets, checkout.fleet_problem());
+        self.means.roster.begin(&checkout);
+        self.means.keeper.begin(
             &checkout.revision,
             checkout.fleet.as_ref(),
             self.all_targets(&checkout),
@@ -227,8 +202,8 @@ impl RepositoryLoop {
             }
         } else {
             let wanted: BTreeSet<Target> = self.targets(checkout).into_iter().collect();
-            let hosts = self.hosts.keys().cloned().collect();
-            if let Err(error) = retire(checkout, &self.data, &self.name, &wanted, &hosts) {
+            let hosts = self.means.hosts.keys().cloned().collect();
+            if let Err(error) = retire(checkout, &self.means.data, &self.name, &wanted, &hosts) {
                 tracing::warn!(repository = %self.name, %error, "cannot tell which stacks are gone; none is removed");
             }
         }
@@ -245,8 +220,8 @@ impl RepositoryLoop {
     /// Stacks times hosts, as far as this daemon keeps them.
     fn targets(&self, checkout: &Checkout) -> Vec<Target> {
         let all = checkout.stacks.values().flat_map(|stack| {
-            let chosen = stack.stack.hosts.select(&self.labels);
-            let kept = chosen.into_iter().filter(|host| self.hosts.contains_key(host));
+            let chosen = stack.stack.hosts.select(&self.means.labels);
+            let kept = chosen.into_iter().filter(|host| self.means.hosts.contains_key(host));
             kept.map(|host| self.target(&stack.stack.name, &host)).collect::<Vec<_>>()
         });
         all.collect()
@@ -257,7 +232,7 @@ impl RepositoryLoop {
         let stacks = checkout.stacks.values();
         stacks
             .flat_map(|stack| {
-                let hosts = stack.stack.hosts.select(&self.labels).into_iter();
+                let hosts = stack.stack.hosts.select(&self.means.labels).into_iter();
                 hosts.map(|host| TargetName { stack: stack.stack.name.clone(), host })
             })
             .collect()
@@ -275,20 +250,13 @@ impl RepositoryLoop {
         let wanted: BTreeSet<Target> = targets.into_iter().collect();
         loops.keep_only(&wanted);
         for target in wanted {
-            let Some(host) = self.hosts.get(&target.host) else { continue };
+            let Some(host) = self.means.hosts.get(&target.host) else { continue };
             let worker = TargetLoop {
                 target: target.clone(),
                 checkouts: checkouts.clone(),
                 host: Arc::clone(host),
-                board: Arc::clone(&self.board),
-                data: self.data.clone(),
-                limits: Arc::clone(&self.limits),
-                seats: Arc::clone(&self.seats),
-                keeper: Arc::clone(&self.keeper),
-                roster: Arc::clone(&self.roster),
-                archive: Arc::clone(&self.archive),
-                orders: self.orders.clone(),
-                labels: Arc::clone(&self.labels),
+                orders: self.means.orders.clone(),
+                means: Arc::clone(&self.means),
             };
             loops.start(worker, stop);
         }
@@ -296,7 +264,7 @@ impl RepositoryLoop {
 
     fn tell(&self, checkout: &Checkout) {
         let text = format!("new commit: {}", checkout.facts.subject);
-        self.data.tell(&Entry {
+        self.means.data.tell(&Entry {
             repository: Some(self.name.clone()),
             revision: Some(checkout.revision.clone()),
             ..Entry::new(clock::now(), Kind::Commit, text)

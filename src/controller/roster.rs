@@ -11,18 +11,19 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::checkout::Checkout;
+use crate::checkout::{Checkout, LoadedStack};
 use crate::config::settings::{CapacitySettings, Labels, Returning};
 use crate::fleet::placement::{
-    self, Ask, HostRoom, HostSight, Mode, Placement, Resources, Seat, World, asks, capacity,
-    note_observed, place, sight,
+    Ask, HostRoom, HostSight, Mode, Placement, ReplicaKey, Resources, Seat, Seen, World, capacity,
+    place, sight,
 };
 use crate::fleet::{Orders, TargetName};
-use crate::model::{EngineFacts, HostName, Observed, StackName, Timestamp};
+use crate::model::{EngineFacts, HostName, Observed, Replica, StackName, Timestamp};
 use crate::pass::Share;
 
 use super::clock;
 use super::host::{Host, Link, Ring};
+use super::survey::{self, Survey, seen_by};
 
 /// Hosts that are seen at nearly the same time are placed together.
 const SETTLE: Duration = Duration::from_millis(20);
@@ -55,7 +56,9 @@ pub(super) struct Inner {
     /// Stacks whose replicas are spread over hosts, with those hosts.
     placed: BTreeMap<StackName, BTreeSet<HostName>>,
     /// What was last seen of each target.
-    seen: BTreeMap<TargetName, Arc<World>>,
+    seen: BTreeMap<TargetName, Seen>,
+    /// Targets whose host went silent since they were looked at.
+    outdated: BTreeSet<TargetName>,
     sights: BTreeMap<HostName, HostSight>,
     stale: bool,
     /// Counts placements; those who saw something new wait for the next one.
@@ -75,16 +78,11 @@ impl Roster {
     pub(super) fn begin(&self, checkout: &Checkout) {
         let mut inner = self.lock();
         inner.placed.clear();
-        inner.asks.clear();
-        for stack in checkout.stacks.values() {
-            let Some(project) = &stack.project else { continue };
-            if stack.spreads {
-                let hosts = stack.stack.hosts.select(&self.labels);
-                inner.placed.insert(stack.stack.name.clone(), hosts);
-            }
-            let (asked, _) = asks(&stack.stack, project, &stack.tree, &self.labels);
-            inner.asks.extend(asked);
+        for stack in survey::spread(checkout) {
+            let hosts = stack.stack.hosts.select(&self.labels);
+            inner.placed.insert(stack.stack.name.clone(), hosts);
         }
+        inner.asks = survey::asked(checkout, &self.labels);
         inner.stale = true;
         drop(inner);
         self.changed.notify_one();
@@ -210,6 +208,14 @@ impl Roster {
     /// Places anew where something changed, and names the targets whose share changed with it.
     fn refresh(&self, inner: &mut Inner) -> BTreeSet<TargetName> {
         let now = clock::now();
+        let is_up = |host: &HostName| {
+            self.hosts.get(host).is_some_and(|host| matches!(*host.link().borrow(), Link::Up(_)))
+        };
+        let silent: BTreeSet<&HostName> = self.hosts.keys().filter(|host| !is_up(host)).collect();
+        if !silent.is_empty() {
+            let outdated = inner.seen.keys().filter(|target| silent.contains(&target.host));
+            inner.outdated = outdated.chain(&inner.outdated).cloned().collect();
+        }
         let (hosts, until) = self.rooms(inner, now);
         inner.until = until;
         let sights: BTreeMap<HostName, HostSight> =
@@ -219,9 +225,18 @@ impl Roster {
         }
         inner.sights = sights;
         inner.stale = false;
+        let world = self.world(inner, hosts);
+        let mut placement = place(&world, &inner.asks);
+        placement.coming = coming(&placement, inner);
+        let turned = turned(&inner.placement, &placement, &inner.placed);
+        inner.placement = Arc::new(placement);
+        turned
+    }
+
+    fn world(&self, inner: &Inner, hosts: BTreeMap<HostName, HostRoom>) -> World {
         let mut world = World { hosts, returning: self.returning, ..World::default() };
-        for seen in inner.seen.values() {
-            world.join(seen);
+        for (target, seen) in &inner.seen {
+            world.join(&target.stack, &target.host, seen);
         }
         // What was given a seat and is not there yet keeps it: whoever makes it may be at it just now.
         for (key, hosts) in &inner.placement.seats {
@@ -232,10 +247,45 @@ impl Roster {
                 world.seats.insert(key.clone(), promised.collect());
             }
         }
-        let placement = place(&world, &inner.asks);
-        let turned = turned(&inner.placement, &placement, &inner.placed);
-        inner.placement = Arc::new(placement);
-        turned
+        world
+    }
+
+    /// Of these targets, those of hosts that this daemon keeps and of which nothing is known yet.
+    pub(super) fn unknown(&self, targets: Vec<TargetName>) -> Vec<TargetName> {
+        let inner = self.lock();
+        let is_unknown = |target: &TargetName| {
+            self.hosts.contains_key(&target.host) && !inner.seen.contains_key(target)
+        };
+        targets.into_iter().filter(is_unknown).collect()
+    }
+
+    /// What the hosts' shares of spread stacks would be with another commit, by what is known now and by what was looked
+    /// up beside it. Nothing is changed.
+    pub(super) fn shares(
+        &self,
+        checkout: &Checkout,
+        looked: &[(TargetName, Option<Seen>)],
+    ) -> BTreeMap<StackName, Share> {
+        let asked = survey::asked(checkout, &self.labels);
+        let mut survey = {
+            let inner = self.lock();
+            let (hosts, _) = self.rooms(&inner, clock::now());
+            Survey::of(self.world(&inner, hosts))
+        };
+        for (target, seen) in looked {
+            survey.look(&target.stack, &target.host, seen.as_ref());
+        }
+        let placement = Arc::new(survey.place(&asked));
+        let share = |stack: &LoadedStack| {
+            let name = stack.stack.name.clone();
+            let hosts = stack.stack.hosts.select(&self.labels);
+            let share = match self.cannot_say(&asked, &name, &hosts) {
+                Some(why) => Share::Unknown(why),
+                None => Share::Placed(Arc::clone(&placement)),
+            };
+            (name, share)
+        };
+        survey::spread(checkout).map(share).collect()
     }
 
     fn rooms(
@@ -251,13 +301,16 @@ impl Roster {
             let wanted = inner.placed.iter().filter(|(_, hosts)| hosts.contains(name.as_str()));
             let looked =
                 wanted.map(|(stack, _)| TargetName { stack: stack.clone(), host: name.clone() });
-            let (count, known) = looked.fold((0_usize, 0_usize), |(count, known), target| {
-                (count + 1, known + usize::from(inner.seen.contains_key(&target)))
-            });
+            let (mut is_whole, mut is_known) = (true, false);
+            for target in looked {
+                let was_seen = inner.seen.contains_key(&target);
+                is_known |= was_seen;
+                is_whole &= was_seen && !inner.outdated.contains(&target);
+            }
             let (facts, seen): (Option<EngineFacts>, HostSight) = match link {
                 // A host of another daemon: only what names decide is placed there.
                 None => (None, HostSight::Seen),
-                Some(Link::Up(engine)) if known == count => {
+                Some(Link::Up(engine)) if is_whole => {
                     let closed = orders.brakes.closes(name, now);
                     let seen = if closed { HostSight::Closed } else { HostSight::Seen };
                     (Some(engine.facts()), seen)
@@ -265,7 +318,7 @@ impl Roster {
                 Some(Link::Up(engine)) => (Some(engine.facts()), HostSight::Unseen),
                 Some(Link::Connecting) => (None, sight(false, None, self.started, now, self.grace)),
                 Some(Link::Down { since, .. }) => {
-                    let last = (0 < known).then_some(since);
+                    let last = is_known.then_some(since);
                     let seen = sight(false, last, self.started, now, self.grace);
                     if seen != HostSight::Lost {
                         let lost = last.unwrap_or(self.started).plus(self.grace);
@@ -289,48 +342,58 @@ impl Roster {
     }
 }
 
-/// What a look tells of who sits where. One that could not list the containers or volumes tells nothing.
-pub(super) fn seen_by(target: &TargetName, observed: &Observed) -> Option<World> {
-    let is_blind = observed.gaps.iter().any(|gap| {
-        gap.container.is_none()
-            && gap.replica.is_none()
-            && !gap.what.starts_with("image")
-            && !gap.what.starts_with("network")
-    });
-    if is_blind {
-        return None;
-    }
-    let mut seen = World::default();
-    note_observed(&mut seen, &target.host, &target.stack, observed);
-    // A container that was listed and could not be inspected sits where it is.
-    for replica in observed.gaps.iter().filter_map(|gap| gap.replica.clone()) {
-        let key = placement::ReplicaKey { stack: target.stack.clone(), replica };
-        let seat = Seat { host: target.host.clone(), since: Timestamp::default() };
-        seen.seats.entry(key).or_default().insert(seat);
-    }
-    Some(seen)
-}
-
 /// Notes what a look found; after one that tells nothing, what was known holds on.
 fn note(inner: &mut Inner, target: &TargetName, observed: &Observed) {
-    let Some(seen) = seen_by(target, observed) else { return };
+    let Some(seen) = seen_by(observed) else { return };
+    let is_news = inner.outdated.remove(target);
     let known = inner.seen.get(target);
-    if known.is_some_and(|known| known.seats == seen.seats && known.volumes == seen.volumes) {
+    if known == Some(&seen) && !is_news {
         return;
     }
-    inner.stale |= !known.is_some_and(|known| is_as_placed(known, &seen, target, &inner.placement));
-    inner.seen.insert(target.clone(), Arc::new(seen));
+    let is_as_placed = known.is_some_and(|it| is_as_placed(it, &seen, target, &inner.placement));
+    inner.stale |= is_news || !is_as_placed;
+    inner.seen.insert(target.clone(), seen);
 }
 
-/// Whether all that is new is that replicas came where placement put them: that moves nobody.
-fn is_as_placed(known: &World, seen: &World, target: &TargetName, placement: &Placement) -> bool {
-    let is_placed = |key| {
-        let hosts: Option<&BTreeMap<HostName, _>> = placement.seats.get(key);
+/// Replicas that somebody has, and that do not serve yet where they were put.
+fn coming(placement: &Placement, inner: &Inner) -> BTreeSet<ReplicaKey> {
+    let mut moved = BTreeSet::new();
+    for (target, seen) in &inner.seen {
+        for (replica, _) in &seen.seats {
+            let key = ReplicaKey { stack: target.stack.clone(), replica: replica.clone() };
+            let hosts = placement.seats.get(&key);
+            if hosts.is_some_and(|hosts| !hosts.contains_key(&target.host)) {
+                moved.insert(key);
+            }
+        }
+    }
+    let serves = |key: &ReplicaKey, host: &HostName| {
+        let target = TargetName { stack: key.stack.clone(), host: host.clone() };
+        inner.seen.get(&target).is_some_and(|seen| seen.serves(&key.replica))
+    };
+    moved.retain(|key| {
+        let hosts = placement.seats.get(key).into_iter().flat_map(BTreeMap::keys);
+        !hosts.into_iter().any(|host| serves(key, host))
+    });
+    moved
+}
+
+/// Whether all that is new is that replicas came where placement put them, and nobody waits for them to: that moves
+/// nobody.
+fn is_as_placed(known: &Seen, seen: &Seen, target: &TargetName, placement: &Placement) -> bool {
+    let is_placed = |replica: &Replica| {
+        let key = ReplicaKey { stack: target.stack.clone(), replica: replica.clone() };
+        let hosts: Option<&BTreeMap<HostName, _>> = placement.seats.get(&key);
         hosts.is_some_and(|hosts| hosts.contains_key(&target.host))
     };
+    let is_awaited = |replica: &Replica| {
+        let key = ReplicaKey { stack: target.stack.clone(), replica: replica.clone() };
+        seen.serves(replica) && placement.coming.contains(&key)
+    };
     known.volumes == seen.volumes
-        && known.seats.keys().all(|key| seen.seats.contains_key(key))
-        && seen.seats.keys().all(is_placed)
+        && !seen.seats.iter().any(|(replica, _)| is_awaited(replica))
+        && known.seats.iter().all(|(replica, _)| seen.has(replica))
+        && seen.seats.iter().all(|(replica, _)| is_placed(replica))
 }
 
 /// Targets whose share is another one.
@@ -349,12 +412,15 @@ fn turned(
             turned.insert(TargetName { stack: key.stack.clone(), host: host.clone() });
         }
     }
+    let mut stacks: BTreeSet<&StackName> =
+        before.coming.symmetric_difference(&after.coming).map(|key| &key.stack).collect();
     if before.waiting != after.waiting {
         let all = before.waiting.iter().chain(&after.waiting).map(|one| &one.replica.stack);
-        for stack in all.collect::<BTreeSet<_>>() {
-            for host in placed.get(stack).into_iter().flatten() {
-                turned.insert(TargetName { stack: stack.clone(), host: host.clone() });
-            }
+        stacks.extend(all);
+    }
+    for stack in stacks {
+        for host in placed.get(stack).into_iter().flatten() {
+            turned.insert(TargetName { stack: stack.clone(), host: host.clone() });
         }
     }
     turned.retain(|target| placed.contains_key(&target.stack));

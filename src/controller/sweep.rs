@@ -12,7 +12,7 @@ use crate::apply::Listener;
 use crate::checkout::Checkout;
 use crate::config::settings::Labels;
 use crate::docker::{Depth, Engine, Scope};
-use crate::fleet::placement::{HostRoom, HostSight, Placement, World, asks, capacity, place};
+use crate::fleet::placement::{HostSight, Placement};
 use crate::fleet::waves::{Gate, Line, Standing, gates};
 use crate::fleet::{Orders, TargetName};
 use crate::model::{HostName, Observed, Remedy};
@@ -24,8 +24,8 @@ use super::files::{DataError, DataFolder};
 use super::journal::Entry;
 use super::leave::{Asking, Leave};
 use super::once::{Engines, Listeners, OnceError, Seen, Wish, connect, host_data, target_waves};
-use super::roster::seen_by;
 use super::seats::Seats;
+use super::survey::{self, Survey, seen_by};
 use super::target::standing_of;
 use super::{Setup, StartError, clock};
 
@@ -178,57 +178,39 @@ impl Sweep {
     /// Who sits where, by one look at all hosts; nothing where no stack is spread. A host that cannot be seen keeps
     /// what it may have, and what may be there is not made elsewhere.
     async fn seats(&self) -> Option<Arc<Placement>> {
-        let spread: Vec<_> = self.checkout.stacks.values().filter(|one| one.spreads).collect();
+        let spread: Vec<_> = survey::spread(&self.checkout).collect();
         if spread.is_empty() {
             return None;
         }
         let Common { setup, labels, engines, orders, .. } = &*self.common;
         let now = clock::now();
-        let returning = setup.settings.limits.returning;
-        let mut world = World { returning, ..World::default() };
+        let mut survey = Survey::new(setup.settings.limits.returning);
         for (name, host) in &setup.settings.hosts {
             let engine = engines.get(name).and_then(|engine| engine.as_ref().ok());
             let facts = engine.map(Engine::facts);
-            let room = HostRoom {
-                labels: host.labels.clone(),
-                platform: facts.as_ref().map_or(String::new(), |facts| facts.platform.clone()),
-                capacity: capacity(&host.capacity, facts.as_ref()),
-                sight: match engine {
-                    None => HostSight::Unseen,
-                    Some(_) if orders.brakes.closes(name, now) => HostSight::Closed,
-                    Some(_) => HostSight::Seen,
-                },
+            let sight = match engine {
+                None => HostSight::Unseen,
+                Some(_) if orders.brakes.closes(name, now) => HostSight::Closed,
+                Some(_) => HostSight::Seen,
             };
-            world.hosts.insert(name.clone(), room);
+            survey.host(name, (&host.labels, &host.capacity), (facts.as_ref(), sight));
         }
         let mut looks = JoinSet::new();
-        for stack in spread {
-            for host in stack.stack.hosts.select(labels) {
-                let Some(Ok(engine)) = engines.get(&host) else { continue };
-                let (engine, common) = (engine.clone(), Arc::clone(&self.common));
-                let target = TargetName { stack: stack.stack.name.clone(), host };
-                let scope = Scope::new(target.stack.clone(), self.archive.repository.clone());
-                looks.spawn(async move {
-                    let look = || engine.observe(&scope, Depth::Full, clock::now());
-                    let seen = common.seats.run(look).await;
-                    (seen.ok().and_then(|seen| seen_by(&target, &seen)), target)
-                });
-            }
+        for target in survey::targets_of(spread.into_iter(), labels) {
+            let Some(Ok(engine)) = engines.get(&target.host) else { continue };
+            let (engine, common) = (engine.clone(), Arc::clone(&self.common));
+            let scope = Scope::new(target.stack.clone(), self.archive.repository.clone());
+            looks.spawn(async move {
+                let look = || engine.observe(&scope, Depth::Full, clock::now());
+                let seen = common.seats.run(look).await;
+                (seen.ok().and_then(|seen| seen_by(&seen)), target)
+            });
         }
         while let Some(ended) = looks.join_next().await {
             let Ok((seen, target)) = ended else { continue };
-            match (seen, world.hosts.get_mut(&target.host)) {
-                (Some(seen), _) => world.join(&seen),
-                (None, Some(room)) => room.sight = HostSight::Unseen,
-                (None, None) => {}
-            }
+            survey.look(&target.stack, &target.host, seen.as_ref());
         }
-        let stacks = self.checkout.stacks.values();
-        let asked: Vec<_> = stacks
-            .filter_map(|one| Some((one, one.project.as_ref()?)))
-            .flat_map(|(one, project)| asks(&one.stack, project, &one.tree, labels).0)
-            .collect();
-        Some(Arc::new(place(&world, &asked)))
+        Some(Arc::new(survey.place(&survey::asked(&self.checkout, labels))))
     }
 
     fn gates(&self) -> BTreeMap<TargetName, Gate> {

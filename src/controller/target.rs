@@ -4,7 +4,6 @@
 //! during a pass lead to one more. *Caveats:* a newer commit ends the waits of a running pass, not its calls.
 
 use std::any::Any;
-use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -14,28 +13,23 @@ use tokio_util::sync::CancellationToken;
 
 use crate::apply::{Event, Listener};
 use crate::checkout::{Checkout, LoadedStack};
-use crate::config::settings::{Labels, Limits};
 use crate::docker::{Depth, Engine};
 use crate::fleet::Orders;
 use crate::fleet::waves::Standing;
-use crate::model::{CommitState, HostName, Observed, Outcome, Remedy, Timestamp};
+use crate::model::{CommitState, Observed, Outcome, Remedy, Timestamp};
 use crate::pass::{self, Memory, Mode, Work};
 use crate::report::{Failure, Report, Target, Wait, status};
 use crate::schedule::{self, Failures, PassEnded};
 
-use super::archive::Archive;
-use super::board::{Board, Standing as Shown};
+use super::board::Standing as Shown;
 use super::clock;
-use super::files::DataFolder;
-use super::gatekeeper::Gatekeeper;
 use super::host::{Host, Link, Ring, TargetBell, unknown_since};
 use super::journal::Entry;
 use super::leave::{Asking, Leave};
-use super::roster::Roster;
-use super::seats::Seats;
+use super::means::Means;
 
-/// What a target's loop works with.
-#[derive(Debug, Clone)]
+/// One target's loop.
+#[derive(Debug)]
 pub(super) struct TargetLoop {
     /// Which stack on which host.
     pub target: Target,
@@ -43,24 +37,10 @@ pub(super) struct TargetLoop {
     pub checkouts: watch::Receiver<Option<Arc<Checkout>>>,
     /// The host.
     pub host: Arc<Host>,
-    /// Where reports go.
-    pub board: Arc<Board>,
-    /// Locks and memory.
-    pub data: DataFolder,
-    /// Limits of passes.
-    pub limits: Arc<Limits>,
-    /// Passes that work at one time.
-    pub seats: Arc<Seats>,
-    /// Who goes first.
-    pub keeper: Arc<Gatekeeper>,
-    /// Who sits where.
-    pub roster: Arc<Roster>,
-    /// Other commits.
-    pub archive: Arc<Archive>,
-    /// What operators said beside Git.
+    /// What was last read of the orders.
     pub orders: watch::Receiver<Arc<Orders>>,
-    /// Labels of all hosts.
-    pub labels: Arc<BTreeMap<HostName, Labels>>,
+    /// All the rest.
+    pub means: Arc<Means>,
 }
 
 /// What a loop remembers.
@@ -80,7 +60,7 @@ impl TargetLoop {
         let bell = Arc::new(TargetBell::default());
         self.host.attach(&self.target.stack, &bell);
         let mut link = self.host.link();
-        let record = self.data.recall(&self.target);
+        let record = self.means.data.recall(&self.target);
         let mut course = Course {
             memory: Memory::since(record.reached),
             failures: Failures::default(),
@@ -121,10 +101,10 @@ impl TargetLoop {
         bell: &TargetBell,
         stop: &CancellationToken,
     ) -> Option<Timestamp> {
-        let quiet = Some(clock::now().plus(self.limits.full_look));
+        let quiet = Some(clock::now().plus(self.means.limits.full_look));
         let latest = self.checkouts.borrow_and_update().clone();
         let Some(latest) = latest else { return quiet };
-        let leave = self.leave(course, &latest, stop).await;
+        let leave = Box::pin(self.leave(course, &latest, stop)).await;
         let checkout = Arc::clone(&leave.checkout);
         let Some(stack) = checkout.stack_of(&self.target).cloned() else { return quiet };
         if !leave.look_only {
@@ -138,7 +118,7 @@ impl TargetLoop {
             }
             Link::Down { since, failure } => {
                 self.report_down(&latest, since, &failure);
-                self.roster.poke();
+                self.means.roster.poke();
                 return quiet;
             }
         };
@@ -150,9 +130,10 @@ impl TargetLoop {
         let depth = if full { Depth::Full } else { Depth::Changed };
         let mode = if leave.look_only { Mode::Show } else { Mode::Sync };
         if leave.wait.is_none() {
-            self.keeper.begins(&self.target.name(), &latest.revision, clock::now());
+            self.means.keeper.begins(&self.target.name(), &latest.revision, clock::now());
         }
-        let mut report = self.pass(course, (&checkout, &stack), (&engine, depth, mode), stop).await;
+        let mut report =
+            Box::pin(self.pass(course, (&checkout, &stack), (&engine, depth, mode), stop)).await;
         if stop.is_cancelled() && report.failure.is_some() {
             return quiet;
         }
@@ -162,7 +143,7 @@ impl TargetLoop {
         self.conclude(course, &report, depth);
         let cut_short = report.outcomes().any(|outcome| *outcome == Outcome::Cancelled);
         let report = Arc::new(report.at_rest());
-        self.board.report(&report);
+        self.means.board.report(&report);
         self.wait(report.wait.as_ref(), &latest);
         if report.wait.is_none() {
             self.stands(&latest, standing_of(&report));
@@ -191,31 +172,31 @@ impl TargetLoop {
             current: course.current.as_ref(),
             reached: course.memory.reached.as_ref(),
             orders: &orders,
-            gate: self.keeper.gate(&self.target.name(), &latest.revision, now),
-            labels: &self.labels,
+            gate: self.means.keeper.gate(&self.target.name(), &latest.revision, now),
+            labels: &self.means.labels,
             passes_by: false,
             now,
         };
-        asking.leave(&self.archive, stop).await
+        asking.leave(&self.means.archive, stop).await
     }
 
     /// Says what keeps the newest commit from being deployed here, if anything does.
     fn wait(&self, wait: Option<&Wait>, latest: &Checkout) {
         if let Some(wait) = wait {
-            self.board.stands(&self.target, Shown::Waiting(wait.clone()));
+            self.means.board.stands(&self.target, Shown::Waiting(wait.clone()));
             self.stands(latest, Standing::Waiting);
         }
     }
 
     /// How far it is with the newest commit: what others wait for.
     fn stands(&self, latest: &Checkout, standing: Standing) {
-        self.keeper.note(&self.target.name(), &latest.revision, standing);
+        self.means.keeper.note(&self.target.name(), &latest.revision, standing);
     }
 
     /// Whether this target was asked for no more, and nothing of it is left. It is forgotten then.
     fn is_gone(&self, checkout: &Checkout, report: &Report) -> bool {
         let gone = checkout.is_retired(&self.target) && report.is_good();
-        if gone && let Err(error) = self.data.forget(&self.target) {
+        if gone && let Err(error) = self.means.data.forget(&self.target) {
             tracing::warn!(%error, "cannot forget a target that is gone");
         }
         gone
@@ -229,8 +210,10 @@ impl TargetLoop {
         how: (&Engine, Depth, Mode),
         stop: &CancellationToken,
     ) -> Report {
-        let pass =
-            self.seats.run(move || Box::pin(self.seated(course, (checkout, stack), how, stop)));
+        let pass = self
+            .means
+            .seats
+            .run(move || Box::pin(self.seated(course, (checkout, stack), how, stop)));
         tokio::select! {
             report = pass => report,
             failure = self.host.goes_down() => {
@@ -250,7 +233,7 @@ impl TargetLoop {
         let failed = |failure| {
             Report::failed(self.target.clone(), checkout.revision.clone(), clock::now(), failure)
         };
-        let _lock = match self.data.lock_target(&self.target, stop).await {
+        let _lock = match self.means.data.lock_target(&self.target, stop).await {
             Ok(lock) => lock,
             Err(error) => {
                 return failed(Failure { message: error.to_string(), remedy: error.remedy() });
@@ -258,14 +241,14 @@ impl TargetLoop {
         };
         if mode != Mode::Show
             && !checkout.is_retired(&self.target)
-            && let Err(error) = self.data.keep(&self.target, &stack.stack)
+            && let Err(error) = self.means.data.keep(&self.target, &stack.stack)
         {
             tracing::warn!(%error, "cannot remember that this stack is kept");
         }
-        let policy = stack.stack.policy(&self.limits);
+        let policy = stack.stack.policy(&self.means.limits);
         let approvals = self.orders.borrow().approvals.clone();
         let name = self.target.name();
-        let share = |observed: &Observed| self.roster.share(&name, observed).boxed();
+        let share = |observed: &Observed| self.means.roster.share(&name, observed).boxed();
         let work = Work {
             target: &self.target,
             stack,
@@ -303,7 +286,7 @@ impl TargetLoop {
         ended.unwrap_or_else(|panic| {
             let message = format!("internal error: {}", said_by(&*panic));
             tracing::error!(stack = %self.target.stack, host = %self.target.host, "{message}");
-            course.memory = Memory::since(self.data.recall(&self.target).reached);
+            course.memory = Memory::since(self.means.data.recall(&self.target).reached);
             failed(Failure { message, remedy: Remedy::Operator })
         })
     }
@@ -328,7 +311,7 @@ impl TargetLoop {
     }
 
     fn listener(&self) -> Listener {
-        let (board, target) = (Arc::clone(&self.board), self.target.clone());
+        let (board, target) = (Arc::clone(&self.means.board), self.target.clone());
         Arc::new(move |event| match event {
             Event::Begun(step) => {
                 if step.id.0 == 1 {
@@ -352,7 +335,7 @@ impl TargetLoop {
         let failure = unknown_since(since, failure);
         let report =
             Report::failed(self.target.clone(), checkout.revision.clone(), clock::now(), failure);
-        self.board.report(&Arc::new(report));
+        self.means.board.report(&Arc::new(report));
         self.stands(checkout, Standing::Unknown { since });
     }
 
@@ -367,15 +350,15 @@ impl TargetLoop {
         }
         if depth == Depth::Full && report.failure.is_none() {
             let seed = schedule::seed(&self.target.to_string(), course.round);
-            course.full_look_at = schedule::next_full_look(now, self.limits.full_look, seed);
+            course.full_look_at = schedule::next_full_look(now, self.means.limits.full_look, seed);
         }
         course.round = course.round.wrapping_add(1);
         if let Some(done) = Entry::of_pass(report) {
-            self.data.tell(&done);
+            self.means.data.tell(&done);
         }
         self.say(course, report);
         if report.is_good()
-            && let Err(error) = self.data.reach(&self.target, &report.revision, now)
+            && let Err(error) = self.means.data.reach(&self.target, &report.revision, now)
         {
             tracing::warn!(%error, "cannot remember the reached revision");
         }
@@ -390,7 +373,7 @@ impl TargetLoop {
             || self.orders.borrow().approvals.iter().any(|approval| approval.target == name);
         if acted
             && is_approved()
-            && let Err(error) = self.data.change_orders(|orders| orders.use_up(&name))
+            && let Err(error) = self.means.data.change_orders(|orders| orders.use_up(&name))
         {
             tracing::warn!(%error, "cannot note that an approval was used");
         }
@@ -408,7 +391,7 @@ impl TargetLoop {
             CommitState::Success | CommitState::Pending => tracing::info!(%stack, %host, "{line}"),
             CommitState::Failure | CommitState::Error => tracing::warn!(%stack, %host, "{line}"),
         }
-        self.data.tell(&Entry::of_verdict(report));
+        self.means.data.tell(&Entry::of_verdict(report));
         course.said = line;
     }
 
@@ -421,7 +404,7 @@ impl TargetLoop {
             held_until: held.into_iter().chain(until).min(),
         };
         let seed = schedule::seed(&self.target.to_string(), course.round);
-        let due = schedule::next_pass(&ended, self.limits.full_look, seed);
+        let due = schedule::next_pass(&ended, self.means.limits.full_look, seed);
         due.at.min(course.full_look_at)
     }
 }

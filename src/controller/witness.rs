@@ -18,7 +18,7 @@ use crate::report::status::{self, Naming};
 use crate::schedule;
 
 use super::clock;
-use super::gatekeeper::Gatekeeper;
+use super::means::Means;
 use super::repository::RepositoryLoop;
 
 /// Between two readings while somebody waits: at first, and at most.
@@ -30,7 +30,7 @@ const LONGEST: Duration = Duration::from_secs(30);
 pub(super) struct Witness {
     name: RepositoryName,
     /// Who waits, and is told.
-    keeper: Arc<Gatekeeper>,
+    means: Arc<Means>,
 }
 
 /// Where daemons say how far they are.
@@ -47,7 +47,7 @@ pub(super) enum Stand<'a> {
 impl Witness {
     /// For those who wait in a repository's loop.
     pub(super) fn of(worker: &RepositoryLoop) -> Self {
-        Self { name: worker.name.clone(), keeper: Arc::clone(&worker.keeper) }
+        Self { name: worker.name.clone(), means: Arc::clone(&worker.means) }
     }
 
     /// Reads while somebody waits, until `stop`.
@@ -55,7 +55,7 @@ impl Witness {
         let mut asked: Option<Revision> = None;
         let mut tries = 0_u32;
         loop {
-            let pause = match self.keeper.awaited() {
+            let pause = match self.means.keeper.awaited() {
                 None => None,
                 Some((revision, targets)) => {
                     if asked.as_ref() != Some(&revision) {
@@ -73,7 +73,7 @@ impl Witness {
             let pause = async {
                 match pause {
                     Some(pause) => tokio::time::sleep(pause).await,
-                    None => self.keeper.somebody_waits().await,
+                    None => self.means.keeper.somebody_waits().await,
                 }
             };
             if stop.run_until_cancelled(pause).await.is_none() {
@@ -121,7 +121,7 @@ impl Witness {
         for target in targets {
             let context = status::context(&target.stack, Naming::StackAtHost(&target.host));
             if let Some(said) = statuses.iter().find(|said| said.context == context) {
-                self.keeper.note(target, revision, standing(said, now));
+                self.means.keeper.note(target, revision, standing(said, now));
             }
         }
     }

@@ -1,6 +1,8 @@
 //! The comment on a pull request: what merging it would do, verdict first. Plain values in, Markdown out, within the
 //! forge's size and without secrets.
 
+use std::collections::BTreeSet;
+
 use super::markdown::{Writer, code, plain};
 use super::mask::{SecretSet, mask};
 use crate::model::{CommitState, Digest, HostName, Revision, StackName};
@@ -140,7 +142,9 @@ impl PlanComment {
     }
 
     fn with(&self, verdict: Verdict) -> usize {
-        self.stacks.iter().filter(|stack| stack.verdict == verdict).count()
+        let of_it = self.stacks.iter().filter(|stack| stack.verdict == verdict);
+        // A stack on several hosts is one stack.
+        of_it.map(|stack| &stack.name).collect::<BTreeSet<_>>().len()
     }
 
     fn total(&self) -> Counts {
@@ -253,8 +257,13 @@ fn bullets(out: &mut Writer, title: &str, stacks: &[StackPlan], of: fn(&StackPla
     out.blank();
     out.line(&format!("**{title}**"));
     out.blank();
+    // What holds for a stack on several hosts is said once.
+    let mut said = BTreeSet::new();
     for stack in stacks {
         for text in of(stack) {
+            if !said.insert((&stack.name, text)) {
+                continue;
+            }
             let line = format!("- ⚠️ {}: {}", code(stack.name.as_str()), plain(text));
             // A quarter of the room is always left for the plans.
             if !out.line_within(&line, 4) {

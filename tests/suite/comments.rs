@@ -98,9 +98,13 @@ fn the_status_says_what_the_comment_says() {
         (vec![Verdict::Refused, Verdict::Unseen], CommitState::Failure, "1 stack refused"),
     ];
     for (verdicts, state, words) in cases {
-        let stacks = verdicts.into_iter().map(|verdict| stack("shop", verdict, "")).collect();
+        let named = verdicts.into_iter().zip(["shop", "store"]);
+        let stacks = named.map(|(verdict, name)| stack(name, verdict, "")).collect();
         assert_eq!(of(stacks).status(), (state, words.to_owned()));
     }
+    // On two hosts it is still one stack.
+    let twice = of(vec![stack("shop", Verdict::Changes, ""), stack("shop", Verdict::Changes, "")]);
+    assert_eq!(twice.status().1, "1 stack changes: 2 to create, 2 to replace");
     let mut old = of(vec![stack("shop", Verdict::Changes, "")]);
     old.freshness = Freshness::Stale("edge-1 has not been seen for an hour".into());
     assert_eq!(old.status().0, CommitState::Error);

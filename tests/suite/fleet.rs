@@ -8,7 +8,7 @@ use moorline::fleet::suspension::Brake;
 use moorline::model::{HostName, StackName, Timestamp};
 
 use super::support::daemon::Harbour;
-use super::support::fake_engine::{Behaviour, Faults};
+use super::support::fake_engine::Behaviour;
 use super::support::world::now;
 
 const WEB: &str = "services:\n  web:\n    image: app:v1\n    restart: always\n";
@@ -148,78 +148,6 @@ async fn stacks_that_come_after_a_failed_one_are_stopped_and_say_so() {
     assert!(!harbour.containers("local").iter().any(|one| one.starts_with("shop")));
     harbour.hosts["local"].behave("db", Behaviour::default());
     harbour.until_noted(&first, "moorline/shop: success").await;
-    harbour.stop().await;
-}
-
-const MANY: &str = "services:\n  web:\n    image: app:v1\n    restart: always\n    deploy: {mode: replicated, replicas: 6}\n";
-
-fn all(harbour: &Harbour) -> Vec<String> {
-    let mut all: Vec<String> = harbour
-        .hosts
-        .keys()
-        .flat_map(|host| {
-            let names = harbour.containers(host).into_iter();
-            names.map(|name| name.split(' ').next().unwrap().to_owned()).collect::<Vec<_>>()
-        })
-        .collect();
-    all.sort();
-    all
-}
-
-fn numbered(count: usize) -> Vec<String> {
-    (1..=count).map(|number| format!("shop-web-{number}")).collect()
-}
-
-#[tokio::test]
-async fn replicas_are_spread_over_hosts_once_each_and_stay_where_they_are() {
-    let mut harbour = Harbour::new(&["a", "b", "c"]).await;
-    let fleet = "stacks: {shop: {hosts: all}}\n";
-    let first = harbour.push(&[("shop/compose.yaml", MANY), ("fleet.yaml", fleet)], "six");
-    harbour.start();
-    harbour.until_noted(&first, "moorline/shop: success in sync on 3 hosts").await;
-    assert_eq!(all(&harbour), numbered(6));
-    for host in ["a", "b", "c"] {
-        assert_eq!(harbour.containers(host).len(), 2, "{host}");
-    }
-    let before: Vec<_> = ["a", "b", "c"].map(|host| harbour.containers(host)).into();
-    // Another daemon finds everything where it is, and two more go somewhere.
-    harbour.stop().await;
-    let more = MANY.replace("replicas: 6", "replicas: 8");
-    let second = harbour.push(&[("shop/compose.yaml", &more)], "eight");
-    harbour.start();
-    harbour.until_noted(&second, "moorline/shop: success in sync on 3 hosts").await;
-    assert_eq!(all(&harbour), numbered(8));
-    for (host, had) in ["a", "b", "c"].iter().zip(&before) {
-        let has = harbour.containers(host);
-        assert!(had.iter().all(|one| has.contains(one)), "{host}: {had:?} {has:?}");
-    }
-    let third = harbour.push(&[("shop/compose.yaml", &MANY.replace("6", "3"))], "three");
-    harbour.until_noted(&third, "moorline/shop: success in sync on 3 hosts").await;
-    assert_eq!(all(&harbour), numbered(3));
-    harbour.stop().await;
-}
-
-#[tokio::test]
-async fn a_lost_hosts_replicas_go_elsewhere_after_the_grace_and_stay_there_when_it_returns() {
-    let mut harbour = Harbour::new(&["a", "b", "c"]).await;
-    harbour.more = "limits: {host_lost: 3s}\n".to_owned();
-    let fleet = "stacks: {shop: {hosts: all}}\n";
-    let first = harbour.push(&[("shop/compose.yaml", MANY), ("fleet.yaml", fleet)], "six");
-    harbour.start();
-    harbour.until_noted(&first, "moorline/shop: success in sync on 3 hosts").await;
-    let there = harbour.containers("c");
-    harbour.hosts["c"].set_faults(Faults { cut_before: 1.0, ..Faults::default() });
-    harbour.hosts["c"].cut_connections();
-    harbour
-        .until("the others have them all", |it| {
-            it.containers("a").len() + it.containers("b").len() == 6
-        })
-        .await;
-    assert_eq!(harbour.containers("c"), there, "nothing was done to the silent one");
-    harbour.hosts["c"].heal();
-    harbour.until("the stand-ins stay", |it| it.containers("c").is_empty()).await;
-    assert_eq!(all(&harbour), numbered(6));
-    harbour.until_noted(&first, "moorline/shop: success in sync on 3 hosts").await;
     harbour.stop().await;
 }
 

@@ -43,6 +43,7 @@ mod manifests;
 mod placement;
 mod plan;
 mod silence;
+mod spread;
 mod stories;
 mod support;
 mod webhooks;

@@ -18,17 +18,14 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::checkout::{self, Checkout, Place};
-use crate::config::settings::{Labels, Limits};
 use crate::forge::{Forge, ForgeError, Head, Postbox, PullRequest};
 use crate::git::{Git, GitError, Source, Wanted};
 use crate::model::{Digest, HostName, Remedy, RepositoryName, Revision, Timestamp};
 use crate::report::comment::{Freshness, PlanComment};
 use crate::schedule;
 
-use super::board::Board;
 use super::clock;
-use super::files::DataFolder;
-use super::host::Host;
+use super::means::Means;
 use words::Words;
 
 /// What a repository's pull requests are planned with.
@@ -42,16 +39,8 @@ pub(super) struct PullRequests {
     pub git: Git,
     /// Between two looks at the list.
     pub interval: Duration,
-    /// Hosts that this daemon keeps.
-    pub hosts: BTreeMap<HostName, Arc<Host>>,
-    /// Labels of all hosts of the settings.
-    pub labels: Arc<BTreeMap<HostName, Labels>>,
-    /// The followed branch's head, what is known of the hosts, and secrets.
-    pub board: Arc<Board>,
-    /// What is remembered.
-    pub data: DataFolder,
-    /// Limits of passes.
-    pub limits: Arc<Limits>,
+    /// What it shares with the repository's other loops.
+    pub means: Arc<Means>,
     /// "Look now", from webhooks and signals.
     pub look_now: Arc<Notify>,
     /// The only host, when each host has a daemon of its own.
@@ -97,7 +86,7 @@ impl PullRequests {
         let mut list_at = clock::now();
         let mut round = 0_u64;
         loop {
-            let changed = self.board.changed();
+            let changed = self.means.board.changed();
             if list_at <= clock::now() {
                 let wait = match Box::pin(self.list(&forge, &words, &mut course, stop)).await {
                     Ok(()) => {
@@ -190,7 +179,7 @@ impl PullRequests {
 
     /// Plans what is new or changed.
     async fn plan_all(&self, words: &Words, course: &mut Course, stop: &CancellationToken) {
-        let Some(base) = self.board.head() else { return };
+        let Some(base) = self.means.board.head() else { return };
         if course.open.is_empty() || !self.hosts_are_tried() {
             return;
         }
@@ -205,7 +194,7 @@ impl PullRequests {
             if stop.is_cancelled() {
                 return;
             }
-            words.hide(&self.board.secrets());
+            words.hide(&self.means.board.secrets());
             let known = course.known.remove(&request.number);
             let now = Known {
                 head: request.head.clone(),
@@ -252,7 +241,7 @@ impl PullRequests {
                     }
                     None => comment,
                 };
-                words.say(request, &head, &comment, &self.board.secrets());
+                words.say(request, &head, &comment, &self.means.board.secrets());
                 Known { comment: Some(comment), ..now }
             }
             // The list is older than the branch, or the reference than the list: the next look knows more.
@@ -274,7 +263,7 @@ impl PullRequests {
                     .map(|said| PlanComment { freshness: Freshness::Stale(why.clone()), ..said });
                 match (&comment, head) {
                     (Some(comment), Some(head)) => {
-                        words.say(request, &head, comment, &self.board.secrets());
+                        words.say(request, &head, comment, &self.means.board.secrets());
                     }
                     (None, Some(head)) => words.cannot(request, &head, &why),
                     (_, None) => {}
@@ -308,13 +297,7 @@ impl PullRequests {
             comment.refused.push(problem);
             return Ok(Proposal { comment, head });
         }
-        let planner = planner::Planner {
-            name: &self.name,
-            hosts: &self.hosts,
-            labels: &self.labels,
-            limits: &self.limits,
-            data: &self.data,
-        };
+        let planner = planner::Planner { name: &self.name, means: &self.means };
         Box::pin(planner.fill(&mut comment, (&target, &checkout), stop)).await;
         Ok(Proposal { comment, head })
     }
@@ -341,26 +324,26 @@ impl PullRequests {
         stop: &CancellationToken,
     ) -> Result<Checkout, GitError> {
         let (git, source) = (&self.git, &self.source);
-        let place = Place { git, source, repository: &self.name, hosts: &self.labels };
+        let place = Place { git, source, repository: &self.name, hosts: &self.means.labels };
         let checkout = Box::pin(checkout::read(&place, wanted, stop)).await?;
-        self.board.hide(&checkout.secrets());
+        self.means.board.hide(&checkout.secrets());
         Ok(checkout)
     }
 
     /// Whether each host was reached or found out of reach: before that every plan would say "not seen".
     fn hosts_are_tried(&self) -> bool {
         use super::host::Link;
-        self.hosts.values().all(|host| !matches!(*host.link().borrow(), Link::Connecting))
+        self.means.hosts.values().all(|host| !matches!(*host.link().borrow(), Link::Connecting))
     }
 
     /// What is known of the hosts: when it changes, plans may.
     fn sight(&self) -> Digest {
         use super::host::Link;
-        let hosts = self.hosts.iter().map(|(name, host)| {
+        let hosts = self.means.hosts.iter().map(|(name, host)| {
             let up = matches!(*host.link().borrow(), Link::Up(_));
             format!("{name} {up}")
         });
-        let lines: Vec<String> = hosts.chain([self.board.sight().to_string()]).collect();
+        let lines: Vec<String> = hosts.chain([self.means.board.sight().to_string()]).collect();
         Digest::of(lines.join("\n").as_bytes())
     }
 
@@ -376,7 +359,7 @@ impl PullRequests {
     }
 
     fn memory(&self) -> PathBuf {
-        self.data.forge().join(format!("{}.pulls.json", self.name))
+        self.means.data.forge().join(format!("{}.pulls.json", self.name))
     }
 
     /// Pull requests that were open at the last look.

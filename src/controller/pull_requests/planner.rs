@@ -3,29 +3,27 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::checkout::{Checkout, LoadedStack};
 use crate::config::fleet_file::{Stack, Vanished, vanished};
-use crate::config::settings::{Labels, Limits};
-use crate::docker::Depth;
-use crate::model::{HostName, Policy, Remedy, RepositoryName, StackName};
-use crate::pass::{self, Memory, Mode, Work};
+use crate::docker::{Depth, Scope};
+use crate::model::{HostName, Observed, Policy, Remedy, RepositoryName, StackName};
+use crate::pass::{self, Memory, Mode, Share, Sharing, Work};
 use crate::report::comment::PlanComment;
 use crate::report::proposal::{self, Novelty};
 use crate::report::{Failure, Report, Target};
 
 use super::super::clock;
-use super::super::files::DataFolder;
-use super::super::host::{Host, Link};
+use super::super::host::Link;
+use super::super::means::Means;
+use super::super::survey::{self, seen_by};
 
 /// What planning needs besides the commits.
 pub(super) struct Planner<'a> {
     pub(super) name: &'a RepositoryName,
-    pub(super) hosts: &'a BTreeMap<HostName, Arc<Host>>,
-    pub(super) labels: &'a BTreeMap<HostName, Labels>,
-    pub(super) limits: &'a Limits,
-    pub(super) data: &'a DataFolder,
+    pub(super) means: &'a Means,
 }
 
 /// One stack on one host, as merging would have it.
@@ -45,9 +43,16 @@ impl Planner<'_> {
         stop: &CancellationToken,
     ) {
         let changes = self.changes(comment, base, merged);
+        let shares = if changes.iter().any(|change| change.stack.spreads) {
+            self.shares(merged).await
+        } else {
+            BTreeMap::new()
+        };
         let mut reports = Vec::new();
         for change in &changes {
-            reports.push((Box::pin(self.plan(change, merged, stop)).await, change.novelty));
+            let share = shares.get(&change.target.stack).filter(|_| change.stack.spreads);
+            let report = Box::pin(self.plan(change, share, merged, stop)).await;
+            reports.push((report, change.novelty));
         }
         let all: Vec<&Report> = reports.iter().map(|(report, _)| report).collect();
         comment.plan_hash = proposal::hash(&all);
@@ -60,6 +65,27 @@ impl Planner<'_> {
             1 => comment.notes.push("1 other stack is not touched.".to_owned()),
             many => comment.notes.push(format!("{many} other stacks are not touched.")),
         }
+    }
+
+    /// The shares of stacks whose replicas are spread over hosts. Hosts are looked at only where nothing is known of such
+    /// a stack on them yet.
+    async fn shares(&self, merged: &Checkout) -> BTreeMap<StackName, Share> {
+        let Means { roster, labels, hosts, seats, .. } = self.means;
+        let targets = survey::targets_of(survey::spread(merged), labels);
+        let looks = roster.unknown(targets).into_iter().map(async |target| {
+            let link = hosts.get(&target.host).map(|host| host.link().borrow().clone());
+            let seen = match link {
+                Some(Link::Up(engine)) => {
+                    let scope = Scope::new(target.stack.clone(), self.name.clone());
+                    let look = || engine.observe(&scope, Depth::Changed, clock::now());
+                    seats.run(look).await.ok()
+                }
+                _ => None,
+            };
+            (target, seen.as_ref().and_then(seen_by))
+        });
+        let looked = futures_util::future::join_all(looks).await;
+        roster.shares(merged, &looked)
     }
 
     /// What differs, in the order of stacks and hosts.
@@ -97,7 +123,7 @@ impl Planner<'_> {
             }
             Vanished::Some(gone) => {
                 for before in gone.iter().filter_map(|name| base.stacks.get(name)) {
-                    let policy = before.stack.policy(self.limits);
+                    let policy = before.stack.policy(&self.means.limits);
                     for host in self.targets(before) {
                         let emptied = Arc::new(LoadedStack::emptied(before.stack.clone()));
                         changes.push(self.change(&host, emptied, (policy.clone(), Novelty::Gone)));
@@ -120,15 +146,15 @@ impl Planner<'_> {
     }
 
     fn targets(&self, stack: &LoadedStack) -> BTreeSet<HostName> {
-        let chosen = stack.stack.hosts.select(self.labels).into_iter();
-        chosen.filter(|host| self.hosts.contains_key(host)).collect()
+        let chosen = stack.stack.hosts.select(&self.means.labels).into_iter();
+        chosen.filter(|host| self.means.hosts.contains_key(host)).collect()
     }
 
     /// The target branch's word; that of a fleet file without one for a stack that is new.
     fn policy(&self, comment: &mut PlanComment, before: Option<&Stack>, after: &Stack) -> Policy {
         let usual = Stack::new(after.name.clone(), after.path.clone(), after.origin.clone());
-        let allowed = before.unwrap_or(&usual).policy(self.limits);
-        let asked = after.policy(self.limits);
+        let allowed = before.unwrap_or(&usual).policy(&self.means.limits);
+        let asked = after.policy(&self.means.limits);
         if allowed != asked {
             comment.notes.push(format!(
                 "{}: what is allowed would change ({}). Planned with what is allowed now.",
@@ -139,7 +165,13 @@ impl Planner<'_> {
         allowed
     }
 
-    async fn plan(&self, change: &Change, merged: &Checkout, stop: &CancellationToken) -> Report {
+    async fn plan(
+        &self,
+        change: &Change,
+        share: Option<&Share>,
+        merged: &Checkout,
+        stop: &CancellationToken,
+    ) -> Report {
         let Change { target, stack, policy, .. } = change;
         let failed = |failure: Failure| {
             let mut report =
@@ -151,7 +183,7 @@ impl Planner<'_> {
         if stack.project.is_none() {
             return unseen("the manifest cannot be used".to_owned());
         }
-        let Some(host) = self.hosts.get(&target.host) else {
+        let Some(host) = self.means.hosts.get(&target.host) else {
             return unseen("no such host".to_owned());
         };
         let link = host.link().borrow().clone();
@@ -161,7 +193,11 @@ impl Planner<'_> {
             // The time since when is not said: it would change the comment for nothing.
             Link::Down { failure, .. } => return failed(failure),
         };
-        let mut memory = Memory::since(self.data.recall(target).reached);
+        let mut memory = Memory::since(self.means.data.recall(target).reached);
+        let share = share.map(|share| {
+            let share = share.clone();
+            move |_: &Observed| std::future::ready(share.clone()).boxed()
+        });
         let work = Work {
             target,
             stack,
@@ -170,7 +206,7 @@ impl Planner<'_> {
             engine: &engine,
             host_data: &host.data,
             mode: Mode::Show,
-            share: None,
+            share: share.as_ref().map(|share| share as &Sharing<'_>),
             approvals: &[],
             // What is known of the host is enough, and no registry is asked about what a stranger names.
             depth: Depth::Changed,

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Ask, Constraint, Mode, Placement, ReplicaKey, Resources, Seat, ServiceKey, World};
+use super::{Ask, Constraint, Mode, Placement, ReplicaKey, Resources, Seen, ServiceKey, Sitting};
 use crate::config::fleet_file::Stack;
 use crate::config::quantity::parse_thousandths;
 use crate::config::settings::Labels;
 use crate::model::project::Volume;
 use crate::model::{
-    Desired, Diagnostic, Diagnostics, HostName, Location, ManifestTree, Observed, Ownership,
-    Project, Replica, Service, ServiceName, StackName, TreePath,
+    ContainerState, Desired, Diagnostic, Diagnostics, HealthCheckState, HostName, Location,
+    ManifestTree, Observed, ObservedContainer, Ownership, Project, Replica, Service, ServiceName,
+    Timestamp, TreePath,
 };
 
 /// Host folders that are the system's and hold no state of a service.
@@ -210,27 +211,39 @@ fn is_on_one_host(volume: &Volume) -> bool {
     matches!(volume.driver.as_str(), "" | "local") && !is_network
 }
 
-/// Adds what was observed of a stack on a host: its replicas, and its volumes.
-pub fn note_observed(world: &mut World, host: &HostName, stack: &StackName, observed: &Observed) {
+/// What was observed of a stack on one host: its replicas, and its volumes.
+pub fn seen(observed: &Observed) -> Seen {
+    let (mut seats, mut volumes) = (BTreeMap::new(), BTreeSet::new());
     for container in &observed.containers {
         if container.one_off || !matches!(container.ownership, Ownership::Ours) {
             continue;
         }
         let Some(replica) = container.replica.clone() else { continue };
-        let key = ReplicaKey { stack: stack.clone(), replica };
-        let seat = Seat { host: host.clone(), since: container.created_at };
-        world.seats.entry(key).or_default().insert(seat);
+        // Where a replica is doubled, the older one says since when it is there.
+        let own = Sitting { since: container.created_at, serves: serves(container) };
+        let sitting = seats.entry(replica).or_insert(own);
+        sitting.since = own.since.min(sitting.since);
+        sitting.serves |= own.serves;
         // A folder of the host that a container mounts holds its state there, whether or not it runs.
-        for mount in container.mounts.values().filter(|mount| mount.kind == "bind") {
-            let volume = (stack.clone(), mount.source.clone());
-            world.volumes.entry(volume).or_default().insert(host.clone());
-        }
+        let folders = container.mounts.values().filter(|mount| mount.kind == "bind");
+        volumes.extend(folders.map(|mount| mount.source.clone()));
     }
-    for (name, _) in
-        observed.volumes.iter().filter(|(_, volume)| volume.ownership == Ownership::Ours)
-    {
-        let volume = (stack.clone(), name.clone());
-        world.volumes.entry(volume).or_default().insert(host.clone());
+    let ours = observed.volumes.iter().filter(|(_, volume)| volume.ownership == Ownership::Ours);
+    volumes.extend(ours.map(|(name, _)| name.clone()));
+    // A container that was listed and could not be inspected sits where it is.
+    for replica in observed.gaps.iter().filter_map(|gap| gap.replica.clone()) {
+        seats.entry(replica).or_insert(Sitting { since: Timestamp::default(), serves: false });
+    }
+    Seen { seats: seats.into_iter().collect(), volumes: volumes.into_iter().collect() }
+}
+
+fn serves(container: &ObservedContainer) -> bool {
+    match container.state {
+        ContainerState::Running => {
+            matches!(container.health, HealthCheckState::None | HealthCheckState::Healthy)
+        }
+        ContainerState::Exited(code) => code == 0,
+        _ => false,
     }
 }
 
@@ -250,9 +263,10 @@ pub fn confine(desired: &mut Desired, placement: &Placement, host: &HostName, ob
         let is_elsewhere = |number: u32| {
             let replica = Replica { service: name.clone(), number };
             let key = ReplicaKey { stack: desired.stack.clone(), replica };
-            placement.seats.get(&key).is_some_and(|hosts| !hosts.is_empty())
+            let has_seat = placement.seats.get(&key).is_some_and(|hosts| !hosts.is_empty());
+            has_seat && !placement.coming.contains(&key)
         };
-        // What is here and has no seat anywhere stays: nothing is removed because nobody knows where to put it.
+        // What is here stays for as long as it is nowhere else: nothing is removed because nobody knows where to put it.
         let stays =
             |number: u32| numbers.contains(&number) || (is_here(number) && !is_elsewhere(number));
         if !service.replicas.keys().all(|number| stays(*number)) {

@@ -79,7 +79,7 @@ pub(super) fn claims<'a>(world: &'a World, ask: &'a Ask, round: Option<usize>) -
     }
 }
 
-/// The host that a replica is on: of several the one that policy prefers, lost ones and strangers last.
+/// The host that a replica is on: of several the one that policy prefers, silent ones, lost ones and strangers last.
 fn current<'a>(
     world: &'a World,
     ask: &Ask,
@@ -93,8 +93,13 @@ fn current<'a>(
             Returning::Home => seat.since.as_millis(),
             Returning::Stay => seat.since.as_millis().saturating_neg(),
         };
-        let is_gone = matches!(sight, None | Some(HostSight::Lost));
-        (is_gone, !ask.hosts.contains(seat.host.as_str()), age, seat.host.clone())
+        // A replica that can be seen is worth more than one that may be there.
+        let distance = match sight {
+            Some(HostSight::Seen | HostSight::Closed) => 0,
+            Some(HostSight::Silent | HostSight::Unseen) => 1,
+            None | Some(HostSight::Lost) => 2,
+        };
+        (distance, !ask.hosts.contains(seat.host.as_str()), age, seat.host.clone())
     };
     let best = match only {
         // Seats are in the order of their hosts: of a service on each of many, one is looked at.

@@ -20,7 +20,7 @@ mod score;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use crate::config::settings::Returning;
-pub use asks::{asks, confine, is_asked, note_observed};
+pub use asks::{asks, confine, is_asked, seen};
 pub use constraint::{Constraint, ConstraintProblem};
 pub use explain::{Moved, Obstacle, Waiting, Why};
 pub use room::{HostRoom, HostSight, Resources, capacity, sight};
@@ -104,14 +104,52 @@ pub struct World {
 }
 
 impl World {
-    /// Adds what another look found.
-    pub fn join(&mut self, seen: &Self) {
-        for (key, seats) in &seen.seats {
-            self.seats.entry(key.clone()).or_default().extend(seats.iter().cloned());
+    /// Adds what was seen of a stack on a host.
+    pub fn join(&mut self, stack: &StackName, host: &HostName, seen: &Seen) {
+        for (replica, sitting) in &seen.seats {
+            let key = ReplicaKey { stack: stack.clone(), replica: replica.clone() };
+            let seat = Seat { host: host.clone(), since: sitting.since };
+            self.seats.entry(key).or_default().insert(seat);
         }
-        for (volume, hosts) in &seen.volumes {
-            self.volumes.entry(volume.clone()).or_default().extend(hosts.iter().cloned());
+        for volume in &seen.volumes {
+            let hosts = self.volumes.entry((stack.clone(), volume.clone())).or_default();
+            hosts.insert(host.clone());
         }
+    }
+}
+
+/// What was seen of one stack on one host. Each target of a fleet keeps one: it is as small as it can be.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Its replicas, sorted.
+    pub seats: Box<[(Replica, Sitting)]>,
+    /// Its volumes and state folders, sorted.
+    pub volumes: Box<[String]>,
+}
+
+/// A replica's container on a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sitting {
+    /// Since when it is there.
+    pub since: Timestamp,
+    /// It runs and is not known to be ill, or it is done.
+    pub serves: bool,
+}
+
+impl Seen {
+    /// Whether a replica is there and serves.
+    pub fn serves(&self, replica: &Replica) -> bool {
+        self.of(replica).is_some_and(|sitting| sitting.serves)
+    }
+
+    fn of(&self, replica: &Replica) -> Option<&Sitting> {
+        let place = self.seats.binary_search_by(|(known, _)| known.cmp(replica)).ok()?;
+        self.seats.get(place).map(|(_, sitting)| sitting)
+    }
+
+    /// Whether a replica is there.
+    pub fn has(&self, replica: &Replica) -> bool {
+        self.of(replica).is_some()
     }
 }
 
@@ -122,6 +160,9 @@ pub struct Placement {
     pub seats: BTreeMap<ReplicaKey, BTreeMap<HostName, Why>>,
     /// Replicas without a host, and what is in their way.
     pub waiting: Vec<Waiting>,
+    /// Replicas that moved and do not serve yet where they were put: whoever has them keeps them until they do. Only who
+    /// keeps looking fills this in.
+    pub coming: BTreeSet<ReplicaKey>,
 }
 
 impl Placement {

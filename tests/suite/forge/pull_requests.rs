@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::KINDS;
 use super::daemon::Stage;
-use crate::support::fake_engine::FakeEngine;
+use crate::support::fake_engine::{FakeEngine, Options};
 
 const WEB: &str = "services:\n  web:\n    image: app:v1\n    restart: always\n";
 
@@ -97,6 +97,32 @@ async fn new_and_vanished_stacks_are_planned_too() {
     stage.until_comment("plan", "the stack is no longer in the repository").await;
     let comment = stage.comment("plan").unwrap();
     assert!(comment.contains("the stack is new here"), "{comment}");
+    stage.harbour.stop().await;
+}
+
+#[tokio::test]
+async fn a_spread_stack_is_planned_where_its_replicas_would_sit() {
+    let mut stage = Stage::new(Kind::GitHub).await;
+    for host in ["east", "west"] {
+        stage.harbour.hosts.insert(host.to_owned(), FakeEngine::start(Options::default()).await);
+    }
+    let spread =
+        |replicas: u32| format!("{WEB}    deploy: {{mode: replicated, replicas: {replicas}}}\n");
+    let fleet = ("fleet.yaml", "stacks: {shop: {hosts: all}}\n");
+    let base = stage.push(&[("shop/compose.yaml", &spread(3)), fleet], "three");
+    stage.harbour.start();
+    stage.until_status(&base, "moorline", "success", "1 stack in sync").await;
+    let head = stage.propose(&[("shop/compose.yaml", &spread(6))]);
+    stage.harbour.ring();
+    stage.until_status(&head, "moorline/plan", "success", "1 stack changes: 3 to create").await;
+    // A stack that nothing is known of yet is looked for, and spread as well.
+    let store = ("store/compose.yaml", &*spread(2));
+    let both = "stacks: {shop: {hosts: all}, store: {hosts: all}}\n";
+    let head = stage.propose(&[store, ("fleet.yaml", both), ("shop/compose.yaml", &spread(3))]);
+    stage.harbour.ring();
+    let words = "1 stack changes: 4 to create";
+    stage.until_status(&head, "moorline/plan", "success", words).await;
+    stage.until_comment("plan", "store-web-2").await;
     stage.harbour.stop().await;
 }
 
