@@ -51,8 +51,12 @@ pub(super) fn follow(setup: Setup) -> anyhow::Result<ExitCode> {
 /// `sync`: one pass.
 pub(super) fn sync(chosen: &Chosen, mode: Mode, format: Format) -> anyhow::Result<ExitCode> {
     let reports = pass(chosen, mode, format)?;
-    let good = reports.iter().all(|report| {
-        matches!(verdict::state(report), CommitState::Success | CommitState::Pending)
+    // What waits by itself goes by itself; a plan that somebody approved and that is held is not what they meant.
+    let may_wait = mode != Mode::SyncApproved;
+    let good = reports.iter().all(|report| match verdict::state(report) {
+        CommitState::Success => true,
+        CommitState::Pending => may_wait || report.wait.is_none(),
+        CommitState::Failure | CommitState::Error => false,
     });
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

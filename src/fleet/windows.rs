@@ -138,6 +138,28 @@ mod tests {
     }
 
     #[test]
+    fn a_nightly_window_opens_once_a_night_also_when_the_clock_jumps() {
+        let night = "  - {allow: \"30 2 * * *\", for: 1h, zone: Europe/Berlin}\n";
+        let wait = |until: &str| {
+            format!("changes wait until {until}: allow \"30 2 * * *\" for 1h (Europe/Berlin)")
+        };
+        let open = "changes may happen".to_owned();
+        // There is no half past two in the night to 29 March: it opens at three, the first instant after it.
+        for (now, said) in [
+            ("2026-03-29T00:59:59Z", wait("2026-03-29T01:00:00Z")),
+            ("2026-03-29T01:00:00Z", open.clone()),
+            ("2026-03-29T01:59:59Z", open.clone()),
+            ("2026-03-29T02:00:00Z", wait("2026-03-30T00:30:00Z")),
+            // In the night to 25 October there are two: the first counts.
+            ("2026-10-25T00:29:59Z", wait("2026-10-25T00:30:00Z")),
+            ("2026-10-25T01:29:59Z", open),
+            ("2026-10-25T01:30:00Z", wait("2026-10-26T01:30:00Z")),
+        ] {
+            assert_eq!(told(night, now), said, "{now}");
+        }
+    }
+
+    #[test]
     fn deny_wins_over_allow_and_the_opening_is_after_both() {
         let both = "  - {allow: \"0 22 * * *\", for: 4h}\n  - {deny: \"30 22 24 12 *\", for: 2d}\n";
         assert_eq!(told(both, "2026-12-24T22:15:00Z"), "changes may happen");

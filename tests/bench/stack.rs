@@ -34,7 +34,9 @@ impl Repository {
 
     /// Adds a file and commits it.
     pub(crate) fn add(&self, path: &str, text: &str) {
-        fs::write(self.folder.join(path), text).unwrap();
+        let file = self.folder.join(path);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, text).unwrap();
         self.commit();
     }
 

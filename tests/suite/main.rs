@@ -40,6 +40,7 @@ mod house;
 mod laws;
 mod loader_fuzz;
 mod manifests;
+mod orders;
 mod placement;
 mod plan;
 mod silence;

@@ -1,7 +1,6 @@
 //! Replicas that are spread over hosts, by the running daemon: hosts come, go and return, and as little moves as can be.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
 
 use serde_json::Value;
 
@@ -226,14 +225,10 @@ async fn what_has_state_on_a_lost_host_waits_for_it() {
     harbour.stop().await;
 }
 
-/// What the command prints as JSON, one document.
-fn printed(harbour: &Harbour, words: &[&str]) -> Value {
-    let settings = harbour.repository.root().join("moorline.yaml");
-    std::fs::write(&settings, harbour.settings_text()).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_moorline"));
-    let output = command.args(words).arg("--settings").arg(&settings).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{words:?}: {said}"))
+/// What a command prints as JSON, one document.
+async fn printed(harbour: &Harbour, words: &[&str]) -> Value {
+    let (_, text, said) = harbour.command(words).await;
+    serde_json::from_str(&text).unwrap_or_else(|_| panic!("{words:?}: {said}"))
 }
 
 fn created(plan: &Value) -> BTreeSet<String> {
@@ -243,17 +238,17 @@ fn created(plan: &Value) -> BTreeSet<String> {
     names.map(number).collect()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_plan_shows_replicas_where_they_will_sit_also_against_what_was_observed() {
     let mut harbour = Harbour::new(&["a", "b", "c"]).await;
     let fleet = "stacks: {shop: {hosts: all}}\n";
     harbour.push(&[("shop/compose.yaml", MANY), ("fleet.yaml", fleet)], "six");
-    let observed = printed(&harbour, &["observe", "--output", "json"]);
+    let observed = printed(&harbour, &["observe", "--output", "json"]).await;
     let saved = harbour.repository.root().join("observed.json");
     std::fs::write(&saved, observed.to_string()).unwrap();
     let path = saved.display().to_string();
-    let live = printed(&harbour, &["plan", "--output", "json"]);
-    let offline = printed(&harbour, &["plan", "--output", "json", "--observed", &path]);
+    let live = printed(&harbour, &["plan", "--output", "json"]).await;
+    let offline = printed(&harbour, &["plan", "--output", "json", "--observed", &path]).await;
     let steps = |plan: &Value| plan.to_string().matches("\"create\"").count();
     assert_eq!(created(&live).len(), 6, "{live}");
     assert_eq!(created(&offline), created(&live));

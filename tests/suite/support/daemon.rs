@@ -148,6 +148,16 @@ impl Harbour {
         self.running = Some(Running::start(self.setup()));
     }
 
+    /// Runs a command of the program with these settings. Exit code, what it printed, what it said beside.
+    pub async fn command(&self, words: &[&str]) -> (i32, String, String) {
+        let settings = self.repository.root().join("moorline.yaml");
+        std::fs::write(&settings, self.settings_text()).unwrap();
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_moorline"));
+        let output = command.args(words).arg("--settings").arg(&settings).output().await.unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    }
+
     /// Starts the daemon of one host, with a data folder of its own, beside any others.
     pub fn start_beside(&self, host: &str) -> Daemon {
         let mut setup = self.setup();
