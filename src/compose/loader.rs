@@ -34,8 +34,6 @@ pub(super) struct Loader<'a> {
     pub(super) problems: Diagnostics,
     /// Files that were read, by absolute path.
     pub(super) used: BTreeSet<String>,
-    /// Variables that included env files are read with, by the env file's path.
-    pub(super) scopes: BTreeMap<String, Arc<Env>>,
     /// Files that were read to extend from, interpolated and canonical.
     bases: BTreeMap<(usize, String), Option<Arc<Node>>>,
     /// Services with what they extend, by file and name.
@@ -77,7 +75,6 @@ impl<'a> Loader<'a> {
             home,
             problems: Diagnostics::default(),
             used: BTreeSet::new(),
-            scopes: BTreeMap::new(),
             bases: BTreeMap::new(),
             extended: BTreeMap::new(),
             scope: 0,
@@ -434,10 +431,7 @@ impl<'a> Loader<'a> {
         };
         let mut inner = env.clone();
         self.include_env(include, folder, &directory, &mut inner)?;
-        let scope = Arc::new(inner);
-        let model = self.model(&files, &directory, &scope, chain)?;
-        self.keep_scopes(&model, &scope);
-        Some(model)
+        self.model(&files, &directory, &inner, chain)
     }
 
     /// Adds the variables of an include's env files that are not set already.
@@ -489,16 +483,6 @@ impl<'a> Loader<'a> {
                 let location = Location { file: shown, line: problem.line, column: 0 };
                 self.problems.push(Diagnostic::error(location, problem.message));
                 None
-            }
-        }
-    }
-
-    fn keep_scopes(&mut self, model: &Node, scope: &Arc<Env>) {
-        let services = model.get("services").and_then(Node::as_map);
-        for service in services.into_iter().flatten() {
-            let files = service.value.get("env_file").and_then(Node::as_list).unwrap_or_default();
-            for path in files.iter().filter_map(|file| file.get("path").and_then(Node::as_text)) {
-                self.scopes.entry(path.to_owned()).or_insert_with(|| Arc::clone(scope));
             }
         }
     }

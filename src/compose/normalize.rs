@@ -1,6 +1,6 @@
 //! Implied values written out: default network, names, dependencies, env files.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::convert::{Parts, Spot};
@@ -164,12 +164,11 @@ pub(super) fn read_files(
     env: &Env,
     loader: &mut Loader<'_>,
 ) {
-    let scopes = std::mem::take(&mut loader.scopes);
     let mut read = 0_usize;
     let mut spots: Vec<Spot> = Vec::new();
     for (name, service) in parts.services.iter_mut().filter(|(name, _)| enabled.contains(*name)) {
         if !service.env_file.is_empty() {
-            let Some(variables) = env_files(name, service, env, &scopes, loader, &mut spots) else {
+            let Some(variables) = env_files(name, service, env, loader, &mut spots) else {
                 continue;
             };
             read += variables.len();
@@ -201,19 +200,18 @@ pub(super) fn read_files(
     parts.spots.extend(spots);
 }
 
-/// The variables of a service's env files; later files win.
+/// The variables of a service's env files; later files win. What they refer to comes from the project, also where an
+/// included file names them.
 fn env_files(
     name: &ServiceName,
     service: &Service,
     env: &Env,
-    scopes: &BTreeMap<String, Arc<Env>>,
     loader: &mut Loader<'_>,
     spots: &mut Vec<Spot>,
 ) -> Option<Env> {
     let mut all = Env::new();
     for file in &service.env_file {
-        let scope = scopes.get(&file.path).map_or(env, |scope| &**scope);
-        let variables = one_file(name, file, service, scope, &all, loader)?;
+        let variables = one_file(name, file, service, env, &all, loader)?;
         let shown: Arc<str> = loader.files.show(&file.path).into();
         for (key, variable) in variables {
             if !service.environment.contains_key(&key) {

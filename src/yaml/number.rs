@@ -61,7 +61,8 @@ pub fn parse_float(text: &str) -> Option<f64> {
             return None;
         }
     }
-    text.parse().ok()
+    // What is too large for a number is a text.
+    text.parse().ok().filter(|number: &f64| number.is_finite())
 }
 
 /// A number as Go prints it: `3.1`, `2`, `1e+06`.
