@@ -108,8 +108,11 @@ fn replicas(desk: &mut Desk<'_>, name: &ServiceName, service: &Service) -> u32 {
         let ServicePort { published, .. } = port;
         let fixed = !published.is_empty() && published != "0" && !published.contains('-');
         if fixed {
-            let message = format!("{count} replicas cannot share the host port {published}");
-            desk.refuse(at(name, &format!("ports.{place}")), message, help);
+            // Whoever is first has it. The Engine says so of the others; the rest of the stack runs all the same.
+            let message = format!(
+                "{count} replicas cannot share the host port {published}: one of them will start"
+            );
+            desk.warn(at(name, &format!("ports.{place}")), message, help);
         }
     }
     count

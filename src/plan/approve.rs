@@ -4,7 +4,7 @@ use crate::model::{
     AdoptPolicy, Cure, Drift, DriftPolicy, ObservedContainer, Ownership, Reason, Replica, Resource,
 };
 
-use super::{Phase, Planner};
+use super::{Brake, Phase, Planner};
 
 impl<'a> Planner<'a> {
     /// Sorts all drifts into those to act on and those to hold.
@@ -95,11 +95,14 @@ impl<'a> Planner<'a> {
             return Some(why);
         }
         let recovery = matches!(drift.cure, Cure::Revive | Cure::Create);
-        self.input
-            .brakes
-            .get(replica)
-            .filter(|brake| recovery && brake.until > self.input.now)
+        self.brake(replica)
+            .filter(|_| recovery)
             .map(|brake| format!("{}; next try at {}", brake.why, brake.until))
+    }
+
+    /// What keeps a replica from being brought back now.
+    pub(super) fn brake(&self, replica: &Replica) -> Option<&Brake> {
+        self.input.brakes.get(replica).filter(|brake| brake.until > self.input.now)
     }
 
     /// Why a replica's name cannot be had: a container that is not ours holds it.

@@ -252,7 +252,8 @@ impl Planner<'_> {
         let cause = cause(&drift);
         if action == FailureAction::Rollback {
             let stopped = failed.state.is_up().then(|| self.stop_container(failed, &cause, []));
-            if !old.state.is_up() {
+            // One that does not come back either is given time, as any other that falls again and again.
+            if !old.state.is_up() && self.brake(&desired.replica).is_none() {
                 self.drafts.add(Action::Start { container: handle(old) }, &cause, stopped);
             }
             self.stands_as_observed(&desired.replica, old);

@@ -40,8 +40,15 @@ async fn a_new_version_that_does_not_start_is_rolled_back_and_not_tried_again_un
         world.containers().contains("shop-web-1 exited")
             || world.containers().contains("shop-web-1 running")
     );
-    // The old container cannot start either while starts fail; once they work, the old one comes back.
+    // The old container cannot start either while starts fail: it is given time, however often somebody looks.
+    world.fake.clear_calls();
+    for _ in 0..10 {
+        world.pass().await;
+    }
+    assert!(world.fake.changes().is_empty(), "{:?}", world.fake.changes());
+    // Once they work, the old one comes back.
     world.fake.behave("web", Behaviour::default());
+    tokio::time::sleep(moorline::schedule::RECOVERY_FIRST).await;
     let report = world.pass().await;
     assert_eq!(status::state(&report), CommitState::Failure, "{}", status::line(&report));
     assert!(status::line(&report).contains("rolled back"), "{}", status::line(&report));
