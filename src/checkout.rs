@@ -284,7 +284,7 @@ pub fn load(stack: &Stack, tree: &ManifestTree) -> (LoadedStack, BTreeSet<TreePa
     used.insert(stack.path.clone());
     used.extend(loaded.project.iter().flat_map(wanted_files));
     let digest = digest_of(stack, tree, &used);
-    let project = loaded.project.filter(|_| !problems.has_errors());
+    let project = loaded.project.filter(|_| !problems.has_errors()).map(desired::jobs);
     let loaded = LoadedStack {
         stack: stack.clone(),
         project,

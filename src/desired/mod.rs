@@ -5,6 +5,7 @@
 //! policy. What the Engine or Moorline cannot honour becomes a diagnostic with its place, never silence, except where
 //! the reference implementation drops it too.
 
+mod before;
 mod build;
 mod container;
 mod desk;
@@ -23,6 +24,7 @@ use crate::model::{
     TreePath,
 };
 
+pub use self::before::jobs;
 use self::desk::Desk;
 pub use self::payload::sealed;
 pub use self::shelf::Shelf;

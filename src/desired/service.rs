@@ -124,7 +124,11 @@ fn refuse_unsupported(desk: &mut Desk<'_>, name: &ServiceName, service: &Service
         ("provider", service.provider.is_some(), "run the provider outside of this stack"),
         ("models", !service.models.is_empty(), "run the model as a service of its own"),
         ("use_api_socket", service.use_api_socket, "mount the Engine's socket as a volume"),
-        ("pre_start", !service.pre_start.is_empty(), "make it a service that others wait for"),
+        (
+            "pre_start",
+            !service.pre_start.is_empty(),
+            "leave out per_replica and env_file, or make it a service that others wait for",
+        ),
     ];
     for (attribute, _, help) in unsupported.into_iter().filter(|(_, asked, _)| *asked) {
         desk.refuse(at(name, attribute), format!("{attribute} is not supported"), help);

@@ -214,6 +214,12 @@ const OTHERS: &[Row] = &[
     },
     Row {
         engine: "",
+        compose: &["pre_start"],
+        effect: Effect::Ignored,
+        note: "a job of its own: it runs again when it or the service changes",
+    },
+    Row {
+        engine: "",
         compose: &["post_start", "pre_stop"],
         effect: Effect::Ignored,
         note: "run at the next start or stop",
@@ -254,7 +260,7 @@ const OTHERS: &[Row] = &[
     },
     Row {
         engine: "",
-        compose: &["provider", "models", "use_api_socket", "pre_start"],
+        compose: &["provider", "models", "use_api_socket"],
         effect: Effect::Refused,
         note: "no Engine call stands for them",
     },

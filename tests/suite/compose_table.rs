@@ -202,7 +202,7 @@ fn what_is_refused_is_refused() {
     let with = |attribute: &str, rest: &str| format!("{}{rest}\n", web(attribute));
     let manifests = [
         ("services.web.provider", web("provider: {type: x}")),
-        ("services.web.pre_start", web("pre_start: [{command: [x]}]")),
+        ("services.web.pre_start", web("pre_start: [{command: [x], per_replica: true}]")),
         ("services.web.use_api_socket", web("use_api_socket: true")),
         ("services.web.models", with("models: [m]", "models: {m: {model: x}}")),
         ("services.web.isolation", web("isolation: hyperv")),

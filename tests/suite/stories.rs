@@ -90,6 +90,59 @@ async fn a_job_runs_once_per_change_and_not_once_per_pass() {
 }
 
 #[tokio::test]
+async fn what_runs_before_a_service_starts_runs_once_a_change_and_holds_it_up_when_it_fails() {
+    let mut world = World::new(Options::default()).await;
+    let ends =
+        |code| Behaviour { ends: Some((Duration::from_millis(1), code)), ..Behaviour::default() };
+    world.fake.behave("web.pre_start.0", ends(0));
+    world.fake.behave("web.pre_start.1", ends(0));
+    let web = "services:\n  web:\n    image: app:v1\n    restart: always\n    environment: {A: \"1\"}\n    volumes: [data:/data]\n    deploy: {replicas: 2}\n    pre_start:\n      - {command: [migrate], environment: {B: \"2\"}, user: root}\n      - {command: [seed], image: \"tool:v1\"}\nvolumes: {data: {}}\n";
+    world.commit(web);
+    let report = world.settle(5).await;
+    assert!(report.is_good(), "{}", status::line(&report));
+    let hook = world.fake.inspect("shop-web.pre_start.0-1").unwrap();
+    assert_eq!(hook["Config"]["Cmd"], serde_json::json!(["migrate"]));
+    assert_eq!(hook["Config"]["Image"], "app:v1");
+    assert_eq!(hook["Config"]["User"], "root");
+    let variables = hook["Config"]["Env"].to_string();
+    assert!(variables.contains("A=1") && variables.contains("B=2"), "{variables}");
+    assert!(hook.to_string().contains("/data"), "{hook}");
+    // Both hooks, then both replicas.
+    let starts = |world: &World| -> Vec<String> {
+        let started = world.fake.changes().into_iter().filter(|call| call.path.ends_with("/start"));
+        started.map(|call| call.path).collect()
+    };
+    assert_eq!(starts(&world).len(), 4, "{:?}", starts(&world));
+    world.fake.clear_calls();
+    for _ in 0..3 {
+        assert!(world.pass().await.is_good());
+    }
+    assert!(world.fake.changes().is_empty(), "{:?}", world.fake.changes());
+    // A new version of the service runs them again, first; more of the same does not.
+    world.commit(&web.replace("replicas: 2", "replicas: 3"));
+    assert!(world.settle(5).await.is_good());
+    assert_eq!(starts(&world).len(), 1, "{:?}", starts(&world));
+    world.fake.clear_calls();
+    world.commit(&web.replace("v1", "v2"));
+    assert!(world.settle(5).await.is_good());
+    assert_eq!(starts(&world).len(), 4, "{:?}", starts(&world));
+    // One that fails keeps the new version from starting; the old one runs on.
+    world.fake.behave("web.pre_start.0", ends(3));
+    world.commit(&web.replace("v1", "v3"));
+    let report = world.settle(3).await;
+    assert_eq!(status::state(&report), CommitState::Failure, "{}", status::line(&report));
+    assert!(status::line(&report).contains("web.pre_start.0"), "{}", status::line(&report));
+    let images: Vec<String> = world
+        .fake
+        .containers()
+        .into_iter()
+        .filter(|one| one.name.starts_with("shop-web-") && one.state == "running")
+        .map(|one| one.image)
+        .collect();
+    assert_eq!(images, ["app:v2", "app:v2"]);
+}
+
+#[tokio::test]
 async fn a_service_that_keeps_failing_is_degraded_and_given_time() {
     let mut world = World::new(Options::default()).await;
     world.fake.behave(

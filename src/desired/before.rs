@@ -1,0 +1,104 @@
+//! Containers that run before a service starts (`pre_start`): jobs that it waits for, one after the other.
+//!
+//! *Guarantees:* each runs to its end, on each host of the service, before the service's containers start, and again
+//! when the hook or the service changes (other than in number). *Caveats:* a job sees the service's mounts by what the
+//! manifest says of them; anonymous volumes are its own.
+
+use std::collections::BTreeMap;
+
+use crate::model::project::{Deploy, Link, PreStart, Project, Service};
+use crate::model::{Digest, ServiceName};
+
+/// Label of a job: a digest of the service that it runs for.
+const LABEL: &str = "moorline.before";
+
+/// The project with a job in place of each such container. What cannot be one stays, for who refuses it.
+pub fn jobs(mut project: Project) -> Project {
+    let hooked = |service: &&Service| !service.pre_start.is_empty() && is_possible(service);
+    if !project.services.values().any(|service| hooked(&service)) {
+        return project;
+    }
+    let mut made = BTreeMap::new();
+    for (name, service) in &mut project.services {
+        if !hooked(&&*service) {
+            continue;
+        }
+        let hooks = std::mem::take(&mut service.pre_start);
+        let owner =
+            Owner { project: project.name.as_str(), name, service, digest: digest(service) };
+        let mut last: Option<ServiceName> = None;
+        for (index, hook) in hooks.into_iter().enumerate() {
+            // A service's name with such an end is one too.
+            let Ok(job) = ServiceName::parse(&format!("{name}.pre_start.{index}")) else {
+                continue;
+            };
+            made.insert(job.clone(), owner.job(hook, last.as_ref()));
+            last = Some(job);
+        }
+        service.depends_on.extend(last.map(completed));
+    }
+    project.services.extend(made);
+    project
+}
+
+/// Whether its hooks can be run: the reference cannot run them once a replica either.
+fn is_possible(service: &Service) -> bool {
+    service.pre_start.iter().all(|hook| !hook.per_replica && hook.env_file.is_empty())
+}
+
+struct Owner<'a> {
+    project: &'a str,
+    name: &'a ServiceName,
+    service: &'a Service,
+    digest: Digest,
+}
+
+impl Owner<'_> {
+    fn job(&self, hook: PreStart, before: Option<&ServiceName>) -> Service {
+        let mut job = *hook.container;
+        let owner = self.service;
+        if job.image.is_empty() || job.image == owner.image {
+            let built = || format!("{}-{}", self.project, self.name);
+            job.image = if owner.image.is_empty() { built() } else { owner.image.clone() };
+            job.build.clone_from(&owner.build);
+            job.pull_policy.clone_from(&owner.pull_policy);
+        }
+        for (variable, value) in &owner.environment {
+            job.environment.entry(variable.clone()).or_insert_with(|| value.clone());
+        }
+        let taken = |target: &str| job.volumes.iter().any(|volume| volume.target == target);
+        let shared: Vec<_> =
+            owner.volumes.iter().filter(|volume| !taken(&volume.target)).cloned().collect();
+        job.volumes.extend(shared);
+        job.depends_on.clone_from(&owner.depends_on);
+        job.depends_on.extend(before.cloned().map(completed));
+        job.deploy = owner.deploy.as_ref().map(|deploy| Deploy {
+            mode: "global".to_owned(),
+            placement: deploy.placement.clone(),
+            ..Deploy::default()
+        });
+        job.labels.insert(LABEL.to_owned(), self.digest.to_string());
+        job.restart = "no".to_owned();
+        job.container_name.clear();
+        job.ports.clear();
+        job.scale = None;
+        job.healthcheck = None;
+        job
+    }
+}
+
+/// A service's digest, but for how many there are of it and how they are replaced.
+fn digest(service: &Service) -> Digest {
+    let mut service = service.clone();
+    service.scale = None;
+    if let Some(deploy) = &mut service.deploy {
+        (deploy.replicas, deploy.update_config, deploy.rollback_config) = (None, None, None);
+    }
+    // A service is plain data: it can always be written.
+    Digest::of(serde_json::to_string(&service).unwrap_or_default().as_bytes())
+}
+
+fn completed(job: ServiceName) -> (ServiceName, Link) {
+    let condition = "service_completed_successfully".to_owned();
+    (job, Link { condition, ..Link::default() })
+}
