@@ -1,5 +1,6 @@
 //! The nouns: plain data that every floor speaks of. Nothing here waits, reads or decides.
 
+mod budget;
 mod container;
 mod desired;
 mod diagnostic;
@@ -7,6 +8,7 @@ mod drift;
 mod names;
 mod observed;
 mod outcome;
+pub mod pattern;
 mod plan;
 mod policy;
 pub mod project;
@@ -16,6 +18,7 @@ mod secret;
 mod timestamp;
 mod tree;
 
+pub use budget::{Budget, OverBudget};
 pub use container::{
     BindOptions, ContainerConfig, ContainerSpec, DeviceMapping, DeviceRequest, Empty, Endpoint,
     EndpointIpam, HealthConfig, HostConfig, ImageOptions, Ipam, IpamPool, LogConfig, Mount,
