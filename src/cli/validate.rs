@@ -66,8 +66,9 @@ fn check_fleet(folder: &Path) -> anyhow::Result<Checked> {
     let tree = tree_of(folder).with_context(|| format!("cannot read {}", folder.display()))?;
     let (fleet, mut problems) = fleet_of(folder, &tree)?;
     let mut services = 0;
-    for stack in fleet.stacks.values() {
-        let (loaded, _) = commit::load(stack, &tree);
+    let stacks: Vec<_> = fleet.stacks.values().cloned().collect();
+    for (loaded, _) in commit::load_all(&stacks, &tree) {
+        let stack = &loaded.stack;
         problems.0.extend(loaded.problems.0);
         if let Some(project) = &loaded.project {
             let hosts = BTreeMap::new();

@@ -4,7 +4,10 @@
 //! variables, mounted and built files). A repository of many files costs what its few Compose files cost.
 
 pub(crate) mod cache;
+mod loading;
 pub(crate) mod removed;
+
+pub use self::loading::all as load_all;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +27,7 @@ use crate::desired::{self, RelativePaths, Shelf};
 use crate::fleet::placement;
 use crate::git::{CommitFacts, Git, GitError, Pulled, Source, TreeSelection, Wanted};
 use crate::model::{
-    Desired, Diagnostic, Diagnostics, Digest, EngineFacts, HostName, Location, ManifestTree,
+    Budget,    Desired, Diagnostic, Diagnostics, Digest, EngineFacts, HostName, Location, ManifestTree,
     Project, RepositoryName, Revision, StackName, TreeFile, TreePath,
 };
 use crate::report::mask::SecretSet;
@@ -205,18 +208,24 @@ pub async fn read(
         retired: BTreeMap::new(),
     };
     let Some(fleet) = commit.fleet.clone() else { return Ok(commit) };
+    let mut due: Arc<[Stack]> = fleet.stacks.values().cloned().collect();
     let mut pulled = pulled;
     for round in 0..ROUNDS_MAX {
         let mut missing = BTreeSet::new();
-        commit.stacks.clear();
-        for stack in fleet.stacks.values() {
-            let (mut loaded, asked) = load(stack, &pulled.tree);
+        let mut incomplete = Vec::new();
+        for (mut loaded, mut asked) in loading::aside(&due, &pulled.tree).await {
+            let stack = &loaded.stack;
             loaded.spreads = stack.hosts.select(place.hosts).len() > 1
                 && loaded.project.as_ref().is_some_and(placement::is_asked);
+            asked.retain(|path| !selection.paths.contains(path));
+            // What lacks nothing is not loaded again.
+            if !asked.is_empty() {
+                incomplete.push(stack.clone());
+            }
             missing.extend(asked);
             commit.stacks.insert(stack.name.clone(), Arc::new(loaded));
         }
-        missing.retain(|path| !selection.paths.contains(path));
+        due = incomplete.into();
         if missing.is_empty() || round + 1 == ROUNDS_MAX {
             break;
         }
@@ -259,10 +268,18 @@ fn fleet_of(place: &Place<'_>, pulled: &Pulled) -> (Option<Fleet>, Diagnostics) 
 
 /// Loads one stack from what was read so far. Returns what it asked for and was not there.
 pub fn load(stack: &Stack, tree: &ManifestTree) -> (LoadedStack, BTreeSet<TreePath>) {
+    load_within(stack, tree, &Budget::of_a_stack())
+}
+
+fn load_within(
+    stack: &Stack,
+    tree: &ManifestTree,
+    budget: &Budget,
+) -> (LoadedStack, BTreeSet<TreePath>) {
     let files = Recorded { tree, missing: RefCell::default(), used: RefCell::default() };
     let compose_files: Vec<String> = stack.files.iter().map(absolute).collect();
     let env_files: Vec<String> = stack.env_files.iter().map(absolute).collect();
-    let loaded = compose::load(&LoadRequest {
+    let request = LoadRequest {
         files: &files,
         folder: &absolute(&stack.path),
         compose_files: &compose_files,
@@ -273,7 +290,8 @@ pub fn load(stack: &Stack, tree: &ManifestTree) -> (LoadedStack, BTreeSet<TreePa
         project_name: Some(stack.name.as_str()),
         project_directory: None,
         home: None,
-    });
+    };
+    let loaded = compose::load_within(&request, budget);
     let mut missing = files.missing.into_inner();
     let mut problems = loaded.problems;
     if let Some(project) = &loaded.project {
@@ -303,7 +321,14 @@ pub fn load(stack: &Stack, tree: &ManifestTree) -> (LoadedStack, BTreeSet<TreePa
 
 /// A digest over a stack's policy and over every file that it is made from, wherever in the repository that is.
 fn digest_of(stack: &Stack, tree: &ManifestTree, used: &BTreeSet<TreePath>) -> Digest {
-    let below = used.iter().flat_map(|path| tree.below(path));
+    // What lies below a folder that is used comes with it: a thousand binds of one folder are one walk through it.
+    let is_covered = |path: &TreePath| {
+        let above = path.as_str().match_indices('/').filter_map(|(at, _)| path.as_str().get(..at));
+        let is_used = |above: &str| TreePath::parse(above).is_ok_and(|above| used.contains(&above));
+        !path.as_str().is_empty() && (used.contains(&TreePath::default()) || above.into_iter().any(is_used))
+    };
+    let tops: Vec<&TreePath> = used.iter().filter(|path| !is_covered(path)).collect();
+    let below = tops.iter().flat_map(|path| tree.below(path));
     let single = used.iter().filter_map(|path| Some((path, tree.file(path)?)));
     let files: BTreeMap<&TreePath, &TreeFile> = below.chain(single).collect();
     // Where the fleet file says it, and when and where it may happen, does not change what is asked for.

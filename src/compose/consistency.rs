@@ -137,6 +137,9 @@ impl Checks<'_> {
     }
 
     fn undefined(&mut self, name: &ServiceName, attribute: &str, noun: &str, key: &str) {
+        if self.problems.is_full() {
+            return;
+        }
         let known: Vec<&str> = match noun {
             "network" => self.parts.networks.keys().map(String::as_str).collect(),
             "volume" => self.parts.volumes.keys().map(String::as_str).collect(),
@@ -191,6 +194,9 @@ impl Checks<'_> {
             let is_disabled = self.parts.services.contains_key(other);
             if is_disabled && !link.required {
                 continue;
+            }
+            if self.problems.is_full() {
+                return;
             }
             let attribute = Self::why(service, other);
             if is_disabled {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::attributes::{Cast, Shape};
 use super::place::Place;
 use super::text::template::{self, TemplateProblem};
-use crate::model::{Diagnostic, Diagnostics};
+use crate::model::{Budget, Diagnostic, Diagnostics};
 use crate::yaml::{Kind, Node, Scalar, Tag};
 
 /// Variables by name.
@@ -18,14 +18,16 @@ pub(super) fn interpolate(
     shape: Option<&Shape>,
     env: &Env,
     problems: &mut Diagnostics,
+    budget: &Budget,
 ) {
-    let mut walk = Walk { env, problems, warned: BTreeSet::new() };
+    let mut walk = Walk { env, problems, budget, warned: BTreeSet::new() };
     walk.node(node, shape, Place::TOP);
 }
 
 struct Walk<'a> {
     env: &'a Env,
     problems: &'a mut Diagnostics,
+    budget: &'a Budget,
     warned: BTreeSet<String>,
 }
 
@@ -66,7 +68,20 @@ impl Walk<'_> {
         let env = self.env;
         let lookup = |name: &str| env.get(name).map(String::as_str);
         let Some(scalar) = node.as_scalar() else { return };
-        match template::fill(&scalar.text, &lookup) {
+        // What is over is said once, when all is read.
+        if self.budget.over().is_some() {
+            return;
+        }
+        let filled = template::fill(&scalar.text, &lookup);
+        let grown = match &filled {
+            Ok(filled) => filled.text.len(),
+            Err(TemplateProblem::TooLarge) => template::MAX_LENGTH,
+            Err(_) => 0,
+        };
+        if self.budget.bytes(2 * grown).is_err() {
+            return;
+        }
+        match filled {
             Ok(filled) => {
                 for name in filled.unset {
                     if self.warned.insert(name.clone()) {

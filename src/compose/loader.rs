@@ -13,8 +13,8 @@ use super::paths::Paths;
 use super::place::Place;
 use super::rules;
 use super::text::dotenv::{self, Variables};
-use crate::model::{Diagnostic, Diagnostics, Location};
-use crate::yaml::{self, Kind, Map, Node, Tag, Value};
+use crate::model::{Budget, Diagnostic, Diagnostics, Location};
+use crate::yaml::{self, Kind, Map, NODE_BYTES, Node, Tag, Value};
 
 /// Files that one model may be made of.
 const MAX_FILES: usize = 1_000;
@@ -22,8 +22,6 @@ const MAX_FILES: usize = 1_000;
 const MAX_CHAIN: usize = 100;
 /// Includes in includes.
 const MAX_INCLUDES: usize = 50;
-/// Nodes that `extends` may copy.
-const MAX_COPIED: usize = 1_000_000;
 /// Bytes that the files of one model may hold; a file that is read twice counts twice.
 const MAX_READ: usize = 64 * 1024 * 1024;
 
@@ -43,7 +41,8 @@ pub(super) struct Loader<'a> {
     /// Files that were parsed before they are loaded.
     early: BTreeMap<String, Vec<Node>>,
     loads: usize,
-    copied: usize,
+    /// What this model may cost, all of it together.
+    pub(super) budget: &'a Budget,
     read: usize,
     ports: usize,
 }
@@ -69,7 +68,7 @@ struct Standing<'s> {
 }
 
 impl<'a> Loader<'a> {
-    pub(super) fn new(files: &'a dyn Files, home: Option<&'a str>) -> Self {
+    pub(super) fn new(files: &'a dyn Files, home: Option<&'a str>, budget: &'a Budget) -> Self {
         Self {
             files,
             home,
@@ -80,7 +79,7 @@ impl<'a> Loader<'a> {
             scope: 0,
             early: BTreeMap::new(),
             loads: 0,
-            copied: 0,
+            budget,
             read: 0,
             ports: 0,
         }
@@ -107,7 +106,9 @@ impl<'a> Loader<'a> {
                 whole = Some(match whole {
                     None => document,
                     Some(earlier) => {
-                        merge(earlier, document, Some(root), Tags::Drop, &mut self.problems)
+                        let tags = Tags::Drop;
+                        let Self { problems, budget, .. } = self;
+                        merge(earlier, document, Some(root), tags, problems, budget)
                     }
                 });
             }
@@ -149,11 +150,11 @@ impl<'a> Loader<'a> {
                 );
                 continue;
             }
-            interpolate(&mut document, Some(root), env, &mut self.problems);
+            interpolate(&mut document, Some(root), env, &mut self.problems, self.budget);
             if matches!(whose, Whose::Own) {
                 check(&document, root, Demand::Fragment, &mut self.problems);
             }
-            let mut sink = Sink::new(&mut self.problems, &mut self.ports);
+            let mut sink = Sink::new(&mut self.problems, &mut self.ports, self.budget);
             canonicalise(&mut document, root, Place::TOP, &mut sink);
             read.push(document);
         }
@@ -172,10 +173,10 @@ impl<'a> Loader<'a> {
             self.refuse(asked_at, path, message);
             return None;
         }
-        match yaml::parse(&self.files.show(path), &bytes) {
+        match yaml::parse_within(&self.files.show(path), &bytes, self.budget) {
             Ok(documents) => Some(documents),
             Err(problems) => {
-                self.problems.0.extend(problems.0);
+                problems.0.into_iter().for_each(|problem| self.problems.push(problem));
                 None
             }
         }
@@ -185,7 +186,7 @@ impl<'a> Loader<'a> {
     pub(super) fn parsed(&mut self, path: &str) -> Option<&[Node]> {
         if !self.early.contains_key(path) {
             let bytes = self.files.read(path).ok()?;
-            let documents = yaml::parse(&self.files.show(path), &bytes).ok()?;
+            let documents = yaml::parse_within(&self.files.show(path), &bytes, self.budget).ok()?;
             self.used.insert(path.to_owned());
             self.early.insert(path.to_owned(), documents);
         }
@@ -280,7 +281,7 @@ impl<'a> Loader<'a> {
         let shape = attributes::root().key("services").and_then(|shape| shape.any.as_deref())?;
         let services = Place::TOP.key("services");
         let place = services.key(name);
-        let merged = merge_service(base, service, shape, place, &mut self.problems);
+        let merged = merge_service(base, service, shape, place, &mut self.problems, self.budget);
         self.extended.insert(key, merged.clone());
         Some(merged)
     }
@@ -345,9 +346,9 @@ impl<'a> Loader<'a> {
                 base
             }
         };
-        self.copied = self.copied.saturating_add(size(&base));
-        if self.copied > MAX_COPIED {
-            self.problems.push(extends.error("what is extended grows excessively large").at(path));
+        if let Err(over) = self.budget.bytes(base.size().saturating_mul(NODE_BYTES)) {
+            let message = format!("with what is extended up to here, it is {over}");
+            self.problems.push(extends.error(message).at(path));
             return None;
         }
         if let Some(shape) = attributes::root().key("services").and_then(|s| s.any.as_deref()) {
@@ -366,7 +367,9 @@ impl<'a> Loader<'a> {
         let documents = self.documents(path, env, Whose::Base(asked_at));
         let merged = documents
             .into_iter()
-            .reduce(|base, over| merge(base, over, Some(root), Tags::Drop, &mut self.problems))
+            .reduce(|base, over| {
+                merge(base, over, Some(root), Tags::Drop, &mut self.problems, self.budget)
+            })
             .map(Arc::new);
         self.bases.insert(key, merged.clone());
         merged
@@ -384,7 +387,8 @@ impl<'a> Loader<'a> {
                 map.retain(|entry| kept.contains(&entry.key.as_str()));
             }
             let root = attributes::root();
-            document = merge(included, document, Some(root), Tags::Keep, &mut self.problems);
+            let Self { problems, budget, .. } = self;
+            document = merge(included, document, Some(root), Tags::Keep, problems, budget);
         }
         document
     }
@@ -429,6 +433,12 @@ impl<'a> Loader<'a> {
             }
             _ => parent(first).to_owned(),
         };
+        let size: usize = env.iter().map(|(name, value)| name.len() + value.len() + 64).sum();
+        if let Err(over) = self.budget.bytes(size) {
+            let message = format!("with the variables of what is included, it is {over}");
+            self.problems.push(include.error(message).at("include"));
+            return None;
+        }
         let mut inner = env.clone();
         self.include_env(include, folder, &directory, &mut inner)?;
         self.model(&files, &directory, &inner, chain)
@@ -477,7 +487,7 @@ impl<'a> Loader<'a> {
             return None;
         };
         let outside = |name: &str| env.get(name).map(String::as_str);
-        match dotenv::parse(text, &outside, variables) {
+        match dotenv::parse(text, &outside, variables, self.budget) {
             Ok(()) => Some(()),
             Err(problem) => {
                 let location = Location { file: shown, line: problem.line, column: 0 };
@@ -492,14 +502,6 @@ fn texts(node: Option<&Node>) -> Vec<&Node> {
     let Some(node) = node else { return Vec::new() };
     let one = std::slice::from_ref(node);
     node.as_list().unwrap_or(one).iter().filter(|item| !item.is_null()).collect()
-}
-
-fn size(node: &Node) -> usize {
-    match &node.kind {
-        Kind::Scalar(scalar) => 1 + scalar.text.len() / 64,
-        Kind::List(items) => 1 + items.iter().map(size).sum::<usize>(),
-        Kind::Map(map) => 1 + map.iter().map(|entry| size(&entry.value)).sum::<usize>(),
-    }
 }
 
 /// Gives the variables of services that have no value the project's.

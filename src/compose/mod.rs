@@ -22,4 +22,4 @@ mod rules;
 mod text;
 
 pub use files::{Files, ReadProblem, TREE_ROOT, TreeFiles, tree_path};
-pub use load::{LoadRequest, Loaded, Lookup, load};
+pub use load::{LoadRequest, Loaded, Lookup, load, load_within};

@@ -10,9 +10,6 @@ use super::text::dotenv::{self, Variables};
 use crate::model::project::{EnvFile, Link};
 use crate::model::{Diagnostic, Location, Secret, Service, ServiceName};
 
-/// Variables that env files may bring into one model.
-const MAX_VARIABLES: usize = 4_000_000;
-
 /// Writes out what is implied.
 pub(super) fn normalize(parts: &mut Parts, enabled: &BTreeSet<ServiceName>, env: &Env) {
     for (name, service) in &mut parts.services {
@@ -164,22 +161,12 @@ pub(super) fn read_files(
     env: &Env,
     loader: &mut Loader<'_>,
 ) {
-    let mut read = 0_usize;
     let mut spots: Vec<Spot> = Vec::new();
     for (name, service) in parts.services.iter_mut().filter(|(name, _)| enabled.contains(*name)) {
         if !service.env_file.is_empty() {
             let Some(variables) = env_files(name, service, env, loader, &mut spots) else {
                 continue;
             };
-            read += variables.len();
-            if read > MAX_VARIABLES {
-                let location = Location::file("");
-                loader.problems.push(
-                    Diagnostic::error(location, "env files make the model excessively large")
-                        .at(format!("services.{name}.env_file")),
-                );
-                return;
-            }
             for (key, value) in variables {
                 service.environment.entry(key).or_insert(Some(value));
             }
@@ -265,8 +252,8 @@ fn one_file(
             .map(String::as_str)
     };
     let read = match file.format.as_str() {
-        "" => dotenv::parse(text, &outside, &mut variables),
-        "raw" => dotenv::parse_raw(text, &outside, &mut variables),
+        "" => dotenv::parse(text, &outside, &mut variables, loader.budget),
+        "raw" => dotenv::parse_raw(text, &outside, &mut variables, loader.budget),
         other => {
             let problem =
                 Diagnostic::error(Location::file(""), format!("{other:?} is not a format"));

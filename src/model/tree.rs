@@ -81,17 +81,19 @@ pub struct TreeFile {
 /// The files of a revision under the source's path: path to content. Symbolic links inside the tree
 /// are resolved; those that leave it, and submodules, were refused with a diagnostic and are absent.
 ///
+/// Cheap to copy: every stack of a commit has the whole of it.
+///
 /// A tree may be partial by design (only the folders of the stacks are read); a path that was not read is
 /// absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ManifestTree {
-    files: BTreeMap<TreePath, TreeFile>,
+    files: std::sync::Arc<BTreeMap<TreePath, TreeFile>>,
 }
 
 impl ManifestTree {
     /// A tree of these files.
     pub fn new(files: BTreeMap<TreePath, TreeFile>) -> Self {
-        Self { files }
+        Self { files: std::sync::Arc::new(files) }
     }
 
     /// The file at a path.
