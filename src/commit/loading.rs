@@ -32,12 +32,20 @@ pub fn all(stacks: &[Stack], tree: &ManifestTree) -> Vec<Loaded> {
         .map(|stack| {
             if whole.is_empty() {
                 let message = "the stacks before it took all that one commit may take";
-                return refused(stack, message, "divide the repository, or look for what multiplies itself");
+                return refused(
+                    stack,
+                    message,
+                    "divide the repository, or look for what multiplies itself",
+                );
             }
             let share = whole.share();
             let load = std::panic::AssertUnwindSafe(|| load_within(stack, tree, &share));
             let loaded = std::panic::catch_unwind(load).unwrap_or_else(|_| {
-                refused(stack, "the loader failed on this stack, which is a fault of Moorline", "report it")
+                refused(
+                    stack,
+                    "the loader failed on this stack, which is a fault of Moorline",
+                    "report it",
+                )
             });
             // What is over is told by the share that is next.
             let _is_over = whole.settle(&share).is_err();
@@ -50,5 +58,8 @@ pub fn all(stacks: &[Stack], tree: &ManifestTree) -> Vec<Loaded> {
 fn refused(stack: &Stack, message: &str, help: &str) -> Loaded {
     let problem = Diagnostic::error(stack.origin.clone(), message).help(help);
     let problems = Diagnostics(vec![problem]);
-    (LoadedStack { project: None, problems, ..LoadedStack::emptied(stack.clone()) }, BTreeSet::new())
+    (
+        LoadedStack { project: None, problems, ..LoadedStack::emptied(stack.clone()) },
+        BTreeSet::new(),
+    )
 }

@@ -27,8 +27,8 @@ use crate::desired::{self, RelativePaths, Shelf};
 use crate::fleet::placement;
 use crate::git::{CommitFacts, Git, GitError, Pulled, Source, TreeSelection, Wanted};
 use crate::model::{
-    Budget,    Desired, Diagnostic, Diagnostics, Digest, EngineFacts, HostName, Location, ManifestTree,
-    Project, RepositoryName, Revision, StackName, TreeFile, TreePath,
+    Budget, Desired, Diagnostic, Diagnostics, Digest, EngineFacts, HostName, Location,
+    ManifestTree, Project, RepositoryName, Revision, StackName, TreeFile, TreePath,
 };
 use crate::report::mask::SecretSet;
 use crate::report::{Target, secrets};
@@ -325,7 +325,8 @@ fn digest_of(stack: &Stack, tree: &ManifestTree, used: &BTreeSet<TreePath>) -> D
     let is_covered = |path: &TreePath| {
         let above = path.as_str().match_indices('/').filter_map(|(at, _)| path.as_str().get(..at));
         let is_used = |above: &str| TreePath::parse(above).is_ok_and(|above| used.contains(&above));
-        !path.as_str().is_empty() && (used.contains(&TreePath::default()) || above.into_iter().any(is_used))
+        !path.as_str().is_empty()
+            && (used.contains(&TreePath::default()) || above.into_iter().any(is_used))
     };
     let tops: Vec<&TreePath> = used.iter().filter(|path| !is_covered(path)).collect();
     let below = tops.iter().flat_map(|path| tree.below(path));

@@ -9,8 +9,8 @@ use crate::yaml::{Entry, Kind, Map, NODE_BYTES, Node, Scalar, Span, Tag, Value};
 /// Ports that one model may publish, ranges written out.
 const MAX_PORTS: usize = 250_000;
 
-/// What one published port takes: it and its attributes.
-const PORT_BYTES: usize = 6 * NODE_BYTES;
+/// What one published port takes: it and its attributes, in the model and as a value.
+const PORT_BYTES: usize = 12 * NODE_BYTES;
 
 /// Words of one command line.
 const MAX_WORDS: usize = 100_000;

@@ -110,7 +110,8 @@ fn service(
         // Each hook has all settings of its service. What is over is said once, when all is read.
         budget.bytes(2 * size * NODE_BYTES).ok()?;
         let path = format!("{path}.pre_start.{index}");
-        let mut container: Service = read(&inherited(node, hook, problems, budget), &path, problems)?;
+        let mut container: Service =
+            read(&inherited(node, hook, problems, budget), &path, problems)?;
         let per_replica = hook.get("per_replica").and_then(Node::value);
         let per_replica = per_replica.is_some_and(|value| value.to_text() == "true");
         let env_file = std::mem::take(&mut container.env_file);
@@ -120,12 +121,7 @@ fn service(
 }
 
 /// A container before the start: the service's own container settings, with the hook's laid over them.
-fn inherited(
-    service: &Node,
-    hook: &Node,
-    problems: &mut Diagnostics,
-    budget: &Budget,
-) -> Node {
+fn inherited(service: &Node, hook: &Node, problems: &mut Diagnostics, budget: &Budget) -> Node {
     let Some(shape) = attributes::root().key("services").and_then(|shape| shape.any.as_deref())
     else {
         return hook.clone();

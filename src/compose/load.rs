@@ -198,8 +198,10 @@ fn enabled(parts: &Parts, profiles: &[String], env: &Env) -> BTreeSet<ServiceNam
         // As in the reference: where none is named, a profile without a name is active.
         None => vec![String::new()],
     };
-    let active: BTreeSet<&str> =
-        (if profiles.is_empty() { &from_env } else { profiles }).iter().map(String::as_str).collect();
+    let active: BTreeSet<&str> = (if profiles.is_empty() { &from_env } else { profiles })
+        .iter()
+        .map(String::as_str)
+        .collect();
     let is_active_profile = |name: &String| active.contains(name.as_str());
     let is_active = |service: &Service| {
         service.profiles.is_empty()

@@ -10,6 +10,8 @@
 //! second ends everything. *Assumptions:* one daemon a data folder (a lock sees to it).
 
 mod descriptors;
+mod first_looks;
+mod guard;
 mod repository;
 mod systemd;
 mod target;
@@ -30,9 +32,10 @@ use crate::forge::{ForgeError, Pace};
 use crate::git::{Git, RemoteProblem, Source};
 use crate::model::{HostName, RepositoryName};
 
+pub use self::first_looks::FirstLooks;
 use crate::commit::cache::CommitCache;
 use crate::connect::{self, Surroundings};
-use crate::data::folder::{self, DataError, DataFolder};
+use crate::data::folder::{DaemonLock, DataError, DataFolder};
 use crate::data::orders;
 use crate::preview::PullRequests;
 use crate::publish::peers::PeerStatuses;
@@ -130,7 +133,7 @@ pub struct Setup {
 
 /// Asks for a look at a repository, from outside the daemon's own loops. Ten requests before the look are one look.
 #[derive(Debug, Clone, Default)]
-pub struct Doorbell(Arc<BTreeMap<RepositoryName, Bells>>);
+pub struct Doorbell(Arc<BTreeMap<RepositoryName, Bells>>, FirstLooks);
 
 /// Who looks: one bell for the branch, one for pull requests.
 #[derive(Debug, Clone, Default)]
@@ -150,7 +153,13 @@ impl Doorbell {
     /// A bell for each repository of the settings.
     pub fn new(settings: &Settings) -> Self {
         let names = settings.repositories.keys();
-        Self(Arc::new(names.map(|name| (name.clone(), Bells::default())).collect()))
+        let bells = names.map(|name| (name.clone(), Bells::default())).collect();
+        Self(Arc::new(bells), FirstLooks::new(settings))
+    }
+
+    /// What the daemon has not looked at yet.
+    pub fn first_looks(&self) -> &FirstLooks {
+        &self.1
     }
 
     /// Asks for a look at one repository.
@@ -188,7 +197,8 @@ pub async fn run(
         return Err(StartError::NoRepository);
     }
     let data = DataFolder::open(&settings.data)?;
-    let _lock = only_daemon(&data).await?;
+    let lock = only_daemon(&data).await?;
+    let data = data.of_the_daemon();
     descriptors::raise_limit();
     let mut tasks: JoinSet<()> = JoinSet::new();
     let (orders_sender, orders) = watch::channel(Arc::new(data.orders()?));
@@ -207,7 +217,11 @@ pub async fn run(
             &hosts,
             (&git, &data, &board, &seats, &orders),
         )?;
-        let worker = RepositoryLoop { look_now: doorbell.of(name), ..worker };
+        let worker = RepositoryLoop {
+            look_now: doorbell.of(name),
+            first_looks: doorbell.first_looks().clone(),
+            ..worker
+        };
         let publisher = publisher_of(&worker, repository, &data, &setup)?;
         let pulls = pull_requests(&worker, repository, doorbell.of_pulls(name), &setup);
         publishers.spawn(publisher.run(pulls, stop.clone(), publishers_stop.clone()));
@@ -221,8 +235,20 @@ pub async fn run(
         "moorline {} is running", env!("CARGO_PKG_VERSION")
     );
     systemd::ready();
+    let looking = first_looks::follow(doorbell.first_looks().clone(), hosts.clone(), stop.clone());
+    tasks.spawn(looking);
+    let mut taken = None;
+    let guarded = stop.child_token();
     let broken = tokio::select! {
         () = attend(&doorbell, &hosts, &stop) => false,
+        kept = guard::keep(data.clone(), lock, &guarded) => {
+            if let Err(error) = kept {
+                tracing::error!(%error, "this daemon leaves");
+                taken = Some(error);
+                stop.cancel();
+            }
+            false
+        }
         ended = tasks.join_next(), if !tasks.is_empty() => {
             // Loops end when they are told to, which may be seen here before the telling itself.
             let told = stop.is_cancelled();
@@ -247,11 +273,15 @@ pub async fn run(
         () = tokio::time::sleep(settings.limits.stop) => tracing::warn!("stopped before everything had ended"),
         () = graceful => tracing::info!("stopped"),
     }
-    if broken { Err(StartError::Broken) } else { Ok(()) }
+    match taken {
+        Some(error) => Err(error.into()),
+        None if broken => Err(StartError::Broken),
+        None => Ok(()),
+    }
 }
 
 /// The daemon's lock. Whoever asks whether there is a daemon holds it for a moment, which is not a daemon.
-async fn only_daemon(data: &DataFolder) -> Result<folder::Lock, DataError> {
+async fn only_daemon(data: &DataFolder) -> Result<DaemonLock, DataError> {
     const TRIES: u32 = 5;
     for _ in 1..TRIES {
         match data.lock_daemon() {
@@ -400,6 +430,7 @@ fn repository_loop(
         git: Arc::clone(git),
         means: Arc::new(means),
         look_now: Arc::new(Notify::new()),
+        first_looks: FirstLooks::default(),
     })
 }
 

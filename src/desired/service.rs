@@ -8,8 +8,8 @@ use super::desk::{Desk, at};
 use super::{build, container};
 use crate::model::project::{Link, Service, ServiceHook, ServicePort, Update, parse_period};
 use crate::model::{
-    Condition, Dependency, DesiredReplica, DesiredService, Digest, FailureAction, Hook, ImagePolicy, ImageRef,
-    Location, ServiceName, UpdateOrder, UpdatePolicy,
+    Condition, Dependency, DesiredReplica, DesiredService, Digest, FailureAction, Hook,
+    ImagePolicy, ImageRef, Location, ServiceName, UpdateOrder, UpdatePolicy,
 };
 
 /// Grace of a stop that asks for none: the Engine's.

@@ -36,6 +36,7 @@ mod faults;
 mod fleet;
 mod forge;
 mod git;
+mod hostile;
 mod house;
 mod laws;
 mod loader_fuzz;

@@ -290,15 +290,17 @@ fn expand<'v>(
     if !text.contains('$') {
         return Ok(text.to_owned());
     }
-    template::fill(text, &both(outside, variables)).map(|filled| filled.text).map_err(|problem| DotenvProblem {
-        line,
-        message: match problem {
-            TemplateProblem::Malformed(text) => format!("{text:?} is not a reference"),
-            TemplateProblem::Missing { name, message } => {
-                format!("the required variable {name} has no value: {message}")
-            }
-            TemplateProblem::TooLarge => "the references nest or grow too much".to_owned(),
-        },
+    template::fill(text, &both(outside, variables)).map(|filled| filled.text).map_err(|problem| {
+        DotenvProblem {
+            line,
+            message: match problem {
+                TemplateProblem::Malformed(text) => format!("{text:?} is not a reference"),
+                TemplateProblem::Missing { name, message } => {
+                    format!("the required variable {name} has no value: {message}")
+                }
+                TemplateProblem::TooLarge => "the references nest or grow too much".to_owned(),
+            },
+        }
     })
 }
 
