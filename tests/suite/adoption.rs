@@ -264,7 +264,12 @@ async fn planned(stack: &LoadedStack, fake: &FakeEngine) -> Vec<String> {
         clock: now,
     };
     // What the health checks say takes a moment.
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    let starting = |fake: &FakeEngine| {
+        fake.containers().iter().any(|one| {
+            fake.inspect(&one.name).is_some_and(|it| it["State"]["Health"]["Status"] == "starting")
+        })
+    };
+    crate::support::comes(|| !starting(fake), crate::support::PATIENCE).await;
     let report = pass::run(&work, &mut Memory::default(), &CancellationToken::new()).await;
     if let Some(failure) = report.failure {
         return vec![failure.message];

@@ -13,6 +13,7 @@ use super::terms::look;
 use crate::support::daemon::Harbour;
 use crate::support::engines;
 use crate::support::fake_engine::{FakeEngine, Options};
+use crate::support::{PATIENCE, a_moment};
 
 /// A cable to a socket that can be pulled.
 struct Cable {
@@ -122,8 +123,8 @@ async fn story(sockets: &[PathBuf], old: &str, new: &str) {
         let begun = tokio::time::Instant::now();
         while !runs_only(socket, new).await {
             let seen = containers(socket).await;
-            assert!(begun.elapsed() < Duration::from_secs(60), "{seen:?}");
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            assert!(begun.elapsed() < PATIENCE, "{seen:?}");
+            a_moment().await;
         }
     }
     assert_eq!(containers(edge).await, before);

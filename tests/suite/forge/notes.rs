@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::support::daemon::Harbour;
 use crate::support::git_servers::Sshd;
+use crate::support::stays;
 
 const WEB: &str = "services:\n  web:\n    image: app:v1\n    restart: always\n    environment: {API_TOKEN: planted-T0ken}\n";
 
@@ -53,7 +54,8 @@ async fn the_story_of_a_commit_is_read_with_git_log_from_an_ssh_remote() {
     harbour.until("a look", |it| !it.hosts["local"].calls().is_empty()).await;
     for _ in 0..5 {
         harbour.ring();
-        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        let same = || count() == before;
+        stays("nothing is written", std::time::Duration::from_millis(500), same).await;
     }
     harbour.stop().await;
     let after = harbour.repository.on_server(&["rev-list", "--count", "refs/notes/moorline"]);

@@ -124,25 +124,6 @@ fn silent_server(greeting: &'static [u8]) -> u16 {
     port
 }
 
-/// A server that sends a byte now and then, for ever.
-fn dripping_server() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        for mut socket in listener.incoming().flatten() {
-            std::thread::spawn(move || {
-                let mut request = [0; 1024];
-                assert!(socket.read(&mut request).unwrap() > 0);
-                socket.write_all(b"HTTP/1.1 200 OK\r\nServer: ").ok();
-                while socket.write_all(b"0").is_ok() {
-                    std::thread::sleep(Duration::from_millis(50));
-                }
-            });
-        }
-    });
-    port
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_hangs_ends_in_a_timeout_of_its_own() {
     let world = World::empty();
@@ -225,7 +206,7 @@ async fn an_operation_that_is_told_to_stop_stops() {
     let stop = CancellationToken::new();
     let soon = stop.clone();
     let (answer, ()) = tokio::join!(git.head(&source, &stop), async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        a_moment().await;
         soon.cancel();
     });
     assert_eq!(kind(&answer.unwrap_err()), "Cancelled");

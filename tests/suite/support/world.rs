@@ -24,6 +24,15 @@ pub fn now() -> Timestamp {
     Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap())
 }
 
+std::thread_local! {
+    static AHEAD: std::cell::Cell<Duration> = const { std::cell::Cell::new(Duration::ZERO) };
+}
+
+/// The clock of passes: the wall's, and what [`World::ahead`] added to it.
+fn clock() -> Timestamp {
+    now().plus(AHEAD.get())
+}
+
 pub struct World {
     pub fake: FakeEngine,
     pub engine: Engine,
@@ -54,6 +63,7 @@ impl World {
     }
 
     pub async fn with_limits(options: Options, limits: Limits) -> Self {
+        AHEAD.set(Duration::ZERO);
         let fake = FakeEngine::start(options).await;
         let engine = connect(&fake, &limits).await;
         let target = Target {
@@ -93,6 +103,22 @@ impl World {
         assert!(self.stack.project.is_some(), "{:?}", self.stack.problems);
     }
 
+    /// From now on it is so much later for passes of this thread.
+    pub fn ahead(&self, by: Duration) {
+        AHEAD.set(AHEAD.get() + by);
+    }
+
+    /// Deploys another stack, `blog`, on the same host.
+    pub async fn deploy_beside(&mut self, compose: &str) {
+        let blog = StackName::parse("blog").unwrap();
+        let target = Target { stack: blog.clone(), ..self.target.clone() };
+        let shop = std::mem::replace(&mut self.target, target);
+        let stack = std::mem::replace(&mut self.stack, load_as(blog, &[("compose.yaml", compose)]));
+        let report = self.settle(3).await;
+        assert!(report.is_good(), "{}", status::line(&report));
+        (self.target, self.stack, self.memory) = (shop, stack, Memory::default());
+    }
+
     /// The process ends and another one starts: everything but the host is forgotten.
     pub async fn restart(&mut self, limits: &Limits) {
         self.memory = Memory::default();
@@ -123,7 +149,7 @@ impl World {
             approvals: &[],
             depth: Depth::Full,
             listener: Arc::new(|_| {}),
-            clock: now,
+            clock,
         };
         let report = pass::run(&work, &mut self.memory, stop).await;
         says_the_same_at_rest(&report);
@@ -137,7 +163,7 @@ impl World {
             if last.is_good() {
                 break;
             }
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            super::a_moment().await;
             last = self.pass().await;
         }
         last
@@ -164,17 +190,22 @@ fn says_the_same_at_rest(report: &Report) {
 
 async fn connect(fake: &FakeEngine, limits: &Limits) -> Engine {
     let settings = EngineSettings { limits: limits.clone(), ..EngineSettings::default() };
-    for _ in 0..50 {
-        if let Ok(engine) = Engine::connect(&fake.endpoint(), &settings).await {
-            return engine;
+    let begun = tokio::time::Instant::now();
+    loop {
+        match Engine::connect(&fake.endpoint(), &settings).await {
+            Ok(engine) => return engine,
+            Err(error) => assert!(begun.elapsed() < super::PATIENCE, "{error:?}"),
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        super::a_moment().await;
     }
-    panic!("cannot connect to the simulated Engine");
 }
 
 /// Loads the stack `shop` from these files.
 pub fn load(files: &[(&str, &str)]) -> LoadedStack {
+    load_as(StackName::parse("shop").unwrap(), files)
+}
+
+fn load_as(name: StackName, files: &[(&str, &str)]) -> LoadedStack {
     let files: BTreeMap<TreePath, TreeFile> = files
         .iter()
         .map(|(path, text)| {
@@ -182,7 +213,6 @@ pub fn load(files: &[(&str, &str)]) -> LoadedStack {
             (TreePath::parse(path).unwrap(), file)
         })
         .collect();
-    let name = StackName::parse("shop").unwrap();
     let stack = Stack::new(name, TreePath::default(), Location::file("fleet.yaml"));
     checkout::load(&stack, &ManifestTree::new(files)).0
 }

@@ -117,6 +117,39 @@ pub struct Call {
     pub changes: bool,
     /// HTTP status; 0 when it was cut off or hung.
     pub status: u16,
+    /// Name of the container, network or volume that the path speaks of, as it was then; empty when there is none.
+    pub subject: String,
+}
+
+impl Call {
+    /// In a person's words: `create shop-web-1`, `start shop-web-1`, `pull app:v1`.
+    pub fn words(&self) -> String {
+        let parts: Vec<&str> = self.path.trim_start_matches('/').split('/').collect();
+        let query = |key: &str| self.query.get(key).map(String::as_str).unwrap_or_default();
+        let subject = &self.subject;
+        match (self.method.as_str(), parts.as_slice()) {
+            ("POST", ["containers", "create"]) => format!("create {}", query("name")),
+            ("DELETE", ["containers", _]) => format!("remove {subject}"),
+            ("POST", ["containers", _, "rename"]) => {
+                format!("rename {subject} to {}", query("name"))
+            }
+            ("PUT", ["containers", _, "archive"]) => format!("upload to {subject}"),
+            ("POST", ["containers", _, verb]) => format!("{verb} {subject}"),
+            (_, ["networks", "create"]) => format!("create network {subject}"),
+            ("DELETE", ["networks", _]) => format!("remove network {subject}"),
+            ("POST", ["networks", _, verb]) => format!("{verb} network {subject}"),
+            (_, ["volumes", "create"]) => format!("create volume {subject}"),
+            ("DELETE", ["volumes", _]) => format!("remove volume {subject}"),
+            ("POST", ["images", "create"]) if self.query.contains_key("fromSrc") => {
+                "import".to_owned()
+            }
+            ("POST", ["images", "create"]) => {
+                format!("pull {}:{}", query("fromImage"), query("tag"))
+            }
+            ("POST", ["build"]) => format!("build {}", query("t")),
+            (method, _) => format!("{method} {}", self.path),
+        }
+    }
 }
 
 /// A container in brief.
