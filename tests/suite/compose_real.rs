@@ -3,7 +3,6 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use super::support::engines::sockets;
 use super::support::real_stack::{RealStack, said};

@@ -10,7 +10,7 @@ use super::support::accidents;
 use super::support::fake_engine::Options;
 use super::support::world::{World, folder, short_limits};
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn every_plan_scenario_gives_its_plan() {
     let mut files = Vec::new();
     collect(&folder("plan"), &mut files);
@@ -51,7 +51,7 @@ async fn monitors(update: &str) -> Vec<u128> {
     awaited.collect()
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_first_batch_proves_what_the_others_only_show() {
     assert_eq!(monitors("").await, [2_000, 500, 500]);
     assert_eq!(monitors(", update_config: {parallelism: 2}").await, [2_000, 2_000, 500]);
@@ -85,6 +85,8 @@ async fn plan_of(scenario: &str) -> String {
         world.commit(before);
         let report = world.settle(3).await;
         assert!(report.is_good(), "{scenario}\n{report:?}");
+        // Jobs end.
+        super::support::a_moment().await;
     }
     // A version that was tried and did not come up.
     lines("breaks").for_each(|line| accidents::behave(&world.fake, line));

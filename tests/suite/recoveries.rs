@@ -6,14 +6,14 @@ use std::time::Duration;
 use moorline::model::{CommitState, Health};
 use moorline::report::status;
 
+use super::support::comes;
 use super::support::fake_engine::{Behaviour, Options};
 use super::support::world::World;
-use super::support::comes;
 
 const WEB: &str =
     "services:\n  web:\n    image: app:v1\n    restart: always\n    deploy: {replicas: 2}\n";
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_replica_that_dies_is_brought_back_and_the_status_tells_the_truth_all_along() {
     let mut world = World::new(Options::default()).await;
     world.commit(WEB);
@@ -28,7 +28,7 @@ async fn a_replica_that_dies_is_brought_back_and_the_status_tells_the_truth_all_
     assert!(world.containers().contains("shop-web-2 running"));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_new_version_that_does_not_start_is_rolled_back_and_not_tried_again_until_a_new_commit() {
     let mut world = World::new(Options::default()).await;
     let one = WEB.replace("replicas: 2", "replicas: 1");
@@ -50,7 +50,7 @@ async fn a_new_version_that_does_not_start_is_rolled_back_and_not_tried_again_un
     assert!(world.fake.changes().is_empty(), "{:?}", world.fake.changes());
     // Once they work, the old one comes back.
     world.fake.behave("web", Behaviour::default());
-    world.ahead(moorline::schedule::RECOVERY_FIRST);
+    tokio::time::advance(moorline::schedule::RECOVERY_FIRST).await;
     let report = world.pass().await;
     assert_eq!(status::state(&report), CommitState::Failure, "{}", status::line(&report));
     assert!(status::line(&report).contains("rolled back"), "{}", status::line(&report));
@@ -69,7 +69,7 @@ async fn a_new_version_that_does_not_start_is_rolled_back_and_not_tried_again_un
     assert_eq!(world.fake.containers()[0].image, "app:v3");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_job_runs_once_per_change_and_not_once_per_pass() {
     let mut world = World::new(Options::default()).await;
     world.fake.behave(
@@ -91,7 +91,7 @@ async fn a_job_runs_once_per_change_and_not_once_per_pass() {
     assert_eq!(starts, 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_runs_before_a_service_starts_runs_once_a_change_and_holds_it_up_when_it_fails() {
     let mut world = World::new(Options::default()).await;
     let ends =
@@ -144,7 +144,7 @@ async fn what_runs_before_a_service_starts_runs_once_a_change_and_holds_it_up_wh
     assert_eq!(images, ["app:v2", "app:v2"]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_service_that_keeps_failing_is_degraded_and_given_time() {
     let mut world = World::new(Options::default()).await;
     world.fake.behave(
@@ -165,7 +165,7 @@ async fn a_service_that_keeps_failing_is_degraded_and_given_time() {
     assert!(world.fake.changes().is_empty(), "a failing service is not started at every pass");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_hundred_passes_over_a_host_in_sync_change_nothing() {
     let mut world = World::new(Options::default()).await;
     world.commit(WEB);
@@ -177,7 +177,7 @@ async fn a_hundred_passes_over_a_host_in_sync_change_nothing() {
     assert!(world.fake.changes().is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_new_engine_gives_the_same_quiet() {
     for api in [(1, 41), (1, 44), (1, 47), (1, 51)] {
         let mut world = World::new(Options { api, ..Options::default() }).await;

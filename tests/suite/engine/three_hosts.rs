@@ -1,7 +1,6 @@
 //! One repository, three hosts: one beside the daemon, one behind TLS, one behind SSH that is cut off for a while.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use moorline::docker::{Depth, Endpoint, Engine, EngineSettings, Scope};
 use moorline::model::{RepositoryName, StackName};

@@ -8,8 +8,8 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::{KINDS, Post, QUICK, comment, settings, sha, status, until};
-use crate::support::fake_forge::{FakeForge, Fault};
 use crate::support::a_moment;
+use crate::support::fake_forge::{FakeForge, Fault};
 
 fn faults() -> Vec<(&'static str, Fault)> {
     let say = |message: &str| json!({ "message": message });

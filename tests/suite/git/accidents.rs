@@ -1,6 +1,6 @@
 //! Crashes, damaged clones, and servers that hang.
 
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -9,9 +9,10 @@ use moorline::git::{Credentials, Git, GitError, TreeSelection, Wanted};
 use moorline::model::Remedy;
 use tokio_util::sync::CancellationToken;
 
-use super::servers::{Daemon, Https};
+use super::servers::{Daemon, Https, dripping_server};
 use super::world::World;
 use super::{head, kind, paths, pull_all, source, text};
+use crate::support::a_moment;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_crash_left_in_a_clone_is_removed_or_made_anew() {

@@ -229,7 +229,14 @@ impl Told {
     async fn killed_after(&mut self, calls: usize) {
         let host = self.harbour.hosts.values().next().unwrap();
         host.stop_answering_after(calls);
-        let mut running = self.harbour.program(&["sync"]).kill_on_drop(true).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut running = self
+            .harbour
+            .program(&["sync"])
+            .kill_on_drop(true)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         super::until("the calls were made", || host.is_silent()).await;
         running.kill().await.unwrap();
         host.revive();

@@ -18,19 +18,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::fake_engine::{FakeEngine, Options};
 
-/// The wall clock of the tests.
+/// The clock of the tests.
 pub fn now() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap())
-}
-
-std::thread_local! {
-    static AHEAD: std::cell::Cell<Duration> = const { std::cell::Cell::new(Duration::ZERO) };
-}
-
-/// The clock of passes: the wall's, and what [`World::ahead`] added to it.
-fn clock() -> Timestamp {
-    now().plus(AHEAD.get())
+    Timestamp::from_millis(i64::try_from(super::clock().as_millis()).unwrap())
 }
 
 pub struct World {
@@ -63,7 +53,6 @@ impl World {
     }
 
     pub async fn with_limits(options: Options, limits: Limits) -> Self {
-        AHEAD.set(Duration::ZERO);
         let fake = FakeEngine::start(options).await;
         let engine = connect(&fake, &limits).await;
         let target = Target {
@@ -101,11 +90,6 @@ impl World {
         self.revision = Revision::parse(&format!("{:040x}", self.commits)).unwrap();
         self.stack = load(files);
         assert!(self.stack.project.is_some(), "{:?}", self.stack.problems);
-    }
-
-    /// From now on it is so much later for passes of this thread.
-    pub fn ahead(&self, by: Duration) {
-        AHEAD.set(AHEAD.get() + by);
     }
 
     /// Deploys another stack, `blog`, on the same host.
@@ -149,7 +133,7 @@ impl World {
             approvals: &[],
             depth: Depth::Full,
             listener: Arc::new(|_| {}),
-            clock,
+            clock: now,
         };
         let report = pass::run(&work, &mut self.memory, stop).await;
         says_the_same_at_rest(&report);
