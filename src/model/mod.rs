@@ -4,6 +4,7 @@ mod container;
 mod desired;
 mod diagnostic;
 mod drift;
+mod forge_kind;
 mod names;
 mod observed;
 mod outcome;
@@ -29,6 +30,7 @@ pub use desired::{
 };
 pub use diagnostic::{Diagnostic, Diagnostics, Location, Severity};
 pub use drift::{Cure, Drift, Reason, Resource, Value};
+pub use forge_kind::ForgeKind;
 pub use names::{
     ContainerId, Digest, HostName, ImageRef, NameProblem, Replica, RepositoryName, Revision,
     ServiceName, StackName,

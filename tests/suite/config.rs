@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use moorline::config::fleet_file::{self, FLEET_KEYS, HostSelector, Surroundings, Wave};
 use moorline::config::settings::{
-    self, DockerVariables, ForgeKind, Overrides, SETTINGS_KEYS, Settings,
+    self, DockerVariables, Overrides, ReportTo, SETTINGS_KEYS, Settings,
 };
 use moorline::config::{Endpoint, Fleet, Key};
 use moorline::model::{
@@ -108,7 +108,7 @@ fn the_settings_file_of_the_contract_is_read() {
     let repository = settings.repositories.get("fleet").unwrap();
     assert_eq!(repository.url.to_string(), "https://git.example.com/acme/fleet.git");
     assert_eq!(repository.branch.as_deref(), Some("main"));
-    assert_eq!(repository.forge.kind, Some(ForgeKind::Gitea));
+    assert_eq!(repository.forge.kind, Some(ReportTo::Forge(ForgeKind::Gitea)));
     assert_eq!(repository.forge.project, "acme/fleet");
     // The forge takes the repository's token unless it has its own.
     assert_eq!(repository.forge.token_file.as_deref(), Some(Path::new("/run/secrets/token")));
