@@ -6,8 +6,9 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock;
 use crate::config::settings::{ReportTo, Settings};
-use crate::controller::{Doorbell, clock};
+use crate::daemon::Doorbell;
 use crate::model::Secret;
 use crate::web::{self, Bell, Doors, Hook, HookBook, Readiness};
 
@@ -58,7 +59,10 @@ fn hooks(settings: &Settings) -> anyhow::Result<BTreeMap<crate::model::Repositor
             }
         };
         // Where the forge's kind is not known yet, its headers tell.
-        hooks.insert(name.clone(), Hook { kind: repository.forge.kind.and_then(ReportTo::forge), secrets });
+        hooks.insert(
+            name.clone(),
+            Hook { kind: repository.forge.kind.and_then(ReportTo::forge), secrets },
+        );
     }
     Ok(hooks)
 }

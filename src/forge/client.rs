@@ -97,9 +97,7 @@ macro_rules! client {
                 Box::pin(<$client>::account(self))
             }
 
-            fn abilities(
-                &self,
-            ) -> $crate::forge::client::Told<'_, $crate::forge::Abilities> {
+            fn abilities(&self) -> $crate::forge::client::Told<'_, $crate::forge::Abilities> {
                 Box::pin(<$client>::abilities(self))
             }
         }

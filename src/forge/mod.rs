@@ -38,10 +38,10 @@ pub use settings::{Clock, Credentials, ForgeSettings};
 
 use std::sync::Arc;
 
+use self::http::Http;
 use crate::model::{CommitStatus, ForgeKind, Revision};
 use client::Client;
 use found::FoundComment;
-use self::http::Http;
 use project::Project;
 use rules::Rules;
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::rules::{Location, groups};
 use super::ForgeError;
+use super::rules::{Location, groups};
 use crate::model::{Digest, ForgeKind, Secret, Timestamp};
 
 /// Reads the wall clock; given from above, because edges do not look at it themselves.
@@ -79,9 +79,8 @@ impl ForgeSettings {
         let no_project = || ForgeError::NoProject { remote: without_user(remote) };
         let address = remote_address(remote).ok_or_else(no_project)?;
         let may_be_below = api.is_none() && kind.is_none();
-        let locate = kind.map_or(groups as fn(&str, Vec<String>) -> Location, |kind| {
-            super::rules(kind).locate
-        });
+        let locate = kind
+            .map_or(groups as fn(&str, Vec<String>) -> Location, |kind| super::rules(kind).locate);
         let found = locate(address.host_str().unwrap_or_default(), parts(&address, api.as_ref()));
         let root = match api {
             Some(given) => given,

@@ -120,7 +120,8 @@ impl Message<'_> {
 
     /// Whether a password of HTTP Basic authentication is one of the secrets; the user's name does not matter.
     pub(super) fn is_password(&self, authorization: &str) -> bool {
-        let encoded = authorization.split_once(' ').filter(|(way, _)| way.eq_ignore_ascii_case("basic"));
+        let encoded =
+            authorization.split_once(' ').filter(|(way, _)| way.eq_ignore_ascii_case("basic"));
         let told = encoded.and_then(|(_, text)| STANDARD.decode(text.trim()).ok());
         let told = told.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
         self.is_secret(told.split_once(':').map_or("", |(_, password)| password))
@@ -220,7 +221,10 @@ mod tests {
                 headers(&[("x-hub-signature-256", "sha256="), ("x-github-event", "push")]),
             ),
             (ForgeKind::GitHub, headers(&[("x-github-event", "push")])),
-            (ForgeKind::GitLab, headers(&[("x-gitlab-token", ""), ("x-gitlab-event", "Push Hook")])),
+            (
+                ForgeKind::GitLab,
+                headers(&[("x-gitlab-token", ""), ("x-gitlab-event", "Push Hook")]),
+            ),
             (
                 ForgeKind::Bitbucket,
                 headers(&[("x-hub-signature", "sha1=00"), ("x-event-key", "repo:push")]),

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{
-    CapacitySettings, Credentials, ForgeApp, ForgeSettings, HostSettings, HostSsh,
-    HostTls, Limits, RemoteTls, ReportTo, RemoteUrl, RepositorySettings, Returning, SETTINGS_KEYS, Settings,
+    CapacitySettings, Credentials, ForgeApp, ForgeSettings, HostSettings, HostSsh, HostTls, Limits,
+    RemoteTls, RemoteUrl, ReportTo, RepositorySettings, Returning, SETTINGS_KEYS, Settings,
     Transport,
 };
 use crate::config::endpoint::Endpoint;

@@ -144,7 +144,10 @@ mod tests {
             ("Main/infra/fleet".to_owned(), "https://tfs.example.com:8443/tfs".to_owned())
         );
         assert_eq!(
-            told("ssh://tfs.example.com:22/tfs/Main/infra/_git/fleet", Some("https://tfs.example.com/tfs")),
+            told(
+                "ssh://tfs.example.com:22/tfs/Main/infra/_git/fleet",
+                Some("https://tfs.example.com/tfs")
+            ),
             ("Main/infra/fleet".to_owned(), "https://tfs.example.com/tfs".to_owned())
         );
     }

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::super::found::{FoundComment, FoundStatus};
+use super::super::rules::escaped;
 use super::super::{Fate, FetchHead, ForkPath, Head, PullRequest};
 use super::words::{joined, state};
 
@@ -173,8 +174,8 @@ impl ForkTold {
         let repository = self.repository?;
         let (name, project) = (repository.name?, repository.project?.name?);
         Some(ForkPath {
-            web: format!("{organisation}/{project}/_git/{name}"),
-            ssh: format!("v3/{organisation}/{project}/{name}"),
+            web: escaped(&format!("{organisation}/{project}/_git/{name}")),
+            ssh: escaped(&format!("v3/{organisation}/{project}/{name}")),
         })
     }
 }

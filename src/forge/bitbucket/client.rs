@@ -120,18 +120,13 @@ impl Bitbucket {
     }
 
     /// The statuses of ours: those whose key is made from their name.
-    async fn read_statuses(
-        &self,
-        revision: &Revision,
-    ) -> Result<Vec<CommitStatus>, ForgeError> {
+    async fn read_statuses(&self, revision: &Revision) -> Result<Vec<CommitStatus>, ForgeError> {
         let ask = self.project.get(&["commit", revision.as_str(), "statuses"], "such commit");
         self.project.statuses(ask, StatusTold::found).await
     }
 
     /// All open pull requests.
-    async fn open_pull_requests(
-        &self,
-    ) -> Result<Vec<PullRequest>, ForgeError> {
+    async fn open_pull_requests(&self) -> Result<Vec<PullRequest>, ForgeError> {
         let ask = self.project.get(&["pullrequests"], "such repository");
         let ask = ask.query("state", "OPEN").query("pagelen", PAGE);
         self.project.list(ask, "pull requests", pull_request).await
@@ -150,10 +145,7 @@ impl Bitbucket {
     }
 
     /// All comments of a pull request or a commit.
-    async fn comments(
-        &self,
-        place: &Place,
-    ) -> Result<Vec<FoundComment>, ForgeError> {
+    async fn comments(&self, place: &Place) -> Result<Vec<FoundComment>, ForgeError> {
         let (folder, name, _) = place_path(place)?;
         let ask = self.project.get(&[folder, &name, "comments"], &place.to_string());
         self.project.comments(ask.query("pagelen", PAGE), CommentTold::found).await

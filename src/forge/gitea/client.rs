@@ -49,19 +49,14 @@ impl Gitea {
     }
 
     /// The newest status of each context.
-    async fn read_statuses(
-        &self,
-        revision: &Revision,
-    ) -> Result<Vec<CommitStatus>, ForgeError> {
+    async fn read_statuses(&self, revision: &Revision) -> Result<Vec<CommitStatus>, ForgeError> {
         let path = ["commits", revision.as_str(), "statuses"];
         let ask = self.project.get(&path, "such commit").query("limit", PAGE);
         self.project.statuses(ask, StatusTold::found).await
     }
 
     /// All open pull requests. Neither server makes a merge reference.
-    async fn open_pull_requests(
-        &self,
-    ) -> Result<Vec<PullRequest>, ForgeError> {
+    async fn open_pull_requests(&self) -> Result<Vec<PullRequest>, ForgeError> {
         let ask = self.project.get(&["pulls"], "such repository");
         let ask = ask.query("state", "open").query("sort", "recentupdate").query("limit", PAGE);
         let ours = |told: PullTold| told.found(false);
@@ -74,10 +69,7 @@ impl Gitea {
     }
 
     /// All comments at a place; this list has no pages.
-    async fn comments(
-        &self,
-        place: &Place,
-    ) -> Result<Vec<FoundComment>, ForgeError> {
+    async fn comments(&self, place: &Place) -> Result<Vec<FoundComment>, ForgeError> {
         let number = number(place)?;
         let ask = self.project.get(&["issues", &number, "comments"], &place.to_string());
         self.project.comments(ask, CommentTold::found).await

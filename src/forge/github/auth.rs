@@ -24,7 +24,8 @@ pub(super) fn header(_user: Option<&str>, token: &str) -> (HeaderName, String) {
 }
 
 /// GitHub Apps.
-pub(super) const APP: App = App { lease: |http| lease(http).boxed(), account: |http| account(http).boxed() };
+pub(super) const APP: App =
+    App { lease: |http| lease(http).boxed(), account: |http| account(http).boxed() };
 
 #[derive(Deserialize)]
 struct InstallationFound {

@@ -50,19 +50,14 @@ impl GitHub {
     }
 
     /// The newest status of each context.
-    async fn read_statuses(
-        &self,
-        revision: &Revision,
-    ) -> Result<Vec<CommitStatus>, ForgeError> {
+    async fn read_statuses(&self, revision: &Revision) -> Result<Vec<CommitStatus>, ForgeError> {
         let path = ["commits", revision.as_str(), "statuses"];
         let ask = self.project.get(&path, "such commit").query("per_page", PAGE);
         self.project.statuses(ask, StatusTold::found).await
     }
 
     /// All open pull requests.
-    async fn open_pull_requests(
-        &self,
-    ) -> Result<Vec<PullRequest>, ForgeError> {
+    async fn open_pull_requests(&self) -> Result<Vec<PullRequest>, ForgeError> {
         let ask = self.project.get(&["pulls"], "such repository");
         let ask = ask.query("state", "open").query("sort", "updated").query("direction", "desc");
         let ours = |told: PullTold| told.found(true);
@@ -75,10 +70,7 @@ impl GitHub {
     }
 
     /// All comments at a place.
-    async fn comments(
-        &self,
-        place: &Place,
-    ) -> Result<Vec<FoundComment>, ForgeError> {
+    async fn comments(&self, place: &Place) -> Result<Vec<FoundComment>, ForgeError> {
         let (folder, name, _) = place_path(place);
         let ask = self.project.get(&[folder, &name, "comments"], &place.to_string());
         self.project.comments(ask.query("per_page", PAGE), CommentTold::found).await

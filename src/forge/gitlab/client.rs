@@ -161,19 +161,14 @@ impl GitLab {
     }
 
     /// The newest status of each context.
-    async fn read_statuses(
-        &self,
-        revision: &Revision,
-    ) -> Result<Vec<CommitStatus>, ForgeError> {
+    async fn read_statuses(&self, revision: &Revision) -> Result<Vec<CommitStatus>, ForgeError> {
         let path = ["repository", "commits", revision.as_str(), "statuses"];
         let ask = self.project.get(&path, "such commit").query("per_page", PAGE);
         self.project.statuses(ask, StatusTold::found).await
     }
 
     /// All open merge requests.
-    async fn open_pull_requests(
-        &self,
-    ) -> Result<Vec<PullRequest>, ForgeError> {
+    async fn open_pull_requests(&self) -> Result<Vec<PullRequest>, ForgeError> {
         let ask = self.project.get(&["merge_requests"], "such project");
         let ask = ask.query("state", "opened").query("order_by", "updated_at");
         self.project.list(ask.query("per_page", PAGE), "merge requests", merge_request).await
@@ -195,10 +190,7 @@ impl GitLab {
     }
 
     /// All notes at a place that people (or we) wrote.
-    async fn comments(
-        &self,
-        place: &Place,
-    ) -> Result<Vec<FoundComment>, ForgeError> {
+    async fn comments(&self, place: &Place) -> Result<Vec<FoundComment>, ForgeError> {
         let Some((folder, number)) = folder(place) else {
             let found = self.discussions(place).await?;
             return Ok(found.into_iter().map(|(_, note)| note).collect());

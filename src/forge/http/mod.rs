@@ -146,7 +146,8 @@ impl Http {
         for _ in 0..=MOST_REDIRECTS {
             let answer = self.send_once(ask, &address, credential).await?;
             let moved = matches!(answer.code, 301 | 302 | 303 | 307 | 308);
-            let is_login = self.rules.is_some_and(|rules| rules.unauthorised.contains(&answer.code));
+            let is_login =
+                self.rules.is_some_and(|rules| rules.unauthorised.contains(&answer.code));
             if !moved || is_login {
                 let token = credential.map(|credential| credential.token.reveal().as_str());
                 return self.understand(ask, answer, &SecretSet::of(token));
