@@ -13,16 +13,7 @@ pub mod real_stack;
 pub mod story;
 pub mod world;
 
-/// Since the epoch: the wall's clock where time runs, and the runtime's where a test paused it.
-pub fn clock() -> std::time::Duration {
-    static BEGUN: std::sync::LazyLock<(std::time::Duration, std::time::Instant)> =
-        std::sync::LazyLock::new(|| {
-            let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-            (wall, std::time::Instant::now())
-        });
-    let (wall, begun) = *BEGUN;
-    wall + tokio::time::Instant::now().into_std().saturating_duration_since(begun)
-}
+pub use fake_engine::clock;
 
 /// Longer than anything that a test waits for may take on a busy machine. A test that waits this long has failed.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);

@@ -44,6 +44,17 @@ use tokio::task::JoinHandle;
 pub use faults::{Fault, Faults};
 use world::World;
 
+/// Since the epoch: the wall's clock where time runs, and the runtime's where a test paused it.
+pub fn clock() -> Duration {
+    static BEGUN: std::sync::LazyLock<(Duration, std::time::Instant)> =
+        std::sync::LazyLock::new(|| {
+            let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+            (wall, std::time::Instant::now())
+        });
+    let (wall, begun) = *BEGUN;
+    wall + tokio::time::Instant::now().into_std().saturating_duration_since(begun)
+}
+
 /// What kind of Engine it is.
 #[derive(Debug, Clone)]
 pub struct Options {

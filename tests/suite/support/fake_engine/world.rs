@@ -321,7 +321,7 @@ impl Container {
 
 /// Nanoseconds since the epoch, by the clock of the tests: it stands still where that is paused.
 pub(super) fn now() -> i128 {
-    i128::try_from(crate::support::clock().as_nanos()).unwrap()
+    i128::try_from(super::clock().as_nanos()).unwrap()
 }
 
 /// As the Engine writes instants.
