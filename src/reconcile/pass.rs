@@ -20,8 +20,8 @@ use crate::fleet::approval::{self, Approval};
 use crate::fleet::placement::{self, Placement};
 use crate::model::{
     CommitState, Cure, Desired, Diagnostics, Drift, EngineFacts, Health, ImagePolicy, ImageRef,
-    Observed, Outcome, Plan, Policy, Reason, Remedy, Replica, Resource, Revision, SyncPolicy,
-    Timestamp,
+    Observed, Outcome, Plan, Policy, Reason, Remedy, Replica, Resource, Revision, Slowed,
+    SyncPolicy, Timestamp,
 };
 use crate::plan::{self, Brake, Phase, Resolve};
 use crate::reconcile::apply::{self, Listener, Manner};
@@ -494,11 +494,11 @@ fn brakes(recoveries: &Recoveries, desired: &Desired, now: Timestamp) -> BTreeMa
         .filter_map(|one| {
             let why = match recoveries.verdict(&one.replica, now) {
                 Verdict::Go => return None,
-                Verdict::Wait(_) => "it failed a moment ago".to_owned(),
+                Verdict::Wait(_) => Slowed::FailedJustNow,
                 Verdict::Degraded(_) => {
                     let failures =
                         recoveries.of(&one.replica).map_or(0, crate::schedule::Attempts::failures);
-                    format!("it failed {failures} times in 10 minutes")
+                    Slowed::KeepsFailing { failures }
                 }
             };
             let until = recoveries.verdict(&one.replica, now).until()?;

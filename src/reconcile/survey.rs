@@ -10,7 +10,7 @@ use crate::fleet::TargetName;
 use crate::fleet::placement::{
     self, Ask, HostRoom, HostSight, Placement, Seen, World, asks, capacity,
 };
-use crate::model::{EngineFacts, HostName, Observed, StackName};
+use crate::model::{EngineFacts, HostName, Observed, StackName, Unseen};
 
 use super::context::Context;
 use super::host::Link;
@@ -45,10 +45,12 @@ pub(crate) fn targets_of<'a>(
 /// What a look tells of who sits where. One that could not list the containers or volumes tells nothing.
 pub(crate) fn seen_by(observed: &Observed) -> Option<Seen> {
     let is_blind = observed.gaps.iter().any(|gap| {
-        gap.container.is_none()
-            && gap.replica.is_none()
-            && !gap.what.starts_with("image")
-            && !gap.what.starts_with("network")
+        let tells_nothing = match gap.what {
+            Unseen::Images | Unseen::Image(_) | Unseen::Networks | Unseen::Network(_) => false,
+            Unseen::Containers | Unseen::Container(_) | Unseen::Volumes | Unseen::Volume(_) => true,
+            Unseen::Host(_) => true,
+        };
+        tells_nothing && gap.container.is_none() && gap.replica.is_none()
     });
     (!is_blind).then(|| placement::seen(observed))
 }
