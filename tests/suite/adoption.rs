@@ -12,7 +12,7 @@ use moorline::model::{
     AdoptPolicy, Digest, FileMode, HostName, Location, ManifestTree, Policy, RepositoryName,
     Revision, StackName, TreeFile, TreePath,
 };
-use moorline::reconcile::pass::{self, Memory, Mode, Work};
+use moorline::reconcile::pass::{self, Memory, Mode, Sight, Work};
 use moorline::report::Target;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -254,7 +254,7 @@ async fn planned(stack: &LoadedStack, fake: &FakeEngine) -> Vec<String> {
         stack,
         revision: &Revision::parse(&"1".repeat(40)).unwrap(),
         policy: &policy,
-        engine: &engine,
+        sight: Sight::Live(&engine),
         host_data: "/var/lib/moorline",
         mode: Mode::Show,
         share: None,

@@ -12,7 +12,7 @@ use moorline::model::{
     FileMode, HostName, Location, ManifestTree, Plan, Policy, RepositoryName, Revision, StackName,
     Timestamp, TreeFile, TreePath,
 };
-use moorline::reconcile::pass::{self, Memory, Mode, Work};
+use moorline::reconcile::pass::{self, Memory, Mode, Sight, Work};
 use moorline::report::{Report, Target, status};
 use tokio_util::sync::CancellationToken;
 
@@ -126,7 +126,7 @@ impl World {
             stack: &self.stack,
             revision: &self.revision,
             policy: &self.policy,
-            engine: &self.engine,
+            sight: Sight::Live(&self.engine),
             host_data: "/var/lib/moorline",
             mode,
             share: None,
