@@ -5,6 +5,7 @@ mod container;
 mod desired;
 mod diagnostic;
 mod drift;
+mod forge_kind;
 mod held;
 mod names;
 mod observed;
@@ -34,6 +35,7 @@ pub use desired::{
 };
 pub use diagnostic::{Diagnostic, Diagnostics, Location, Severity};
 pub use drift::{Cure, Drift, Reason, Resource, Value};
+pub use forge_kind::ForgeKind;
 pub use held::{Held, HeldBecause, Slowed};
 pub use names::{
     ContainerId, Digest, HostName, ImageRef, NameProblem, Replica, RepositoryName, Revision,
