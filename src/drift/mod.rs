@@ -20,7 +20,7 @@ mod state;
 mod table;
 
 pub use adopt::{ADOPTED_LABEL, settle};
-pub use mask::is_secret_name;
+pub use mask::{hidden_in, is_secret_name};
 pub use table::{Effect, Row, markdown, rows};
 
 use self::gaps::Gaps;

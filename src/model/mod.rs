@@ -19,6 +19,7 @@ mod report;
 mod secret;
 mod timestamp;
 mod tree;
+pub mod visible;
 mod unseen;
 
 pub use budget::{Budget, OverBudget};

@@ -25,7 +25,7 @@ use crate::model::{
 };
 use crate::plan::{self, Brake, Phase, Resolve};
 use crate::reconcile::apply::{self, Listener, Manner};
-use crate::report::{Failure, Report, Round, Target, Wait};
+use crate::report::{Failure, Report, Round, Target, Wait, secrets};
 use crate::schedule::{Fall, Recoveries, Verdict};
 
 /// Rounds of one pass: deploy, take back what failed, and look once more.
@@ -229,6 +229,8 @@ fn compare(
     {
         return Arc::clone(&last.findings);
     }
+    // What was changed in Git still serves here: it is as secret as what replaces it.
+    crate::redaction::hide(&secrets::of_observed(observed));
     let findings = Arc::new(drift::detect(desired, observed, policy));
     memory.compared = Some(Compared {
         desired: Arc::clone(desired),

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::markdown::{Writer, code, plain};
-use super::mask::{SecretSet, mask};
+use super::mask::{SecretSet, mask, without};
 use crate::model::{CommitState, Digest, HostName, Revision, StackName};
 
 /// What a forge's comments may be.
@@ -204,12 +204,13 @@ pub fn plan(comment: &PlanComment, dialect: Dialect, secrets: &SecretSet) -> Str
         section(&mut out, stack);
     }
     out.close("`moorline plan` shows them");
-    mask(&format!("{}{footer}", out.finish()), secrets)
+    // Our own marks between letters stay.
+    without(&format!("{}{footer}", out.finish()), secrets)
 }
 
 /// The comment's last words, when the pull request is closed or no longer concerns any stack.
 pub fn withdrawn(why: &str, secrets: &SecretSet) -> String {
-    mask(&format!("## Moorline: plan withdrawn\n\n{}\n", plain(&mask(why, secrets))), secrets)
+    without(&format!("## Moorline: plan withdrawn\n\n{}\n", plain(&mask(why, secrets))), secrets)
 }
 
 fn table(out: &mut Writer, stacks: &[StackPlan]) {

@@ -1,6 +1,7 @@
 //! Markdown that cannot be broken out of, and that ends in time.
 
 use super::comment::Dialect;
+use crate::model::visible;
 
 /// A plan of fewer bytes than this is not worth showing cut.
 const WORTH: usize = 600;
@@ -9,7 +10,7 @@ const CLOSING: usize = 200;
 
 /// Text between backticks: nothing in it is markup.
 pub(super) fn code(text: &str) -> String {
-    let text = text.replace(['\n', '\r'], " ").replace('|', "\\|");
+    let text = visible::line(text).replace('|', "\\|");
     let ticks = "`".repeat(longest_run(&text) + 1);
     let pad = if text.starts_with('`') || text.ends_with('`') { " " } else { "" };
     format!("{ticks}{pad}{text}{pad}{ticks}")
@@ -18,9 +19,10 @@ pub(super) fn code(text: &str) -> String {
 /// Text of others outside of code: no markup, no mentions, no references, no links.
 pub(super) fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
+    // Lines and tabs were made by those who wrote a message; all else that is not seen is shown.
+    for c in visible::text(text).chars() {
         match c {
-            '\n' | '\r' | '\t' => out.push(' '),
+            '\n' | '\t' => out.push(' '),
             '<' => out.push_str("&lt;"),
             '&' => out.push_str("&amp;"),
             // A zero-width space keeps people from being called and addresses from becoming links.
@@ -32,7 +34,6 @@ pub(super) fn plain(text: &str) -> String {
                 out.push('\\');
                 out.push(c);
             }
-            c if c.is_control() => {}
             c => out.push(c),
         }
     }
