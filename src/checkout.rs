@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 
 use crate::compose::{
-    self, Files, LoadRequest, Lookup, ReadProblem, TREE_ROOT, TreeFiles, tree_path,
+    self, Files, LoadPurpose, LoadRequest, Lookup, ReadProblem, TREE_ROOT, TreeFiles, tree_path,
 };
 use crate::config::fleet_file::{
     self, COMPOSE_FILES, FLEET_FILE, Fleet, HostSelector, Stack, Surroundings,
@@ -270,6 +270,7 @@ pub fn load(stack: &Stack, tree: &ManifestTree) -> (LoadedStack, BTreeSet<TreePa
         project_name: Some(stack.name.as_str()),
         project_directory: None,
         home: None,
+        purpose: LoadPurpose::Run { unset: stack.unset },
     });
     let mut missing = files.missing.into_inner();
     let mut problems = loaded.problems;

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 use super::{DiskFiles, Format, Surroundings, output};
-use crate::compose::{LoadRequest, Loaded, Lookup, load};
+use crate::compose::{LoadPurpose, LoadRequest, Loaded, Lookup, load};
 use crate::model::Project;
 
 /// Arguments of `render`, and of every command that loads one Compose project from the disk.
@@ -57,7 +57,7 @@ impl Args {
 
 /// Runs the command.
 pub(super) fn run(args: &Args, surroundings: &Surroundings) -> anyhow::Result<ExitCode> {
-    let loaded = load_from_disk(args, surroundings)?;
+    let loaded = load_from_disk(args, surroundings, LoadPurpose::Show)?;
     output::problems(&loaded.problems);
     let Some(project) = loaded.project else { return Ok(ExitCode::FAILURE) };
     let text = match args.output {
@@ -70,7 +70,11 @@ pub(super) fn run(args: &Args, surroundings: &Surroundings) -> anyhow::Result<Ex
 }
 
 /// Loads the project that the arguments name.
-pub(super) fn load_from_disk(args: &Args, surroundings: &Surroundings) -> anyhow::Result<Loaded> {
+pub(super) fn load_from_disk(
+    args: &Args,
+    surroundings: &Surroundings,
+    purpose: LoadPurpose,
+) -> anyhow::Result<Loaded> {
     let folder = surroundings.folder.to_str().context("the working directory is not UTF-8")?;
     let files = DiskFiles { folder: surroundings.folder.clone() };
     let variables = variables(&args.variables)?;
@@ -98,6 +102,7 @@ pub(super) fn load_from_disk(args: &Args, surroundings: &Surroundings) -> anyhow
         project_name: args.project_name.as_deref(),
         project_directory: args.project_directory.as_deref(),
         home,
+        purpose,
     }))
 }
 

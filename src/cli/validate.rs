@@ -9,9 +9,10 @@ use anyhow::Context as _;
 use super::disk::tree_of;
 use super::{Format, Surroundings, output, render};
 use crate::checkout;
+use crate::compose::LoadPurpose;
 use crate::config::fleet_file::{self, COMPOSE_FILES, FLEET_FILE, Fleet};
 use crate::fleet::placement;
-use crate::model::{Diagnostics, ManifestTree, RepositoryName, TreePath};
+use crate::model::{Diagnostics, ManifestTree, RepositoryName, TreePath, UnsetPolicy};
 
 /// Arguments of `validate`.
 #[derive(Debug, Clone, clap::Args)]
@@ -97,7 +98,8 @@ fn fleet_of(folder: &Path, tree: &ManifestTree) -> anyhow::Result<(Fleet, Diagno
 
 /// Checks one Compose project.
 fn check_project(args: &Args, surroundings: &Surroundings) -> anyhow::Result<Checked> {
-    let loaded = render::load_from_disk(&args.project, surroundings)?;
+    let purpose = LoadPurpose::Run { unset: UnsetPolicy::Hold };
+    let loaded = render::load_from_disk(&args.project, surroundings, purpose)?;
     let services = loaded.project.map_or(0, |project| project.services.len());
     let extent = format!("{} files, {services} services", loaded.files_used.len());
     Ok(Checked { problems: loaded.problems, extent })

@@ -9,10 +9,13 @@ use super::files::{Files, ReadProblem, is_remote, join, parent};
 use super::interpolate::Env;
 use super::loader::Loader;
 use super::normalize::{name_resources, normalize, read_files, resolve_contents};
+use super::sealed;
 use super::text::dotenv::Variables;
 use super::text::template;
+use super::unset::Services;
 use crate::model::{
     Diagnostic, Diagnostics, Location, Origins, Project, Service, ServiceName, StackName,
+    UnsetPolicy,
 };
 use crate::yaml::Node;
 
@@ -58,8 +61,23 @@ pub struct LoadRequest<'a> {
     pub project_name: Option<&'a str>,
     /// The folder that relative paths in the first file are relative to; otherwise that file's folder.
     pub project_directory: Option<&'a str>,
-    /// What `~` stands for.
+    /// What `~` stands for where no variable `HOME` says otherwise.
     pub home: Option<&'a str>,
+    /// What the model is for.
+    pub purpose: LoadPurpose,
+}
+
+/// What a model is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LoadPurpose {
+    /// To be shown: as with `docker compose config`, variables without a value stand for nothing, with a warning.
+    #[default]
+    Show,
+    /// To be run: values that are not there, or that no container can read, are errors.
+    Run {
+        /// What becomes of variables without a value and without a default.
+        unset: UnsetPolicy,
+    },
 }
 
 impl std::fmt::Debug for LoadRequest<'_> {
@@ -88,7 +106,10 @@ pub struct Loaded {
 pub fn load(request: &LoadRequest<'_>) -> Loaded {
     let mut loader = Loader::new(request.files, request.home);
     let project = load_with(request, &mut loader);
+    // Where it did not come that far, which services are enabled is not known.
+    let unset = loader.unset.judge(request.purpose, None);
     let mut problems = loader.problems;
+    problems.0.splice(0..0, unset);
     // What is wrong with one attribute is said once: later errors about it follow from the first.
     let mut seen = BTreeSet::new();
     // A warning does not stand for an error.
@@ -103,10 +124,15 @@ pub fn load(request: &LoadRequest<'_>) -> Loaded {
 
 fn load_with(request: &LoadRequest<'_>, loader: &mut Loader<'_>) -> Option<Project> {
     let mut env: Env = request.variables.clone();
+    loader.may_be_sealed |= env.values().any(|value| sealed::may_hold(value.as_bytes()));
     // As in the reference, $PWD is the folder where the command runs, whatever the shell says.
     env.entry("PWD".to_owned()).or_insert_with(|| request.folder.to_owned());
     let mut setting = Setting { request, loader };
     let files = setting.compose_files(&mut env)?;
+    // The stack's own word on it has the last one: the same in `render` as where a daemon without a home runs it.
+    if let Some(home) = env.get("HOME").filter(|home| !home.is_empty()) {
+        setting.loader.home = Some(home.clone());
+    }
     let folder = setting.project_folder(&files);
     let name = setting.project_name(&files, &folder, &env)?;
     env.insert("COMPOSE_PROJECT_NAME".to_owned(), name.to_string());
@@ -147,7 +173,17 @@ fn finish(
     name_resources(&mut parts, name.as_str());
     resolve_contents(&mut parts, env);
     read_files(&mut parts, &enabled, env, loader);
+    let disabled = parts.services.keys().filter(|name| !enabled.contains(*name)).cloned().collect();
+    let all = parts.services.keys().chain(&parts.broken).cloned().collect();
+    let services = Services { all: &all, disabled: &disabled };
+    let unset = loader.unset.judge(request.purpose, Some(&services));
+    let first = first + unset.len();
+    loader.problems.0.splice(0..0, unset);
     let origins = Origins::collect(std::mem::take(&mut parts.spots));
+    if request.purpose != LoadPurpose::Show && loader.may_be_sealed {
+        let sealed = sealed::check(&parts, &enabled, &origins, &loader.sealed);
+        loader.problems.0.extend(sealed);
+    }
     let problems = &mut loader.problems;
     Checks { parts: &parts, enabled: &enabled, origins: &origins, problems }.run();
     for problem in problems.0.iter_mut().skip(first).filter(|p| p.location.file.is_empty()) {
@@ -285,9 +321,7 @@ impl Setting<'_, '_, '_> {
         for path in paths {
             self.loader.env_file(&path, None, env, &mut variables)?;
         }
-        for (name, variable) in variables {
-            env.entry(name).or_insert(variable.value);
-        }
+        self.loader.adopt(variables, env);
         Some(())
     }
 

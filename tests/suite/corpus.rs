@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use moorline::cli::DiskFiles;
-use moorline::compose::{LoadRequest, Loaded, Lookup, load};
+use moorline::compose::{LoadPurpose, LoadRequest, Loaded, Lookup, load};
 use serde_json::Value;
 
 fn shared() -> Option<PathBuf> {
@@ -38,6 +38,7 @@ fn loaded(asked: &Asked) -> Loaded {
         project_name: asked.project_name.as_deref(),
         project_directory: None,
         home: Some("/home/tester"),
+        purpose: LoadPurpose::Show,
     })
 }
 

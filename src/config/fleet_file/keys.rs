@@ -21,6 +21,13 @@ macro_rules! shared {
                 "Variables for interpolation; the daemon's own environment never leaks in",
             ),
             key(
+                concat!($prefix, ".unset"),
+                "one of hold, warn",
+                "hold",
+                "warn",
+                "Variables without a value and without a default: `hold` leaves the stack as it is and names them; `warn` takes them for empty, as docker compose does",
+            ),
+            key(
                 concat!($prefix, ".hosts"),
                 "names, or labels, or a list of both, or all",
                 "the only host",
@@ -209,8 +216,8 @@ const FLEET: [Key; 4] = [
     ),
 ];
 
-const STACK: [Key; 11] = shared!("stacks.NAME");
-const DEFAULTS: [Key; 11] = shared!("defaults");
+const STACK: [Key; 12] = shared!("stacks.NAME");
+const DEFAULTS: [Key; 12] = shared!("defaults");
 const STACK_WINDOW: [Key; 4] = window!("stacks.NAME.windows[]");
 const FLEET_WINDOW: [Key; 4] = window!("windows[]");
 

@@ -13,7 +13,7 @@ use crate::config::reader::{Reading, Section, raw_text, with_nearest};
 use crate::config::settings::Labels;
 use crate::model::{
     AdoptPolicy, Diagnostic, Diagnostics, DriftPolicy, HostName, Location, StackName, SyncPolicy,
-    Timestamp, TreePath,
+    Timestamp, TreePath, UnsetPolicy,
 };
 use crate::yaml::{self, Node};
 
@@ -136,6 +136,8 @@ impl FleetReader<'_> {
         }
         let sync = [("auto", SyncPolicy::Auto), ("manual", SyncPolicy::Manual)];
         stack.sync = section.one_of("sync", &sync).unwrap_or(stack.sync);
+        let unset = [("hold", UnsetPolicy::Hold), ("warn", UnsetPolicy::Warn)];
+        stack.unset = section.one_of("unset", &unset).unwrap_or(stack.unset);
         let drift = [("correct", DriftPolicy::Correct), ("report", DriftPolicy::Report)];
         stack.drift = section.one_of("drift", &drift).unwrap_or(stack.drift);
         for (text, _) in section.texts("ignore").unwrap_or_default() {
