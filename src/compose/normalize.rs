@@ -5,6 +5,7 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use super::convert::{Parts, Spot};
+use super::files::ReadProblem;
 use super::interpolate::Env;
 use super::loader::Loader;
 use super::sealed;
@@ -248,11 +249,18 @@ fn one_file(
     }
     let bytes = match loader.files.read(&file.path) {
         Ok(bytes) => bytes,
-        Err(_) if !file.required => return Some(variables),
-        Err(_) => {
+        Err(ReadProblem::NotFound | ReadProblem::IsFolder | ReadProblem::Outside)
+            if !file.required =>
+        {
+            return Some(variables);
+        }
+        Err(problem) => {
             let shown = loader.files.show(&file.path);
-            let problem =
-                Diagnostic::error(Location::file(""), format!("there is no env file {shown}"));
+            let message = match problem {
+                ReadProblem::Other(why) => format!("the env file {shown} cannot be read: {why}"),
+                _ => format!("there is no env file {shown}"),
+            };
+            let problem = Diagnostic::error(Location::file(""), message);
             loader.problems.push(
                 problem
                     .at(format!("services.{name}.env_file"))

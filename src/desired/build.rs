@@ -25,7 +25,7 @@ pub(super) fn spec(
 ) -> Option<BuildSpec> {
     warn_of_what_is_left_out(desk, name, build);
     let folder = context_folder(desk, name, build)?;
-    let mut context = context(desk, &folder, build);
+    let mut context = context(desk, name, &folder, build);
     let dockerfile = dockerfile(desk, (name, build), &folder, &mut context)?;
     let args =
         build.args.iter().filter_map(|(arg, value)| Some((arg.clone(), value.clone()?))).collect();
@@ -118,9 +118,13 @@ fn context_folder(desk: &mut Desk<'_>, name: &ServiceName, build: &Build) -> Opt
         desk.refuse(path, "the build context leaves the repository", "use a folder of it");
         return None;
     };
-    let empty = !desk.input.tree.is_folder(&folder) && build.dockerfile_inline.is_empty();
+    let tree = desk.input.tree;
+    let empty = !tree.is_folder(&folder) && build.dockerfile_inline.is_empty();
     if empty {
-        let message = format!("there is no folder {folder} in the repository");
+        let message = match tree.left_out_at(&folder) {
+            Some(why) => format!("{folder} is left out of the commit: {why}"),
+            None => format!("there is no folder {folder} in the repository"),
+        };
         desk.refuse(path, message, "name a folder that holds the Dockerfile");
         return None;
     }
@@ -128,16 +132,31 @@ fn context_folder(desk: &mut Desk<'_>, name: &ServiceName, build: &Build) -> Opt
 }
 
 /// The context's files, without those that its ignore file names.
-fn context(desk: &Desk<'_>, folder: &TreePath, build: &Build) -> BTreeMap<String, BundleFile> {
+fn context(
+    desk: &mut Desk<'_>,
+    name: &ServiceName,
+    folder: &TreePath,
+    build: &Build,
+) -> BTreeMap<String, BundleFile> {
     let tree = desk.input.tree;
     let file = |name: &str| folder.join(name).ok().and_then(|path| tree.file(&path));
     let own = format!("{}.dockerignore", dockerfile_name(build));
     let ignore = file(&own).or_else(|| file(".dockerignore"));
     let patterns = ignore.map(|file| Patterns::parse(&String::from_utf8_lossy(&file.bytes)));
     let skip = if folder.as_str().is_empty() { 0 } else { folder.as_str().len() + 1 };
+    let ignores = |path: &str| patterns.as_ref().is_some_and(|all| all.ignores(path));
+    let mut left_out = tree.left_out_below(folder);
+    if let Some((path, why)) =
+        left_out.find(|(path, _)| path.as_str().get(skip..).is_some_and(|below| !ignores(below)))
+    {
+        let message = format!("{path} is left out of the commit: {why}");
+        let help =
+            "the image would be built without it: name it in `.dockerignore` if it is not needed";
+        desk.refuse(at(name, "build.context"), message, help);
+    }
     tree.below(folder)
         .filter_map(|(path, file)| Some((path.as_str().get(skip..)?, file)))
-        .filter(|(path, _)| !patterns.as_ref().is_some_and(|all| all.ignores(path)))
+        .filter(|(path, _)| !ignores(path))
         .map(|(path, file)| (path.to_owned(), bundled(file)))
         .collect()
 }
