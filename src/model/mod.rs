@@ -4,6 +4,7 @@ mod container;
 mod desired;
 mod diagnostic;
 mod drift;
+mod held;
 mod names;
 mod observed;
 mod outcome;
@@ -15,6 +16,7 @@ mod report;
 mod secret;
 mod timestamp;
 mod tree;
+mod unseen;
 
 pub use container::{
     BindOptions, ContainerConfig, ContainerSpec, DeviceMapping, DeviceRequest, Empty, Endpoint,
@@ -29,16 +31,17 @@ pub use desired::{
 };
 pub use diagnostic::{Diagnostic, Diagnostics, Location, Severity};
 pub use drift::{Cure, Drift, Reason, Resource, Value};
+pub use held::{Held, HeldBecause, Slowed};
 pub use names::{
     ContainerId, Digest, HostName, ImageRef, NameProblem, Replica, RepositoryName, Revision,
     ServiceName, StackName,
 };
 pub use observed::{
-    ContainerState, EngineFacts, Gap, HealthCheckState, ImageSight, Observed, ObservedContainer,
+    ContainerState, EngineFacts, HealthCheckState, ImageSight, Observed, ObservedContainer,
     ObservedImage, ObservedMount, ObservedNetwork, ObservedVolume, Ownership,
 };
 pub use outcome::{Outcome, StepOutcome};
-pub use plan::{Action, AnonymousVolumes, ContainerHandle, Ending, Held, Plan, Step, StepId};
+pub use plan::{Action, AnonymousVolumes, ContainerHandle, Ending, Plan, Step, StepId};
 pub use policy::{AdoptPolicy, DriftPolicy, Policy, PrunePolicy, SyncPolicy, UnsetPolicy};
 pub use project::{Extensions, Origins, Project, Service};
 pub use remedy::Remedy;
@@ -46,3 +49,4 @@ pub use report::{CommitState, CommitStatus, Health, Sync};
 pub use secret::Secret;
 pub use timestamp::Timestamp;
 pub use tree::{FileMode, ManifestTree, TreeFile, TreePath};
+pub use unseen::{Gap, Unseen};

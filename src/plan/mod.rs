@@ -23,8 +23,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::drift::Findings;
 use crate::model::{
-    ContainerId, Desired, DesiredReplica, DesiredService, Drift, Held, Observed, ObservedContainer,
-    Plan, Policy, Reason, Replica, Resource, ServiceName, Timestamp,
+    ContainerId, Desired, DesiredReplica, DesiredService, Drift, Held, HeldBecause, Observed,
+    ObservedContainer, Plan, Policy, Reason, Replica, Resource, ServiceName, Slowed, Timestamp,
 };
 
 pub use json::{hash, to_json};
@@ -78,8 +78,8 @@ pub enum Resolve {
 pub struct Brake {
     /// Not before.
     pub until: Timestamp,
-    /// Why, such as `failed 5 times in 10 minutes`.
-    pub why: String,
+    /// Why.
+    pub why: Slowed,
 }
 
 /// Makes the plan.
@@ -96,9 +96,6 @@ pub fn make(input: Input<'_>) -> Plan {
     planner.finish()
 }
 
-/// Why nothing is made of an image that may not be fetched.
-const NO_IMAGE: &str = "the image is not on the host, and is to be neither pulled (`pull_policy: never`) nor built here";
-
 /// A plan in the making.
 struct Planner<'a> {
     input: Input<'a>,
@@ -112,7 +109,7 @@ struct Planner<'a> {
     others: Vec<&'a Drift>,
     containers: BTreeMap<&'a ContainerId, &'a ObservedContainer>,
     /// Replicas on which nothing is done, and why.
-    stuck: BTreeMap<Replica, String>,
+    stuck: BTreeMap<Replica, HeldBecause>,
     /// Where each replica stands once the steps so far are done.
     standing: BTreeMap<Replica, Standing>,
     /// Replicas that get another container or a restart in this plan.
@@ -168,8 +165,7 @@ impl<'a> Planner<'a> {
         })
     }
 
-    fn hold(&mut self, drift: &Drift, why: impl Into<String>) {
-        let why = why.into();
+    fn hold(&mut self, drift: &Drift, why: HeldBecause) {
         if let Resource::Replica { replica, .. } = &drift.resource {
             self.stuck.entry(replica.clone()).or_insert_with(|| why.clone());
         }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::model::{
-    Action, AnonymousVolumes, ContainerHandle, Cure, Drift, ObservedContainer, PortBinding, Reason,
-    Resource,
+    Action, AnonymousVolumes, ContainerHandle, Cure, Drift, HeldBecause, ObservedContainer,
+    PortBinding, Reason, Resource,
 };
 
 use super::place::handle;
@@ -84,7 +84,7 @@ impl Planner<'_> {
     fn remove_network(&mut self, name: &str, drift: &Drift) {
         let Some(network) = self.input.observed.networks.get(name) else { return };
         if !self.input.policy.prune.networks {
-            self.hold(drift, "`prune.networks` is off");
+            self.hold(drift, HeldBecause::PruneNetworksOff);
             return;
         }
         let users = self.containers_using(|container| container.spec.endpoints.contains_key(name));
@@ -92,7 +92,7 @@ impl Planner<'_> {
         let stranger = network.attached.iter().find(|id| !known.contains(id));
         let removals = self.removals_of(&users);
         if stranger.is_some() || removals.len() < users.len() {
-            self.hold(drift, "containers that stay are attached to it");
+            self.hold(drift, HeldBecause::StillAttached);
             return;
         }
         let action = Action::RemoveNetwork { id: network.id.clone(), name: name.to_owned() };
@@ -101,7 +101,7 @@ impl Planner<'_> {
 
     fn remove_volume(&mut self, name: &str, drift: &Drift) {
         if !self.input.policy.prune.volumes {
-            self.hold(drift, "a volume is never removed without `prune: {volumes: true}`");
+            self.hold(drift, HeldBecause::PruneVolumesOff);
             return;
         }
         let users = self.containers_using(|container| {
@@ -109,7 +109,7 @@ impl Planner<'_> {
         });
         let removals = self.removals_of(&users);
         if removals.len() < users.len() {
-            self.hold(drift, "containers that stay use it");
+            self.hold(drift, HeldBecause::StillUsed);
             return;
         }
         self.warnings.insert(format!("volume {name} is removed with its data"));

@@ -138,7 +138,7 @@ async fn a_wedged_container_is_a_gap_and_hides_nobody() {
     assert!(begun.elapsed() < Duration::from_millis(900), "{:?}", begun.elapsed());
     assert_eq!(seen.containers.len(), 2);
     let [gap] = seen.gaps.as_slice() else { panic!("{:?}", seen.gaps) };
-    assert_eq!(gap.what, "container shop-db-1");
+    assert_eq!(gap.what.to_string(), "container shop-db-1");
     assert_eq!(gap.replica.as_ref().unwrap().to_string(), "db-1");
     let begun = Instant::now();
     let seen = look(&engine, &scope("shop"), Depth::Full).await;
@@ -163,7 +163,7 @@ async fn a_list_that_cannot_be_read_is_an_error_or_a_gap_and_never_an_empty_worl
     let at = BTreeMap::from([(1, crate::support::fake_engine::Fault::Late(Duration::ZERO))]);
     fake.set_faults(Faults { fail: 1.0, at, ..Faults::default() });
     let seen = look(&engine, &scope("shop"), Depth::Full).await;
-    let mut gaps: Vec<&str> = seen.gaps.iter().map(|gap| gap.what.as_str()).collect();
+    let mut gaps: Vec<String> = seen.gaps.iter().map(|gap| gap.what.to_string()).collect();
     gaps.sort_unstable();
     assert_eq!(gaps, ["container shop-web-1", "networks", "volumes"]);
 }

@@ -1,0 +1,134 @@
+//! What a plan deliberately leaves alone, and the reasons there are for that.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Drift, Reason, Replica, Resource, Timestamp};
+
+/// Something seen and deliberately left alone.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Held {
+    /// What.
+    pub drift: Drift,
+    /// Why nothing is done.
+    pub why: HeldBecause,
+}
+
+/// Why nothing is done about a drift. Its words are made where plans are written as text.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum HeldBecause {
+    /// The Engine's own restart policy is bringing it back.
+    EngineRestarts,
+    /// The Engine is removing it.
+    BeingRemoved,
+    /// It was not made by us, and the stack does not adopt.
+    NotOurs,
+    /// It was made for another repository.
+    OtherRepository {
+        /// Which.
+        repository: String,
+    },
+    /// A container that we did not make has the replica's name or number.
+    PlaceTaken,
+    /// A container of the project that we did not make has the replica's name.
+    NameHeldByForeign {
+        /// The container's name.
+        container: String,
+    },
+    /// A container of another repository's stack has the replica's name.
+    NameHeldByRepository {
+        /// The container's name.
+        container: String,
+        /// The repository.
+        repository: String,
+    },
+    /// A container that has nothing to do with the project has the replica's name.
+    NameTaken {
+        /// The name.
+        name: String,
+    },
+    /// It is external and does not exist.
+    ExternalMissing,
+    /// The image is not on the host and may not be fetched.
+    ImageWithheld,
+    /// A volume is not changed without a word in policy.
+    VolumeKept,
+    /// A volume cannot be changed without losing its data.
+    VolumeUnchangeable,
+    /// A volume is not removed without a word in policy.
+    PruneVolumesOff,
+    /// Orphaned containers are not removed: policy.
+    PruneServicesOff,
+    /// Orphaned networks are not removed: policy.
+    PruneNetworksOff,
+    /// Drift of the host is only told: policy.
+    ReportOnly,
+    /// It is being given time.
+    Slowed {
+        /// Why.
+        slowed: Slowed,
+        /// Not before.
+        until: Timestamp,
+    },
+    /// A container that is not of this stack is attached to the network.
+    StrangerAttached {
+        /// Its name, or its id where the name is not known.
+        container: String,
+    },
+    /// Containers that stay are attached to the network.
+    StillAttached,
+    /// Containers that stay use the volume.
+    StillUsed,
+    /// It waits for something else that is not there, or that is held itself.
+    WaitsFor {
+        /// For what.
+        resource: Resource,
+        /// Why that is not there; `None` when only its absence is known.
+        why: Option<Box<HeldBecause>>,
+    },
+    /// It waits for a replica that is not there, or that is held itself.
+    WaitsForReplica {
+        /// For which.
+        replica: Replica,
+        /// Why that is not there; `None` when only its absence is known.
+        why: Option<Box<HeldBecause>>,
+    },
+    /// It could not be seen.
+    Unseen,
+    /// What was to take its place did not come up; the predecessor runs.
+    RolledBack {
+        /// How the new container failed.
+        reason: Reason,
+        /// The Engine's own words; empty where it had none.
+        error: String,
+    },
+    /// What was to take its place did not come up, and the manifest says to leave it so.
+    UpdatePaused {
+        /// How the new container failed.
+        reason: Reason,
+        /// The Engine's own words; empty where it had none.
+        error: String,
+    },
+    /// Nothing can be done from here.
+    NoCure,
+}
+
+impl HeldBecause {
+    /// Whether it was taken back because what was asked for did not come up.
+    pub fn is_rollback(&self) -> bool {
+        matches!(self, Self::RolledBack { .. })
+    }
+}
+
+/// Why a replica's recovery is slowed down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Slowed {
+    /// It failed a moment ago.
+    FailedJustNow,
+    /// It fails again and again.
+    KeepsFailing {
+        /// How often in ten minutes.
+        failures: usize,
+    },
+}
