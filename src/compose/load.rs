@@ -14,8 +14,8 @@ use super::text::dotenv::Variables;
 use super::text::template;
 use super::unset::Services;
 use crate::model::{
-    Diagnostic, Diagnostics, Location, Origins, Project, Service, ServiceName, StackName,
-    UnsetPolicy,
+    Diagnostic, Diagnostics, GivenContent, GivenVariables, Location, Origins, Project, Service,
+    ServiceName, StackName, UnsetPolicy,
 };
 use crate::yaml::Node;
 
@@ -55,8 +55,13 @@ pub struct LoadRequest<'a> {
     /// Variables that have the place of the shell's: they win over all env files. `COMPOSE_FILE`,
     /// `COMPOSE_PROFILES`, `COMPOSE_PROJECT_NAME` and the like have their meaning.
     pub variables: &'a BTreeMap<String, String>,
+    /// Variables from outside: they win over all others, later ones over earlier ones.
+    pub given: &'a [&'a GivenVariables],
     /// Env files in place of `.env`.
     pub env_files: &'a [String],
+    /// Further env files below those: of each, all places where it may be, later ones over earlier ones. One of them at
+    /// least must be there.
+    pub shared_env_files: &'a [Vec<String>],
     /// Project name; otherwise the manifest's, otherwise the folder's.
     pub project_name: Option<&'a str>,
     /// The folder that relative paths in the first file are relative to; otherwise that file's folder.
@@ -100,6 +105,8 @@ pub struct Loaded {
     pub problems: Diagnostics,
     /// Absolute paths of the files that were read.
     pub files_used: Vec<String>,
+    /// Variables from outside, as they came out.
+    pub given: BTreeMap<String, String>,
 }
 
 /// Loads a project.
@@ -119,11 +126,13 @@ pub fn load(request: &LoadRequest<'_>) -> Loaded {
         project: project.filter(|_| !problems.has_errors()),
         problems,
         files_used: loader.used.into_iter().collect(),
+        given: loader.given,
     }
 }
 
 fn load_with(request: &LoadRequest<'_>, loader: &mut Loader<'_>) -> Option<Project> {
     let mut env: Env = request.variables.clone();
+    give(request.given, loader, &mut env);
     loader.may_be_sealed |= env.values().any(|value| sealed::may_hold(value.as_bytes()));
     // As in the reference, $PWD is the folder where the command runs, whatever the shell says.
     env.entry("PWD".to_owned()).or_insert_with(|| request.folder.to_owned());
@@ -156,6 +165,25 @@ fn load_with(request: &LoadRequest<'_>, loader: &mut Loader<'_>) -> Option<Proje
     }
     default_dockerfiles(&mut model);
     finish(request, loader, &model, (name, folder), &env)
+}
+
+/// Lays the variables from outside over those that are there.
+fn give(given: &[&GivenVariables], loader: &mut Loader<'_>, env: &mut Env) {
+    for from in given {
+        match &from.content {
+            GivenContent::Pairs(pairs) => loader.given.extend(pairs.clone()),
+            GivenContent::Text(text) => loader.give((&from.from, text), env),
+            GivenContent::Unreadable(why) => {
+                let message = format!("it cannot be read: {why}");
+                let help = "the settings name it under `variables`, and what it says may be needed";
+                let location = Location::file(from.from.clone());
+                loader.problems.push(Diagnostic::error(location, message).help(help));
+            }
+        }
+        for (name, value) in &loader.given {
+            env.insert(name.clone(), value.clone());
+        }
+    }
 }
 
 /// Converts the model, writes out what is implied, and checks it.
@@ -318,11 +346,35 @@ impl Setting<'_, '_, '_> {
             }
         }
         let mut variables = Variables::new();
-        for path in paths {
+        for path in self.shared_env_files()?.into_iter().chain(paths) {
             self.loader.env_file(&path, None, env, &mut variables)?;
         }
         self.loader.adopt(variables, env);
         Some(())
+    }
+
+    /// The shared env files that are there.
+    fn shared_env_files(&mut self) -> Option<Vec<String>> {
+        let request = self.request;
+        let mut paths = Vec::new();
+        for places in request.shared_env_files {
+            let is_there = |path: &&String| {
+                !matches!(
+                    request.files.read(path),
+                    Err(ReadProblem::NotFound | ReadProblem::IsFolder)
+                )
+            };
+            let found: Vec<String> = places.iter().filter(is_there).cloned().collect();
+            if found.is_empty() {
+                let shown: Vec<String> =
+                    places.iter().map(|path| request.files.show(path)).collect();
+                let message = format!("there is no env file {}", shown.join(" or "));
+                return self
+                    .refuse(message, "`env_files` under `defaults` of the fleet file names it");
+            }
+            paths.extend(found);
+        }
+        Some(paths)
     }
 
     /// Compose's own file and its override, in the folder or above it.

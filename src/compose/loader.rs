@@ -38,6 +38,8 @@ pub(super) struct Loader<'a> {
     pub(super) problems: Diagnostics,
     /// References to variables without a value.
     pub(super) unset: Unset,
+    /// Variables from outside.
+    pub(super) given: Env,
     /// Variables of files that stand for another value.
     pub(super) sealed: SealedVariables,
     /// Whether anything that was read may hold such a value.
@@ -85,6 +87,7 @@ impl<'a> Loader<'a> {
             home: home.map(str::to_owned),
             problems: Diagnostics::default(),
             unset: Unset::default(),
+            given: Env::new(),
             sealed: SealedVariables::default(),
             may_be_sealed: false,
             used: BTreeSet::new(),
@@ -488,6 +491,25 @@ impl<'a> Loader<'a> {
                 self.unset.note_variable(free.key(), &unset, &location);
             }
             free.insert(value);
+        }
+    }
+
+    /// Reads the text of an env file from outside. What it refers to may come from `env`.
+    pub(super) fn give(&mut self, (file, text): (&str, &str), env: &Env) {
+        let mut variables = Variables::new();
+        let outside = |name: &str| env.get(name).map(String::as_str);
+        match dotenv::parse((&file.into(), text), &outside, &mut variables) {
+            Ok(()) => self.sealed.note(&variables),
+            Err(problem) => {
+                let location = Location { file: file.to_owned(), line: problem.line, column: 0 };
+                self.problems.push(Diagnostic::error(location, problem.message));
+            }
+        }
+        for (name, variable) in variables {
+            let Variable { value, file, line, unset } = variable;
+            let location = Location { file: file.to_string(), line, column: 1 };
+            self.unset.note_variable(&name, &unset, &location);
+            self.given.insert(name, value);
         }
     }
 

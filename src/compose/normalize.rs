@@ -257,6 +257,9 @@ fn one_file(
         Err(problem) => {
             let shown = loader.files.show(&file.path);
             let message = match problem {
+                ReadProblem::Outside => {
+                    format!("the env file {shown} lies outside the repository, and may not be read")
+                }
                 ReadProblem::Other(why) => format!("the env file {shown} cannot be read: {why}"),
                 _ => format!("there is no env file {shown}"),
             };

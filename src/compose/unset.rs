@@ -106,6 +106,12 @@ impl Unset {
         names: &BTreeSet<String>,
         location: &Location,
     ) {
+        // What another file said of it before holds no more.
+        self.references.retain(|one| one.whose != Whose::Variable(of.to_owned()));
+        if names.is_empty() {
+            self.tainted.remove(of);
+            return;
+        }
         self.tainted.insert(of.to_owned());
         for name in names {
             self.push(Reference {

@@ -29,6 +29,7 @@ use crate::fleet::Orders;
 use crate::forge::{ForgeError, Pace};
 use crate::git::{Git, RemoteProblem, Source};
 use crate::model::{HostName, RepositoryName};
+use crate::outside::Outside;
 
 use crate::commit::cache::CommitCache;
 use crate::connect::{self, Surroundings};
@@ -365,6 +366,7 @@ fn repository_loop(
         source: source.clone(),
         repository: name.clone(),
         hosts: Arc::clone(&labels),
+        outside: Arc::new(Outside::new(&setup.settings)),
         held: tokio::sync::Mutex::default(),
     };
     let capacity = |(name, host): (&HostName, &HostSettings)| (name.clone(), host.capacity);

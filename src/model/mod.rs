@@ -4,6 +4,7 @@ mod container;
 mod desired;
 mod diagnostic;
 mod drift;
+mod given;
 mod held;
 mod names;
 mod observed;
@@ -31,6 +32,7 @@ pub use desired::{
 };
 pub use diagnostic::{Diagnostic, Diagnostics, Location, Severity};
 pub use drift::{Cure, Drift, Reason, Resource, Value};
+pub use given::{Given, GivenContent, GivenFile, GivenVariables};
 pub use held::{Held, HeldBecause, Slowed};
 pub use names::{
     ContainerId, Digest, HostName, ImageRef, NameProblem, Replica, RepositoryName, Revision,

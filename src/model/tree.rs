@@ -43,6 +43,15 @@ impl TreePath {
         Self::parse(format!("{}/{relative}", self.0).trim_start_matches('/'))
     }
 
+    /// This path as it is below a folder; nothing when it lies elsewhere.
+    pub fn below(&self, folder: &Self) -> Option<Self> {
+        if folder.0.is_empty() {
+            return Some(self.clone());
+        }
+        let rest = self.0.strip_prefix(&folder.0)?.strip_prefix('/')?;
+        Some(Self(rest.to_owned()))
+    }
+
     /// The folder that holds this path; the root for a path of one part.
     pub fn parent(&self) -> Self {
         Self(self.0.rsplit_once('/').map_or(String::new(), |(parent, _)| parent.to_owned()))

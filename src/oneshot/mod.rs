@@ -15,6 +15,7 @@ use crate::docker::{Depth, Engine, Scope};
 use crate::fleet::placement::{HostSight, Placement};
 use crate::git::{Git, GitError, Source, Wanted};
 use crate::model::{HostName, Observed, RepositoryName, Revision, StackName};
+use crate::outside::Outside;
 use crate::reconcile::apply::Listener;
 use crate::reconcile::pass;
 use crate::report::{Failure, Report, Target};
@@ -110,6 +111,7 @@ pub async fn read(
     let data = DataFolder::open(&settings.data).map_err(StartError::from)?;
     let labels = settings.host_labels();
     let git = Arc::new(Git::new(&data.git()));
+    let outside = Arc::new(Outside::new(settings));
     let mut all = Vec::new();
     for (name, repository) in &settings.repositories {
         let source = connect::source(repository, &settings.limits, &setup.around)
@@ -120,7 +122,8 @@ pub async fn read(
             None => Wanted::Head,
             Some(text) => Wanted::Revision(git.resolve(&source, text, stop).await.map_err(failed)?),
         };
-        let place = Place { git: &git, source: &source, repository: name, hosts: &labels };
+        let (repository, hosts) = (name, &labels);
+        let place = Place { git: &git, source: &source, repository, hosts, outside: &outside };
         let mut commit = commit::read(&place, &wanted, stop).await.map_err(failed)?;
         redaction::hide(&commit.secrets());
         if commit.fleet.is_none() {
@@ -468,6 +471,7 @@ async fn at(
         source: &seen.source,
         repository: &seen.repository,
         hosts: &labels,
+        outside: &Arc::new(Outside::new(&setup.settings)),
     };
     let read = commit::read(&place, &Wanted::Revision(revision.clone()), stop).await;
     read.map_err(|source| OnceError::Git { name: seen.repository.clone(), source })

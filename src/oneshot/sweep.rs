@@ -15,6 +15,7 @@ use crate::fleet::placement::{HostSight, Placement};
 use crate::fleet::waves::{Gate, Line, Standing, gates};
 use crate::fleet::{Orders, TargetName};
 use crate::model::{HostName, Observed, Remedy};
+use crate::outside::Outside;
 use crate::reconcile::apply::Listener;
 use crate::reconcile::pass::{self, Memory, Mode, Share, Work};
 use crate::report::{Failure, Report, Target, Wait};
@@ -70,6 +71,7 @@ pub async fn run_on(
                 source: repository.source.clone(),
                 repository: repository.repository.clone(),
                 hosts: Arc::clone(&common.labels),
+                outside: Arc::new(Outside::new(&common.setup.settings)),
                 held: tokio::sync::Mutex::default(),
             }),
             commit: Arc::clone(&repository.commit),

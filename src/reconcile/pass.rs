@@ -18,8 +18,8 @@ use crate::drift::{self, Findings};
 use crate::fleet::approval::{self, Approval};
 use crate::fleet::placement::{self, Placement};
 use crate::model::{
-    CommitState, Cure, Desired, Diagnostics, Drift, EngineFacts, Health, ImagePolicy, ImageRef,
-    Observed, Outcome, Plan, Policy, Reason, Remedy, Replica, Resource, Revision, Slowed,
+    CommitState, Cure, Desired, Diagnostics, Digest, Drift, EngineFacts, Health, ImagePolicy,
+    ImageRef, Observed, Outcome, Plan, Policy, Reason, Remedy, Replica, Resource, Revision, Slowed,
     SyncPolicy, Timestamp,
 };
 use crate::plan::{self, Brake, Phase, Resolve};
@@ -38,7 +38,9 @@ pub struct Memory {
     /// Falls and recoveries of each replica.
     pub recoveries: Recoveries,
     /// What the stack asks of this host, for as long as neither the commit nor the Engine changes.
-    desired: Option<(Revision, EngineFacts, Arc<Desired>, Diagnostics)>,
+    desired: Option<((Revision, Digest), EngineFacts, Arc<Desired>, Diagnostics)>,
+    /// What that revision asked for then: what lies outside Git may ask for something else since.
+    reached_as: Option<Digest>,
     /// What the last look was compared with, and what came out.
     compared: Option<Compared>,
 }
@@ -301,6 +303,7 @@ fn conclude(work: &Work<'_>, memory: &mut Memory, report: &mut Report) {
             || report.outcomes().any(|outcome| matches!(outcome, Outcome::Cancelled)));
     if report.sync == crate::model::Sync::Synced {
         memory.reached = Some(work.revision.clone());
+        memory.reached_as = Some(work.stack.digest.clone());
     }
 }
 
@@ -388,7 +391,8 @@ fn make_plan(
     let now = (work.clock)();
     let by_hand = work.mode == Mode::SyncByHand;
     let brakes = if by_hand { BTreeMap::new() } else { brakes(&memory.recoveries, desired, now) };
-    let kept = memory.reached.as_ref() == Some(work.revision);
+    let as_then = memory.reached_as.as_ref().is_none_or(|digest| *digest == work.stack.digest);
+    let kept = memory.reached.as_ref() == Some(work.revision) && as_then;
     plan::make(plan::Input {
         desired,
         observed,
@@ -408,8 +412,9 @@ fn desired(
     report: &mut Report,
 ) -> Result<Arc<Desired>, Failure> {
     let facts = work.engine.facts();
-    if let Some((revision, for_engine, desired, problems)) = &memory.desired
-        && revision == work.revision
+    let asked = (work.revision.clone(), work.stack.digest.clone());
+    if let Some((known, for_engine, desired, problems)) = &memory.desired
+        && *known == asked
         && *for_engine == facts
     {
         report.problems.0.extend(problems.0.iter().cloned());
@@ -424,7 +429,7 @@ fn desired(
         return Err(Failure { message, remedy: Remedy::NewRevision });
     };
     forget_changed(memory, &desired);
-    memory.desired = Some((work.revision.clone(), facts, Arc::clone(&desired), problems));
+    memory.desired = Some((asked, facts, Arc::clone(&desired), problems));
     Ok(desired)
 }
 

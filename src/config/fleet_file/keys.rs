@@ -185,7 +185,14 @@ const OWN: [Key; 6] = [
     ),
 ];
 
-const FLEET: [Key; 4] = [
+const FLEET: [Key; 5] = [
+    key(
+        "defaults.env_files",
+        "list of paths",
+        "none",
+        "[common.env]",
+        "Files of variables that stacks share: at the repository's root, and in the stack's folder over it; the stack's own `.env` or `env_files` is over both",
+    ),
     key(
         "waves",
         "list of hosts, labels or `rest`",

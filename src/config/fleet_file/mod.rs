@@ -80,6 +80,9 @@ pub struct Stack {
     pub environment: BTreeMap<String, String>,
     /// Files of variables for interpolation; empty for `.env` in the folder.
     pub env_files: Vec<TreePath>,
+    /// Files of variables that stacks share, as `defaults` names them: at the repository's root, and in the stack's folder
+    /// over it. The stack's own are over them.
+    pub shared_env_files: Vec<String>,
     /// What becomes of it when variables have no value.
     pub unset: UnsetPolicy,
     /// Where it runs.
@@ -115,6 +118,7 @@ impl Stack {
             profiles: Vec::new(),
             environment: BTreeMap::new(),
             env_files: Vec::new(),
+            shared_env_files: Vec::new(),
             unset: UnsetPolicy::default(),
             hosts: HostSelector::Unsaid,
             after: BTreeSet::new(),

@@ -95,7 +95,16 @@ impl FleetReader<'_> {
     fn defaults(&self) -> Option<Stack> {
         let name = StackName::parse("defaults").ok()?;
         let mut defaults = Stack::new(name, TreePath::default(), self.top.place().clone());
-        self.shared(&self.top.section("defaults"), &mut defaults);
+        let section = self.top.section("defaults");
+        self.shared(&section, &mut defaults);
+        for (text, place) in section.texts("env_files").unwrap_or_default() {
+            if text.starts_with('/') {
+                let problem = Diagnostic::error(place, "expected a relative path");
+                section.note(problem.at(section.path_of("env_files")));
+            } else {
+                defaults.shared_env_files.push(text);
+            }
+        }
         Some(defaults)
     }
 

@@ -184,7 +184,7 @@ pub fn load(files: &[(&str, &str)]) -> LoadedStack {
         .collect();
     let name = StackName::parse("shop").unwrap();
     let stack = Stack::new(name, TreePath::default(), Location::file("fleet.yaml"));
-    commit::load(&stack, &ManifestTree::new(files)).0
+    commit::load(&stack, &ManifestTree::new(files), &moorline::model::Given::default()).0
 }
 
 /// A folder of this repository's tests.
