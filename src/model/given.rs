@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::StackName;
+use super::{StackName, pattern};
 
 /// What stacks are given from outside Git.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Given {
     pub fn to<'a>(&'a self, stack: &'a StackName) -> impl Iterator<Item = &'a GivenVariables> {
         self.variables.iter().filter(move |one| {
             let mut named = one.stacks.iter();
-            one.stacks.is_empty() || named.any(|pattern| matches(pattern, stack.as_str()))
+            one.stacks.is_empty() || named.any(|name| pattern::fits(name, stack.as_str()))
         })
     }
 
@@ -66,19 +66,6 @@ impl Given {
             below.is_some_and(|below| below.starts_with('/'))
         })
     }
-}
-
-/// Whether a name fits a pattern whose `*` stand for any run of characters.
-fn matches(pattern: &str, name: &str) -> bool {
-    let Some((first, rest)) = pattern.split_once('*') else { return pattern == name };
-    let Some(mut name) = name.strip_prefix(first) else { return false };
-    let mut parts: Vec<&str> = rest.split('*').collect();
-    let last = parts.pop().unwrap_or_default();
-    for part in parts {
-        let Some((_, after)) = name.split_once(part) else { return false };
-        name = after;
-    }
-    name.ends_with(last)
 }
 
 // Values are secrets: only names are shown.
