@@ -44,6 +44,7 @@ mod orders;
 mod outside;
 mod placement;
 mod plan;
+mod recoveries;
 mod silence;
 mod spread;
 mod stories;
