@@ -38,6 +38,8 @@ pub struct Memory {
     pub reached: Option<Revision>,
     /// Falls and recoveries of each replica.
     pub recoveries: Recoveries,
+    /// An operator's word was for one more attempt, and that failed: from then on a failed update is taken back as ever.
+    tried_by_hand: bool,
     /// What the stack asks of this host, for as long as neither the commit nor the Engine changes.
     desired: Option<((Revision, Digest), EngineFacts, Arc<Desired>, Diagnostics)>,
     /// What that revision asked for then: what lies outside Git may ask for something else since.
@@ -204,6 +206,8 @@ async fn attempt(
         let manner = Manner::of(work.policy, Arc::clone(&work.listener));
         let outcomes = apply::run(&plan, engine, &manner, stop).await;
         let nothing_done = !outcomes.iter().any(|outcome| outcome.outcome == Outcome::Done);
+        let failed = outcomes.iter().any(|it| matches!(it.outcome, Outcome::Failed { .. }));
+        memory.tried_by_hand |= work.mode == Mode::SyncByHand && failed;
         if let Some(last) = report.rounds.last_mut() {
             last.outcomes = outcomes;
         }
@@ -369,7 +373,7 @@ fn make_plan(
     findings: &Findings,
 ) -> Plan {
     let now = (work.clock)();
-    let by_hand = work.mode == Mode::SyncByHand;
+    let by_hand = work.mode == Mode::SyncByHand && !memory.tried_by_hand;
     let brakes = if by_hand { BTreeMap::new() } else { brakes(&memory.recoveries, desired, now) };
     let as_then = memory.reached_as.as_ref().is_none_or(|digest| *digest == work.stack.digest);
     let kept = memory.reached.as_ref() == Some(work.revision) && as_then;
