@@ -3,20 +3,23 @@
 //! What a repository holds may have been written by anybody. So a stack is loaded off the threads on which everything
 //! else waits, within a budget of its own, and what makes the loader fail fails that stack.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{LoadedStack, load_within};
+use super::{Lacks, LoadedStack, load_within};
 use crate::config::fleet_file::Stack;
-use crate::model::{Budget, Diagnostic, Diagnostics, ManifestTree, TreePath};
+use crate::model::{Budget, Diagnostic, Diagnostics, Given, ManifestTree};
 
 /// A stack, and what it asked for and was not there.
-pub(super) type Loaded = (LoadedStack, BTreeSet<TreePath>);
+pub(super) type Loaded = (LoadedStack, Lacks);
 
 /// Loads the stacks on a thread that nobody waits for but whoever asked.
-pub(super) async fn aside(stacks: &Arc<[Stack]>, tree: &ManifestTree) -> Vec<Loaded> {
-    let (given, files) = (Arc::clone(stacks), tree.clone());
-    let loading = tokio::task::spawn_blocking(move || all(&given, &files));
+pub(super) async fn aside(
+    stacks: &Arc<[Stack]>,
+    tree: &ManifestTree,
+    given: &Arc<Given>,
+) -> Vec<Loaded> {
+    let (asked, files, given) = (Arc::clone(stacks), tree.clone(), Arc::clone(given));
+    let loading = tokio::task::spawn_blocking(move || all(&asked, &files, &given));
     match loading.await {
         Ok(loaded) => loaded,
         // Not started, because the program ends: nobody reads the answer.
@@ -25,7 +28,7 @@ pub(super) async fn aside(stacks: &Arc<[Stack]>, tree: &ManifestTree) -> Vec<Loa
 }
 
 /// Loads stacks by name, within what one commit may take. A panic is an error of the stack that caused it.
-pub fn all(stacks: &[Stack], tree: &ManifestTree) -> Vec<Loaded> {
+fn all(stacks: &[Stack], tree: &ManifestTree, given: &Given) -> Vec<Loaded> {
     let whole = Budget::of_a_commit();
     stacks
         .iter()
@@ -39,7 +42,7 @@ pub fn all(stacks: &[Stack], tree: &ManifestTree) -> Vec<Loaded> {
                 );
             }
             let share = whole.share();
-            let load = std::panic::AssertUnwindSafe(|| load_within(stack, tree, &share));
+            let load = std::panic::AssertUnwindSafe(|| load_within(stack, tree, given, &share));
             let loaded = std::panic::catch_unwind(load).unwrap_or_else(|_| {
                 refused(
                     stack,
@@ -60,6 +63,6 @@ fn refused(stack: &Stack, message: &str, help: &str) -> Loaded {
     let problems = Diagnostics(vec![problem]);
     (
         LoadedStack { project: None, problems, ..LoadedStack::emptied(stack.clone()) },
-        BTreeSet::new(),
+        Lacks::default(),
     )
 }

@@ -1,5 +1,6 @@
 //! Files to one canonical model: reading, extending, including, merging.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -12,7 +13,9 @@ use super::merge::{Tags, merge, merge_service, settle};
 use super::paths::Paths;
 use super::place::Place;
 use super::rules;
-use super::text::dotenv::{self, Variables};
+use super::sealed::{self, SealedVariables};
+use super::text::dotenv::{self, Variable, Variables};
+use super::unset::Unset;
 use crate::model::{Budget, Diagnostic, Diagnostics, Location};
 use crate::yaml::{self, Kind, Map, NODE_BYTES, Node, Tag, Value};
 
@@ -28,8 +31,17 @@ const MAX_READ: usize = 64 * 1024 * 1024;
 /// Reads files and puts one model together.
 pub(super) struct Loader<'a> {
     pub(super) files: &'a dyn Files,
-    pub(super) home: Option<&'a str>,
+    /// What `~` stands for.
+    pub(super) home: Option<String>,
     pub(super) problems: Diagnostics,
+    /// References to variables without a value.
+    pub(super) unset: Unset,
+    /// Variables from outside.
+    pub(super) given: Env,
+    /// Variables of files that stand for another value.
+    pub(super) sealed: SealedVariables,
+    /// Whether anything that was read may hold such a value.
+    pub(super) may_be_sealed: bool,
     /// Files that were read, by absolute path.
     pub(super) used: BTreeSet<String>,
     /// Files that were read to extend from, interpolated and canonical.
@@ -68,11 +80,15 @@ struct Standing<'s> {
 }
 
 impl<'a> Loader<'a> {
-    pub(super) fn new(files: &'a dyn Files, home: Option<&'a str>, budget: &'a Budget) -> Self {
+    pub(super) fn new(files: &'a dyn Files, home: Option<&str>, budget: &'a Budget) -> Self {
         Self {
             files,
-            home,
+            home: home.map(str::to_owned),
             problems: Diagnostics::default(),
+            unset: Unset::default(),
+            given: Env::new(),
+            sealed: SealedVariables::default(),
+            may_be_sealed: false,
             used: BTreeSet::new(),
             bases: BTreeMap::new(),
             extended: BTreeMap::new(),
@@ -119,9 +135,9 @@ impl<'a> Loader<'a> {
         check(&whole, root, Demand::Whole, &mut self.problems);
         rules::check(&whole, &mut self.problems);
         default_contexts(&mut whole);
-        let paths = Paths { files: self.files, folder, home: self.home };
+        let paths = Paths { files: self.files, folder, home: self.home.as_deref() };
         paths.resolve(&mut whole, &mut self.problems);
-        resolve_environment(&mut whole, env);
+        resolve_environment(&mut whole, env, &self.unset);
         Some(whole)
     }
 
@@ -140,6 +156,7 @@ impl<'a> Loader<'a> {
         let root = attributes::root();
         let Some(documents) = self.parse(path, asked_at) else { return Vec::new() };
         let mut read = Vec::with_capacity(documents.len());
+        self.unset.reads_base(asked_at.map(|_| path.to_owned()));
         for mut document in documents {
             if document.as_map().is_none() {
                 let message = format!("a mapping was expected, and this is {}", document.noun());
@@ -150,7 +167,13 @@ impl<'a> Loader<'a> {
                 );
                 continue;
             }
-            interpolate(&mut document, Some(root), env, &mut self.problems, self.budget);
+            interpolate(
+                &mut document,
+                Some(root),
+                env,
+                (&mut self.unset, &mut self.problems),
+                self.budget,
+            );
             if matches!(whose, Whose::Own) {
                 check(&document, root, Demand::Fragment, &mut self.problems);
             }
@@ -187,6 +210,7 @@ impl<'a> Loader<'a> {
         if !self.early.contains_key(path) {
             let bytes = self.files.read(path).ok()?;
             let documents = yaml::parse_within(&self.files.show(path), &bytes, self.budget).ok()?;
+            self.may_be_sealed |= sealed::may_hold(&bytes);
             self.used.insert(path.to_owned());
             self.early.insert(path.to_owned(), documents);
         }
@@ -197,6 +221,7 @@ impl<'a> Loader<'a> {
     pub(super) fn read(&mut self, path: &str, asked_at: Option<&Node>) -> Option<Arc<[u8]>> {
         match self.files.read(path) {
             Ok(bytes) => {
+                self.may_be_sealed |= sealed::may_hold(&bytes);
                 self.used.insert(path.to_owned());
                 Some(bytes)
             }
@@ -308,6 +333,7 @@ impl<'a> Loader<'a> {
         };
         let mut base = match extends.get("file").filter(|file| !file.is_null()) {
             None => {
+                self.unset.extends(at.file, wanted);
                 if !at.services.contains(wanted) {
                     let shown = self.files.show(at.file);
                     self.problems.push(missing(&shown, at.services));
@@ -333,6 +359,7 @@ impl<'a> Loader<'a> {
                     self.problems.push(missing(&shown, services));
                     return None;
                 }
+                self.unset.extends(&other, wanted);
                 if let Some(service) = services.get(wanted) {
                     let place = Place::TOP.key("services");
                     check_service(service, place.key(wanted), &mut self.problems);
@@ -340,7 +367,7 @@ impl<'a> Loader<'a> {
                 let folder = parent(&other);
                 let standing = Standing { services, file: &other, folder };
                 let mut base = self.extended(wanted, standing, env, trail)?;
-                let paths = Paths { files: self.files, folder, home: self.home };
+                let paths = Paths { files: self.files, folder, home: self.home.as_deref() };
                 let services = Place::TOP.key("services");
                 paths.service(&mut base, services.key(name), &mut self.problems);
                 base
@@ -466,10 +493,40 @@ impl<'a> Loader<'a> {
                 self.env_file(&join(folder, text), Some(file), env, &mut variables)?;
             }
         }
-        for (name, variable) in variables {
-            env.entry(name).or_insert(variable.value);
-        }
+        self.adopt(variables, env);
         Some(())
+    }
+
+    /// Adds variables of env files that are not set already.
+    pub(super) fn adopt(&mut self, variables: Variables, env: &mut Env) {
+        for (name, variable) in variables {
+            let Entry::Vacant(free) = env.entry(name) else { continue };
+            let Variable { value, file, line, unset } = variable;
+            if !unset.is_empty() {
+                let location = Location { file: file.to_string(), line, column: 1 };
+                self.unset.note_variable(free.key(), &unset, &location);
+            }
+            free.insert(value);
+        }
+    }
+
+    /// Reads the text of an env file from outside. What it refers to may come from `env`.
+    pub(super) fn give(&mut self, (file, text): (&str, &str), env: &Env) {
+        let mut variables = Variables::new();
+        let outside = |name: &str| env.get(name).map(String::as_str);
+        match dotenv::parse((&file.into(), text), &outside, &mut variables, self.budget) {
+            Ok(()) => self.sealed.note(&variables),
+            Err(problem) => {
+                let location = Location { file: file.to_owned(), line: problem.line, column: 0 };
+                self.problems.push(Diagnostic::error(location, problem.message));
+            }
+        }
+        for (name, variable) in variables {
+            let Variable { value, file, line, unset } = variable;
+            let location = Location { file: file.to_string(), line, column: 1 };
+            self.unset.note_variable(&name, &unset, &location);
+            self.given.insert(name, value);
+        }
     }
 
     /// Reads an env file into `variables`.
@@ -486,9 +543,18 @@ impl<'a> Loader<'a> {
             self.problems.push(Diagnostic::error(Location::file(shown), "it is not UTF-8 text"));
             return None;
         };
-        let outside = |name: &str| env.get(name).map(String::as_str);
-        match dotenv::parse(text, &outside, variables, self.budget) {
-            Ok(()) => Some(()),
+        let unset = &self.unset;
+        let outside = |name: &str| {
+            unset.asks(name);
+            env.get(name).map(String::as_str)
+        };
+        match dotenv::parse((&shown.as_str().into(), text), &outside, variables, self.budget) {
+            Ok(()) => {
+                if self.may_be_sealed {
+                    self.sealed.note(variables);
+                }
+                Some(())
+            }
             Err(problem) => {
                 let location = Location { file: shown, line: problem.line, column: 0 };
                 self.problems.push(Diagnostic::error(location, problem.message));
@@ -505,7 +571,7 @@ fn texts(node: Option<&Node>) -> Vec<&Node> {
 }
 
 /// Gives the variables of services that have no value the project's.
-fn resolve_environment(root: &mut Node, env: &Env) {
+fn resolve_environment(root: &mut Node, env: &Env, unset: &Unset) {
     let services = root.as_map_mut().and_then(|map| map.get_mut("services"));
     let Some(services) = services.and_then(Node::as_map_mut) else { return };
     for service in services {
@@ -515,6 +581,7 @@ fn resolve_environment(root: &mut Node, env: &Env) {
             if variable.value.value() == Some(Value::Null)
                 && let Some(value) = env.get(&variable.key)
             {
+                unset.asks(&variable.key);
                 variable.value.kind = Node::text(variable.value.span.clone(), value.clone()).kind;
             }
         }
