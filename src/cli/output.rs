@@ -114,7 +114,21 @@ pub(super) fn show_exact(
             let written = serde_json::to_string_pretty(&value())?;
             print(&format!("{}\n", visible::json(&written)))
         }
-        Format::Yaml => print(&serde_yaml::to_string(&value())?),
+        Format::Yaml => print(&serde_yaml::to_string(&shown(value()))?),
+    }
+}
+
+/// Data whose texts show what they hold: YAML writes as it is what JSON can write as an escape.
+fn shown(value: serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => Value::String(visible::text(&text).into_owned()),
+        Value::Array(items) => items.into_iter().map(shown).collect(),
+        Value::Object(fields) => {
+            let each = |(name, value): (String, Value)| (visible::line(&name).into_owned(), shown(value));
+            Value::Object(fields.into_iter().map(each).collect())
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => value,
     }
 }
 

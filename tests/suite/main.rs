@@ -50,4 +50,5 @@ mod silence;
 mod spread;
 mod stories;
 mod support;
+mod visible;
 mod webhooks;
