@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::{Digest, NameProblem};
+use super::{Digest, NameProblem, Timestamp};
 
 /// A path inside the tree: relative, with `/`, without `.`, `..` or empty parts. The root is the empty path.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -86,12 +86,23 @@ pub struct TreeFile {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ManifestTree {
     files: BTreeMap<TreePath, TreeFile>,
+    time: Option<Timestamp>,
 }
 
 impl ManifestTree {
     /// A tree of these files.
     pub fn new(files: BTreeMap<TreePath, TreeFile>) -> Self {
-        Self { files }
+        Self { files, time: None }
+    }
+
+    /// The same files, as they were at the commit's time.
+    pub fn at(self, time: Timestamp) -> Self {
+        Self { time: Some(time), ..self }
+    }
+
+    /// When the commit was made; `None` where it is not known, as for files that are not committed.
+    pub fn time(&self) -> Option<Timestamp> {
+        self.time
     }
 
     /// The file at a path.
