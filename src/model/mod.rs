@@ -1,13 +1,16 @@
 //! The nouns: plain data that every floor speaks of. Nothing here waits, reads or decides.
 
+mod budget;
 mod container;
 mod desired;
 mod diagnostic;
 mod drift;
+mod forge_kind;
 mod held;
 mod names;
 mod observed;
 mod outcome;
+pub mod pattern;
 mod plan;
 mod policy;
 pub mod project;
@@ -18,6 +21,7 @@ mod timestamp;
 mod tree;
 mod unseen;
 
+pub use budget::{Budget, OverBudget};
 pub use container::{
     BindOptions, ContainerConfig, ContainerSpec, DeviceMapping, DeviceRequest, Empty, Endpoint,
     EndpointIpam, HealthConfig, HostConfig, ImageOptions, Ipam, IpamPool, LogConfig, Mount,
@@ -31,6 +35,7 @@ pub use desired::{
 };
 pub use diagnostic::{Diagnostic, Diagnostics, Location, Severity};
 pub use drift::{Cure, Drift, Reason, Resource, Value};
+pub use forge_kind::ForgeKind;
 pub use held::{Held, HeldBecause, Slowed};
 pub use names::{
     ContainerId, Digest, HostName, ImageRef, NameProblem, Replica, RepositoryName, Revision,

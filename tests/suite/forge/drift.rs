@@ -1,6 +1,6 @@
 //! The drift report on the commit that is deployed.
 
-use moorline::forge::Kind;
+use moorline::model::ForgeKind as Kind;
 use serde_json::json;
 
 use super::daemon::Stage;

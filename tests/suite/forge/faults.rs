@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use moorline::forge::Kind;
 use moorline::model::CommitState::{Failure, Pending, Success};
+use moorline::model::ForgeKind as Kind;
 use serde_json::json;
 use tokio::task::JoinSet;
 

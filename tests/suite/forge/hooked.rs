@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use moorline::forge::Kind;
+use moorline::model::ForgeKind as Kind;
 use ring::hmac;
 
 use super::daemon::Stage;

@@ -4,8 +4,9 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use moorline::forge::{Kind, Pace, Postbox};
+use moorline::forge::{Pace, Postbox};
 use moorline::model::CommitState::{Pending, Success};
+use moorline::model::ForgeKind as Kind;
 use moorline::model::{Revision, Timestamp};
 use serde_json::json;
 

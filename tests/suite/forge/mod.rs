@@ -22,16 +22,23 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use moorline::forge::{
-    CommentMode, Courier, Credentials, ForgeSettings, Kind, Letter, Marker, Pace, Place, Postbox,
+    CommentMode, Courier, Credentials, ForgeSettings, Letter, Marker, Pace, Place, Postbox,
     StatusTarget,
 };
+use moorline::model::ForgeKind as Kind;
 use moorline::model::{CommitState, CommitStatus, Revision, Secret, Timestamp};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::fake_forge::{FakeForge, TOKEN};
 
-const KINDS: [Kind; 5] = [Kind::GitHub, Kind::GitLab, Kind::Gitea, Kind::Forgejo, Kind::Bitbucket];
+const KINDS: [Kind; 6] =
+    [Kind::GitHub, Kind::GitLab, Kind::Gitea, Kind::Forgejo, Kind::Bitbucket, Kind::Azure];
+
+/// Whether it has issues that reports are written to.
+fn has_issues(kind: Kind) -> bool {
+    !matches!(kind, Kind::Bitbucket | Kind::Azure)
+}
 
 fn clock() -> Timestamp {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
@@ -61,7 +68,11 @@ fn sha(digit: char) -> Revision {
 
 fn status(revision: &Revision, context: &str, state: CommitState, words: &str) -> Letter {
     Letter::Status {
-        target: StatusTarget { revision: revision.clone(), branch: Some("main".to_owned()) },
+        target: StatusTarget {
+            revision: revision.clone(),
+            branch: Some("main".to_owned()),
+            pull_request: None,
+        },
         status: CommitStatus {
             context: context.to_owned(),
             state,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use moorline::forge::Kind;
+use moorline::model::ForgeKind as Kind;
 use serde_json::json;
 
 use super::KINDS;
@@ -218,6 +218,7 @@ fn limit(kind: Kind) -> usize {
     match kind {
         Kind::GitHub => 65_536,
         Kind::Bitbucket => 32_768,
+        Kind::Azure => 150_000,
         Kind::GitLab | Kind::Gitea | Kind::Forgejo => 1_000_000,
     }
 }

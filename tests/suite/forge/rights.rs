@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use moorline::forge::{Ability, Credentials, Forge, ForgeError, Kind};
+use moorline::forge::{Ability, Credentials, Forge, ForgeError};
 use moorline::model::CommitState::{Failure, Success};
+use moorline::model::ForgeKind as Kind;
 use moorline::model::Secret;
 use moorline::report::mask::SecretSet;
 
@@ -43,6 +44,7 @@ async fn a_missing_right_rests_one_ability_and_names_itself() {
             Kind::GitLab => "Developer",
             Kind::Gitea | Kind::Forgejo => "write:repository",
             Kind::Bitbucket => "repository",
+            Kind::Azure => "Code (status)",
         };
         assert!(why.contains(named), "{kind:?}: {why}");
 

@@ -3,13 +3,13 @@
 use http::Method;
 use serde_json::json;
 
-use super::super::wire::Wire;
+use super::super::client::client;
+use super::super::found::{Account, FoundComment};
+use super::super::hub::{self, CommentTold, PullTold, RepositoryTold, StatusTold, status_body};
+use super::super::project::Project;
 use super::super::{
-    Abilities, Ability, ForgeError, Kind, Place, Published, PullRequest, Right, StatusTarget,
+    Abilities, Ability, Fate, ForgeError, Place, Published, PullRequest, Right, StatusTarget,
 };
-use super::hub::{CommentTold, PullTold, RepositoryTold, StatusTold, status_body};
-use super::project::Project;
-use super::{Account, FoundComment};
 use crate::model::{CommitStatus, Revision};
 
 /// The servers' own largest page (`[api] MAX_RESPONSE_ITEMS`).
@@ -17,26 +17,17 @@ const PAGE: u32 = 50;
 
 /// One repository on Gitea or Forgejo.
 #[derive(Debug, Clone)]
-pub struct Gitea {
-    pub(in crate::forge) project: Project,
-    kind: Kind,
+pub(super) struct Gitea {
+    /// The repository.
+    pub(super) project: Project,
 }
 
+client!(Gitea);
+
 impl Gitea {
-    /// A client of `owner/name`.
-    pub(in crate::forge) fn new(wire: Wire, kind: Kind, project: &str) -> Self {
-        let (owner, name) = project.split_once('/').unwrap_or((project, ""));
-        Self { project: Project::new(wire, &["repos", owner, name]), kind }
-    }
-
-    /// Which of the two it is.
-    pub fn kind(&self) -> Kind {
-        self.kind
-    }
-
     /// Writes a status. Both servers answer 500 for a commit that they do not have; the list of its statuses then
     /// tells it apart from a server's own problem.
-    pub(in crate::forge) async fn publish(
+    async fn publish(
         &self,
         target: &StatusTarget,
         status: &CommitStatus,
@@ -58,37 +49,34 @@ impl Gitea {
     }
 
     /// The newest status of each context.
-    pub(in crate::forge) async fn read_statuses(
-        &self,
-        revision: &Revision,
-    ) -> Result<Vec<CommitStatus>, ForgeError> {
+    async fn read_statuses(&self, revision: &Revision) -> Result<Vec<CommitStatus>, ForgeError> {
         let path = ["commits", revision.as_str(), "statuses"];
         let ask = self.project.get(&path, "such commit").query("limit", PAGE);
         self.project.statuses(ask, StatusTold::found).await
     }
 
     /// All open pull requests. Neither server makes a merge reference.
-    pub(in crate::forge) async fn open_pull_requests(
-        &self,
-    ) -> Result<Vec<PullRequest>, ForgeError> {
+    async fn open_pull_requests(&self) -> Result<Vec<PullRequest>, ForgeError> {
         let ask = self.project.get(&["pulls"], "such repository");
         let ask = ask.query("state", "open").query("sort", "recentupdate").query("limit", PAGE);
         let ours = |told: PullTold| told.found(false);
         self.project.list(ask, "pull requests", ours).await
     }
 
+    /// What became of a pull request.
+    async fn fate(&self, number: u64) -> Result<Fate, ForgeError> {
+        hub::fate(&self.project, number).await
+    }
+
     /// All comments at a place; this list has no pages.
-    pub(in crate::forge) async fn comments(
-        &self,
-        place: &Place,
-    ) -> Result<Vec<FoundComment>, ForgeError> {
+    async fn comments(&self, place: &Place) -> Result<Vec<FoundComment>, ForgeError> {
         let number = number(place)?;
         let ask = self.project.get(&["issues", &number, "comments"], &place.to_string());
         self.project.comments(ask, CommentTold::found).await
     }
 
     /// Writes a comment, or changes the one with this id.
-    pub(in crate::forge) async fn write_comment(
+    async fn write_comment(
         &self,
         place: &Place,
         id: Option<u64>,
@@ -102,19 +90,19 @@ impl Gitea {
     }
 
     /// The account that comments are written by; asked once. A token without `read:user` does not tell.
-    pub(in crate::forge) async fn account(&self) -> Result<Option<String>, ForgeError> {
-        self.project.account(Account::name).await
+    async fn account(&self) -> Result<Option<String>, ForgeError> {
+        self.project.account(&["user"], Account::name).await
     }
 
     /// What the token can do.
-    pub(in crate::forge) async fn abilities(&self) -> Result<Abilities, ForgeError> {
-        let wire = &self.project.wire;
-        let account = if wire.is_anonymous() { None } else { self.account().await? };
-        let answer = wire.ask(&self.project.get(&[], "such repository")).await?;
+    async fn abilities(&self) -> Result<Abilities, ForgeError> {
+        let http = &self.project.http;
+        let account = if http.is_anonymous() { None } else { self.account().await? };
+        let answer = http.ask(&self.project.get(&[], "such repository")).await?;
         let push = answer.read::<RepositoryTold>("a repository")?.may_push();
-        Ok(self.project.abilities(self.kind.word(), account, |right| match push {
-            Some(false) if right == Right::Statuses => Ability::No(wire.needs(right)),
-            _ => Ability::Unknown(wire.needs(right)),
+        Ok(self.project.abilities(account, |right| match push {
+            Some(false) if right == Right::Statuses => Ability::No(http.needs(right)),
+            _ => Ability::Unknown(http.needs(right)),
         }))
     }
 }

@@ -4,14 +4,16 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::super::wire::{Wire, cut};
+use super::super::client::client;
+use super::super::found::{Account, DESCRIPTION, FoundComment, FoundStatus, context};
+use super::super::http::cut;
+use super::super::project::Project;
 use super::super::{
-    Abilities, Ability, FetchHead, ForgeError, Head, Place, Published, PullRequest, Right,
+    Abilities, Ability, Fate, FetchHead, ForgeError, Head, Place, Published, PullRequest, Right,
     StatusTarget,
 };
-use super::project::Project;
-use super::{Account, DESCRIPTION, FoundComment, FoundStatus, context};
-use crate::model::{CommitState, CommitStatus, Revision};
+use super::words::{folded, state, word};
+use crate::model::{CommitStatus, Revision};
 
 /// The largest page.
 const PAGE: u32 = 100;
@@ -22,9 +24,12 @@ const DEVELOPER: u64 = 30;
 
 /// One project on GitLab.
 #[derive(Debug, Clone)]
-pub struct GitLab {
-    pub(in crate::forge) project: Project,
+pub(super) struct GitLab {
+    /// The project.
+    pub(super) project: Project,
 }
+
+client!(GitLab);
 
 #[derive(Deserialize)]
 struct StatusTold {
@@ -75,6 +80,14 @@ struct MergeRequestTold {
 }
 
 #[derive(Deserialize)]
+struct FateTold {
+    state: String,
+    merge_commit_sha: Option<String>,
+    squash_commit_sha: Option<String>,
+    sha: Option<String>,
+}
+
+#[derive(Deserialize)]
 struct ProjectTold {
     permissions: Option<PermissionsTold>,
 }
@@ -99,20 +112,15 @@ impl AccessTold {
 }
 
 impl GitLab {
-    /// A client of `group/…/project`.
-    pub(in crate::forge) fn new(wire: Wire, project: &str) -> Self {
-        Self { project: Project::new(wire, &["projects", project]) }
-    }
-
     /// Writes a status into the commit's newest pipeline, so that GitLab does not open a second one beside it.
-    pub(in crate::forge) async fn publish(
+    async fn publish(
         &self,
         target: &StatusTarget,
         status: &CommitStatus,
     ) -> Result<Published, ForgeError> {
         let revision = target.revision.as_str();
         let commit = self.project.get(&["repository", "commits", revision], "such commit");
-        let answer = self.project.wire.ask(&commit.right(Right::Statuses)).await?;
+        let answer = self.project.http.ask(&commit.right(Right::Statuses)).await?;
         let pipeline = answer.read::<CommitTold>("a commit")?.last_pipeline;
         let mut body = Map::new();
         body.insert("state".to_owned(), json!(word(status.state)));
@@ -153,29 +161,36 @@ impl GitLab {
     }
 
     /// The newest status of each context.
-    pub(in crate::forge) async fn read_statuses(
-        &self,
-        revision: &Revision,
-    ) -> Result<Vec<CommitStatus>, ForgeError> {
+    async fn read_statuses(&self, revision: &Revision) -> Result<Vec<CommitStatus>, ForgeError> {
         let path = ["repository", "commits", revision.as_str(), "statuses"];
         let ask = self.project.get(&path, "such commit").query("per_page", PAGE);
         self.project.statuses(ask, StatusTold::found).await
     }
 
     /// All open merge requests.
-    pub(in crate::forge) async fn open_pull_requests(
-        &self,
-    ) -> Result<Vec<PullRequest>, ForgeError> {
+    async fn open_pull_requests(&self) -> Result<Vec<PullRequest>, ForgeError> {
         let ask = self.project.get(&["merge_requests"], "such project");
         let ask = ask.query("state", "opened").query("order_by", "updated_at");
         self.project.list(ask.query("per_page", PAGE), "merge requests", merge_request).await
     }
 
+    /// What became of a merge request. One that was fast-forwarded has no commit of its own: its head is the result.
+    async fn fate(&self, number: u64) -> Result<Fate, ForgeError> {
+        let what = format!("merge request {number}");
+        let ask = self.project.get(&["merge_requests", &number.to_string()], &what);
+        let told: FateTold = self.project.http.ask(&ask).await?.read("a merge request")?;
+        Ok(match told.state.as_str() {
+            "opened" | "locked" => Fate::Open,
+            "merged" => {
+                let commits = [told.merge_commit_sha, told.squash_commit_sha, told.sha];
+                Fate::merged(commits.into_iter().flatten().find(|sha| !sha.is_empty()))
+            }
+            _ => Fate::Closed,
+        })
+    }
+
     /// All notes at a place that people (or we) wrote.
-    pub(in crate::forge) async fn comments(
-        &self,
-        place: &Place,
-    ) -> Result<Vec<FoundComment>, ForgeError> {
+    async fn comments(&self, place: &Place) -> Result<Vec<FoundComment>, ForgeError> {
         let Some((folder, number)) = folder(place) else {
             let found = self.discussions(place).await?;
             return Ok(found.into_iter().map(|(_, note)| note).collect());
@@ -206,7 +221,7 @@ impl GitLab {
     ) -> Result<u64, ForgeError> {
         let folder = discussions(revision);
         let missing = |what: &str| ForgeError::NotFound {
-            host: self.project.wire.host(),
+            host: self.project.http.host(),
             what: what.to_owned(),
         };
         let Some(id) = id else {
@@ -225,7 +240,7 @@ impl GitLab {
     }
 
     /// Writes a note, or changes the one with this id.
-    pub(in crate::forge) async fn write_comment(
+    async fn write_comment(
         &self,
         place: &Place,
         id: Option<u64>,
@@ -247,23 +262,23 @@ impl GitLab {
     }
 
     /// The account that notes are written by; asked once.
-    pub(in crate::forge) async fn account(&self) -> Result<Option<String>, ForgeError> {
-        self.project.account(Account::name).await
+    async fn account(&self) -> Result<Option<String>, ForgeError> {
+        self.project.account(&["user"], Account::name).await
     }
 
     /// What the token can do.
-    pub(in crate::forge) async fn abilities(&self) -> Result<Abilities, ForgeError> {
-        let wire = &self.project.wire;
-        let account = if wire.is_anonymous() { None } else { self.account().await? };
-        let answer = wire.ask(&self.project.get(&[], "such project")).await?;
+    async fn abilities(&self) -> Result<Abilities, ForgeError> {
+        let http = &self.project.http;
+        let account = if http.is_anonymous() { None } else { self.account().await? };
+        let answer = http.ask(&self.project.get(&[], "such project")).await?;
         let permissions = answer.read::<ProjectTold>("a project")?.permissions;
         let level = permissions.map(|told| {
             let sides = [told.project_access, told.group_access];
             sides.into_iter().flatten().map(|access| access.level()).max().unwrap_or(0)
         });
-        Ok(self.project.abilities("gitlab", account, |right| match level {
-            Some(level) if level < DEVELOPER => Ability::No(wire.needs(right)),
-            _ => Ability::Unknown(wire.needs(right)),
+        Ok(self.project.abilities(account, |right| match level {
+            Some(level) if level < DEVELOPER => Ability::No(http.needs(right)),
+            _ => Ability::Unknown(http.needs(right)),
         }))
     }
 }
@@ -301,27 +316,6 @@ fn folder(place: &Place) -> Option<(&'static str, String)> {
         Place::PullRequest(number) => Some(("merge_requests", number.to_string())),
         Place::Issue(number) => Some(("issues", number.to_string())),
         Place::Commit(_) => None,
-    }
-}
-
-/// `pending` is never said: GitLab refuses to go from pending to pending, and shows `running` more clearly.
-fn word(state: CommitState) -> &'static str {
-    match state {
-        CommitState::Success => "success",
-        CommitState::Pending => "running",
-        CommitState::Failure | CommitState::Error => "failed",
-    }
-}
-
-fn folded(told: CommitState) -> CommitState {
-    state(word(told))
-}
-
-fn state(word: &str) -> CommitState {
-    match word {
-        "success" | "skipped" => CommitState::Success,
-        "failed" | "canceled" => CommitState::Failure,
-        _ => CommitState::Pending,
     }
 }
 

@@ -3,9 +3,10 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::super::wire::cut;
-use super::super::{FetchHead, Head, PullRequest};
-use super::{Account, DESCRIPTION, FoundComment, FoundStatus, context};
+use super::found::{Account, DESCRIPTION, FoundComment, FoundStatus, context};
+use super::http::cut;
+use super::project::Project;
+use super::{Fate, FetchHead, ForgeError, Head, PullRequest};
 use crate::model::{CommitState, CommitStatus};
 
 #[derive(Deserialize)]
@@ -44,6 +45,13 @@ pub(super) struct PullTold {
     head: Side,
     base: Side,
     draft: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct FateTold {
+    state: String,
+    merged: Option<bool>,
+    merge_commit_sha: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -110,6 +118,18 @@ impl PullTold {
             draft: self.draft.unwrap_or(false),
         }
     }
+}
+
+/// What became of a pull request.
+pub(super) async fn fate(project: &Project, number: u64) -> Result<Fate, ForgeError> {
+    let what = format!("pull request {number}");
+    let answer = project.http.ask(&project.get(&["pulls", &number.to_string()], &what)).await?;
+    let told: FateTold = answer.read("a pull request")?;
+    Ok(match (told.state.as_str(), told.merged) {
+        ("open", _) => Fate::Open,
+        (_, Some(true)) => Fate::merged(told.merge_commit_sha),
+        _ => Fate::Closed,
+    })
 }
 
 /// A status as it is posted.

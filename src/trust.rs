@@ -1,7 +1,7 @@
-//! Which servers' certificates are trusted: the system's authorities and a file's, or one pinned certificate.
+//! Which servers' certificates are trusted: the system's authorities and a file's, or one pinned certificate. What the
+//! system and the file hold is given; nothing is read here.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
@@ -13,72 +13,81 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, OtherError, 
 
 use crate::model::Digest;
 
-use super::{Access, GitError};
-
 /// The certificate is not the pinned one.
 #[derive(Debug, thiserror::Error)]
 #[error("its SHA-256 is {found}")]
-pub(super) struct NotPinned {
-    pub(super) found: String,
+pub struct NotPinned {
+    /// SHA-256 of the certificate that the server showed, as 64 hexadecimal digits.
+    pub found: String,
 }
 
-/// The certificates of the access' own file.
-pub(super) fn extra_certificates(
-    access: &Access,
-) -> Result<Vec<CertificateDer<'static>>, GitError> {
-    let Some(path) = &access.ca_file else { return Ok(Vec::new()) };
-    let unusable = |source| GitError::AccessFile { path: path.clone(), source };
-    let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect)
-        .map_err(|e| unusable(e.into()));
-    let found = found?;
-    if found.is_empty() {
-        return Err(unusable("it holds no certificate in PEM form".into()));
-    }
-    Ok(found)
+/// Why there is no TLS.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustProblem {
+    /// The file holds something else.
+    #[error("it holds no certificate in PEM form")]
+    NoCertificate,
+    /// The file is damaged.
+    #[error("{0}")]
+    Damaged(String),
+    /// The authorities cannot be used.
+    #[error("{0}")]
+    Unusable(String),
 }
 
-/// How to speak TLS with one remote.
-pub(super) fn configure(
-    access: &Access,
-    extra: Vec<CertificateDer<'static>>,
-) -> Result<ClientConfig, GitError> {
+/// The certificates of a file in PEM form; at least one.
+///
+/// # Errors
+/// `NoCertificate` when there is none, `Damaged` when one cannot be read.
+pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TrustProblem> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let found = found.map_err(|problem| TrustProblem::Damaged(problem.to_string()))?;
+    if found.is_empty() { Err(TrustProblem::NoCertificate) } else { Ok(found) }
+}
+
+/// Whom to trust.
+#[derive(Debug, Clone, Default)]
+pub struct Trusted {
+    /// The system's authorities; those that cannot be used are left out.
+    pub system: Vec<CertificateDer<'static>>,
+    /// A file's: authorities, or servers' own certificates.
+    pub extra: Vec<CertificateDer<'static>>,
+    /// SHA-256 of the only certificate that is accepted, as people write it (`AB:CD:…`, `sha256:…`); then nothing else
+    /// counts.
+    pub pin: Option<String>,
+}
+
+/// How to speak TLS with a server.
+///
+/// # Errors
+/// `Unusable` when the cryptography refuses what it is given.
+pub fn client(trusted: Trusted) -> Result<ClientConfig, TrustProblem> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let file = access.ca_file.as_deref().unwrap_or(Path::new("the list of certificates"));
-    let unusable =
-        |cause: super::super::Cause| GitError::AccessFile { path: file.to_owned(), source: cause };
-    let trust = match &access.pin_sha256 {
+    let trust = match &trusted.pin {
         Some(pin) => Trust::Pinned(plain_pin(pin)),
-        None => authorities(extra, &provider).map_err(unusable)?,
+        None => authorities(trusted, &provider)?,
     };
     let verifier = Arc::new(Verifier { trust, provider: Arc::clone(&provider) });
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|cause| unusable(cause.into()))?
+        .map_err(|problem| TrustProblem::Unusable(problem.to_string()))?
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
     Ok(config)
 }
 
-fn authorities(
-    extra: Vec<CertificateDer<'static>>,
-    provider: &Arc<CryptoProvider>,
-) -> Result<Trust, super::super::Cause> {
-    let exact = extra.iter().map(|certificate| Digest::of(certificate)).collect();
+fn authorities(trusted: Trusted, provider: &Arc<CryptoProvider>) -> Result<Trust, TrustProblem> {
+    let exact = trusted.extra.iter().map(|certificate| Digest::of(certificate)).collect();
     let mut roots = rustls::RootCertStore::empty();
-    let system = rustls_native_certs::load_native_certs();
-    for problem in &system.errors {
-        tracing::debug!(%problem, "a system certificate cannot be read");
-    }
-    let (added, ignored) = roots.add_parsable_certificates(system.certs.into_iter().chain(extra));
-    tracing::trace!(added, ignored, "loaded certificate authorities");
+    roots.add_parsable_certificates(trusted.system.into_iter().chain(trusted.extra));
     if roots.is_empty() {
         return Ok(Trust::Listed { exact, authorities: None });
     }
     let verifier =
         WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
-            .build()?;
+            .build()
+            .map_err(|problem| TrustProblem::Unusable(problem.to_string()))?;
     Ok(Trust::Listed { exact, authorities: Some(verifier) })
 }
 

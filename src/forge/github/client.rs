@@ -3,13 +3,13 @@
 use http::Method;
 use serde_json::json;
 
-use super::super::wire::Wire;
+use super::super::client::client;
+use super::super::found::{Account, FoundComment};
+use super::super::hub::{self, CommentTold, PullTold, RepositoryTold, StatusTold, status_body};
+use super::super::project::Project;
 use super::super::{
-    Abilities, Ability, ForgeError, Place, Published, PullRequest, Right, StatusTarget,
+    Abilities, Ability, Fate, ForgeError, Place, Published, PullRequest, Right, StatusTarget,
 };
-use super::hub::{CommentTold, PullTold, RepositoryTold, StatusTold, status_body};
-use super::project::Project;
-use super::{Account, FoundComment};
 use crate::model::{CommitStatus, Revision};
 
 /// The largest page.
@@ -17,19 +17,16 @@ const PAGE: u32 = 100;
 
 /// One repository on GitHub.
 #[derive(Debug, Clone)]
-pub struct GitHub {
-    pub(in crate::forge) project: Project,
+pub(super) struct GitHub {
+    /// The repository.
+    pub(super) project: Project,
 }
 
-impl GitHub {
-    /// A client of `owner/name`.
-    pub(in crate::forge) fn new(wire: Wire, project: &str) -> Self {
-        let (owner, name) = project.split_once('/').unwrap_or((project, ""));
-        Self { project: Project::new(wire, &["repos", owner, name]) }
-    }
+client!(GitHub);
 
+impl GitHub {
     /// Writes a status.
-    pub(in crate::forge) async fn publish(
+    async fn publish(
         &self,
         target: &StatusTarget,
         status: &CommitStatus,
@@ -53,37 +50,34 @@ impl GitHub {
     }
 
     /// The newest status of each context.
-    pub(in crate::forge) async fn read_statuses(
-        &self,
-        revision: &Revision,
-    ) -> Result<Vec<CommitStatus>, ForgeError> {
+    async fn read_statuses(&self, revision: &Revision) -> Result<Vec<CommitStatus>, ForgeError> {
         let path = ["commits", revision.as_str(), "statuses"];
         let ask = self.project.get(&path, "such commit").query("per_page", PAGE);
         self.project.statuses(ask, StatusTold::found).await
     }
 
     /// All open pull requests.
-    pub(in crate::forge) async fn open_pull_requests(
-        &self,
-    ) -> Result<Vec<PullRequest>, ForgeError> {
+    async fn open_pull_requests(&self) -> Result<Vec<PullRequest>, ForgeError> {
         let ask = self.project.get(&["pulls"], "such repository");
         let ask = ask.query("state", "open").query("sort", "updated").query("direction", "desc");
         let ours = |told: PullTold| told.found(true);
         self.project.list(ask.query("per_page", PAGE), "pull requests", ours).await
     }
 
+    /// What became of a pull request.
+    async fn fate(&self, number: u64) -> Result<Fate, ForgeError> {
+        hub::fate(&self.project, number).await
+    }
+
     /// All comments at a place.
-    pub(in crate::forge) async fn comments(
-        &self,
-        place: &Place,
-    ) -> Result<Vec<FoundComment>, ForgeError> {
+    async fn comments(&self, place: &Place) -> Result<Vec<FoundComment>, ForgeError> {
         let (folder, name, _) = place_path(place);
         let ask = self.project.get(&[folder, &name, "comments"], &place.to_string());
         self.project.comments(ask.query("per_page", PAGE), CommentTold::found).await
     }
 
     /// Writes a comment, or changes the one with this id.
-    pub(in crate::forge) async fn write_comment(
+    async fn write_comment(
         &self,
         place: &Place,
         id: Option<u64>,
@@ -97,29 +91,29 @@ impl GitHub {
     }
 
     /// The account that comments are written by; asked once.
-    pub(in crate::forge) async fn account(&self) -> Result<Option<String>, ForgeError> {
-        self.project.account(Account::name).await
+    async fn account(&self) -> Result<Option<String>, ForgeError> {
+        self.project.account(&["user"], Account::name).await
     }
 
     /// What the token can do.
-    pub(in crate::forge) async fn abilities(&self) -> Result<Abilities, ForgeError> {
-        let wire = &self.project.wire;
-        let account = if wire.is_anonymous() { None } else { self.account().await? };
-        let answer = wire.ask(&self.project.get(&[], "such repository")).await?;
+    async fn abilities(&self) -> Result<Abilities, ForgeError> {
+        let http = &self.project.http;
+        let account = if http.is_anonymous() { None } else { self.account().await? };
+        let answer = http.ask(&self.project.get(&[], "such repository")).await?;
         let push = answer.read::<RepositoryTold>("a repository")?.may_push();
         let scopes = answer.header("x-oauth-scopes").filter(|scopes| !scopes.is_empty());
         let scopes: Option<Vec<&str>> =
             scopes.map(|scopes| scopes.split(',').map(str::trim).collect());
-        Ok(self.project.abilities("github", account, |right| {
+        Ok(self.project.abilities(account, |right| {
             let good = if right == Right::Statuses { "repo:status" } else { "public_repo" };
             let is_good = |scope: &&str| ["repo", good].contains(scope);
             match (&scopes, push) {
                 (_, Some(false)) if right == Right::Statuses => {
-                    Ability::No(format!("{} and write access", wire.needs(right)))
+                    Ability::No(format!("{} and write access", http.needs(right)))
                 }
                 (Some(scopes), _) if scopes.iter().any(is_good) => Ability::Yes,
-                (Some(_), _) => Ability::No(wire.needs(right)),
-                (None, _) => Ability::Unknown(wire.needs(right)),
+                (Some(_), _) => Ability::No(http.needs(right)),
+                (None, _) => Ability::Unknown(http.needs(right)),
             }
         }))
     }

@@ -1,11 +1,4 @@
-//! One client a forge. Wire types stay inside their file.
-
-pub(super) mod bitbucket;
-pub(super) mod gitea;
-pub(super) mod github;
-pub(super) mod gitlab;
-mod hub;
-pub(super) mod project;
+//! What forges tell, before it is in our words.
 
 use std::collections::BTreeMap;
 
@@ -28,16 +21,16 @@ pub(super) struct FoundComment {
 }
 
 /// A status as its forge tells it; `order` grows with time.
-struct FoundStatus {
-    order: u64,
-    context: String,
-    state: CommitState,
-    description: Option<String>,
-    link: Option<String>,
+pub(super) struct FoundStatus {
+    pub(super) order: u64,
+    pub(super) context: String,
+    pub(super) state: CommitState,
+    pub(super) description: Option<String>,
+    pub(super) link: Option<String>,
 }
 
 /// The newest of each context.
-fn newest(found: impl IntoIterator<Item = FoundStatus>) -> Vec<CommitStatus> {
+pub(super) fn newest(found: impl IntoIterator<Item = FoundStatus>) -> Vec<CommitStatus> {
     let mut newest: BTreeMap<String, (u64, CommitStatus)> = BTreeMap::new();
     for status in found {
         let told = CommitStatus {
@@ -57,7 +50,7 @@ fn newest(found: impl IntoIterator<Item = FoundStatus>) -> Vec<CommitStatus> {
 }
 
 /// A context within the limit: its beginning, and a digest of the whole where it is cut.
-fn context(text: &str) -> String {
+pub(super) fn context(text: &str) -> String {
     if text.chars().count() <= CONTEXT {
         return text.to_owned();
     }
@@ -69,13 +62,13 @@ fn context(text: &str) -> String {
 
 /// An account named in a forge's answer; Gitea tells both, GitHub the first and GitLab the second.
 #[derive(serde::Deserialize)]
-struct Account {
+pub(super) struct Account {
     login: Option<String>,
     username: Option<String>,
 }
 
 impl Account {
-    fn name(self) -> Option<String> {
+    pub(super) fn name(self) -> Option<String> {
         self.login.or(self.username)
     }
 }

@@ -4,25 +4,28 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::super::wire::{Wire, cut};
+use super::super::client::client;
+use super::super::found::{DESCRIPTION, FoundComment, FoundStatus};
+use super::super::http::cut;
+use super::super::project::Project;
 use super::super::{
-    Abilities, Ability, FetchHead, ForgeError, Head, Place, Published, PullRequest, Right,
-    StatusTarget,
+    Abilities, Ability, Fate, FetchHead, ForgeError, ForkPath, Head, Place, Published, PullRequest,
+    Right, StatusTarget,
 };
-use super::project::Project;
-use super::{DESCRIPTION, FoundComment, FoundStatus};
-use crate::model::{CommitState, CommitStatus, Revision};
+use super::words::{state, word};
+use crate::model::{CommitStatus, Revision};
 
 /// Bitbucket's largest page of pull requests.
 const PAGE: u32 = 50;
 
 /// One repository on Bitbucket Cloud.
 #[derive(Debug, Clone)]
-pub struct Bitbucket {
-    pub(in crate::forge) project: Project,
-    workspace: String,
-    slug: String,
+pub(super) struct Bitbucket {
+    /// The repository.
+    pub(super) project: Project,
 }
+
+client!(Bitbucket);
 
 #[derive(Deserialize)]
 struct StatusTold {
@@ -66,6 +69,12 @@ struct PullTold {
 }
 
 #[derive(Deserialize)]
+struct FateTold {
+    state: String,
+    merge_commit: Option<CommitTold>,
+}
+
+#[derive(Deserialize)]
 struct Side {
     branch: BranchTold,
     commit: Option<CommitTold>,
@@ -88,27 +97,16 @@ struct NamedRepository {
 }
 
 impl Bitbucket {
-    /// A client of `workspace/repository`.
-    pub(in crate::forge) fn new(wire: Wire, project: &str) -> Self {
-        let (workspace, slug) = project.split_once('/').unwrap_or((project, ""));
-        let root = ["repositories", workspace, slug];
-        Self {
-            project: Project::new(wire, &root),
-            workspace: workspace.to_owned(),
-            slug: slug.to_owned(),
-        }
-    }
-
     /// Writes a status; one with the same key is overwritten.
-    pub(in crate::forge) async fn publish(
+    async fn publish(
         &self,
         target: &StatusTarget,
         status: &CommitStatus,
     ) -> Result<Published, ForgeError> {
         let revision = target.revision.as_str();
         // Bitbucket insists on a link.
-        let commit =
-            format!("https://bitbucket.org/{}/{}/commits/{revision}", self.workspace, self.slug);
+        let (_, project) = self.project.http.place();
+        let commit = format!("https://bitbucket.org/{project}/commits/{revision}");
         let body = json!({
             "key": key(&status.context),
             "name": cut(&status.context, 255),
@@ -122,35 +120,39 @@ impl Bitbucket {
     }
 
     /// The statuses of ours: those whose key is made from their name.
-    pub(in crate::forge) async fn read_statuses(
-        &self,
-        revision: &Revision,
-    ) -> Result<Vec<CommitStatus>, ForgeError> {
+    async fn read_statuses(&self, revision: &Revision) -> Result<Vec<CommitStatus>, ForgeError> {
         let ask = self.project.get(&["commit", revision.as_str(), "statuses"], "such commit");
         self.project.statuses(ask, StatusTold::found).await
     }
 
     /// All open pull requests.
-    pub(in crate::forge) async fn open_pull_requests(
-        &self,
-    ) -> Result<Vec<PullRequest>, ForgeError> {
+    async fn open_pull_requests(&self) -> Result<Vec<PullRequest>, ForgeError> {
         let ask = self.project.get(&["pullrequests"], "such repository");
         let ask = ask.query("state", "OPEN").query("pagelen", PAGE);
         self.project.list(ask, "pull requests", pull_request).await
     }
 
+    /// What became of a pull request.
+    async fn fate(&self, number: u64) -> Result<Fate, ForgeError> {
+        let what = format!("pull request {number}");
+        let ask = self.project.get(&["pullrequests", &number.to_string()], &what);
+        let told: FateTold = self.project.http.ask(&ask).await?.read("a pull request")?;
+        Ok(match told.state.as_str() {
+            "OPEN" => Fate::Open,
+            "MERGED" => Fate::merged(told.merge_commit.map(|commit| commit.hash)),
+            _ => Fate::Closed,
+        })
+    }
+
     /// All comments of a pull request or a commit.
-    pub(in crate::forge) async fn comments(
-        &self,
-        place: &Place,
-    ) -> Result<Vec<FoundComment>, ForgeError> {
+    async fn comments(&self, place: &Place) -> Result<Vec<FoundComment>, ForgeError> {
         let (folder, name, _) = place_path(place)?;
         let ask = self.project.get(&[folder, &name, "comments"], &place.to_string());
         self.project.comments(ask.query("pagelen", PAGE), CommentTold::found).await
     }
 
     /// Writes a comment, or changes the one with this id.
-    pub(in crate::forge) async fn write_comment(
+    async fn write_comment(
         &self,
         place: &Place,
         id: Option<u64>,
@@ -165,22 +167,22 @@ impl Bitbucket {
 
     /// The account that comments are written by, as Bitbucket's `uuid`; asked once. A repository's token has none, and
     /// is not accepted where it would be told.
-    pub(in crate::forge) async fn account(&self) -> Result<Option<String>, ForgeError> {
-        match self.project.account(|told: UserTold| told.uuid).await {
+    async fn account(&self) -> Result<Option<String>, ForgeError> {
+        match self.project.account(&["user"], |told: UserTold| told.uuid).await {
             Err(ForgeError::Unauthorised { .. }) => Ok(None),
             told => told,
         }
     }
 
     /// What the token can do.
-    pub(in crate::forge) async fn abilities(&self) -> Result<Abilities, ForgeError> {
-        let wire = &self.project.wire;
-        let answer = wire.ask(&self.project.get(&[], "such repository")).await?;
+    async fn abilities(&self) -> Result<Abilities, ForgeError> {
+        let http = &self.project.http;
+        let answer = http.ask(&self.project.get(&[], "such repository")).await?;
         let scopes = answer.header("x-oauth-scopes").map(|scopes| {
             scopes.split(',').map(|scope| scope.trim().to_owned()).collect::<Vec<_>>()
         });
-        let account = if wire.is_anonymous() { None } else { self.account().await? };
-        Ok(self.project.abilities("bitbucket", account, |right| {
+        let account = if http.is_anonymous() { None } else { self.account().await? };
+        Ok(self.project.abilities(account, |right| {
             let good: &[&str] = match right {
                 Right::Comments => &["pullrequest", "pullrequest:write"],
                 Right::Read | Right::Statuses => {
@@ -191,8 +193,8 @@ impl Bitbucket {
                 Some(scopes) if scopes.iter().any(|scope| good.contains(&scope.as_str())) => {
                     Ability::Yes
                 }
-                Some(_) => Ability::No(wire.needs(right)),
-                None => Ability::Unknown(wire.needs(right)),
+                Some(_) => Ability::No(http.needs(right)),
+                None => Ability::Unknown(http.needs(right)),
             }
         }))
     }
@@ -242,22 +244,6 @@ fn key(context: &str) -> String {
     hex::encode(digest)
 }
 
-fn word(state: CommitState) -> &'static str {
-    match state {
-        CommitState::Success => "SUCCESSFUL",
-        CommitState::Pending => "INPROGRESS",
-        CommitState::Failure | CommitState::Error => "FAILED",
-    }
-}
-
-fn state(word: &str) -> CommitState {
-    match word {
-        "SUCCESSFUL" => CommitState::Success,
-        "INPROGRESS" => CommitState::Pending,
-        _ => CommitState::Failure,
-    }
-}
-
 fn pull_request(told: PullTold) -> PullRequest {
     let base = told.destination.repository.as_ref().map(|repository| &repository.full_name);
     let source = told.source.repository.as_ref().map(|repository| &repository.full_name);
@@ -275,6 +261,12 @@ fn pull_request(told: PullTold) -> PullRequest {
         base_branch: told.destination.branch.name,
         fork,
         draft: told.draft,
-        fetch: FetchHead::Branch { fork: source.filter(|_| fork).cloned(), branch },
+        fetch: FetchHead::Branch { fork: source.filter(|_| fork).map(|name| at(name)), branch },
     }
+}
+
+/// A fork's paths: the same over https and ssh.
+fn at(name: &str) -> ForkPath {
+    let path = format!("{name}.git");
+    ForkPath { web: path.clone(), ssh: path }
 }

@@ -1,4 +1,7 @@
 //! What all clients do alike: paths below one project, lists, comments, and the account that writes them.
+//!
+//! A client knows its forge's addresses and shapes; asking, paging, and telling a missing right from a missing thing is
+//! done here and in the http layer.
 
 use std::sync::Arc;
 
@@ -8,16 +11,19 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
-use super::super::wire::{Answer, Ask, Wire};
-use super::super::{Abilities, Ability, ForgeError, Right};
-use super::{FoundComment, FoundStatus, newest};
+use super::found::{FoundComment, FoundStatus, newest};
+use super::http::{Answer, Ask, Http};
+use super::rules::Rules;
+use super::{Abilities, Ability, ForgeError, Right};
 use crate::model::CommitStatus;
 
 /// One project on a forge.
 #[derive(Debug, Clone)]
-pub(in crate::forge) struct Project {
+pub(super) struct Project {
     /// The connection.
-    pub(in crate::forge) wire: Arc<Wire>,
+    pub(super) http: Arc<Http>,
+    /// The forge's table.
+    pub(super) rules: &'static Rules,
     root: Vec<String>,
     account: Arc<OnceCell<Option<String>>>,
 }
@@ -31,10 +37,9 @@ struct IdTold {
 }
 
 impl Project {
-    /// The project whose address in the API begins with `root`.
-    pub(super) fn new(wire: Wire, root: &[&str]) -> Self {
-        let root = root.iter().map(|part| (*part).to_owned()).collect();
-        Self { wire: Arc::new(wire), root, account: Arc::default() }
+    /// A project, known by its name (`owner/name`).
+    pub(super) fn new(http: Http, rules: &'static Rules, name: &str) -> Self {
+        Self { http: Arc::new(http), rules, root: (rules.root)(name), account: Arc::default() }
     }
 
     fn path<'a>(&'a self, rest: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
@@ -53,7 +58,7 @@ impl Project {
         (what, body): (&str, Value),
     ) -> Result<Answer, ForgeError> {
         let ask = Ask::new(Method::POST, self.path(rest), Right::Statuses, what);
-        self.wire.ask(&ask.body(body)).await
+        self.http.ask(&ask.body(body)).await
     }
 
     /// All items of a list in our words; those that have none are left out.
@@ -63,7 +68,7 @@ impl Project {
         what: &'static str,
         mut ours: impl FnMut(T) -> O,
     ) -> Result<Vec<U>, ForgeError> {
-        let told: Vec<T> = self.wire.all(&ask, what).await?;
+        let told: Vec<T> = self.http.all(&ask, what).await?;
         Ok(told.into_iter().filter_map(|one| ours(one).into()).collect())
     }
 
@@ -101,7 +106,7 @@ impl Project {
         let name = id.to_string();
         let path = self.path(folder).chain([name.as_str()]);
         let ask = Ask::new(method, path, Right::Comments, "such comment").body(body);
-        let answer = self.wire.ask(&ask).await?;
+        let answer = self.http.ask(&ask).await?;
         if answer.code == 204 {
             return Ok(id);
         }
@@ -115,19 +120,21 @@ impl Project {
         (what, body): (&str, Value),
     ) -> Result<Answer, ForgeError> {
         let ask = Ask::new(Method::POST, self.path(rest), Right::Comments, what);
-        self.wire.ask(&ask.body(body)).await
+        self.http.ask(&ask.body(body)).await
     }
 
-    /// The account that comments are written by; asked once. A token may not be allowed to tell.
+    /// The account that comments are written by, as told at `path` below the API's address; asked once. A token may not
+    /// be allowed to tell.
     pub(super) async fn account<T: DeserializeOwned>(
         &self,
+        path: &[&str],
         name: impl Fn(T) -> Option<String>,
     ) -> Result<Option<String>, ForgeError> {
         let asked = self.account.get_or_try_init(|| async {
-            if self.wire.is_app() {
-                return self.wire.app_account().await;
+            if self.http.is_app() {
+                return self.http.app_account().await;
             }
-            match self.wire.ask(&Ask::get(["user"], "account")).await {
+            match self.http.ask(&Ask::get(path, "account")).await {
                 Ok(answer) => Ok(name(answer.read::<T>("an account")?)),
                 Err(ForgeError::Denied { .. } | ForgeError::NotFound { .. }) => Ok(None),
                 Err(other) => Err(other),
@@ -139,15 +146,14 @@ impl Project {
     /// What a token is good for that may see the project, by what else is known of it.
     pub(super) fn abilities(
         &self,
-        forge: &str,
         account: Option<String>,
         of: impl Fn(Right) -> Ability,
     ) -> Abilities {
         let of = |right: Right| {
-            if self.wire.is_anonymous() { Ability::No("a token".to_owned()) } else { of(right) }
+            if self.http.is_anonymous() { Ability::No("a token".to_owned()) } else { of(right) }
         };
         Abilities {
-            forge: forge.to_owned(),
+            forge: self.rules.kind.word().to_owned(),
             account,
             read: Ability::Yes,
             statuses: of(Right::Statuses),

@@ -10,16 +10,20 @@ use crate::model::Timestamp;
 /// No wait is longer: GitHub's window. A forge that asks for more is asked again after this.
 const LONGEST: Duration = Duration::from_hours(1);
 
-/// GitHub's documentation: wait at least a minute after a secondary limit.
+/// Where a forge does not say how long: GitHub's documentation asks for at least a minute after a secondary limit.
 const SECONDARY: Duration = Duration::from_mins(1);
 
-/// How long to wait after an answer, if it says that there were too many requests. `now` is only used where the
-/// answer has no `Date` of its own.
-pub(super) fn wait(code: u16, headers: &HeaderMap, body: &str, now: Timestamp) -> Option<Duration> {
+/// How long to wait after an answer, if it says that there were too many requests: in the words that all forges share,
+/// or in the forge's own (`told`). `now` is only used where the answer has no `Date` of its own.
+pub(super) fn wait(
+    code: u16,
+    headers: &HeaderMap,
+    (body, told): (&str, impl Fn(u16, &str) -> bool),
+    now: Timestamp,
+) -> Option<Duration> {
     let body = body.to_ascii_lowercase();
-    // GitHub's word for comments that follow each other too quickly.
-    if code == 422 && body.contains("submitted too quickly") {
-        return Some(SECONDARY);
+    if told(code, &body) {
+        return Some(asked(headers, now).unwrap_or(SECONDARY));
     }
     if !matches!(code, 403 | 429) {
         return None;
@@ -37,8 +41,7 @@ pub(super) fn wait(code: u16, headers: &HeaderMap, body: &str, now: Timestamp) -
         let until = Timestamp::from_millis(reset.saturating_mul(1000));
         return Some(until.since(now).clamp(Duration::from_secs(1), LONGEST));
     }
-    let said = body.contains("rate limit") || body.contains("abuse detection");
-    (code == 429 || (code == 403 && said)).then_some(SECONDARY)
+    (code == 429 || body.contains("rate limit")).then_some(SECONDARY)
 }
 
 /// What `Retry-After` asks for, whatever the answer is.
@@ -104,8 +107,9 @@ mod tests {
             (422, &[("retry-after", "5")], "Validation Failed", None),
         ];
         for (code, pairs, body, seconds) in cases {
+            let told = crate::forge::github::ASKS_TO_WAIT;
             assert_eq!(
-                wait(code, &headers(pairs), body, now),
+                wait(code, &headers(pairs), (body, told), now),
                 seconds.map(Duration::from_secs),
                 "{code} {pairs:?} {body}"
             );
