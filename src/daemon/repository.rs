@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::commit::{self, Commit, Place};
 use crate::git::{Git, GitError, Source, Wanted};
-use crate::model::RepositoryName;
+use crate::model::{Digest, RepositoryName};
 use crate::report::Target;
 use crate::schedule::{self, Failures};
 
@@ -131,9 +131,17 @@ impl RepositoryLoop {
                     None => std::future::pending().await,
                 }
             };
+            let known = Self::outside_known(&receiver);
+            let outside_changes = async {
+                match &known {
+                    Some(known) => self.context.cache.outside.changed(known).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = self.look_now.notified() => {}
+                () = outside_changes => {}
                 () = hinted => {}
                 () = tokio::time::sleep(wait) => {}
             }
@@ -145,7 +153,12 @@ impl RepositoryLoop {
         }
     }
 
-    /// Looks at the head; reads the commit when it is another one.
+    /// What lay outside Git when the newest commit was read.
+    fn outside_known(receiver: &watch::Receiver<Option<Arc<Commit>>>) -> Option<Digest> {
+        receiver.borrow().as_ref().map(|commit| commit.outside.clone())
+    }
+
+    /// Looks at the head; reads the commit when it is another one, or when what lies outside Git changed.
     async fn look(
         &self,
         sender: &watch::Sender<Option<Arc<Commit>>>,
@@ -154,8 +167,10 @@ impl RepositoryLoop {
         stop: &CancellationToken,
     ) -> Result<(), GitError> {
         let head = self.git.head(&self.source, stop).await?;
+        let outside = &self.context.cache.outside;
         let known = receiver.borrow().as_ref().map(|commit| commit.revision.clone());
-        if known.as_ref() == Some(&head) {
+        let is_known = known.as_ref() == Some(&head);
+        if is_known && Self::outside_known(receiver).as_ref() == Some(&outside.state_now().await) {
             return Ok(());
         }
         let place = Place {
@@ -163,10 +178,15 @@ impl RepositoryLoop {
             source: &self.source,
             repository: &self.name,
             hosts: &self.context.labels,
+            outside,
         };
         let mut commit = commit::read(&place, &Wanted::Revision(head), stop).await?;
-        tracing::info!(repository = %self.name, revision = %commit.revision, subject = %commit.facts.subject, "new commit");
-        self.tell(&commit);
+        if is_known {
+            tracing::info!(repository = %self.name, revision = %commit.revision, "what stacks are given from outside Git changed");
+        } else {
+            tracing::info!(repository = %self.name, revision = %commit.revision, subject = %commit.facts.subject, "new commit");
+            self.tell(&commit);
+        }
         for problem in &commit.problems.0 {
             tracing::warn!(repository = %self.name, "{problem}");
         }

@@ -41,6 +41,7 @@ mod laws;
 mod loader_fuzz;
 mod manifests;
 mod orders;
+mod outside;
 mod placement;
 mod plan;
 mod recoveries;
