@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::{Digest, NameProblem};
+use super::{Digest, NameProblem, Timestamp};
 
 /// A path inside the tree: relative, with `/`, without `.`, `..` or empty parts. The root is the empty path.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -98,12 +98,13 @@ pub struct TreeFile {
 pub struct ManifestTree {
     files: std::sync::Arc<BTreeMap<TreePath, TreeFile>>,
     left_out: std::sync::Arc<BTreeMap<TreePath, String>>,
+    time: Option<Timestamp>,
 }
 
 impl ManifestTree {
     /// A tree of these files.
     pub fn new(files: BTreeMap<TreePath, TreeFile>) -> Self {
-        Self { files: std::sync::Arc::new(files), left_out: std::sync::Arc::default() }
+        Self { files: std::sync::Arc::new(files), left_out: std::sync::Arc::default(), time: None }
     }
 
     /// The same with what the commit holds and the tree does not, and why. Whoever asks for it must not take it for
@@ -133,6 +134,16 @@ impl ManifestTree {
         let prefix = if folder.0.is_empty() { String::new() } else { format!("{folder}/") };
         let below = self.left_out.iter().filter(move |(path, _)| path.0.starts_with(&prefix));
         below.map(|(path, why)| (path, why.as_str()))
+    }
+
+    /// The same files, as they were at the commit's time.
+    pub fn at(self, time: Timestamp) -> Self {
+        Self { time: Some(time), ..self }
+    }
+
+    /// When the commit was made; `None` where it is not known, as for files that are not committed.
+    pub fn time(&self) -> Option<Timestamp> {
+        self.time
     }
 
     /// The file at a path.
