@@ -125,7 +125,8 @@ fn shown(value: serde_json::Value) -> serde_json::Value {
         Value::String(text) => Value::String(visible::text(&text).into_owned()),
         Value::Array(items) => items.into_iter().map(shown).collect(),
         Value::Object(fields) => {
-            let each = |(name, value): (String, Value)| (visible::line(&name).into_owned(), shown(value));
+            let each =
+                |(name, value): (String, Value)| (visible::line(&name).into_owned(), shown(value));
             Value::Object(fields.into_iter().map(each).collect())
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => value,

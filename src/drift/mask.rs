@@ -44,7 +44,11 @@ fn takes_p(word: &str) -> bool {
 }
 
 /// What a word holds that nobody may read, given the words before it: the part of it that is shown, if not all of it.
-pub fn hidden_in(word: &str, before: Option<&str>, program: Option<&str>) -> Option<(usize, usize)> {
+pub fn hidden_in(
+    word: &str,
+    before: Option<&str>,
+    program: Option<&str>,
+) -> Option<(usize, usize)> {
     if before.is_some_and(is_login_option)
         && let Some((user, _)) = word.split_once(':')
     {

@@ -20,8 +20,8 @@ mod report;
 mod secret;
 mod timestamp;
 mod tree;
-pub mod visible;
 mod unseen;
+pub mod visible;
 
 pub use budget::{Budget, OverBudget};
 pub use container::{

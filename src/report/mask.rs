@@ -109,9 +109,8 @@ impl SecretSet {
 
     /// Names that stay readable: of stacks, services, images, hosts. A sample file's password is often one of them.
     pub fn spare(&mut self, names: impl IntoIterator<Item = String>) {
-        let known = |name: &String| {
-            self.0.as_ref().is_some_and(|needles| needles.spared.contains(name))
-        };
+        let known =
+            |name: &String| self.0.as_ref().is_some_and(|needles| needles.spared.contains(name));
         let new: Vec<String> = names.into_iter().filter(|name| !known(name)).collect();
         if !new.is_empty() {
             self.change(|needles| needles.spared.extend(new));

@@ -162,7 +162,8 @@ fn add_words(set: &mut SecretSet, words: &[String]) {
     let mut follows = false;
     let (mut before, mut program) = (None, None);
     for word in words.iter().flat_map(|word| word.split_whitespace()) {
-        program = program.or(Some(word).filter(|word| hidden_in("-px", None, Some(word)).is_some()));
+        program =
+            program.or(Some(word).filter(|word| hidden_in("-px", None, Some(word)).is_some()));
         if let Some((from, to)) = hidden_in(word, before, program) {
             set.add(word.get(from..to).unwrap_or_default());
         }

@@ -35,7 +35,8 @@ async fn no_door_lets_text_of_others_act() {
     let (_, text, said) = harbour.command(&["sync"]).await;
     check("sync", &text);
     check("sync, beside", &said);
-    harbour.push(&[("shop/compose.yaml", &manifest("y\\n+environment.FORGED: no\\u202e"))], subject);
+    harbour
+        .push(&[("shop/compose.yaml", &manifest("y\\n+environment.FORGED: no\\u202e"))], subject);
     for words in [
         vec!["plan"],
         vec!["drift"],
@@ -56,9 +57,13 @@ async fn no_door_lets_text_of_others_act() {
         }
     }
     let (_, drift, _) = harbour.command(&["drift"]).await;
-    assert!(drift.contains("environment.A: x\\n+environment.FORGED: yes\\u{1b}[31m\\u{202e}turned"), "{drift}");
+    assert!(
+        drift.contains("environment.A: x\\n+environment.FORGED: yes\\u{1b}[31m\\u{202e}turned"),
+        "{drift}"
+    );
     // A manifest that is wrong is quoted, with its name.
-    harbour.push(&[("shop/compose.yaml", &format!("services:\n  web: {{\"{EVIL}\": 1}}\n"))], subject);
+    harbour
+        .push(&[("shop/compose.yaml", &format!("services:\n  web: {{\"{EVIL}\": 1}}\n"))], subject);
     let (_, text, said) = harbour.command(&["plan"]).await;
     check("a refused manifest", &text);
     check("a refused manifest, beside", &said);
