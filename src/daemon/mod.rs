@@ -13,6 +13,7 @@ mod descriptors;
 mod repository;
 mod systemd;
 pub(crate) mod target;
+mod view;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -42,6 +43,7 @@ use crate::reconcile::host::{Host, Ring};
 use crate::reconcile::limiter::PassLimiter;
 
 use repository::RepositoryLoop;
+pub use view::View;
 
 /// Why the daemon cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -124,9 +126,13 @@ pub struct Setup {
     pub pace: Pace,
 }
 
-/// Asks for a look at a repository, from outside the daemon's own loops. Ten requests before the look are one look.
+/// What others may ask of a running daemon: a look at a repository, and what it knows. Ten requests before a look are one
+/// look.
 #[derive(Debug, Clone, Default)]
-pub struct Doorbell(Arc<BTreeMap<RepositoryName, Bells>>);
+pub struct Doorbell {
+    bells: Arc<BTreeMap<RepositoryName, Bells>>,
+    view: View,
+}
 
 /// Who looks: one bell for the branch, one for pull requests.
 #[derive(Debug, Clone, Default)]
@@ -146,29 +152,35 @@ impl Doorbell {
     /// A bell for each repository of the settings.
     pub fn new(settings: &Settings) -> Self {
         let names = settings.repositories.keys();
-        Self(Arc::new(names.map(|name| (name.clone(), Bells::default())).collect()))
+        let bells = names.map(|name| (name.clone(), Bells::default())).collect();
+        Self { bells: Arc::new(bells), view: View::default() }
+    }
+
+    /// What the daemon behind it knows.
+    pub fn view(&self) -> View {
+        self.view.clone()
     }
 
     /// Asks for a look at one repository.
     pub fn ring(&self, repository: &RepositoryName) {
-        if let Some(bells) = self.0.get(repository) {
+        if let Some(bells) = self.bells.get(repository) {
             bells.ring();
         }
     }
 
     /// Asks for a look at all repositories.
     pub fn ring_all(&self) {
-        for bells in self.0.values() {
+        for bells in self.bells.values() {
             bells.ring();
         }
     }
 
     fn of(&self, repository: &RepositoryName) -> Arc<Notify> {
-        self.0.get(repository).map(|bells| Arc::clone(&bells.branch)).unwrap_or_default()
+        self.bells.get(repository).map(|bells| Arc::clone(&bells.branch)).unwrap_or_default()
     }
 
     fn of_pulls(&self, repository: &RepositoryName) -> Arc<Notify> {
-        self.0.get(repository).map(|bells| Arc::clone(&bells.pulls)).unwrap_or_default()
+        self.bells.get(repository).map(|bells| Arc::clone(&bells.pulls)).unwrap_or_default()
     }
 }
 
@@ -185,6 +197,7 @@ pub async fn run(
     }
     let data = DataFolder::open(&settings.data)?;
     let _lock = only_daemon(&data).await?;
+    doorbell.view.holds_folder();
     descriptors::raise_limit();
     let mut tasks: JoinSet<()> = JoinSet::new();
     let (orders_sender, orders) = watch::channel(Arc::new(data.orders()?));
@@ -204,6 +217,7 @@ pub async fn run(
     };
     for (name, repository) in &settings.repositories {
         let worker = repository_loop(&setup, name, repository, foundations)?;
+        doorbell.view.follow(name, &worker.context);
         let worker = RepositoryLoop { look_now: doorbell.of(name), ..worker };
         let publisher = publisher_of(&worker, repository, &data, &setup)?;
         let pulls = pull_requests(&worker, repository, doorbell.of_pulls(name), &setup);
