@@ -13,6 +13,7 @@ use crate::data::folder::DataFolder;
 use crate::fleet::{Orders, TargetName};
 use crate::git::{Git, Source};
 use crate::model::{HostName, RepositoryName, StackName};
+use crate::outside::Outside;
 use crate::report::Target;
 
 use super::board::Board;
@@ -74,6 +75,7 @@ impl Context {
             source: source.clone(),
             repository: repository.clone(),
             hosts: Arc::clone(&labels),
+            outside: Arc::new(Outside::new(settings)),
             held: tokio::sync::Mutex::default(),
         };
         let roster = Roster {
