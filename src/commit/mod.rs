@@ -31,7 +31,7 @@ use crate::model::{
 };
 use crate::outside::Outside;
 use crate::report::mask::SecretSet;
-use crate::report::{Target, secrets};
+use crate::report::{Head, Target, secrets};
 
 /// Rounds of reading: includes of includes of includes. What is still missing then does not exist.
 const ROUNDS_MAX: usize = 12;
@@ -92,6 +92,15 @@ impl Commit {
             all.spare([loaded.stack.name.to_string()]);
         }
         all
+    }
+
+    /// The commit as the newest one of its branch.
+    pub fn head(&self) -> Head {
+        Head {
+            revision: self.revision.clone(),
+            subject: self.facts.subject.clone(),
+            fleet_problem: self.fleet_problem(),
+        }
     }
 
     /// Whether a target is asked for no more.

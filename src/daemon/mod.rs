@@ -15,6 +15,7 @@ mod guard;
 mod repository;
 mod systemd;
 pub(crate) mod target;
+mod view;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -45,6 +46,7 @@ use crate::reconcile::host::{Host, Ring};
 use crate::reconcile::limiter::PassLimiter;
 
 use repository::RepositoryLoop;
+pub use view::View;
 
 /// Why the daemon cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -127,9 +129,14 @@ pub struct Setup {
     pub pace: Pace,
 }
 
-/// Asks for a look at a repository, from outside the daemon's own loops. Ten requests before the look are one look.
+/// What others may ask of a running daemon: a look at a repository, and what it knows. Ten requests before a look are one
+/// look.
 #[derive(Debug, Clone, Default)]
-pub struct Doorbell(Arc<BTreeMap<RepositoryName, Bells>>, FirstLooks);
+pub struct Doorbell {
+    bells: Arc<BTreeMap<RepositoryName, Bells>>,
+    first_looks: FirstLooks,
+    view: View,
+}
 
 /// Who looks: one bell for the branch, one for pull requests.
 #[derive(Debug, Clone, Default)]
@@ -150,34 +157,43 @@ impl Doorbell {
     pub fn new(settings: &Settings) -> Self {
         let names = settings.repositories.keys();
         let bells = names.map(|name| (name.clone(), Bells::default())).collect();
-        Self(Arc::new(bells), FirstLooks::new(settings))
+        Self {
+            bells: Arc::new(bells),
+            first_looks: FirstLooks::new(settings),
+            view: View::default(),
+        }
     }
 
     /// What the daemon has not looked at yet.
     pub fn first_looks(&self) -> &FirstLooks {
-        &self.1
+        &self.first_looks
+    }
+
+    /// What the daemon behind it knows.
+    pub fn view(&self) -> View {
+        self.view.clone()
     }
 
     /// Asks for a look at one repository.
     pub fn ring(&self, repository: &RepositoryName) {
-        if let Some(bells) = self.0.get(repository) {
+        if let Some(bells) = self.bells.get(repository) {
             bells.ring();
         }
     }
 
     /// Asks for a look at all repositories.
     pub fn ring_all(&self) {
-        for bells in self.0.values() {
+        for bells in self.bells.values() {
             bells.ring();
         }
     }
 
     fn of(&self, repository: &RepositoryName) -> Arc<Notify> {
-        self.0.get(repository).map(|bells| Arc::clone(&bells.branch)).unwrap_or_default()
+        self.bells.get(repository).map(|bells| Arc::clone(&bells.branch)).unwrap_or_default()
     }
 
     fn of_pulls(&self, repository: &RepositoryName) -> Arc<Notify> {
-        self.0.get(repository).map(|bells| Arc::clone(&bells.pulls)).unwrap_or_default()
+        self.bells.get(repository).map(|bells| Arc::clone(&bells.pulls)).unwrap_or_default()
     }
 }
 
@@ -194,6 +210,7 @@ pub async fn run(
     }
     let data = DataFolder::open(&settings.data)?;
     let lock = only_daemon(&data).await?;
+    doorbell.view.holds_folder();
     let data = data.of_the_daemon();
     descriptors::raise_limit();
     let mut tasks: JoinSet<()> = JoinSet::new();
@@ -214,6 +231,7 @@ pub async fn run(
     };
     for (name, repository) in &settings.repositories {
         let worker = repository_loop(&setup, name, repository, foundations)?;
+        doorbell.view.follow(name, &worker.context);
         let worker = RepositoryLoop {
             look_now: doorbell.of(name),
             first_looks: doorbell.first_looks().clone(),

@@ -19,6 +19,7 @@
 )]
 
 mod adoption;
+mod asked;
 mod comments;
 mod compose_real;
 mod compose_table;
