@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::model::Diagnostics;
 use crate::redaction;
-use crate::report::mask::visible;
+use crate::report::visible;
 
 use super::options::LogFormat;
 

@@ -21,7 +21,6 @@ mod secret;
 mod timestamp;
 mod tree;
 mod unseen;
-pub mod visible;
 
 pub use budget::{Budget, OverBudget};
 pub use container::{

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use similar::TextDiff;
 
-use crate::model::{Cure, Drift, Reason, Resource, visible};
+use crate::model::{Cure, Drift, Reason, Resource};
+
+use super::visible;
 
 use super::Report;
 

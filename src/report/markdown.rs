@@ -1,7 +1,7 @@
 //! Markdown that cannot be broken out of, and that ends in time.
 
 use super::comment::Dialect;
-use crate::model::visible;
+use super::visible;
 
 /// A plan of fewer bytes than this is not worth showing cut.
 const WORTH: usize = 600;

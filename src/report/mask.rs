@@ -9,7 +9,7 @@ use aho_corasick::AhoCorasick;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
-pub use crate::model::visible;
+use super::visible;
 
 /// What stands where a secret was.
 pub const MASK: &str = "***";
@@ -214,7 +214,7 @@ impl SecretSet {
 }
 
 /// Letters and what joins them.
-fn is_word(text: &str) -> bool {
+pub(super) fn is_word(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_alphabetic() || b"-_".contains(&byte))
 }
 

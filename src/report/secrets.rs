@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 
-use super::mask::SecretSet;
+use super::mask::{SecretSet, is_word};
 use crate::drift::{hidden_in, is_secret_name};
 use crate::model::{ManifestTree, Observed, Project, Service, TreePath};
 
@@ -69,7 +69,9 @@ pub fn public_names(project: &Project) -> Vec<String> {
         names.push(service.container_name.clone());
         names.push(service.hostname.clone());
         names.push(service.image.clone());
-        names.extend(service.image.split(['/', ':', '@']).map(str::to_owned));
+        // What looks like a password is one, also where it stands in a reference.
+        let words = service.image.split(['/', ':', '@']).filter(|word| is_word(word));
+        names.extend(words.map(str::to_owned));
     }
     names.extend(project.networks.iter().flat_map(|(key, it)| [key.clone(), it.name.clone()]));
     names.extend(project.volumes.iter().flat_map(|(key, it)| [key.clone(), it.name.clone()]));

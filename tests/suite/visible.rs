@@ -8,7 +8,7 @@ const EVIL: &str = "x\\n+environment.FORGED: yes\\e[31m\\u202eturned\\u200bhidde
 
 fn manifest(value: &str) -> String {
     format!(
-        "services:\n  web:\n    image: app\n    environment: {{A: \"{value}\"}}\n    labels: {{l: \"{EVIL}\"}}\n"
+        "services:\n  web:\n    image: \"app:v1\"\n    environment: {{A: \"{value}\"}}\n    labels: {{l: \"{EVIL}\"}}\n"
     )
 }
 
@@ -29,7 +29,7 @@ fn check(door: &str, shown: &str) {
 #[tokio::test]
 async fn no_door_lets_text_of_others_act() {
     let harbour = Harbour::new(&["a"]).await;
-    harbour.hosts["a"].publish("app", serde_json::json!({}));
+    harbour.hosts["a"].publish("app:v1", serde_json::json!({}));
     let subject = "fix \u{202e}\u{1b}[31m\u{7} this";
     harbour.push(&[("shop/compose.yaml", &manifest(EVIL))], subject);
     let (_, text, said) = harbour.command(&["sync"]).await;
