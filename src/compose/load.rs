@@ -9,8 +9,8 @@ use super::files::{Files, ReadProblem, is_remote, join, parent};
 use super::interpolate::Env;
 use super::loader::Loader;
 use super::normalize::{name_resources, normalize, read_files, resolve_contents};
-use super::sealed;
 use super::text::dotenv::Variables;
+use super::text::sealed;
 use super::text::template;
 use super::unset::Services;
 use crate::model::{

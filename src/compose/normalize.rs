@@ -8,8 +8,8 @@ use super::convert::{Parts, Spot};
 use super::files::ReadProblem;
 use super::interpolate::Env;
 use super::loader::Loader;
-use super::sealed;
 use super::text::dotenv::{self, Variable, Variables};
+use super::text::sealed;
 use crate::model::project::{EnvFile, Link};
 use crate::model::{Diagnostic, Location, Secret, Service, ServiceName};
 

@@ -22,6 +22,9 @@ use crate::report::Target;
 /// What lies in the folder.
 const FOLDERS: [&str; 5] = ["git", "pulls", "locks", "targets", "forge"];
 
+/// Name of the file that holds the operators' orders.
+pub(super) const ORDERS_FILE: &str = "orders.json";
+
 /// The mode of a folder that its owner alone may enter.
 const OWNER_ONLY: u32 = 0o700;
 
@@ -170,7 +173,7 @@ impl DataFolder {
 
     /// What operators said beside Git; no orders when there is no file.
     pub fn orders(&self) -> Result<Orders, DataError> {
-        let file = self.root.join(super::orders::FILE);
+        let file = self.root.join(ORDERS_FILE);
         match fs::read(&file) {
             Ok(text) => serde_json::from_slice(&text)
                 .map_err(|source| DataError::BadOrders { file, source }),
@@ -182,7 +185,7 @@ impl DataFolder {
     pub(crate) fn write_orders(&self, orders: &Orders) -> Result<(), DataError> {
         let text =
             serde_json::to_vec_pretty(orders).map_err(|error| self.unusable(error.into()))?;
-        let file = self.root.join(super::orders::FILE);
+        let file = self.root.join(ORDERS_FILE);
         write_whole(&file, &text).map_err(|source| self.unusable(source))
     }
 

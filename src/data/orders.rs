@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::fleet::Orders;
 
-use crate::data::folder::{DataError, DataFolder};
+use crate::data::folder::{DataError, DataFolder, ORDERS_FILE};
 
 /// How often the file is looked at all the same: some file systems tell nobody of changes.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -78,7 +78,7 @@ fn watcher(folder: &Path, hints: mpsc::Sender<()>) -> notify::Result<notify::Rec
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         let concerns = event.is_ok_and(|event| {
             !event.kind.is_access()
-                && event.paths.iter().any(|path| path.file_name().is_some_and(|n| n == FILE))
+                && event.paths.iter().any(|path| path.file_name().is_some_and(|n| n == ORDERS_FILE))
         });
         if concerns && let Err(mpsc::error::TrySendError::Closed(())) = hints.try_send(()) {
             tracing::trace!("nobody listens to this watch any more");
@@ -89,13 +89,10 @@ fn watcher(folder: &Path, hints: mpsc::Sender<()>) -> notify::Result<notify::Rec
     Ok(watcher)
 }
 
-/// Name of the file in the data folder.
-pub(crate) const FILE: &str = "orders.json";
-
 impl DataFolder {
     /// Whether any order was ever written here.
     fn has_orders(&self) -> bool {
-        self.root().join(FILE).exists()
+        self.root().join(ORDERS_FILE).exists()
     }
 
     /// Changes the operators' orders, alone: two commands at one time do not undo each other.

@@ -2,6 +2,7 @@
 
 pub(super) mod dotenv;
 pub(super) mod ports;
+pub mod sealed;
 pub(super) mod template;
 pub(super) mod volumes;
 pub(super) mod words;
