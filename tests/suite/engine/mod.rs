@@ -3,6 +3,7 @@
 mod doors;
 mod faults;
 mod real;
+mod recorded;
 mod simulated;
 mod stories;
 pub mod terms;
