@@ -21,6 +21,7 @@ mod table;
 
 pub use adopt::{ADOPTED_LABEL, settle};
 pub use mask::is_secret_name;
+pub(crate) use mounts::split_bind;
 pub use table::{Effect, Row, markdown, rows};
 
 use self::gaps::Gaps;

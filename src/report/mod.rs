@@ -1,6 +1,8 @@
 //! A plan, its outcomes and health, said in one line or in many. Text only: nothing here sends it.
 
+pub mod change;
 pub mod comment;
+pub mod danger;
 pub mod diff;
 pub mod drift_report;
 mod markdown;
@@ -9,5 +11,6 @@ pub mod proposal;
 pub mod secrets;
 pub mod status;
 mod verdict;
+mod visible;
 
 pub use verdict::{Failure, Report, Round, Target, Wait};
