@@ -3,16 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::commit::{Commit, LoadedStack};
 use crate::config::fleet_file::{Stack, Vanished, Window, vanished};
-use crate::docker::{Depth, Scope};
+use crate::docker::Depth;
 use crate::fleet::waves::Gate;
 use crate::fleet::{self, Clearance, TargetName, windows};
-use crate::model::{CommitState, HostName, Observed, Policy, Remedy, RepositoryName, StackName};
-use crate::reconcile::pass::{self, Memory, Mode, Share, Sharing, Work};
+use crate::model::{CommitState, HostName, Policy, Remedy, RepositoryName, StackName};
+use crate::reconcile::pass::{Share, Sight};
+use crate::reconcile::{self, Proposal};
 use crate::report::comment::PlanComment;
 use crate::report::danger::Danger;
 use crate::report::proposal::{self, Circumstances, Novelty};
@@ -29,7 +29,7 @@ use crate::reconcile::survey::{self, seen_by};
 /// What planning needs besides the commits.
 pub(crate) struct Planner<'a> {
     pub(crate) name: &'a RepositoryName,
-    pub(crate) means: &'a Context,
+    pub(crate) context: &'a Context,
 }
 
 /// One stack on one host, as merging would have it.
@@ -70,7 +70,7 @@ impl Planner<'_> {
         comment.stacks = reports
             .iter()
             .map(|(report, change)| {
-                let host = self.means.hosts.get(&change.target.host);
+                let host = self.context.hosts.get(&change.target.host);
                 let data = host.map_or_else(String::new, |host| host.data.clone());
                 let before = base.stacks.get(&change.target.stack).map(|stack| &**stack);
                 let around = Circumstances {
@@ -94,22 +94,12 @@ impl Planner<'_> {
     /// The shares of stacks whose replicas are spread over hosts. Hosts are looked at only where nothing is known of such
     /// a stack on them yet.
     async fn shares(&self, merged: &Commit) -> BTreeMap<StackName, Share> {
-        let Context { roster, labels, hosts, seats, .. } = self.means;
-        let targets = survey::targets_of(survey::spread(merged), labels);
-        let looks = roster.unknown(targets).into_iter().map(async |target| {
-            let link = hosts.get(&target.host).map(|host| host.link().borrow().clone());
-            let seen = match link {
-                Some(Link::Up(engine)) => {
-                    let scope = Scope::new(target.stack.clone(), self.name.clone());
-                    let look = || engine.observe(&scope, Depth::Changed, clock::now());
-                    seats.run(look).await.ok()
-                }
-                _ => None,
-            };
-            (target, seen.as_ref().and_then(seen_by))
-        });
-        let looked = futures_util::future::join_all(looks).await;
-        roster.shares(merged, &looked)
+        let looked = survey::look_at_unknown(self.context, merged, Depth::Changed).await;
+        let looked: Vec<_> = looked
+            .into_iter()
+            .map(|(target, observed)| (target, observed.as_ref().and_then(seen_by)))
+            .collect();
+        self.context.roster.shares(merged, &looked)
     }
 
     /// What differs, in the order of stacks and hosts. What the merge result allows decides: whoever may merge may change
@@ -118,7 +108,7 @@ impl Planner<'_> {
         let mut changes = Vec::new();
         for (name, stack) in &merged.stacks {
             let before = base.stacks.get(name);
-            let policy = stack.stack.policy(&self.means.limits);
+            let policy = stack.stack.policy(&self.context.limits);
             let (had, has) = (before.map(|before| self.targets(before)), self.targets(stack));
             let had = had.unwrap_or_default();
             let same = before.is_some_and(|before| before.digest == stack.digest);
@@ -154,7 +144,7 @@ impl Planner<'_> {
             }
             Vanished::Some(gone) => {
                 for before in gone.iter().filter_map(|name| base.stacks.get(name)) {
-                    let policy = before.stack.policy(&self.means.limits);
+                    let policy = before.stack.policy(&self.context.limits);
                     for host in self.targets(before) {
                         let emptied = Arc::new(LoadedStack::emptied(before.stack.clone()));
                         changes.push(self.change(&host, emptied, (policy.clone(), Novelty::Gone)));
@@ -177,8 +167,8 @@ impl Planner<'_> {
     }
 
     fn targets(&self, stack: &LoadedStack) -> BTreeSet<HostName> {
-        let chosen = stack.stack.hosts.select(&self.means.labels).into_iter();
-        chosen.filter(|host| self.means.hosts.contains_key(host)).collect()
+        let chosen = stack.stack.hosts.select(&self.context.labels).into_iter();
+        chosen.filter(|host| self.context.hosts.contains_key(host)).collect()
     }
 
     /// What a stack is allowed more than before, on one host.
@@ -200,7 +190,7 @@ impl Planner<'_> {
         stack: &'a Stack,
         host: &HostName,
     ) -> Vec<&'a Window> {
-        let labels = self.means.labels.get(host).cloned().unwrap_or_default();
+        let labels = self.context.labels.get(host).cloned().unwrap_or_default();
         let of = |fleet| windows::of_target(fleet, stack, host, &labels);
         commit.fleet.as_ref().map_or_else(Vec::new, of)
     }
@@ -208,13 +198,13 @@ impl Planner<'_> {
     /// What keeps a commit from being deployed to a stack on a host now: a suspension, an operator's order, a window.
     fn wait(&self, commit: &Commit, name: &StackName, host: &HostName) -> Option<Wait> {
         let stack = &commit.stacks.get(name)?.stack;
-        let (now, orders) = (clock::now(), self.means.orders.borrow().clone());
+        let (now, orders) = (clock::now(), self.context.orders.borrow().clone());
         let opening = windows::opening(&self.windows(commit, stack, host), now);
         let target = TargetName { stack: name.clone(), host: host.clone() };
         match fleet::clearance(&target, stack, &orders.brakes, (&opening, &Gate::Go), now) {
             Clearance::All => None,
             Clearance::Nothing(hold) | Clearance::RecoverOnly(hold) => {
-                Some(Wait { why: hold.why, until: hold.until, state: CommitState::Pending })
+                Some(Wait { on: hold.on, until: hold.until, state: CommitState::Pending })
             }
         }
     }
@@ -237,7 +227,7 @@ impl Planner<'_> {
         if stack.project.is_none() {
             return unseen("the manifest cannot be used".to_owned());
         }
-        let Some(host) = self.means.hosts.get(&target.host) else {
+        let Some(host) = self.context.hosts.get(&target.host) else {
             return unseen("no such host".to_owned());
         };
         let link = host.link().borrow().clone();
@@ -247,26 +237,16 @@ impl Planner<'_> {
             // The time since when is not said: it would change the comment for nothing.
             Link::Down { failure, .. } => return failed(failure),
         };
-        let mut memory = Memory::since(self.means.data.recall(target).reached);
-        let share = share.map(|share| {
-            let share = share.clone();
-            move |_: &Observed| std::future::ready(share.clone()).boxed()
-        });
-        let work = Work {
+        let proposal = Proposal {
             target,
             stack,
             revision: &merged.revision,
             policy,
-            engine: &engine,
+            sight: Sight::Live(&engine),
             host_data: &host.data,
-            mode: Mode::Show,
-            share: share.as_ref().map(|share| share as &Sharing<'_>),
-            approvals: &[],
-            // What is known of the host is enough, and no registry is asked about what a stranger names.
-            depth: Depth::Changed,
-            listener: Arc::new(|_| {}),
-            clock: clock::now,
+            share: share.cloned(),
+            reached: self.context.data.recall(target).reached,
         };
-        pass::run(&work, &mut memory, stop).await
+        reconcile::propose(proposal, stop).await
     }
 }

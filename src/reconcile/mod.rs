@@ -11,3 +11,7 @@ pub mod pass;
 pub(crate) mod roster;
 pub(crate) mod superseded;
 pub(crate) mod survey;
+pub mod target;
+
+pub use target::Intent;
+pub(crate) use target::{Around, Next, Proposal, Request, TargetMemory, Turn, propose, target};

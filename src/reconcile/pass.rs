@@ -15,11 +15,12 @@ use tokio_util::sync::CancellationToken;
 use crate::commit::{LoadedStack, Written};
 use crate::docker::{Depth, Engine, EngineError, Scope};
 use crate::drift::{self, Findings};
+use crate::fleet::WaitingOn;
 use crate::fleet::approval::{self, Approval};
 use crate::fleet::placement::{self, Placement};
 use crate::model::{
-    CommitState, Cure, Desired, Diagnostics, Drift, EngineFacts, Health, ImagePolicy, ImageRef,
-    Observed, Outcome, Plan, Policy, Reason, Remedy, Replica, Resource, Revision, Slowed,
+    CommitState, Cure, Desired, Diagnostics, Digest, Drift, EngineFacts, Health, ImagePolicy,
+    ImageRef, Observed, Outcome, Plan, Policy, Reason, Remedy, Replica, Resource, Revision, Slowed,
     SyncPolicy, Timestamp,
 };
 use crate::plan::{self, Brake, Phase, Resolve};
@@ -37,8 +38,12 @@ pub struct Memory {
     pub reached: Option<Revision>,
     /// Falls and recoveries of each replica.
     pub recoveries: Recoveries,
+    /// An operator's word was for one more attempt, and that failed: from then on a failed update is taken back as ever.
+    tried_by_hand: bool,
     /// What the stack asks of this host, for as long as neither the commit nor the Engine changes.
-    desired: Option<(Revision, EngineFacts, Arc<Desired>, Diagnostics)>,
+    desired: Option<((Revision, Digest), EngineFacts, Arc<Desired>, Diagnostics)>,
+    /// What that revision asked for then: what lies outside Git may ask for something else since.
+    reached_as: Option<Digest>,
     /// What the last look was compared with, and what came out.
     compared: Option<Compared>,
 }
@@ -87,6 +92,24 @@ pub enum Share {
 /// Who is told what was seen, and tells what follows.
 pub type Sharing<'a> = dyn Fn(&Observed) -> BoxFuture<'a, Share> + Send + Sync + 'a;
 
+/// A host as a pass sees it.
+#[derive(Debug, Clone, Copy)]
+pub enum Sight<'a> {
+    /// Through its Engine.
+    Live(&'a Engine),
+    /// As it was observed before: no Engine is asked, and nothing is changed.
+    Saved(&'a Observed),
+}
+
+impl Sight<'_> {
+    fn facts(self) -> EngineFacts {
+        match self {
+            Self::Live(engine) => engine.facts(),
+            Self::Saved(observed) => observed.engine.clone(),
+        }
+    }
+}
+
 /// What one pass is about.
 #[derive(Clone)]
 pub struct Work<'a> {
@@ -98,8 +121,8 @@ pub struct Work<'a> {
     pub revision: &'a Revision,
     /// What the operator allows.
     pub policy: &'a Policy,
-    /// The host's Engine.
-    pub engine: &'a Engine,
+    /// The host.
+    pub sight: Sight<'a>,
     /// Folder of Moorline's data on that host.
     pub host_data: &'a str,
     /// Whether it changes anything.
@@ -167,20 +190,24 @@ async fn attempt(
         mark_degraded(report, &memory.recoveries, (work.clock)());
         let plan = make_plan(work, memory, &desired, &observed, &findings);
         report.wait = objection(work, &plan);
-        let idle = plan.steps.is_empty() || !may_apply(work) || report.wait.is_some();
+        let engine = match work.sight {
+            Sight::Live(engine) if may_apply(work) => Some(engine),
+            Sight::Live(_) | Sight::Saved(_) => None,
+        };
+        let idle = plan.steps.is_empty() || engine.is_none() || report.wait.is_some();
         report.wait = report.wait.take().or(unseated);
         if round > 0 && plan.is_empty() {
             break;
         }
         let plan = Arc::new(plan);
         report.rounds.push(Round { plan: Arc::clone(&plan), outcomes: Vec::new() });
-        if idle || stop.is_cancelled() {
-            break;
-        }
+        let Some(engine) = engine.filter(|_| !idle && !stop.is_cancelled()) else { break };
         remember_recoveries(memory, &plan, &findings, (work.clock)());
         let manner = Manner::of(work.policy, Arc::clone(&work.listener));
-        let outcomes = apply::run(&plan, work.engine, &manner, stop).await;
+        let outcomes = apply::run(&plan, engine, &manner, stop).await;
         let nothing_done = !outcomes.iter().any(|outcome| outcome.outcome == Outcome::Done);
+        let failed = outcomes.iter().any(|it| matches!(it.outcome, Outcome::Failed { .. }));
+        memory.tried_by_hand |= work.mode == Mode::SyncByHand && failed;
         if let Some(last) = report.rounds.last_mut() {
             last.outcomes = outcomes;
         }
@@ -191,50 +218,6 @@ async fn attempt(
     }
     conclude(work, memory, report);
     Ok(())
-}
-
-/// What a pass would do to a host as it was observed before, where placement (if it is asked) puts the replicas: no Engine
-/// is asked.
-pub fn plan_saved(
-    target: &Target,
-    stack: &LoadedStack,
-    revision: &Revision,
-    policy: &Policy,
-    (observed, host_data, placement): (&Observed, &str, Option<&Placement>),
-    now: Timestamp,
-) -> Report {
-    let nothing = Failure { message: String::new(), remedy: Remedy::NewRevision };
-    let mut report = Report::failed(target.clone(), revision.clone(), now, nothing);
-    let Written { desired, problems } = stack.write(target, revision, host_data, &observed.engine);
-    report.problems.0.extend(stack.problems.0.iter().chain(&problems.0).cloned());
-    let Some(desired) = desired.filter(|_| !report.problems.has_errors()) else {
-        let first = report.problems.first_error();
-        let message = first.map_or("the manifest cannot be used".to_owned(), ToString::to_string);
-        report.failure = Some(Failure { message, remedy: Remedy::NewRevision });
-        return report;
-    };
-    let (desired, wait) = match placement {
-        Some(placement) => confined(&desired, placement, observed, &mut report),
-        None => (desired, None),
-    };
-    report.wait = wait;
-    let desired = drift::settle(desired, observed, policy);
-    let findings = drift::detect(&desired, observed, policy);
-    report.found.clone_from(&findings.drifts);
-    report.now_found(&findings, observed, policy);
-    let plan = plan::make(plan::Input {
-        desired: &desired,
-        observed,
-        findings: &findings,
-        policy,
-        brakes: &BTreeMap::new(),
-        phase: Phase::Deploy,
-        resolve: Resolve::Hold,
-        now,
-    });
-    report.rounds.push(Round { plan: Arc::new(plan), outcomes: Vec::new() });
-    report.failure = None;
-    report
 }
 
 /// What a look found; the last comparison's answer where nothing has changed since.
@@ -301,6 +284,7 @@ fn conclude(work: &Work<'_>, memory: &mut Memory, report: &mut Report) {
             || report.outcomes().any(|outcome| matches!(outcome, Outcome::Cancelled)));
     if report.sync == crate::model::Sync::Synced {
         memory.reached = Some(work.revision.clone());
+        memory.reached_as = Some(work.stack.digest.clone());
     }
 }
 
@@ -332,7 +316,7 @@ fn confined(
     placement::confine(&mut own, placement, host, observed);
     let mut waiting = placement.waiting.iter().filter(|one| one.replica.stack == *stack);
     let wait = waiting.next().map(|first| Wait {
-        why: first.to_string(),
+        on: WaitingOn::Room(Box::new(first.clone())),
         until: None,
         state: CommitState::Pending,
     });
@@ -374,7 +358,10 @@ fn objection(work: &Work<'_>, plan: &Plan) -> Option<Wait> {
     let now = (work.clock)();
     match approval::verdict(work.approvals, &work.target.name(), &hash, now) {
         approval::Verdict::Approved { .. } => None,
-        why => Some(Wait { why: why.to_string(), until: None, state: CommitState::Pending }),
+        why => {
+            let on = WaitingOn::Approval(why);
+            Some(Wait { on, until: None, state: CommitState::Pending })
+        }
     }
 }
 
@@ -386,9 +373,10 @@ fn make_plan(
     findings: &Findings,
 ) -> Plan {
     let now = (work.clock)();
-    let by_hand = work.mode == Mode::SyncByHand;
+    let by_hand = work.mode == Mode::SyncByHand && !memory.tried_by_hand;
     let brakes = if by_hand { BTreeMap::new() } else { brakes(&memory.recoveries, desired, now) };
-    let kept = memory.reached.as_ref() == Some(work.revision);
+    let as_then = memory.reached_as.as_ref().is_none_or(|digest| *digest == work.stack.digest);
+    let kept = memory.reached.as_ref() == Some(work.revision) && as_then;
     plan::make(plan::Input {
         desired,
         observed,
@@ -407,9 +395,10 @@ fn desired(
     memory: &mut Memory,
     report: &mut Report,
 ) -> Result<Arc<Desired>, Failure> {
-    let facts = work.engine.facts();
-    if let Some((revision, for_engine, desired, problems)) = &memory.desired
-        && revision == work.revision
+    let facts = work.sight.facts();
+    let asked = (work.revision.clone(), work.stack.digest.clone());
+    if let Some((known, for_engine, desired, problems)) = &memory.desired
+        && *known == asked
         && *for_engine == facts
     {
         report.problems.0.extend(problems.0.iter().cloned());
@@ -424,7 +413,7 @@ fn desired(
         return Err(Failure { message, remedy: Remedy::NewRevision });
     };
     forget_changed(memory, &desired);
-    memory.desired = Some((work.revision.clone(), facts, Arc::clone(&desired), problems));
+    memory.desired = Some((asked, facts, Arc::clone(&desired), problems));
     Ok(desired)
 }
 
@@ -451,7 +440,12 @@ async fn look(work: &Work<'_>, desired: &Desired, depth: Depth) -> Result<Observ
     if depth == Depth::Full {
         scope.registry = followed_tags(desired);
     }
-    work.engine.observe(&scope, depth, now).await.map_err(|error| unseen(&error))
+    match work.sight {
+        Sight::Live(engine) => {
+            engine.observe(&scope, depth, now).await.map_err(|error| unseen(&error))
+        }
+        Sight::Saved(observed) => Ok(observed.clone()),
+    }
 }
 
 /// Images whose tag is followed at their registry, and how often it is to be asked.

@@ -12,5 +12,6 @@ pub mod secrets;
 pub mod status;
 mod verdict;
 mod visible;
+mod waiting;
 
 pub use verdict::{Failure, Report, Round, Target, Wait};

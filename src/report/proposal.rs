@@ -119,8 +119,8 @@ fn warnings(report: &Report, novelty: Novelty) -> Vec<String> {
     }
     if let Some(wait) = &report.wait {
         warnings.push(match wait.until {
-            Some(until) => format!("waits until {until}: {}", wait.why),
-            None => format!("waits: {}", wait.why),
+            Some(until) => format!("waits until {until}: {wait}"),
+            None => format!("waits: {wait}"),
         });
     }
     let mut seen = BTreeSet::new();

@@ -7,6 +7,7 @@ use moorline::model::ForgeKind as Kind;
 use serde_json::json;
 
 use super::{KINDS, has_issues};
+use crate::support::a_moment;
 use crate::support::daemon::Harbour;
 use crate::support::fake_forge::{FakeForge, Pull, Status, TOKEN, World};
 use crate::support::git_servers::Daemon;
@@ -96,7 +97,7 @@ impl Stage {
                     self.forge.look(|world| (world.statuses.clone(), world.comments.clone()));
                 panic!("{:?}: never came: {what}\n{statuses:#?}\n{comments:#?}", self.kind);
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            a_moment().await;
         }
     }
 

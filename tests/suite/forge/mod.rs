@@ -31,6 +31,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::fake_forge::{FakeForge, TOKEN};
+use crate::support::{PATIENCE, a_moment, comes};
 
 const KINDS: [Kind; 6] =
     [Kind::GitHub, Kind::GitLab, Kind::Gitea, Kind::Forgejo, Kind::Bitbucket, Kind::Azure];
@@ -115,13 +116,10 @@ impl Post {
 
     /// Waits until the courier has looked at everything and nothing is left to say.
     async fn quiet(&self) {
-        for _ in 0..2000 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-            if self.postbox.is_quiet() {
-                return;
-            }
-        }
-        panic!("there is still something to say: {:?}", self.postbox.condition());
+        // What was put a moment ago is taken up first.
+        a_moment().await;
+        let quiet = comes(|| self.postbox.is_quiet(), PATIENCE).await;
+        assert!(quiet, "there is still something to say: {:?}", self.postbox.condition());
     }
 
     async fn stop(mut self) {
@@ -136,11 +134,5 @@ async fn until(
     what: &str,
     at: impl Fn(&mut crate::support::fake_forge::World) -> bool,
 ) {
-    for _ in 0..3000 {
-        if forge.look(&at) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    panic!("never came: {what}");
+    crate::support::until(what, || forge.look(&at)).await;
 }

@@ -2,6 +2,9 @@
 //!
 //! The floors are those of the map at the top of `src/lib.rs`: moving a room is an edit there.
 
+mod circles;
+mod words;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
