@@ -5,10 +5,20 @@ use std::time::Duration;
 
 use super::Report;
 use super::change::{Mark, Sort, fates};
-use super::proposal::Novelty;
 use crate::model::{
     Action, ContainerSpec, Drift, HostConfig, Location, Plan, Reason, Resource, Step, StepId,
 };
+
+/// Whether the target branch has the stack already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Novelty {
+    /// It has.
+    Known,
+    /// The pull request brings it.
+    New,
+    /// The pull request takes it away.
+    Gone,
+}
 
 /// A consequence, and how bad it is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

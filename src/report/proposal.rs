@@ -5,20 +5,10 @@ use std::collections::BTreeSet;
 use super::Report;
 use super::change::{Mark, changes, fates, whose};
 use super::comment::{Counts, FileChange, StackPlan, Verdict};
+pub use super::danger::Novelty;
 use super::danger::{Danger, dangers};
 use crate::model::{Action, Digest, Plan, Resource, Severity};
 use crate::plan;
-
-/// Whether the target branch has the stack already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Novelty {
-    /// It has.
-    Known,
-    /// The pull request brings it.
-    New,
-    /// The pull request takes it away.
-    Gone,
-}
 
 /// What is known of a stack besides its report.
 #[derive(Debug, Clone)]
@@ -55,6 +45,8 @@ pub fn of(report: &Report, around: Circumstances) -> StackPlan {
         given.into_iter().chain(dangers(report, novelty, &data)).collect();
     dangers.sort();
     dangers.dedup();
+    let said: BTreeSet<&str> = dangers.iter().map(|danger| danger.text.as_str()).collect();
+    let warnings = warnings(report, novelty, &said);
     StackPlan {
         name: report.target.stack.clone(),
         host: report.target.host.clone(),
@@ -64,7 +56,7 @@ pub fn of(report: &Report, around: Circumstances) -> StackPlan {
         changes: changes(report),
         files,
         plan_text: plan_text(report),
-        warnings: warnings(report, novelty),
+        warnings,
         held: report
             .held()
             .map(|held| format!("{} {}: {}", held.drift.resource, held.drift.reason, held.why))
@@ -110,7 +102,8 @@ pub fn counts<'a>(plans: impl IntoIterator<Item = &'a Plan>) -> Counts {
     counts
 }
 
-fn warnings(report: &Report, novelty: Novelty) -> Vec<String> {
+/// Remarks that are no danger; what is `said` as one is not said again.
+fn warnings(report: &Report, novelty: Novelty, said: &BTreeSet<&str>) -> Vec<String> {
     let mut warnings = Vec::new();
     match novelty {
         Novelty::New => warnings.push("the stack is new here".to_owned()),
@@ -125,9 +118,7 @@ fn warnings(report: &Report, novelty: Novelty) -> Vec<String> {
     }
     let mut seen = BTreeSet::new();
     for plan in report.rounds.iter().map(|round| &*round.plan) {
-        // Who is down, and for how long, is said as a danger.
-        let others =
-            plan.warnings.iter().filter(|text| !text.ends_with("down while it is replaced"));
+        let others = plan.warnings.iter().filter(|text| !said.contains(text.as_str()));
         let renamed = plan.steps.iter().filter_map(|step| match &step.action {
             Action::Rename { container, name } if is_final(plan, name) => {
                 Some(format!("{} is called {name} from then on", container.name()))

@@ -209,11 +209,15 @@ async fn a_plan_of_many_stacks_stays_below_the_forges_limit() {
     stage.until_status(&base, "moorline", "success", "1 stack in sync").await;
     let names: Vec<String> =
         (0..150).map(|number| format!("stack-{number:03}/compose.yaml")).collect();
-    let services: String =
-        (0..8).map(|n| format!("  service-{n}: {{image: \"app:v1\"}}\n")).collect();
-    let text = format!("services:\n{services}");
+    // No two are alike: those that are would be shown once.
+    let text = |number: usize| {
+        let service = |n| format!("  service-{n}-of-{number}: {{image: \"app:v1\"}}\n");
+        let services: String = (0..8).map(service).collect();
+        format!("services:\n{services}")
+    };
+    let texts: Vec<String> = (0..150).map(text).collect();
     let files: Vec<(&str, &str)> =
-        names.iter().map(|name| (name.as_str(), text.as_str())).collect();
+        names.iter().map(String::as_str).zip(texts.iter().map(String::as_str)).collect();
     let head = stage.propose(&files);
     stage.harbour.ring();
     let words = "150 stacks change: 1350 to create";
@@ -264,7 +268,7 @@ async fn a_plan_of_500_services_stays_below_each_forges_limit() {
         }
         assert_eq!(comment.matches("<details>").count(), comment.matches("</details>").count());
         assert_eq!(comment.matches("\n```").count() % 2, 0, "{kind:?}: a fence stays open");
-        let whole = comment.contains("service-499-1");
+        let whole = comment.contains("create large-service-499-1");
         let is_cut = comment.contains("too long for a comment");
         assert!(whole != is_cut, "{kind:?}: whole {whole}, and said to be cut {is_cut}");
         stage.harbour.stop().await;
