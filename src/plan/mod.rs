@@ -9,6 +9,7 @@
 //! came; nothing else is remembered.
 
 mod approve;
+mod files;
 mod ground;
 mod json;
 mod order;
@@ -92,6 +93,7 @@ pub fn make(input: Input<'_>) -> Plan {
         planner.plan_service(&service);
     }
     planner.remove_networks_and_volumes();
+    planner.remove_files();
     planner.keep_claims_apart();
     planner.finish()
 }

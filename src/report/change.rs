@@ -114,6 +114,7 @@ pub(super) fn whose(step: &Step) -> Option<(Sort, String)> {
         Action::Pull { .. }
         | Action::Build { .. }
         | Action::PutFiles { .. }
+        | Action::RemoveFiles { .. }
         | Action::Upload { .. }
         | Action::RunHook { .. }
         | Action::AwaitHealthy { .. }

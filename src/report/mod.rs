@@ -5,6 +5,7 @@ pub mod comment;
 pub mod danger;
 pub mod diff;
 pub mod drift_report;
+pub mod glance;
 mod markdown;
 pub mod mask;
 pub mod proposal;
@@ -14,4 +15,4 @@ mod verdict;
 mod visible;
 mod waiting;
 
-pub use verdict::{Failure, Report, Round, Target, Wait};
+pub use verdict::{Failure, Head, Report, Round, Target, Wait};
