@@ -12,7 +12,6 @@ pub mod proposal;
 pub mod secrets;
 pub mod status;
 mod verdict;
-mod visible;
 mod waiting;
 
 pub use verdict::{Failure, Head, Report, Round, Target, Wait};

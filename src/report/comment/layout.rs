@@ -6,9 +6,8 @@ use super::{Dialect, Freshness, Links, PlanComment, StackPlan, Verdict};
 use crate::model::Location;
 use crate::report::change::{Change, Mark};
 use crate::report::danger::Danger;
-use crate::report::markdown::{Writer, code, plain};
+use crate::report::markdown::{Writer, code, plain, visible};
 use crate::report::mask::{SecretSet, mask};
-use crate::report::visible::visible;
 
 /// The comment. Secrets are masked before anything is laid out, and once more in the finished text.
 pub fn plan(

@@ -10,7 +10,7 @@ pub use layout::{outcome, plan, withdrawn};
 
 use super::change::Change;
 use super::danger::{Danger, Risk};
-use super::visible::visible;
+use super::markdown::visible;
 use crate::model::{CommitState, Digest, HostName, Location, Revision, StackName};
 
 /// What a forge's comments may be.

@@ -4,7 +4,7 @@
 /// than it is.
 ///
 /// The rule's source is Unicode's report 36 on security, which names them.
-pub(crate) fn visible(text: &str) -> String {
+pub(in crate::report) fn visible(text: &str) -> String {
     text.chars().filter(|c| !is_hidden(*c)).collect()
 }
 

@@ -1,5 +1,9 @@
 //! Markdown that cannot be broken out of, and that ends in time.
 
+mod visible;
+
+pub(super) use visible::visible;
+
 use super::comment::Dialect;
 
 /// A plan of fewer bytes than this is not worth showing cut.
