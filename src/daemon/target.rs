@@ -143,6 +143,8 @@ impl TargetLoop {
         }
         self.conclude(course, &report, depth);
         let cut_short = report.outcomes().any(|outcome| *outcome == Outcome::Cancelled);
+        let is_waiting = report.held().any(|held| held.why.may_end_by_itself());
+        bell.listen_for(course.memory.desired(), is_waiting);
         let report = Arc::new(report.at_rest());
         self.means.board.report(&report);
         self.wait(report.wait.as_ref(), &latest);
@@ -153,7 +155,8 @@ impl TargetLoop {
             return None;
         }
         let until = report.wait.as_ref().and_then(|wait| wait.until);
-        let due = self.next_due(course, until);
+        let again = is_waiting.then(|| clock::now().plus(schedule::HELD_LOOK));
+        let due = self.next_due(course, until.into_iter().chain(again).min());
         // A wait that was ended by a newer commit goes on at once.
         Some(if cut_short { clock::now() } else { due })
     }

@@ -7,7 +7,7 @@ use super::host::{self, Naming};
 use super::look::Look;
 use super::sheet::{Line, Sheet, write_config};
 use super::table::{Effect, Field};
-use super::{adopt, mask};
+use super::{adopt, mask, parents};
 use crate::model::{
     ContainerConfig, ContainerSpec, Cure, DesiredReplica, DesiredService, Endpoint, EndpointIpam,
     ImagePolicy, ImageSight, ObservedContainer, ObservedImage, Ownership, Reason, Upload, Value,
@@ -301,6 +301,9 @@ fn networks(
             }
         }
     }
+    found.extend(parents::lost_interfaces(container, asked).into_iter().map(|reason| {
+        Difference { attribute: "networks".to_owned(), reason, cure: Cure::InPlace }
+    }));
     let mode = match container.spec.host.network_mode.as_str() {
         "" | "default" => "bridge",
         mode => mode,
@@ -347,6 +350,7 @@ fn endpoint(
             mac_address,
             gw_priority,
             // Told by the Engine, whatever was asked for.
+            endpoint_id: _,
             ip_address: _,
             ipv6_gateway: _,
         } = endpoint;
@@ -394,7 +398,8 @@ fn endpoint(
                 desired: value(wanted),
                 observed: value(there),
             },
-            cure: Cure::InPlace,
+            // Engines take a fixed MAC address where a container is made, and pass over it when one joins later.
+            cure: if *field == "mac_address" { Cure::Replace } else { Cure::InPlace },
         })
         .collect()
 }

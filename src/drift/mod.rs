@@ -14,6 +14,7 @@ mod host;
 mod look;
 mod mask;
 mod mounts;
+mod parents;
 mod resources;
 mod sheet;
 mod state;
@@ -52,7 +53,7 @@ pub struct Findings {
 /// Reasons and cures:
 /// - a replica without container: `Missing` (`NotRun` for a job), cure `Create`; cure `None` when a container that
 ///   is not ours holds its name or number;
-/// - state: `NotStarted`, `Stopped`, `Paused`, `Unhealthy`, `JobFailed` are cured by `Revive`; `Restarting` by `None`
+/// - state: `NotStarted`, `Stopped`, `Paused`, `Unhealthy`, `JobFailed`, `LeftBehind` are cured by `Revive`; `Restarting` by `None`
 ///   (the Engine is at it); `Broken` by `Replace` (`None` while the Engine removes it);
 /// - fields: `Changed` is cured `InPlace` for limits and restart policy that the Engine can change live, else by
 ///   `Replace`; `Disconnected`, `Attached`, `EndpointChanged` and `Renamed` are cured `InPlace`;
@@ -99,7 +100,7 @@ fn one_replica(
     let resource =
         Resource::Replica { replica: wanted.replica.clone(), container: Some(keeper.id.clone()) };
     let (state, health) = state::judge(service, keeper);
-    if let Some((reason, cure)) = state {
+    if let Some((reason, cure)) = state.or_else(|| parents::left_behind(look, keeper)) {
         let origin = service.origin.clone();
         found.drifts.push(Drift { resource: resource.clone(), reason, cure, origin });
     }

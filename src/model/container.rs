@@ -137,6 +137,25 @@ pub struct HealthConfig {
 }
 }
 
+impl HostConfig {
+    /// Names or ids of the containers whose network, PID or IPC namespace it lives in.
+    pub fn namespaces_of(&self) -> impl Iterator<Item = &str> {
+        [&self.network_mode, &self.pid_mode, &self.ipc_mode]
+            .into_iter()
+            .filter_map(|mode| mode.strip_prefix("container:"))
+    }
+
+    /// Names or ids of the containers whose volumes it mounts.
+    pub fn volumes_of(&self) -> impl Iterator<Item = &str> {
+        self.volumes_from.iter().filter_map(|from| from.split(':').next())
+    }
+
+    /// Names or ids of the containers that must be there before it can be.
+    pub fn stands_on(&self) -> impl Iterator<Item = &str> {
+        self.namespaces_of().chain(self.volumes_of())
+    }
+}
+
 wire! {
 /// `HostConfig` of the Engine API.
 pub struct HostConfig {
@@ -480,6 +499,9 @@ pub struct Endpoint {
     /// The fixed IPv6 address once more, as the reference sends it; inspect tells the gateway here.
     #[serde(rename = "IPv6Gateway")]
     pub ipv6_gateway: String,
+    /// The interface's id: told by inspect while the container runs, taken out when it is read.
+    #[serde(rename = "EndpointID")]
+    pub endpoint_id: String,
 }
 }
 

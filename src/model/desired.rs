@@ -37,6 +37,16 @@ pub struct Desired {
 }
 
 impl Desired {
+    /// Whether what becomes of a container of this name or id concerns the stack: it holds a name that a replica is to
+    /// have, or a replica lives with it.
+    pub fn needs_container(&self, name: &str, id: &str) -> bool {
+        let mut replicas = self.services.values().flat_map(|service| service.replicas.values());
+        replicas.any(|replica| {
+            let mut stands_on = replica.spec.host.stands_on();
+            replica.name == name || stands_on.any(|other| other == name || other == id)
+        })
+    }
+
     /// Whether a container's `moorline.spec` says that it was made from what is asked of this replica now.
     pub fn is_seal_of(&self, replica: &Replica, label: Option<&str>) -> bool {
         self.seals.get(replica).is_some_and(|seal| label == Some(seal))

@@ -1,6 +1,6 @@
 //! What a host runs, as far as it could be seen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -111,6 +111,9 @@ pub struct ObservedContainer {
     /// the container sees. Absent where it was not asked for; then adoption trusts the path.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, Digest>,
+    /// Networks that it belongs to and has no interface in, although it runs.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub lost_interfaces: BTreeSet<String>,
 }
 
 impl ObservedContainer {

@@ -9,6 +9,7 @@
 //! came; nothing else is remembered.
 
 mod approve;
+mod claims;
 mod ground;
 mod json;
 mod order;

@@ -183,6 +183,16 @@ impl fmt::Display for HeldBecause {
             Self::StrangerAttached { container: who } => {
                 return write!(out, "container {who}, which is not of this stack, is attached to it");
             }
+            Self::WaitsForContainer { name } => {
+                return write!(out, "waits for container {name}, which does not run");
+            }
+            Self::DoesNotConverge { cures, observed } => {
+                let there = observed.as_ref().map_or("nothing", |value| value.0.as_str());
+                return write!(
+                    out,
+                    "its cure was carried out {cures} times and changed nothing; the Engine still says: {there}"
+                );
+            }
             Self::WaitsFor { resource, why } => return waits(out, resource, why.as_deref()),
             Self::WaitsForReplica { replica, why } => return waits(out, replica, why.as_deref()),
             Self::RolledBack { reason, error } => {

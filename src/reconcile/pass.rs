@@ -54,6 +54,11 @@ struct Compared {
 }
 
 impl Memory {
+    /// What the stack asks of this host, as far as it was ever made out.
+    pub fn desired(&self) -> Option<&Arc<Desired>> {
+        self.desired.as_ref().map(|(_, _, desired, _)| desired)
+    }
+
     /// What is left of it after a start: the revision that was reached.
     pub fn since(reached: Option<Revision>) -> Self {
         Self { reached, ..Self::default() }

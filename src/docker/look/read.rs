@@ -1,7 +1,7 @@
 //! The Engine's JSON, read into our nouns. Only what is needed is named; unknown fields and words do no harm.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
@@ -272,7 +272,14 @@ impl Inspection {
         let labels = &config.labels;
         let mode = &self.host_config.network_mode;
         let shares = mode == "host" || mode == "none" || mode.starts_with("container:");
-        let networks = self.network_settings.and_then(|settings| settings.networks);
+        let running = self.state.what() == ContainerState::Running;
+        let mut networks = self.network_settings.and_then(|settings| settings.networks);
+        let mut lost_interfaces = BTreeSet::new();
+        for (name, endpoint) in networks.iter_mut().flatten() {
+            if std::mem::take(&mut endpoint.endpoint_id).is_empty() && running && !shares {
+                lost_interfaces.insert(name.clone());
+            }
+        }
         let mounts = self.mounts.unwrap_or_default();
         Some(ObservedContainer {
             id,
@@ -295,6 +302,7 @@ impl Inspection {
             error: self.state.error,
             mounts: mounts.into_iter().map(MountPoint::into_observed).collect(),
             files: BTreeMap::new(),
+            lost_interfaces,
             spec: Arc::new(ContainerSpec {
                 endpoints: if shares { BTreeMap::new() } else { networks.unwrap_or_default() },
                 config: alike::config(config),

@@ -12,7 +12,7 @@ pub struct Scope {
     pub stack: StackName,
     /// The repository that asks, to tell ours from another's.
     pub repository: RepositoryName,
-    /// Names that the stack needs, whoever holds them.
+    /// Names that the stack needs, whoever holds them: its own containers', and those whose namespaces or volumes they share.
     pub containers: BTreeSet<String>,
     /// Networks that it needs by name, such as external ones.
     pub networks: BTreeSet<String>,
@@ -44,7 +44,10 @@ impl Scope {
         let mut scope = Self::new(desired.stack.clone(), desired.repository.clone());
         for service in desired.services.values() {
             scope.images.insert(service.image.clone());
-            scope.containers.extend(service.replicas.values().map(|replica| replica.name.clone()));
+            for replica in service.replicas.values() {
+                scope.containers.insert(replica.name.clone());
+                scope.containers.extend(replica.spec.host.stands_on().map(str::to_owned));
+            }
         }
         scope.networks.extend(desired.networks.values().map(|network| network.spec.name.clone()));
         scope.volumes.extend(desired.volumes.values().map(|volume| volume.spec.name.clone()));

@@ -235,6 +235,7 @@ pub fn container(
         error: String::new(),
         mounts: BTreeMap::new(),
         files: BTreeMap::new(),
+        lost_interfaces: std::collections::BTreeSet::new(),
     }
 }
 
