@@ -301,8 +301,10 @@ fn networks(
             }
         }
     }
-    found.extend(parents::lost_interfaces(container, asked).into_iter().map(|reason| {
-        Difference { attribute: "networks".to_owned(), reason, cure: Cure::InPlace }
+    found.extend(parents::lost_interfaces(container, asked).into_iter().map(|reason| Difference {
+        attribute: "networks".to_owned(),
+        reason,
+        cure: Cure::InPlace,
     }));
     let mode = match container.spec.host.network_mode.as_str() {
         "" | "default" => "bridge",

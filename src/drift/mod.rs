@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 mod adopt;
 mod container;
+mod cures;
 mod defaults;
 mod gaps;
 mod host;
@@ -21,6 +22,8 @@ mod state;
 mod table;
 
 pub use adopt::{ADOPTED_LABEL, settle};
+pub(crate) use cures::observed_value;
+pub use cures::{CURES_MAX, Cures};
 pub use mask::is_secret_name;
 pub use table::{Effect, Row, markdown, rows};
 
@@ -99,7 +102,7 @@ fn one_replica(
     found.keepers.insert(wanted.replica.clone(), keeper.id.clone());
     let resource =
         Resource::Replica { replica: wanted.replica.clone(), container: Some(keeper.id.clone()) };
-    let (state, health) = state::judge(service, keeper);
+    let (state, health) = state::judge(service, keeper, look.observed);
     if let Some((reason, cure)) = state.or_else(|| parents::left_behind(look, keeper)) {
         let origin = service.origin.clone();
         found.drifts.push(Drift { resource: resource.clone(), reason, cure, origin });

@@ -30,6 +30,9 @@ pub struct Observed {
     pub images: BTreeMap<ImageRef, ImageSight>,
     /// What could not be seen.
     pub gaps: Vec<Gap>,
+    /// When the Engine itself last started, by its own clock, if it tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine_started_at: Option<Timestamp>,
 }
 
 /// Facts of an Engine that change what it can be asked for and what it fills in by itself.
@@ -103,6 +106,9 @@ pub struct ObservedContainer {
     pub started_at: Option<Timestamp>,
     /// When it last ended, if it ever did.
     pub finished_at: Option<Timestamp>,
+    /// Whether it ended because it was told to: a stop or a deadly signal through the Engine.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stopped_by_hand: bool,
     /// The Engine's error text of the last start, if any.
     pub error: String,
     /// Anonymous and named volumes by target, so that a successor can inherit anonymous ones.

@@ -6,6 +6,7 @@ use crate::model::{
 };
 
 use super::{Brake, Phase, Planner};
+use crate::drift::observed_value;
 
 impl<'a> Planner<'a> {
     /// Sorts all drifts into those to act on and those to hold.
@@ -40,6 +41,10 @@ impl<'a> Planner<'a> {
         }
         if drift.cure == Cure::None {
             return Some(Self::patience(drift));
+        }
+        if let Some(cures) = self.input.cures.exhausted(drift) {
+            let observed = observed_value(&drift.reason);
+            return Some(HeldBecause::DoesNotConverge { cures, observed });
         }
         match &drift.resource {
             Resource::Replica { replica, container } => {

@@ -148,7 +148,8 @@ impl Planner<'_> {
         }
         let mut edges = Vec::new();
         for (wish, node) in &wanted {
-            let holders = freed.iter().filter(|(address, holder)| address == wish && holder != node);
+            let holders =
+                freed.iter().filter(|(address, holder)| address == wish && holder != node);
             edges.extend(holders.map(|(_, holder)| (*node, *holder)));
         }
         edges

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::commit::{LoadedStack, Written};
 use crate::docker::{Depth, Engine, EngineError, Scope};
-use crate::drift::{self, Findings};
+use crate::drift::{self, Cures, Findings};
 use crate::fleet::approval::{self, Approval};
 use crate::fleet::placement::{self, Placement};
 use crate::model::{
@@ -37,6 +37,8 @@ pub struct Memory {
     pub reached: Option<Revision>,
     /// Falls and recoveries of each replica.
     pub recoveries: Recoveries,
+    /// Cures that changed nothing.
+    pub cures: Cures,
     /// What the stack asks of this host, for as long as neither the commit nor the Engine changes.
     desired: Option<(Revision, EngineFacts, Arc<Desired>, Diagnostics)>,
     /// What the last look was compared with, and what came out.
@@ -170,7 +172,11 @@ async fn attempt(
         report.now_found(&findings, &observed, work.policy);
         watch_restarts(&mut memory.recoveries, &findings, &observed, (work.clock)());
         mark_degraded(report, &memory.recoveries, (work.clock)());
-        let plan = make_plan(work, memory, &desired, &observed, &findings);
+        memory.cures.look(&findings);
+        let by_hand = work.mode == Mode::SyncByHand;
+        // What an operator asked to be tried is tried once; what does not come up is taken back within the same pass.
+        let resolve = if by_hand && round == 0 { Resolve::Retry } else { Resolve::Hold };
+        let plan = make_plan(work, memory, (&desired, &observed, &findings), resolve);
         report.wait = objection(work, &plan);
         let idle = plan.steps.is_empty() || !may_apply(work) || report.wait.is_some();
         report.wait = report.wait.take().or(unseated);
@@ -182,10 +188,11 @@ async fn attempt(
         if idle || stop.is_cancelled() {
             break;
         }
-        remember_recoveries(memory, &plan, &findings, (work.clock)());
+        remember_recoveries(memory, &plan, (&findings, &observed), (work.clock)());
         let manner = Manner::of(work.policy, Arc::clone(&work.listener));
         let outcomes = apply::run(&plan, work.engine, &manner, stop).await;
         let nothing_done = !outcomes.iter().any(|outcome| outcome.outcome == Outcome::Done);
+        memory.cures.carried_out(&findings.drifts, &plan, &outcomes);
         if let Some(last) = report.rounds.last_mut() {
             last.outcomes = outcomes;
         }
@@ -233,6 +240,7 @@ pub fn plan_saved(
         findings: &findings,
         policy,
         brakes: &BTreeMap::new(),
+        cures: &Cures::default(),
         phase: Phase::Deploy,
         resolve: Resolve::Hold,
         now,
@@ -269,9 +277,19 @@ fn compare(
 
 /// A digest of all that a comparison reads of an observation, which is everything but when it was made.
 fn digest(observed: &Observed) -> u64 {
-    let Observed { taken_at: _, engine, containers, networks, volumes, images, gaps } = observed;
+    let Observed {
+        taken_at: _,
+        engine,
+        containers,
+        networks,
+        volumes,
+        images,
+        gaps,
+        engine_started_at,
+    } = observed;
     let mut hasher = DefaultHasher::new();
     (engine, containers, networks, volumes, images, gaps).hash(&mut hasher);
+    engine_started_at.hash(&mut hasher);
     hasher.finish()
 }
 
@@ -386,9 +404,8 @@ fn objection(work: &Work<'_>, plan: &Plan) -> Option<Wait> {
 fn make_plan(
     work: &Work<'_>,
     memory: &Memory,
-    desired: &Desired,
-    observed: &Observed,
-    findings: &Findings,
+    (desired, observed, findings): (&Desired, &Observed, &Findings),
+    resolve: Resolve,
 ) -> Plan {
     let now = (work.clock)();
     let by_hand = work.mode == Mode::SyncByHand;
@@ -400,8 +417,9 @@ fn make_plan(
         findings,
         policy: work.policy,
         brakes: &brakes,
+        cures: &memory.cures,
         phase: if kept { Phase::Keep } else { Phase::Deploy },
-        resolve: if by_hand { Resolve::Retry } else { Resolve::Hold },
+        resolve,
         now,
     })
 }
@@ -445,6 +463,7 @@ fn forget_changed(memory: &mut Memory, desired: &Desired) {
         let before = all(before);
         for replica in now.iter().filter(|(name, digest)| before.get(name) != Some(digest)) {
             memory.recoveries.forget(replica.0);
+            memory.cures.forget(replica.0);
         }
     }
     memory.recoveries.keep_only(&now.into_keys().collect());
@@ -528,13 +547,19 @@ fn brakes(recoveries: &Recoveries, desired: &Desired, now: Timestamp) -> BTreeMa
 }
 
 /// Notes which replicas this plan brings back, so that one that falls again and again is given time.
-fn remember_recoveries(memory: &mut Memory, plan: &Plan, findings: &Findings, now: Timestamp) {
+fn remember_recoveries(
+    memory: &mut Memory,
+    plan: &Plan,
+    (findings, observed): (&Findings, &Observed),
+    now: Timestamp,
+) {
     let served: BTreeSet<&Replica> =
         plan.steps.iter().filter_map(|step| step.replica.as_ref()).collect();
     let mut fallen: BTreeMap<&Replica, Fall> = BTreeMap::new();
     for drift in &findings.drifts {
         if let Resource::Replica { replica, .. } = &drift.resource
             && let Some(fall) = fall(drift)
+            && !by_hand(drift, observed)
             && served.contains(replica)
         {
             fallen.insert(replica, fall);
@@ -543,6 +568,14 @@ fn remember_recoveries(memory: &mut Memory, plan: &Plan, findings: &Findings, no
     for (replica, fall) in fallen {
         memory.recoveries.record(replica, fall, now);
     }
+}
+
+/// Whether somebody stopped, killed or paused it on purpose: that is no failure, and it comes back at once however
+/// often.
+fn by_hand(drift: &Drift, observed: &Observed) -> bool {
+    let Resource::Replica { container: Some(id), .. } = &drift.resource else { return false };
+    let stopped = || observed.containers.iter().any(|one| one.id == *id && one.stopped_by_hand);
+    drift.reason == Reason::Paused || stopped()
 }
 
 /// How a replica came to be down, as far as its drift tells. A missing one counts only when it was there before.

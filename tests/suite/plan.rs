@@ -129,6 +129,10 @@ fn accident(world: &World, line: &str) {
         ["stop", name] => world.fake.stop(name),
         ["kill", name, code] => world.fake.kill(name, code.parse().unwrap()),
         ["pause", name] => world.fake.pause(name),
+        ["restart", name] => {
+            world.fake.stop(name);
+            world.fake.start_by_hand(name).unwrap();
+        }
         ["remove", name] => world.fake.remove(name),
         ["rename", name, to] => world.fake.rename(name, to),
         ["unhealthy", name] => world.fake.set_health(name, "unhealthy"),

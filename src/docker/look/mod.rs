@@ -4,6 +4,7 @@
 //! inspection hangs while the lists answer must not hide the others.
 
 mod alike;
+mod ending;
 mod labels;
 mod memory;
 mod read;
@@ -212,7 +213,8 @@ impl<'a> Looker<'a> {
                 let Some(container) = inspection.into_observed() else {
                     return Err("its id makes no sense".to_owned());
                 };
-                let container = Arc::new(container);
+                let stopped_by_hand = self.was_stopped(&container).await;
+                let container = Arc::new(ObservedContainer { stopped_by_hand, ..container });
                 self.memory.keep_container(self.since, suspect.fingerprint, &container);
                 Ok(Some(container))
             }

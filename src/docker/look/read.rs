@@ -299,6 +299,7 @@ impl Inspection {
             created_at: Timestamp::parse(&self.created).unwrap_or_default(),
             started_at: instant(&self.state.started_at),
             finished_at: instant(&self.state.finished_at),
+            stopped_by_hand: false,
             error: self.state.error,
             mounts: mounts.into_iter().map(MountPoint::into_observed).collect(),
             files: BTreeMap::new(),
@@ -341,8 +342,16 @@ fn instant(text: &str) -> Option<Timestamp> {
 #[serde(rename_all = "PascalCase", default)]
 pub(in crate::docker) struct NetworkEntry {
     pub(in crate::docker) id: String,
+    created: String,
     #[serde(flatten)]
     pub(in crate::docker) spec: NetworkSpec,
+}
+
+impl NetworkEntry {
+    /// When it was made. The Engine makes its own network `bridge` anew at each of its starts.
+    pub(super) fn created_at(&self) -> Option<Timestamp> {
+        instant(&self.created)
+    }
 }
 
 /// `GET /volumes`.

@@ -76,7 +76,12 @@ impl HostView {
             volumes: self.volumes_of(scope),
             images: self.images_of(scope),
             gaps: self.gaps_of(scope),
+            engine_started_at: self.engine_started_at(),
         }
+    }
+
+    fn engine_started_at(&self) -> Option<Timestamp> {
+        self.networks.iter().find(|entry| entry.spec.name == "bridge")?.created_at()
     }
 
     fn containers_of(&self, scope: &Scope) -> Vec<ObservedContainer> {
