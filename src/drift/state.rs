@@ -17,7 +17,7 @@ pub(super) fn judge(
     observed: &Observed,
 ) -> (Option<(Reason, Cure)>, Health) {
     match container.state {
-        ContainerState::Running => running(container),
+        ContainerState::Running => running(service, container),
         ContainerState::Paused => (Some((Reason::Paused, Cure::Revive)), Health::Suspended),
         ContainerState::Restarting => {
             // The Engine's own restart policy is at work, and is not fought.
@@ -39,11 +39,17 @@ pub(super) fn judge(
     }
 }
 
-fn running(container: &ObservedContainer) -> (Option<(Reason, Cure)>, Health) {
+fn running(
+    service: &DesiredService,
+    container: &ObservedContainer,
+) -> (Option<(Reason, Cure)>, Health) {
     match container.health {
         HealthCheckState::None | HealthCheckState::Healthy => (None, Health::Healthy),
         HealthCheckState::Starting => (None, Health::Progressing),
-        HealthCheckState::Unhealthy => (Some((Reason::Unhealthy, Cure::Revive)), Health::Degraded),
+        HealthCheckState::Unhealthy => {
+            let cure = if service.restarts_unhealthy { Cure::Revive } else { Cure::None };
+            (Some((Reason::Unhealthy, cure)), Health::Degraded)
+        }
     }
 }
 

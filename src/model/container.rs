@@ -150,6 +150,17 @@ impl HostConfig {
         self.volumes_from.iter().filter_map(|from| from.split(':').next())
     }
 
+    /// Fixed host ports that it publishes: address, port, protocol. Those that the Engine chooses are left out.
+    pub fn host_ports(&self) -> impl Iterator<Item = (&str, u16, &str)> {
+        self.port_bindings.iter().flat_map(|(port, hosts)| {
+            let protocol = port.split('/').nth(1).unwrap_or("tcp");
+            hosts.iter().flatten().filter_map(move |host| {
+                let number = host.host_port.parse::<u16>().ok().filter(|number| *number != 0)?;
+                Some((host.host_ip.as_str(), number, protocol))
+            })
+        })
+    }
+
     /// Names or ids of the containers that must be there before it can be.
     pub fn stands_on(&self) -> impl Iterator<Item = &str> {
         self.namespaces_of().chain(self.volumes_of())

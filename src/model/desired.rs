@@ -70,6 +70,8 @@ pub struct DesiredService {
     pub may_complete: bool,
     /// Some other service waits for its completion, or the manifest says `x-moorline: {job: true}`.
     pub is_job: bool,
+    /// Whether an unhealthy container is restarted. `x-moorline: {health: {restart: false}}` leaves it alone; default: yes.
+    pub restarts_unhealthy: bool,
     /// How its containers are replaced.
     pub update: UpdatePolicy,
     /// A stop's grace period.

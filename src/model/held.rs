@@ -98,6 +98,13 @@ pub enum HeldBecause {
         /// The container's name.
         name: String,
     },
+    /// A container that is not of this stack holds a host port that it publishes.
+    PortTaken {
+        /// Port and protocol, such as `8080/tcp`.
+        port: String,
+        /// Who holds it.
+        container: String,
+    },
     /// Its cure was carried out so often, and the difference is still there.
     DoesNotConverge {
         /// How often.
@@ -105,6 +112,8 @@ pub enum HeldBecause {
         /// What the Engine says that there is; `None` when it says that it is not set.
         observed: Option<Value>,
     },
+    /// It is unhealthy, and the manifest says to leave it so.
+    LeftUnhealthy,
     /// It could not be seen.
     Unseen,
     /// What was to take its place did not come up; the predecessor runs.
@@ -135,6 +144,7 @@ impl HeldBecause {
                 | Self::PruneServicesOff
                 | Self::PruneNetworksOff
                 | Self::ReportOnly
+                | Self::LeftUnhealthy
         )
     }
 

@@ -30,9 +30,25 @@ pub struct Observed {
     pub images: BTreeMap<ImageRef, ImageSight>,
     /// What could not be seen.
     pub gaps: Vec<Gap>,
+    /// Host ports that the stack asks for and that containers outside of it hold now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports_taken: Vec<TakenPort>,
     /// When the Engine itself last started, by its own clock, if it tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine_started_at: Option<Timestamp>,
+}
+
+/// A host port that a running container holds.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TakenPort {
+    /// The host's address on which it is published; `0.0.0.0` or `::` for all.
+    pub address: String,
+    /// Its number.
+    pub port: u16,
+    /// `tcp`, `udp` or `sctp`.
+    pub protocol: String,
+    /// The container's name.
+    pub container: String,
 }
 
 /// Facts of an Engine that change what it can be asked for and what it fills in by itself.

@@ -70,6 +70,7 @@ impl<'a> Planner<'a> {
             Reason::Missing | Reason::NotRun if is_replica => HeldBecause::PlaceTaken,
             Reason::Missing => HeldBecause::ExternalMissing,
             Reason::Broken => HeldBecause::BeingRemoved,
+            Reason::Unhealthy => HeldBecause::LeftUnhealthy,
             Reason::ImageMissing => HeldBecause::ImageWithheld,
             _ if matches!(drift.resource, Resource::Volume(_)) => HeldBecause::VolumeKept,
             _ => HeldBecause::NoCure,

@@ -303,6 +303,23 @@ impl Planner<'_> {
         Some(HeldBecause::WaitsForContainer { name: missing.to_owned() })
     }
 
+    /// Why a container cannot have a host port: one that is not of this stack holds it. Found before anything is
+    /// stopped for it.
+    fn port_withheld(&self, desired: &DesiredReplica) -> Option<HeldBecause> {
+        let is_any = |address: &str| matches!(address, "" | "0.0.0.0" | "::");
+        desired.spec.host.host_ports().find_map(|(address, port, protocol)| {
+            let mut taken = self.input.observed.ports_taken.iter();
+            let rival = taken.find(|taken| {
+                let meet = is_any(address) || is_any(&taken.address) || address == taken.address;
+                taken.port == port && taken.protocol == protocol && meet
+            })?;
+            Some(HeldBecause::PortTaken {
+                port: format!("{port}/{protocol}"),
+                container: rival.container.clone(),
+            })
+        })
+    }
+
     /// Starts a container and runs its `post_start` hooks. Returns the last step.
     pub(super) fn start(
         &mut self,
@@ -329,7 +346,8 @@ impl Planner<'_> {
         let name = &desired.replica.service;
         let withheld = self.image_withheld(name).or_else(|| self.ground_withheld(desired));
         let withheld = withheld.filter(|_| drift.cure != Cure::Revive);
-        let result = match withheld.or_else(|| self.parent_withheld(desired)) {
+        let elsewhere = || self.parent_withheld(desired).or_else(|| self.port_withheld(desired));
+        let result = match withheld.or_else(elsewhere) {
             Some(why) => Err(why),
             None => self.dependencies(name, drift),
         };

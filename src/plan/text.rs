@@ -166,6 +166,7 @@ impl fmt::Display for HeldBecause {
             Self::StillAttached => "containers that stay are attached to it",
             Self::StillUsed => "containers that stay use it",
             Self::Unseen => "it could not be seen",
+            Self::LeftUnhealthy => "`x-moorline.health.restart` is off",
             Self::NoCure => "nothing can be done from here",
             Self::NameHeldByForeign { container } => {
                 return write!(out, "container {container} exists and was {}", Self::NotOurs);
@@ -185,6 +186,9 @@ impl fmt::Display for HeldBecause {
             }
             Self::WaitsForContainer { name } => {
                 return write!(out, "waits for container {name}, which does not run");
+            }
+            Self::PortTaken { port, container } => {
+                return write!(out, "waits for port {port}, which container {container} holds");
             }
             Self::DoesNotConverge { cures, observed } => {
                 let there = observed.as_ref().map_or("nothing", |value| value.0.as_str());

@@ -20,13 +20,15 @@ use crate::fleet::placement::{self, Placement};
 use crate::model::{
     CommitState, Cure, Desired, Diagnostics, Drift, EngineFacts, Health, ImagePolicy, ImageRef,
     Observed, Outcome, Plan, Policy, Reason, Remedy, Replica, Resource, Revision, Slowed,
-    SyncPolicy, Timestamp,
+    StepOutcome, SyncPolicy, Timestamp,
 };
 use crate::plan::{self, Brake, Phase, Resolve};
 use crate::reconcile::apply::{self, Listener, Manner};
 use crate::report::{Failure, Report, Round, Target, Wait};
 use crate::schedule::{Fall, Recoveries, Verdict};
 
+/// A call that fails later than this failed for another reason than a stale look.
+const STALE_WITHIN: Duration = Duration::from_secs(5);
 /// Rounds of one pass: deploy, take back what failed, and look once more.
 const ROUNDS_MAX: usize = 3;
 
@@ -191,7 +193,10 @@ async fn attempt(
         remember_recoveries(memory, &plan, (&findings, &observed), (work.clock)());
         let manner = Manner::of(work.policy, Arc::clone(&work.listener));
         let outcomes = apply::run(&plan, work.engine, &manner, stop).await;
-        let nothing_done = !outcomes.iter().any(|outcome| outcome.outcome == Outcome::Done);
+        // What was refused at once was planned from a look that is not true any more: somebody else was faster, or a
+        // call of a process that was killed came to its end. Looking again tells.
+        let stale = round == 0 && outcomes.iter().any(is_stale);
+        let nothing_done = !stale && !outcomes.iter().any(|one| one.outcome == Outcome::Done);
         memory.cures.carried_out(&findings.drifts, &plan, &outcomes);
         if let Some(last) = report.rounds.last_mut() {
             last.outcomes = outcomes;
@@ -203,6 +208,12 @@ async fn attempt(
     }
     conclude(work, memory, report);
     Ok(())
+}
+
+/// A refusal that came at once, and that trying again may cure.
+fn is_stale(outcome: &StepOutcome) -> bool {
+    let retry = matches!(outcome.outcome, Outcome::Failed { remedy: Remedy::Retry, .. });
+    retry && Duration::from_millis(outcome.millis) < STALE_WITHIN
 }
 
 /// What a pass would do to a host as it was observed before, where placement (if it is asked) puts the replicas: no Engine
@@ -286,10 +297,11 @@ fn digest(observed: &Observed) -> u64 {
         images,
         gaps,
         engine_started_at,
+        ports_taken,
     } = observed;
     let mut hasher = DefaultHasher::new();
     (engine, containers, networks, volumes, images, gaps).hash(&mut hasher);
-    engine_started_at.hash(&mut hasher);
+    (engine_started_at, ports_taken).hash(&mut hasher);
     hasher.finish()
 }
 

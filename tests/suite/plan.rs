@@ -142,6 +142,14 @@ fn accident(world: &World, line: &str) {
             world.fake.update(name, serde_json::json!({"Memory": bytes, "MemorySwap": bytes * 2}));
         }
         ["wedge", name] => world.fake.wedge(name),
+        ["stranger", name, port] => {
+            let ports = serde_json::json!({"80/tcp": [{"HostIp": "", "HostPort": port}]});
+            let host = serde_json::json!({"PortBindings": ports});
+            world.fake.add_image("other:1", serde_json::json!({"Cmd": ["run"]}));
+            world
+                .fake
+                .run_by_hand(name, serde_json::json!({"Image": "other:1", "HostConfig": host}));
+        }
         _ => panic!("unknown accident {line}"),
     }
 }

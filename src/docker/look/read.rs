@@ -11,7 +11,7 @@ use super::{alike, labels};
 use crate::model::{
     ContainerConfig, ContainerId, ContainerSpec, ContainerState, Endpoint, EngineFacts,
     HealthCheckState, HostConfig, NetworkSpec, ObservedContainer, ObservedImage, ObservedMount,
-    Ownership, Replica, Revision, ServiceName, Timestamp, VolumeSpec,
+    Ownership, Replica, Revision, ServiceName, TakenPort, Timestamp, VolumeSpec,
 };
 
 /// One line of `GET /containers/json`.
@@ -37,6 +37,19 @@ pub(super) struct Summary<'a> {
     labels: Option<Marks<'a>>,
     #[serde(borrow, default)]
     network_settings: Option<Places<'a>>,
+    #[serde(borrow, default)]
+    ports: Option<Vec<Port<'a>>>,
+}
+
+/// A port of a running container; without a public one it is not published.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default, bound(deserialize = "'de: 'a"))]
+struct Port<'a> {
+    #[serde(borrow, rename = "IP")]
+    address: Cow<'a, str>,
+    public_port: u16,
+    #[serde(borrow, rename = "Type")]
+    protocol: Cow<'a, str>,
 }
 
 /// The labels that tell whose a container is; the others are skipped.
@@ -94,9 +107,21 @@ impl Summary<'_> {
         replica(marks.service.as_deref()?, marks.number.as_deref()?)
     }
 
-    /// Who made it to carry files, if it is such a one.
-    pub(super) fn helper_of(&self) -> Option<&str> {
-        self.labels.as_ref()?.helper.as_deref()
+    /// The host ports that it holds.
+    pub(super) fn taken_ports(&self) -> impl Iterator<Item = TakenPort> {
+        let published = self.ports.iter().flatten().filter(|port| port.public_port != 0);
+        published.map(|port| TakenPort {
+            address: port.address.clone().into_owned(),
+            port: port.public_port,
+            protocol: port.protocol.clone().into_owned(),
+            container: self.name().to_owned(),
+        })
+    }
+
+    /// Who made it to carry files, if it is such a one. Those are never started.
+    pub(super) fn helper_of(&self, engine: &str) -> Option<&str> {
+        let mark = self.labels.as_ref()?.helper.as_deref()?;
+        labels::helper_owner(mark, engine, self.name()).filter(|_| self.state == "created")
     }
 
     /// Ids of the networks to which it is attached while its processes run.

@@ -18,6 +18,8 @@ pub struct Scope {
     pub networks: BTreeSet<String>,
     /// Volumes that it needs by name, such as external ones.
     pub volumes: BTreeSet<String>,
+    /// Host ports that it publishes: whoever else holds one is told.
+    pub ports: BTreeSet<u16>,
     /// Images whose presence and defaults matter.
     pub images: BTreeSet<ImageRef>,
     /// Images about which their registry is to be asked in this look, unless it was asked, or the image was pulled or
@@ -33,6 +35,7 @@ impl Scope {
             repository,
             containers: BTreeSet::new(),
             networks: BTreeSet::new(),
+            ports: BTreeSet::new(),
             volumes: BTreeSet::new(),
             images: BTreeSet::new(),
             registry: BTreeMap::new(),
@@ -47,6 +50,7 @@ impl Scope {
             for replica in service.replicas.values() {
                 scope.containers.insert(replica.name.clone());
                 scope.containers.extend(replica.spec.host.stands_on().map(str::to_owned));
+                scope.ports.extend(replica.spec.host.host_ports().map(|(_, port, _)| port));
             }
         }
         scope.networks.extend(desired.networks.values().map(|network| network.spec.name.clone()));
