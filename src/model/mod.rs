@@ -6,6 +6,7 @@ mod diagnostic;
 mod drift;
 mod held;
 mod names;
+mod needs;
 mod observed;
 mod outcome;
 mod plan;
