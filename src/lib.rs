@@ -29,6 +29,7 @@
 //! - [`docker`]: the Engine API: observation, and one method per action.
 //! - [`forge`]: commit statuses, pull requests, comments.
 //! - [`data`]: the data folder: locks, orders, what targets reached, the journal.
+//! - [`outside`]: files outside Git that the settings name.
 //! - [`clock`]: the one place that reads the clock; the other edges may.
 //! - [`redaction`]: the secrets that no line of a log may hold; the other edges may ask it.
 //!
@@ -41,6 +42,7 @@
 //! - [`fleet`]: which replica sits on which host, who goes first, and when.
 //! - [`schedule`]: what happened and now in, when the next pass is due out.
 //! - [`config`]: settings and fleet file.
+//! - [`trust`]: which servers' certificates are accepted.
 //! - [`yaml`]: YAML text as a tree that remembers positions.
 //!
 //! Floor 0, the nouns:
@@ -62,6 +64,7 @@ pub mod forge;
 pub mod git;
 pub mod model;
 pub mod oneshot;
+pub mod outside;
 pub mod plan;
 mod preview;
 mod publish;
@@ -69,5 +72,6 @@ pub mod reconcile;
 pub mod redaction;
 pub mod report;
 pub mod schedule;
+pub mod trust;
 pub mod web;
 pub mod yaml;

@@ -1,5 +1,6 @@
 //! Files to one canonical model: reading, extending, including, merging.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -12,7 +13,9 @@ use super::merge::{Tags, merge, merge_service, settle};
 use super::paths::Paths;
 use super::place::Place;
 use super::rules;
-use super::text::dotenv::{self, Variables};
+use super::sealed::{self, SealedVariables};
+use super::text::dotenv::{self, Variable, Variables};
+use super::unset::Unset;
 use crate::model::{Diagnostic, Diagnostics, Location};
 use crate::yaml::{self, Kind, Map, Node, Tag, Value};
 
@@ -30,8 +33,17 @@ const MAX_READ: usize = 64 * 1024 * 1024;
 /// Reads files and puts one model together.
 pub(super) struct Loader<'a> {
     pub(super) files: &'a dyn Files,
-    pub(super) home: Option<&'a str>,
+    /// What `~` stands for.
+    pub(super) home: Option<String>,
     pub(super) problems: Diagnostics,
+    /// References to variables without a value.
+    pub(super) unset: Unset,
+    /// Variables from outside.
+    pub(super) given: Env,
+    /// Variables of files that stand for another value.
+    pub(super) sealed: SealedVariables,
+    /// Whether anything that was read may hold such a value.
+    pub(super) may_be_sealed: bool,
     /// Files that were read, by absolute path.
     pub(super) used: BTreeSet<String>,
     /// Files that were read to extend from, interpolated and canonical.
@@ -69,11 +81,15 @@ struct Standing<'s> {
 }
 
 impl<'a> Loader<'a> {
-    pub(super) fn new(files: &'a dyn Files, home: Option<&'a str>) -> Self {
+    pub(super) fn new(files: &'a dyn Files, home: Option<&str>) -> Self {
         Self {
             files,
-            home,
+            home: home.map(str::to_owned),
             problems: Diagnostics::default(),
+            unset: Unset::default(),
+            given: Env::new(),
+            sealed: SealedVariables::default(),
+            may_be_sealed: false,
             used: BTreeSet::new(),
             bases: BTreeMap::new(),
             extended: BTreeMap::new(),
@@ -118,9 +134,9 @@ impl<'a> Loader<'a> {
         check(&whole, root, Demand::Whole, &mut self.problems);
         rules::check(&whole, &mut self.problems);
         default_contexts(&mut whole);
-        let paths = Paths { files: self.files, folder, home: self.home };
+        let paths = Paths { files: self.files, folder, home: self.home.as_deref() };
         paths.resolve(&mut whole, &mut self.problems);
-        resolve_environment(&mut whole, env);
+        resolve_environment(&mut whole, env, &self.unset);
         Some(whole)
     }
 
@@ -139,6 +155,7 @@ impl<'a> Loader<'a> {
         let root = attributes::root();
         let Some(documents) = self.parse(path, asked_at) else { return Vec::new() };
         let mut read = Vec::with_capacity(documents.len());
+        self.unset.reads_base(asked_at.map(|_| path.to_owned()));
         for mut document in documents {
             if document.as_map().is_none() {
                 let message = format!("a mapping was expected, and this is {}", document.noun());
@@ -149,7 +166,7 @@ impl<'a> Loader<'a> {
                 );
                 continue;
             }
-            interpolate(&mut document, Some(root), env, &mut self.problems);
+            interpolate(&mut document, Some(root), env, (&mut self.unset, &mut self.problems));
             if matches!(whose, Whose::Own) {
                 check(&document, root, Demand::Fragment, &mut self.problems);
             }
@@ -186,6 +203,7 @@ impl<'a> Loader<'a> {
         if !self.early.contains_key(path) {
             let bytes = self.files.read(path).ok()?;
             let documents = yaml::parse(&self.files.show(path), &bytes).ok()?;
+            self.may_be_sealed |= sealed::may_hold(&bytes);
             self.used.insert(path.to_owned());
             self.early.insert(path.to_owned(), documents);
         }
@@ -196,6 +214,7 @@ impl<'a> Loader<'a> {
     pub(super) fn read(&mut self, path: &str, asked_at: Option<&Node>) -> Option<Arc<[u8]>> {
         match self.files.read(path) {
             Ok(bytes) => {
+                self.may_be_sealed |= sealed::may_hold(&bytes);
                 self.used.insert(path.to_owned());
                 Some(bytes)
             }
@@ -307,6 +326,7 @@ impl<'a> Loader<'a> {
         };
         let mut base = match extends.get("file").filter(|file| !file.is_null()) {
             None => {
+                self.unset.extends(at.file, wanted);
                 if !at.services.contains(wanted) {
                     let shown = self.files.show(at.file);
                     self.problems.push(missing(&shown, at.services));
@@ -332,6 +352,7 @@ impl<'a> Loader<'a> {
                     self.problems.push(missing(&shown, services));
                     return None;
                 }
+                self.unset.extends(&other, wanted);
                 if let Some(service) = services.get(wanted) {
                     let place = Place::TOP.key("services");
                     check_service(service, place.key(wanted), &mut self.problems);
@@ -339,7 +360,7 @@ impl<'a> Loader<'a> {
                 let folder = parent(&other);
                 let standing = Standing { services, file: &other, folder };
                 let mut base = self.extended(wanted, standing, env, trail)?;
-                let paths = Paths { files: self.files, folder, home: self.home };
+                let paths = Paths { files: self.files, folder, home: self.home.as_deref() };
                 let services = Place::TOP.key("services");
                 paths.service(&mut base, services.key(name), &mut self.problems);
                 base
@@ -456,10 +477,40 @@ impl<'a> Loader<'a> {
                 self.env_file(&join(folder, text), Some(file), env, &mut variables)?;
             }
         }
-        for (name, variable) in variables {
-            env.entry(name).or_insert(variable.value);
-        }
+        self.adopt(variables, env);
         Some(())
+    }
+
+    /// Adds variables of env files that are not set already.
+    pub(super) fn adopt(&mut self, variables: Variables, env: &mut Env) {
+        for (name, variable) in variables {
+            let Entry::Vacant(free) = env.entry(name) else { continue };
+            let Variable { value, file, line, unset } = variable;
+            if !unset.is_empty() {
+                let location = Location { file: file.to_string(), line, column: 1 };
+                self.unset.note_variable(free.key(), &unset, &location);
+            }
+            free.insert(value);
+        }
+    }
+
+    /// Reads the text of an env file from outside. What it refers to may come from `env`.
+    pub(super) fn give(&mut self, (file, text): (&str, &str), env: &Env) {
+        let mut variables = Variables::new();
+        let outside = |name: &str| env.get(name).map(String::as_str);
+        match dotenv::parse((&file.into(), text), &outside, &mut variables) {
+            Ok(()) => self.sealed.note(&variables),
+            Err(problem) => {
+                let location = Location { file: file.to_owned(), line: problem.line, column: 0 };
+                self.problems.push(Diagnostic::error(location, problem.message));
+            }
+        }
+        for (name, variable) in variables {
+            let Variable { value, file, line, unset } = variable;
+            let location = Location { file: file.to_string(), line, column: 1 };
+            self.unset.note_variable(&name, &unset, &location);
+            self.given.insert(name, value);
+        }
     }
 
     /// Reads an env file into `variables`.
@@ -476,9 +527,18 @@ impl<'a> Loader<'a> {
             self.problems.push(Diagnostic::error(Location::file(shown), "it is not UTF-8 text"));
             return None;
         };
-        let outside = |name: &str| env.get(name).map(String::as_str);
-        match dotenv::parse(text, &outside, variables) {
-            Ok(()) => Some(()),
+        let unset = &self.unset;
+        let outside = |name: &str| {
+            unset.asks(name);
+            env.get(name).map(String::as_str)
+        };
+        match dotenv::parse((&shown.as_str().into(), text), &outside, variables) {
+            Ok(()) => {
+                if self.may_be_sealed {
+                    self.sealed.note(variables);
+                }
+                Some(())
+            }
             Err(problem) => {
                 let location = Location { file: shown, line: problem.line, column: 0 };
                 self.problems.push(Diagnostic::error(location, problem.message));
@@ -503,7 +563,7 @@ fn size(node: &Node) -> usize {
 }
 
 /// Gives the variables of services that have no value the project's.
-fn resolve_environment(root: &mut Node, env: &Env) {
+fn resolve_environment(root: &mut Node, env: &Env, unset: &Unset) {
     let services = root.as_map_mut().and_then(|map| map.get_mut("services"));
     let Some(services) = services.and_then(Node::as_map_mut) else { return };
     for service in services {
@@ -513,6 +573,7 @@ fn resolve_environment(root: &mut Node, env: &Env) {
             if variable.value.value() == Some(Value::Null)
                 && let Some(value) = env.get(&variable.key)
             {
+                unset.asks(&variable.key);
                 variable.value.kind = Node::text(variable.value.span.clone(), value.clone()).kind;
             }
         }

@@ -10,9 +10,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::commit::{self, Commit, Place};
-use crate::fleet::TargetName;
 use crate::git::{Git, GitError, Source, Wanted};
-use crate::model::{HostName, RepositoryName, StackName};
+use crate::model::{Digest, RepositoryName};
 use crate::report::Target;
 use crate::schedule::{self, Failures};
 
@@ -20,6 +19,7 @@ use crate::clock;
 use crate::commit::removed::retire;
 use crate::daemon::target::TargetLoop;
 use crate::data::journal::{Entry, Kind};
+use crate::reconcile::Intent;
 use crate::reconcile::context::Context;
 
 /// What a repository's loop works with.
@@ -36,7 +36,7 @@ pub(crate) struct RepositoryLoop {
     /// Clones.
     pub git: Arc<Git>,
     /// What it shares with its targets' loops.
-    pub means: Arc<Context>,
+    pub context: Arc<Context>,
     /// "Look now", from webhooks and signals.
     pub look_now: Arc<Notify>,
 }
@@ -88,8 +88,8 @@ impl Loops {
 impl RepositoryLoop {
     /// Follows the branch until `stop`, then waits for its targets.
     pub(crate) async fn run(self, stop: CancellationToken) {
-        let keeping = self.means.keeper.run(&self.means.hosts, stop.clone());
-        let placing = self.means.roster.run(stop.clone());
+        let keeping = self.context.gates.run(&self.context.hosts, stop.clone());
+        let placing = self.context.roster.run(stop.clone());
         tokio::join!(keeping, placing, Box::pin(self.follow(&stop)));
     }
 
@@ -131,9 +131,17 @@ impl RepositoryLoop {
                     None => std::future::pending().await,
                 }
             };
+            let known = Self::outside_known(&receiver);
+            let outside_changes = async {
+                match &known {
+                    Some(known) => self.context.cache.outside.changed(known).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = self.look_now.notified() => {}
+                () = outside_changes => {}
                 () = hinted => {}
                 () = tokio::time::sleep(wait) => {}
             }
@@ -145,7 +153,12 @@ impl RepositoryLoop {
         }
     }
 
-    /// Looks at the head; reads the commit when it is another one.
+    /// What lay outside Git when the newest commit was read.
+    fn outside_known(receiver: &watch::Receiver<Option<Arc<Commit>>>) -> Option<Digest> {
+        receiver.borrow().as_ref().map(|commit| commit.outside.clone())
+    }
+
+    /// Looks at the head; reads the commit when it is another one, or when what lies outside Git changed.
     async fn look(
         &self,
         sender: &watch::Sender<Option<Arc<Commit>>>,
@@ -154,39 +167,31 @@ impl RepositoryLoop {
         stop: &CancellationToken,
     ) -> Result<(), GitError> {
         let head = self.git.head(&self.source, stop).await?;
+        let outside = &self.context.cache.outside;
         let known = receiver.borrow().as_ref().map(|commit| commit.revision.clone());
-        if known.as_ref() == Some(&head) {
+        let is_known = known.as_ref() == Some(&head);
+        if is_known && Self::outside_known(receiver).as_ref() == Some(&outside.state_now().await) {
             return Ok(());
         }
         let place = Place {
             git: &self.git,
             source: &self.source,
             repository: &self.name,
-            hosts: &self.means.labels,
+            hosts: &self.context.labels,
+            outside,
         };
         let mut commit = commit::read(&place, &Wanted::Revision(head), stop).await?;
-        tracing::info!(repository = %self.name, revision = %commit.revision, subject = %commit.facts.subject, "new commit");
-        self.tell(&commit);
+        if is_known {
+            tracing::info!(repository = %self.name, revision = %commit.revision, "what stacks are given from outside Git changed");
+        } else {
+            tracing::info!(repository = %self.name, revision = %commit.revision, subject = %commit.facts.subject, "new commit");
+            self.tell(&commit);
+        }
         for problem in &commit.problems.0 {
             tracing::warn!(repository = %self.name, "{problem}");
         }
         let targets = self.settle(&mut commit, receiver.borrow().as_deref());
-        self.means.board.hide(&commit.secrets());
-        self.means.board.asks(
-            commit
-                .stacks
-                .iter()
-                .map(|(name, stack)| (name.clone(), stack.digest.clone()))
-                .collect(),
-        );
-        self.means.board.expect(&commit.revision, &targets, commit.fleet_problem());
-        self.means.roster.begin(&commit);
-        self.means.keeper.begin(
-            &commit.revision,
-            commit.fleet.as_ref(),
-            self.all_targets(&commit),
-            clock::now(),
-        );
+        self.context.begin(&commit, &targets, self.context.all_targets(&commit));
         sender.send_replace(Some(Arc::new(commit)));
         self.keep_loops(targets, receiver, loops, stop);
         Ok(())
@@ -201,41 +206,13 @@ impl RepositoryLoop {
                 commit.retired.clone_from(&previous.retired);
             }
         } else {
-            let wanted: BTreeSet<Target> = self.targets(commit).into_iter().collect();
-            let hosts = self.means.hosts.keys().cloned().collect();
-            if let Err(error) = retire(commit, &self.means.data, &self.name, &wanted, &hosts) {
+            let wanted = self.context.targets(commit);
+            let hosts = self.context.hosts.keys().cloned().collect();
+            if let Err(error) = retire(commit, &self.context.data, &self.name, &wanted, &hosts) {
                 tracing::warn!(repository = %self.name, %error, "cannot tell which stacks are gone; none is removed");
             }
         }
-        let retired = commit.retired.keys().map(|(stack, host)| self.target(stack, host));
-        let mut targets: Vec<Target> = retired.collect();
-        targets.extend(self.targets(commit));
-        targets
-    }
-
-    fn target(&self, stack: &StackName, host: &HostName) -> Target {
-        Target { repository: self.name.clone(), stack: stack.clone(), host: host.clone() }
-    }
-
-    /// Stacks times hosts, as far as this daemon keeps them.
-    fn targets(&self, commit: &Commit) -> Vec<Target> {
-        let all = commit.stacks.values().flat_map(|stack| {
-            let chosen = stack.stack.hosts.select(&self.means.labels);
-            let kept = chosen.into_iter().filter(|host| self.means.hosts.contains_key(host));
-            kept.map(|host| self.target(&stack.stack.name, &host)).collect::<Vec<_>>()
-        });
-        all.collect()
-    }
-
-    /// Stacks times hosts of the whole fleet: those of other daemons are waited for too.
-    fn all_targets(&self, commit: &Commit) -> BTreeSet<TargetName> {
-        let stacks = commit.stacks.values();
-        stacks
-            .flat_map(|stack| {
-                let hosts = stack.stack.hosts.select(&self.means.labels).into_iter();
-                hosts.map(|host| TargetName { stack: stack.stack.name.clone(), host })
-            })
-            .collect()
+        self.context.retired(commit).chain(self.context.targets(commit)).collect()
     }
 
     /// Starts loops of new targets and ends those that are asked for no more.
@@ -250,13 +227,16 @@ impl RepositoryLoop {
         let wanted: BTreeSet<Target> = targets.into_iter().collect();
         loops.keep_only(&wanted);
         for target in wanted {
-            let Some(host) = self.means.hosts.get(&target.host) else { continue };
+            let Some(host) = self.context.hosts.get(&target.host) else { continue };
             let worker = TargetLoop {
                 target: target.clone(),
                 commits: commits.clone(),
                 host: Arc::clone(host),
-                orders: self.means.orders.clone(),
-                means: Arc::clone(&self.means),
+                orders: self.context.orders.clone(),
+                context: Arc::clone(&self.context),
+                intent: Intent::Keep,
+                passes_by: false,
+                listener: None,
             };
             loops.start(worker, stop);
         }
@@ -264,7 +244,7 @@ impl RepositoryLoop {
 
     fn tell(&self, commit: &Commit) {
         let text = format!("new commit: {}", commit.facts.subject);
-        self.means.data.tell(&Entry {
+        self.context.data.tell(&Entry {
             repository: Some(self.name.clone()),
             revision: Some(commit.revision.clone()),
             ..Entry::new(clock::now(), Kind::Commit, text)

@@ -8,6 +8,7 @@ mod clearance;
 mod orders;
 pub mod placement;
 pub mod suspension;
+mod waiting;
 pub mod waves;
 pub mod windows;
 
@@ -15,6 +16,7 @@ use std::fmt;
 
 pub use clearance::{Clearance, Hold, clearance};
 pub use orders::{Orders, Rollback};
+pub use waiting::WaitingOn;
 
 use serde::{Deserialize, Serialize};
 

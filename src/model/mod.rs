@@ -1,14 +1,18 @@
 //! The nouns: plain data that every floor speaks of. Nothing here waits, reads or decides.
 
+mod budget;
 mod container;
 mod desired;
 mod diagnostic;
 mod drift;
+mod forge_kind;
+mod given;
 mod held;
 mod names;
 mod needs;
 mod observed;
 mod outcome;
+pub mod pattern;
 mod plan;
 mod policy;
 pub mod project;
@@ -19,6 +23,7 @@ mod timestamp;
 mod tree;
 mod unseen;
 
+pub use budget::{Budget, OverBudget};
 pub use container::{
     BindOptions, ContainerConfig, ContainerSpec, DeviceMapping, DeviceRequest, Empty, Endpoint,
     EndpointIpam, HealthConfig, HostConfig, ImageOptions, Ipam, IpamPool, LogConfig, Mount,
@@ -32,6 +37,8 @@ pub use desired::{
 };
 pub use diagnostic::{Diagnostic, Diagnostics, Location, Severity};
 pub use drift::{Cure, Drift, Reason, Resource, Value};
+pub use forge_kind::ForgeKind;
+pub use given::{Given, GivenContent, GivenFile, GivenVariables};
 pub use held::{Held, HeldBecause, Slowed};
 pub use names::{
     ContainerId, Digest, HostName, ImageRef, NameProblem, Replica, RepositoryName, Revision,
@@ -43,7 +50,7 @@ pub use observed::{
 };
 pub use outcome::{Outcome, StepOutcome};
 pub use plan::{Action, AnonymousVolumes, ContainerHandle, Ending, Plan, Step, StepId};
-pub use policy::{AdoptPolicy, DriftPolicy, Policy, PrunePolicy, SyncPolicy};
+pub use policy::{AdoptPolicy, DriftPolicy, Policy, PrunePolicy, SyncPolicy, UnsetPolicy};
 pub use project::{Extensions, Origins, Project, Service};
 pub use remedy::Remedy;
 pub use report::{CommitState, CommitStatus, Health, Sync};

@@ -43,6 +43,15 @@ impl TreePath {
         Self::parse(format!("{}/{relative}", self.0).trim_start_matches('/'))
     }
 
+    /// This path as it is below a folder; nothing when it lies elsewhere.
+    pub fn below(&self, folder: &Self) -> Option<Self> {
+        if folder.0.is_empty() {
+            return Some(self.clone());
+        }
+        let rest = self.0.strip_prefix(&folder.0)?.strip_prefix('/')?;
+        Some(Self(rest.to_owned()))
+    }
+
     /// The folder that holds this path; the root for a path of one part.
     pub fn parent(&self) -> Self {
         Self(self.0.rsplit_once('/').map_or(String::new(), |(parent, _)| parent.to_owned()))
@@ -86,12 +95,42 @@ pub struct TreeFile {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ManifestTree {
     files: BTreeMap<TreePath, TreeFile>,
+    left_out: BTreeMap<TreePath, String>,
 }
 
 impl ManifestTree {
     /// A tree of these files.
     pub fn new(files: BTreeMap<TreePath, TreeFile>) -> Self {
-        Self { files }
+        Self { files, left_out: BTreeMap::new() }
+    }
+
+    /// The same with what the commit holds and the tree does not, and why. Whoever asks for it must not take it for
+    /// something that was never there.
+    #[must_use]
+    pub fn with_left_out(self, left_out: BTreeMap<TreePath, String>) -> Self {
+        Self { left_out, ..self }
+    }
+
+    /// Why a path, or a folder that it lies in, was left out, if it was.
+    pub fn left_out_at(&self, path: &TreePath) -> Option<&str> {
+        let mut at = path.clone();
+        loop {
+            match self.left_out.get(&at) {
+                Some(why) => return Some(why),
+                None if at.0.is_empty() => return None,
+                None => at = at.parent(),
+            }
+        }
+    }
+
+    /// What was left out below a folder, and why, by path.
+    pub fn left_out_below<'a>(
+        &'a self,
+        folder: &'a TreePath,
+    ) -> impl Iterator<Item = (&'a TreePath, &'a str)> {
+        let prefix = if folder.0.is_empty() { String::new() } else { format!("{folder}/") };
+        let below = self.left_out.iter().filter(move |(path, _)| path.0.starts_with(&prefix));
+        below.map(|(path, why)| (path, why.as_str()))
     }
 
     /// The file at a path.

@@ -1,7 +1,7 @@
 //! One look or one pass over all targets, for the commands: no loops, no events.
 
 pub mod doctor;
-mod sweep;
+mod round;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,8 +15,10 @@ use crate::docker::{Depth, Engine, Scope};
 use crate::fleet::placement::{HostSight, Placement};
 use crate::git::{Git, GitError, Source, Wanted};
 use crate::model::{HostName, Observed, RepositoryName, Revision, StackName};
+use crate::outside::Outside;
 use crate::reconcile::apply::Listener;
-use crate::reconcile::pass;
+use crate::reconcile::pass::{Share, Sight};
+use crate::reconcile::{self, Proposal};
 use crate::report::{Failure, Report, Target};
 
 use crate::commit::removed::retire;
@@ -110,6 +112,7 @@ pub async fn read(
     let data = DataFolder::open(&settings.data).map_err(StartError::from)?;
     let labels = settings.host_labels();
     let git = Arc::new(Git::new(&data.git()));
+    let outside = Arc::new(Outside::new(settings));
     let mut all = Vec::new();
     for (name, repository) in &settings.repositories {
         let source = connect::source(repository, &settings.limits, &setup.around)
@@ -120,7 +123,8 @@ pub async fn read(
             None => Wanted::Head,
             Some(text) => Wanted::Revision(git.resolve(&source, text, stop).await.map_err(failed)?),
         };
-        let place = Place { git: &git, source: &source, repository: name, hosts: &labels };
+        let (repository, hosts) = (name, &labels);
+        let place = Place { git: &git, source: &source, repository, hosts, outside: &outside };
         let mut commit = commit::read(&place, &wanted, stop).await.map_err(failed)?;
         redaction::hide(&commit.secrets());
         if commit.fleet.is_none() {
@@ -186,7 +190,7 @@ pub async fn connect(setup: &Setup) -> Result<Engines, StartError> {
 /// Makes the listener of one target's steps.
 pub type Listeners = Arc<dyn Fn(&Target) -> Listener + Send + Sync>;
 
-pub use sweep::{run, run_on};
+pub use round::{run, run_on};
 
 /// Hosts by name, each connected or not.
 pub type Engines = BTreeMap<HostName, Result<Engine, Failure>>;
@@ -326,7 +330,7 @@ pub enum ObserveError {
 }
 
 /// Plans against saved observations; no host is asked. Targets of which none was saved are left out.
-pub fn plan_saved(
+pub async fn plan_saved(
     setup: &Setup,
     seen: &[Seen],
     wish: &Wish,
@@ -347,9 +351,17 @@ pub fn plan_saved(
             let policy = stack.stack.policy(&setup.settings.limits);
             let data = host_data(setup, &one.host);
             let placement = placement.as_ref().filter(|_| stack.spreads);
-            let looked = (&one.observed, data.as_str(), placement);
-            let revision = &commit.revision;
-            reports.push(pass::plan_saved(&target, stack, revision, &policy, looked, clock::now()));
+            let proposal = Proposal {
+                target: &target,
+                stack,
+                revision: &commit.revision,
+                policy: &policy,
+                sight: Sight::Saved(&one.observed),
+                host_data: &data,
+                share: placement.map(|placement| Share::Placed(Arc::new(placement.clone()))),
+                reached: None,
+            };
+            reports.push(reconcile::propose(proposal, &CancellationToken::new()).await);
         }
     }
     reports.sort_by(|one, other| one.target.cmp(&other.target));
@@ -468,6 +480,7 @@ async fn at(
         source: &seen.source,
         repository: &seen.repository,
         hosts: &labels,
+        outside: &Arc::new(Outside::new(&setup.settings)),
     };
     let read = commit::read(&place, &Wanted::Revision(revision.clone()), stop).await;
     read.map_err(|source| OnceError::Git { name: seen.repository.clone(), source })

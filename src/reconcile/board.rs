@@ -227,7 +227,7 @@ impl Board {
         let looks = inner.targets().map(|(target, entry)| {
             let Entry { standing, report } = entry;
             match (standing, report) {
-                (Standing::Waiting(wait), _) => Some(Look::Waits(target.clone(), wait.why.clone())),
+                (Standing::Waiting(wait), _) => Some(Look::Waits(target.clone(), wait.to_string())),
                 (Standing::Reported, Some(report))
                     if report.revision == head && !report.is_under_way =>
                 {
@@ -348,7 +348,7 @@ fn stack_status(
     }
     // What goes on by itself is pending; what someone must see to is not.
     match waits().find(is_bad).or_else(|| waits().next()) {
-        Some(wait) => status::line_of(said.context, wait.state, &wait.why),
+        Some(wait) => status::line_of(said.context, wait.state, &wait.to_string()),
         None => status::line_of(said.context, CommitState::Pending, status::DEPLOYING),
     }
 }

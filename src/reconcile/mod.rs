@@ -12,3 +12,7 @@ mod recovery;
 pub(crate) mod roster;
 pub(crate) mod superseded;
 pub(crate) mod survey;
+pub mod target;
+
+pub use target::Intent;
+pub(crate) use target::{Around, Next, Proposal, Request, TargetMemory, Turn, propose, target};

@@ -14,12 +14,23 @@ use tokio_util::sync::CancellationToken;
 
 use crate::commit::{LoadedStack, Written};
 use crate::docker::{Depth, Engine, EngineError, Scope};
+<<<<<<< HEAD
 use crate::drift::{self, Cures, Findings};
 use crate::fleet::approval::{self, Approval};
 use crate::fleet::placement::{self, Placement};
 use crate::model::{
     CommitState, Cure, Desired, Diagnostics, EngineFacts, Health, ImagePolicy, ImageRef, Observed,
     Outcome, Plan, Policy, Remedy, Replica, Revision, StepOutcome, SyncPolicy, Timestamp,
+=======
+use crate::drift::{self, Findings};
+use crate::fleet::WaitingOn;
+use crate::fleet::approval::{self, Approval};
+use crate::fleet::placement::{self, Placement};
+use crate::model::{
+    CommitState, Cure, Desired, Diagnostics, Digest, Drift, EngineFacts, Health, ImagePolicy,
+    ImageRef, Observed, Outcome, Plan, Policy, Reason, Remedy, Replica, Resource, Revision, Slowed,
+    SyncPolicy, Timestamp,
+>>>>>>> main
 };
 use crate::plan::{self, Phase, Resolve};
 use crate::reconcile::apply::{self, Listener, Manner};
@@ -40,10 +51,17 @@ pub struct Memory {
     pub reached: Option<Revision>,
     /// Falls and recoveries of each replica.
     pub recoveries: Recoveries,
+<<<<<<< HEAD
     /// Cures that changed nothing.
     pub cures: Cures,
+=======
+    /// An operator's word was for one more attempt, and that failed: from then on a failed update is taken back as ever.
+    tried_by_hand: bool,
+>>>>>>> main
     /// What the stack asks of this host, for as long as neither the commit nor the Engine changes.
-    desired: Option<(Revision, EngineFacts, Arc<Desired>, Diagnostics)>,
+    desired: Option<((Revision, Digest), EngineFacts, Arc<Desired>, Diagnostics)>,
+    /// What that revision asked for then: what lies outside Git may ask for something else since.
+    reached_as: Option<Digest>,
     /// What the last look was compared with, and what came out.
     compared: Option<Compared>,
 }
@@ -97,6 +115,24 @@ pub enum Share {
 /// Who is told what was seen, and tells what follows.
 pub type Sharing<'a> = dyn Fn(&Observed) -> BoxFuture<'a, Share> + Send + Sync + 'a;
 
+/// A host as a pass sees it.
+#[derive(Debug, Clone, Copy)]
+pub enum Sight<'a> {
+    /// Through its Engine.
+    Live(&'a Engine),
+    /// As it was observed before: no Engine is asked, and nothing is changed.
+    Saved(&'a Observed),
+}
+
+impl Sight<'_> {
+    fn facts(self) -> EngineFacts {
+        match self {
+            Self::Live(engine) => engine.facts(),
+            Self::Saved(observed) => observed.engine.clone(),
+        }
+    }
+}
+
 /// What one pass is about.
 #[derive(Clone)]
 pub struct Work<'a> {
@@ -108,8 +144,8 @@ pub struct Work<'a> {
     pub revision: &'a Revision,
     /// What the operator allows.
     pub policy: &'a Policy,
-    /// The host's Engine.
-    pub engine: &'a Engine,
+    /// The host.
+    pub sight: Sight<'a>,
     /// Folder of Moorline's data on that host.
     pub host_data: &'a str,
     /// Whether it changes anything.
@@ -181,13 +217,18 @@ async fn attempt(
         let resolve = if by_hand && round == 0 { Resolve::Retry } else { Resolve::Hold };
         let plan = make_plan(work, memory, (&desired, &observed, &findings), resolve);
         report.wait = objection(work, &plan);
-        let idle = plan.steps.is_empty() || !may_apply(work) || report.wait.is_some();
+        let engine = match work.sight {
+            Sight::Live(engine) if may_apply(work) => Some(engine),
+            Sight::Live(_) | Sight::Saved(_) => None,
+        };
+        let idle = plan.steps.is_empty() || engine.is_none() || report.wait.is_some();
         report.wait = report.wait.take().or(unseated);
         if round > 0 && plan.is_empty() {
             break;
         }
         let plan = Arc::new(plan);
         report.rounds.push(Round { plan: Arc::clone(&plan), outcomes: Vec::new() });
+<<<<<<< HEAD
         if idle || stop.is_cancelled() {
             break;
         }
@@ -199,6 +240,15 @@ async fn attempt(
         let stale = round == 0 && outcomes.iter().any(is_stale);
         let nothing_done = !stale && !outcomes.iter().any(|one| one.outcome == Outcome::Done);
         memory.cures.carried_out(&findings.drifts, &plan, &outcomes);
+=======
+        let Some(engine) = engine.filter(|_| !idle && !stop.is_cancelled()) else { break };
+        remember_recoveries(memory, &plan, &findings, (work.clock)());
+        let manner = Manner::of(work.policy, Arc::clone(&work.listener));
+        let outcomes = apply::run(&plan, engine, &manner, stop).await;
+        let nothing_done = !outcomes.iter().any(|outcome| outcome.outcome == Outcome::Done);
+        let failed = outcomes.iter().any(|it| matches!(it.outcome, Outcome::Failed { .. }));
+        memory.tried_by_hand |= work.mode == Mode::SyncByHand && failed;
+>>>>>>> main
         if let Some(last) = report.rounds.last_mut() {
             last.outcomes = outcomes;
         }
@@ -211,6 +261,7 @@ async fn attempt(
     Ok(())
 }
 
+<<<<<<< HEAD
 /// A refusal that came at once, and that trying again may cure.
 fn is_stale(outcome: &StepOutcome) -> bool {
     let retry = matches!(outcome.outcome, Outcome::Failed { remedy: Remedy::Retry, .. });
@@ -262,6 +313,8 @@ pub fn plan_saved(
     report
 }
 
+=======
+>>>>>>> main
 /// What a look found; the last comparison's answer where nothing has changed since.
 fn compare(
     memory: &mut Memory,
@@ -337,6 +390,7 @@ fn conclude(work: &Work<'_>, memory: &mut Memory, report: &mut Report) {
             || report.outcomes().any(|outcome| matches!(outcome, Outcome::Cancelled)));
     if report.sync == crate::model::Sync::Synced {
         memory.reached = Some(work.revision.clone());
+        memory.reached_as = Some(work.stack.digest.clone());
     }
 }
 
@@ -368,7 +422,7 @@ fn confined(
     placement::confine(&mut own, placement, host, observed);
     let mut waiting = placement.waiting.iter().filter(|one| one.replica.stack == *stack);
     let wait = waiting.next().map(|first| Wait {
-        why: first.to_string(),
+        on: WaitingOn::Room(Box::new(first.clone())),
         until: None,
         state: CommitState::Pending,
     });
@@ -410,7 +464,10 @@ fn objection(work: &Work<'_>, plan: &Plan) -> Option<Wait> {
     let now = (work.clock)();
     match approval::verdict(work.approvals, &work.target.name(), &hash, now) {
         approval::Verdict::Approved { .. } => None,
-        why => Some(Wait { why: why.to_string(), until: None, state: CommitState::Pending }),
+        why => {
+            let on = WaitingOn::Approval(why);
+            Some(Wait { on, until: None, state: CommitState::Pending })
+        }
     }
 }
 
@@ -421,9 +478,10 @@ fn make_plan(
     resolve: Resolve,
 ) -> Plan {
     let now = (work.clock)();
-    let by_hand = work.mode == Mode::SyncByHand;
+    let by_hand = work.mode == Mode::SyncByHand && !memory.tried_by_hand;
     let brakes = if by_hand { BTreeMap::new() } else { brakes(&memory.recoveries, desired, now) };
-    let kept = memory.reached.as_ref() == Some(work.revision);
+    let as_then = memory.reached_as.as_ref().is_none_or(|digest| *digest == work.stack.digest);
+    let kept = memory.reached.as_ref() == Some(work.revision) && as_then;
     plan::make(plan::Input {
         desired,
         observed,
@@ -443,9 +501,10 @@ fn desired(
     memory: &mut Memory,
     report: &mut Report,
 ) -> Result<Arc<Desired>, Failure> {
-    let facts = work.engine.facts();
-    if let Some((revision, for_engine, desired, problems)) = &memory.desired
-        && revision == work.revision
+    let facts = work.sight.facts();
+    let asked = (work.revision.clone(), work.stack.digest.clone());
+    if let Some((known, for_engine, desired, problems)) = &memory.desired
+        && *known == asked
         && *for_engine == facts
     {
         report.problems.0.extend(problems.0.iter().cloned());
@@ -460,7 +519,7 @@ fn desired(
         return Err(Failure { message, remedy: Remedy::NewRevision });
     };
     forget_changed(memory, &desired);
-    memory.desired = Some((work.revision.clone(), facts, Arc::clone(&desired), problems));
+    memory.desired = Some((asked, facts, Arc::clone(&desired), problems));
     Ok(desired)
 }
 
@@ -488,7 +547,12 @@ async fn look(work: &Work<'_>, desired: &Desired, depth: Depth) -> Result<Observ
     if depth == Depth::Full {
         scope.registry = followed_tags(desired);
     }
-    work.engine.observe(&scope, depth, now).await.map_err(|error| unseen(&error))
+    match work.sight {
+        Sight::Live(engine) => {
+            engine.observe(&scope, depth, now).await.map_err(|error| unseen(&error))
+        }
+        Sight::Saved(observed) => Ok(observed.clone()),
+    }
 }
 
 /// Images whose tag is followed at their registry, and how often it is to be asked.

@@ -119,7 +119,7 @@ pub fn line(report: &Report) -> String {
         return failure.message.lines().next().unwrap_or_default().to_owned();
     }
     if let Some(wait) = effective_wait(report) {
-        return wait.why.clone();
+        return wait.to_string();
     }
     let first_failure = report.failures().next();
     if let Some((text, error)) = first_failure {

@@ -12,7 +12,7 @@ use moorline::model::{
     AdoptPolicy, Digest, FileMode, HostName, Location, ManifestTree, Policy, RepositoryName,
     Revision, StackName, TreeFile, TreePath,
 };
-use moorline::reconcile::pass::{self, Memory, Mode, Work};
+use moorline::reconcile::pass::{self, Memory, Mode, Sight, Work};
 use moorline::report::Target;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -132,7 +132,7 @@ fn load(root: &Path, project: &Project) -> LoadedStack {
     stack.files = project.files.iter().map(below).collect();
     stack.env_files = project.env_files.iter().map(below).collect();
     stack.profiles.clone_from(&project.profiles);
-    commit::load(&stack, &tree(root, project)).0
+    commit::load(&stack, &tree(root, project), &moorline::model::Given::default()).0
 }
 
 /// Makes on the simulated Engine what docker compose made. An error when not everything can run side by side.
@@ -254,7 +254,7 @@ async fn planned(stack: &LoadedStack, fake: &FakeEngine) -> Vec<String> {
         stack,
         revision: &Revision::parse(&"1".repeat(40)).unwrap(),
         policy: &policy,
-        engine: &engine,
+        sight: Sight::Live(&engine),
         host_data: "/var/lib/moorline",
         mode: Mode::Show,
         share: None,
@@ -264,7 +264,12 @@ async fn planned(stack: &LoadedStack, fake: &FakeEngine) -> Vec<String> {
         clock: now,
     };
     // What the health checks say takes a moment.
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    let starting = |fake: &FakeEngine| {
+        fake.containers().iter().any(|one| {
+            fake.inspect(&one.name).is_some_and(|it| it["State"]["Health"]["Status"] == "starting")
+        })
+    };
+    crate::support::comes(|| !starting(fake), crate::support::PATIENCE).await;
     let report = pass::run(&work, &mut Memory::default(), &CancellationToken::new()).await;
     if let Some(failure) = report.failure {
         return vec![failure.message];

@@ -1,16 +1,22 @@
 //! Env files: `NAME=value`, quotes, escapes, comments, references to other variables.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use super::template::{self, TemplateProblem};
+use super::template::{self, Filled, TemplateProblem};
 
 /// A variable of an env file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::compose) struct Variable {
     /// Its value.
     pub(in crate::compose) value: String,
+    /// The file that sets it, as messages name it.
+    pub(in crate::compose) file: Arc<str>,
     /// The line that sets it, from 1.
     pub(in crate::compose) line: u32,
+    /// Variables without a value that it refers to.
+    pub(in crate::compose) unset: BTreeSet<String>,
 }
 
 /// Why an env file cannot be read.
@@ -25,10 +31,10 @@ pub(in crate::compose) struct DotenvProblem {
 /// The variables that an env file sets, by name.
 pub(in crate::compose) type Variables = BTreeMap<String, Variable>;
 
-/// Reads an env file into `variables`. `outside` gives the variables from elsewhere: they come first in
+/// Reads an env file (its name and its text) into `variables`. `outside` gives the variables from elsewhere: they come first in
 /// references, and give a value to a name that stands alone.
 pub(in crate::compose) fn parse<'v>(
-    text: &str,
+    (file, text): (&Arc<str>, &str),
     outside: &dyn Fn(&str) -> Option<&'v str>,
     variables: &mut Variables,
 ) -> Result<(), DotenvProblem> {
@@ -37,15 +43,16 @@ pub(in crate::compose) fn parse<'v>(
     while parser.skip_to_statement() {
         let line = parser.line;
         let Some(key) = parser.key()? else { continue };
-        let value = match key.value {
+        let Filled { text: value, unset } = match key.value {
             Follows::Value => parser.value(outside, variables)?,
             Follows::Nothing => match outside(&key.name) {
-                Some(value) => value.to_owned(),
+                Some(value) => Filled { text: value.to_owned(), ..Filled::default() },
                 None => continue,
             },
         };
         if !key.name.starts_with(|first: char| first.is_ascii_digit()) {
-            variables.insert(key.name, Variable { value, line });
+            let file = Arc::clone(file);
+            variables.insert(key.name, Variable { value, file, line, unset });
         }
     }
     Ok(())
@@ -53,7 +60,7 @@ pub(in crate::compose) fn parse<'v>(
 
 /// Reads an env file of format `raw`: lines `NAME=value`, taken literally.
 pub(in crate::compose) fn parse_raw<'v>(
-    text: &str,
+    (file, text): (&Arc<str>, &str),
     outside: &dyn Fn(&str) -> Option<&'v str>,
     variables: &mut Variables,
 ) -> Result<(), DotenvProblem> {
@@ -75,7 +82,9 @@ pub(in crate::compose) fn parse_raw<'v>(
             return Err(problem(format!("the variable name {name:?} contains a blank")));
         }
         if let Some(value) = value {
-            variables.insert(name.to_owned(), Variable { value, line: number });
+            let (file, unset) = (Arc::clone(file), BTreeSet::new());
+            let variable = Variable { value, file, line: number, unset };
+            variables.insert(name.to_owned(), variable);
         }
     }
     Ok(())
@@ -167,13 +176,13 @@ impl<'t> Parser<'t> {
         &mut self,
         outside: &dyn Fn(&str) -> Option<&'v str>,
         variables: &Variables,
-    ) -> Result<String, DotenvProblem> {
+    ) -> Result<Filled, DotenvProblem> {
         match self.rest.chars().next() {
             Some(quote @ ('"' | '\'')) => {
                 let line = self.line;
                 let inside = self.quoted(quote)?;
                 if quote == '\'' {
-                    return Ok(inside);
+                    return Ok(Filled { text: inside, ..Filled::default() });
                 }
                 expand(&unescape(&inside), line, outside, variables)
             }
@@ -269,9 +278,9 @@ fn expand<'v>(
     line: u32,
     outside: &dyn Fn(&str) -> Option<&'v str>,
     variables: &Variables,
-) -> Result<String, DotenvProblem> {
+) -> Result<Filled, DotenvProblem> {
     if !text.contains('$') {
-        return Ok(text.to_owned());
+        return Ok(Filled { text: text.to_owned(), ..Filled::default() });
     }
     let own = |name: &str| variables.get(name).map(|variable| variable.value.clone());
     // A template borrows its values; those of this file are copied, because the map is about to change.
@@ -281,8 +290,20 @@ fn expand<'v>(
             None => own(name).map(|value| (name, value)),
         })
         .collect();
-    let lookup = |name: &str| copies.get(name).map(String::as_str);
-    template::fill(text, &lookup).map(|filled| filled.text).map_err(|problem| DotenvProblem {
+    let asked = RefCell::new(BTreeSet::new());
+    let lookup = |name: &str| {
+        asked.borrow_mut().insert(name.to_owned());
+        copies.get(name).map(String::as_str)
+    };
+    let filled = template::fill(text, &lookup).map(|mut filled| {
+        // What one of them lacks, this one lacks too.
+        let asked = asked.borrow();
+        let own = asked.iter().filter(|name| outside(name).is_none());
+        let lacks = own.filter_map(|name| variables.get(name)).flat_map(|one| &one.unset);
+        filled.unset.extend(lacks.cloned());
+        filled
+    });
+    filled.map_err(|problem| DotenvProblem {
         line,
         message: match problem {
             TemplateProblem::Malformed(text) => format!("{text:?} is not a reference"),
@@ -306,7 +327,7 @@ mod tests {
     fn read(text: &str) -> String {
         let mut variables = Variables::new();
         let outside = |name: &str| (name == "OUT").then_some("out");
-        match parse(text, &outside, &mut variables) {
+        match parse((&"env".into(), text), &outside, &mut variables) {
             Ok(()) => {
                 let all = variables.iter().map(|(k, v)| format!("{k}={}@{} ", v.value, v.line));
                 all.collect::<Vec<_>>().concat()

@@ -42,6 +42,18 @@ pub(in crate::compose) fn fill<'v>(
     Ok(filled)
 }
 
+/// The variable whose plain reference (`$NAME`, `${NAME}`) a template begins with.
+pub(in crate::compose) fn begins_with(template: &str) -> Option<&str> {
+    let after = template.strip_prefix('$')?;
+    let (inside, is_braced) = match after.strip_prefix('{') {
+        Some(inside) => (inside, true),
+        None => (after, false),
+    };
+    let (name, rest) = inside.split_at(name_length(inside));
+    let is_whole = !is_braced || rest.starts_with('}');
+    (is_whole && name.starts_with(is_name_start)).then_some(name)
+}
+
 struct Filler<'l, 'v> {
     lookup: &'l dyn Fn(&str) -> Option<&'v str>,
     unset: &'l mut BTreeSet<String>,

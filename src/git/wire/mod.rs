@@ -11,7 +11,6 @@ mod known_hosts;
 mod packet;
 mod push;
 mod ssh;
-mod tls;
 
 use std::sync::Arc;
 
