@@ -88,83 +88,10 @@ impl TargetLoop {
         link: Link,
         bell: &TargetBell,
         stop: &CancellationToken,
-<<<<<<< HEAD
-    ) -> Option<Timestamp> {
-        let quiet = Some(clock::now().plus(self.means.limits.full_look));
-        let latest = self.commits.borrow_and_update().clone();
-        let Some(latest) = latest else { return quiet };
-        let leave = Box::pin(self.leave(course, &latest, stop)).await;
-        let commit = Arc::clone(&leave.commit);
-        let Some(stack) = commit.stack_of(&self.target).cloned() else { return quiet };
-        if !leave.look_only {
-            course.current = Some(Arc::clone(&commit));
-        }
-        let engine = match link {
-            Link::Up(engine) => engine,
-            Link::Connecting => {
-                self.wait(leave.wait.as_ref(), &latest);
-                return quiet;
-            }
-            Link::Down { since, failure } => {
-                self.report_down(&latest, since, &failure);
-                self.means.roster.poke();
-                return quiet;
-            }
-        };
-        if stack.project.is_none() {
-            self.wait(leave.wait.as_ref(), &latest);
-            return quiet;
-        }
-        let full = bell.take_full() || course.full_look_at <= clock::now();
-        let depth = if full { Depth::Full } else { Depth::Changed };
-        let mode = if leave.look_only { Mode::Show } else { Mode::Sync };
-        if leave.wait.is_none() {
-            self.means.keeper.begins(&self.target.name(), &latest.revision, clock::now());
-        }
-        let mut report =
-            Box::pin(self.pass(course, (&commit, &stack), (&engine, depth, mode), stop)).await;
-        if stop.is_cancelled() && report.failure.is_some() {
-            return quiet;
-        }
-        if leave.wait.is_some() {
-            report.wait.clone_from(&leave.wait);
-        }
-        self.conclude(course, &report, depth);
-        let cut_short = report.outcomes().any(|outcome| *outcome == Outcome::Cancelled);
-        let is_waiting = report.held().any(|held| held.why.may_end_by_itself());
-        bell.listen_for(course.memory.desired(), is_waiting);
-        let report = Arc::new(report.at_rest());
-        self.means.board.report(&report);
-        self.wait(report.wait.as_ref(), &latest);
-        if report.wait.is_none() {
-            self.stands(&latest, standing_of(&report));
-        }
-        if self.is_gone(&commit, &report) {
-            return None;
-        }
-        let until = report.wait.as_ref().and_then(|wait| wait.until);
-        let again = is_waiting.then(|| clock::now().plus(schedule::HELD_LOOK));
-        let due = self.next_due(course, until.into_iter().chain(again).min());
-        // A wait that was ended by a newer commit goes on at once.
-        Some(if cut_short { clock::now() } else { due })
-    }
-
-    /// What it may do with the newest commit.
-    async fn leave(
-        &mut self,
-        course: &LoopState,
-        latest: &Arc<Commit>,
-        stop: &CancellationToken,
-    ) -> Admission {
-        let orders = Arc::clone(&self.orders.borrow_and_update());
-        let now = clock::now();
-        let asking = Asking {
-=======
     ) -> Option<Turn> {
         let commit = self.commits.borrow_and_update().clone()?;
         self.orders.mark_unchanged();
         let request = Request {
->>>>>>> main
             target: &self.target,
             commit: &commit,
             intent: self.intent,
@@ -173,7 +100,10 @@ impl TargetLoop {
             link,
         };
         let around = Around { listener: self.listener.clone(), commits: &self.commits, stop };
-        Some(reconcile::target(&self.context, request, memory, around).await)
+        let turn = reconcile::target(&self.context, request, memory, around).await;
+        let is_waiting = turn.report.as_ref().is_some_and(|report| report.waits_for_the_host());
+        bell.listen_for(memory.pass.desired(), is_waiting);
+        Some(turn)
     }
 
     fn quiet(&self) -> Timestamp {

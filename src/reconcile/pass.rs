@@ -14,23 +14,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::commit::{LoadedStack, Written};
 use crate::docker::{Depth, Engine, EngineError, Scope};
-<<<<<<< HEAD
 use crate::drift::{self, Cures, Findings};
-use crate::fleet::approval::{self, Approval};
-use crate::fleet::placement::{self, Placement};
-use crate::model::{
-    CommitState, Cure, Desired, Diagnostics, EngineFacts, Health, ImagePolicy, ImageRef, Observed,
-    Outcome, Plan, Policy, Remedy, Replica, Revision, StepOutcome, SyncPolicy, Timestamp,
-=======
-use crate::drift::{self, Findings};
 use crate::fleet::WaitingOn;
 use crate::fleet::approval::{self, Approval};
 use crate::fleet::placement::{self, Placement};
 use crate::model::{
-    CommitState, Cure, Desired, Diagnostics, Digest, Drift, EngineFacts, Health, ImagePolicy,
-    ImageRef, Observed, Outcome, Plan, Policy, Reason, Remedy, Replica, Resource, Revision, Slowed,
-    SyncPolicy, Timestamp,
->>>>>>> main
+    CommitState, Cure, Desired, Diagnostics, Digest, EngineFacts, Health, ImagePolicy, ImageRef,
+    Observed, Outcome, Plan, Policy, Remedy, Replica, Revision, StepOutcome, SyncPolicy, Timestamp,
 };
 use crate::plan::{self, Phase, Resolve};
 use crate::reconcile::apply::{self, Listener, Manner};
@@ -51,13 +41,10 @@ pub struct Memory {
     pub reached: Option<Revision>,
     /// Falls and recoveries of each replica.
     pub recoveries: Recoveries,
-<<<<<<< HEAD
     /// Cures that changed nothing.
     pub cures: Cures,
-=======
     /// An operator's word was for one more attempt, and that failed: from then on a failed update is taken back as ever.
     tried_by_hand: bool,
->>>>>>> main
     /// What the stack asks of this host, for as long as neither the commit nor the Engine changes.
     desired: Option<((Revision, Digest), EngineFacts, Arc<Desired>, Diagnostics)>,
     /// What that revision asked for then: what lies outside Git may ask for something else since.
@@ -212,10 +199,7 @@ async fn attempt(
         watch_restarts(&mut memory.recoveries, &findings, &observed, (work.clock)());
         mark_degraded(report, &memory.recoveries, (work.clock)());
         memory.cures.look(&findings);
-        let by_hand = work.mode == Mode::SyncByHand;
-        // What an operator asked to be tried is tried once; what does not come up is taken back within the same pass.
-        let resolve = if by_hand && round == 0 { Resolve::Retry } else { Resolve::Hold };
-        let plan = make_plan(work, memory, (&desired, &observed, &findings), resolve);
+        let plan = make_plan(work, memory, (&desired, &observed, &findings));
         report.wait = objection(work, &plan);
         let engine = match work.sight {
             Sight::Live(engine) if may_apply(work) => Some(engine),
@@ -228,27 +212,17 @@ async fn attempt(
         }
         let plan = Arc::new(plan);
         report.rounds.push(Round { plan: Arc::clone(&plan), outcomes: Vec::new() });
-<<<<<<< HEAD
-        if idle || stop.is_cancelled() {
-            break;
-        }
+        let Some(engine) = engine.filter(|_| !idle && !stop.is_cancelled()) else { break };
         remember_recoveries(&mut memory.recoveries, &plan, (&findings, &observed), (work.clock)());
         let manner = Manner::of(work.policy, Arc::clone(&work.listener));
-        let outcomes = apply::run(&plan, work.engine, &manner, stop).await;
+        let outcomes = apply::run(&plan, engine, &manner, stop).await;
         // What was refused at once was planned from a look that is not true any more: somebody else was faster, or a
         // call of a process that was killed came to its end. Looking again tells.
         let stale = round == 0 && outcomes.iter().any(is_stale);
         let nothing_done = !stale && !outcomes.iter().any(|one| one.outcome == Outcome::Done);
         memory.cures.carried_out(&findings.drifts, &plan, &outcomes);
-=======
-        let Some(engine) = engine.filter(|_| !idle && !stop.is_cancelled()) else { break };
-        remember_recoveries(memory, &plan, &findings, (work.clock)());
-        let manner = Manner::of(work.policy, Arc::clone(&work.listener));
-        let outcomes = apply::run(&plan, engine, &manner, stop).await;
-        let nothing_done = !outcomes.iter().any(|outcome| outcome.outcome == Outcome::Done);
         let failed = outcomes.iter().any(|it| matches!(it.outcome, Outcome::Failed { .. }));
         memory.tried_by_hand |= work.mode == Mode::SyncByHand && failed;
->>>>>>> main
         if let Some(last) = report.rounds.last_mut() {
             last.outcomes = outcomes;
         }
@@ -261,60 +235,12 @@ async fn attempt(
     Ok(())
 }
 
-<<<<<<< HEAD
 /// A refusal that came at once, and that trying again may cure.
 fn is_stale(outcome: &StepOutcome) -> bool {
     let retry = matches!(outcome.outcome, Outcome::Failed { remedy: Remedy::Retry, .. });
     retry && Duration::from_millis(outcome.millis) < STALE_WITHIN
 }
 
-/// What a pass would do to a host as it was observed before, where placement (if it is asked) puts the replicas: no Engine
-/// is asked.
-pub fn plan_saved(
-    target: &Target,
-    stack: &LoadedStack,
-    revision: &Revision,
-    policy: &Policy,
-    (observed, host_data, placement): (&Observed, &str, Option<&Placement>),
-    now: Timestamp,
-) -> Report {
-    let nothing = Failure { message: String::new(), remedy: Remedy::NewRevision };
-    let mut report = Report::failed(target.clone(), revision.clone(), now, nothing);
-    let Written { desired, problems } = stack.write(target, revision, host_data, &observed.engine);
-    report.problems.0.extend(stack.problems.0.iter().chain(&problems.0).cloned());
-    let Some(desired) = desired.filter(|_| !report.problems.has_errors()) else {
-        let first = report.problems.first_error();
-        let message = first.map_or("the manifest cannot be used".to_owned(), ToString::to_string);
-        report.failure = Some(Failure { message, remedy: Remedy::NewRevision });
-        return report;
-    };
-    let (desired, wait) = match placement {
-        Some(placement) => confined(&desired, placement, observed, &mut report),
-        None => (desired, None),
-    };
-    report.wait = wait;
-    let desired = drift::settle(desired, observed, policy);
-    let findings = drift::detect(&desired, observed, policy);
-    report.found.clone_from(&findings.drifts);
-    report.now_found(&findings, observed, policy);
-    let plan = plan::make(plan::Input {
-        desired: &desired,
-        observed,
-        findings: &findings,
-        policy,
-        brakes: &BTreeMap::new(),
-        cures: &Cures::default(),
-        phase: Phase::Deploy,
-        resolve: Resolve::Hold,
-        now,
-    });
-    report.rounds.push(Round { plan: Arc::new(plan), outcomes: Vec::new() });
-    report.failure = None;
-    report
-}
-
-=======
->>>>>>> main
 /// What a look found; the last comparison's answer where nothing has changed since.
 fn compare(
     memory: &mut Memory,
@@ -475,7 +401,6 @@ fn make_plan(
     work: &Work<'_>,
     memory: &Memory,
     (desired, observed, findings): (&Desired, &Observed, &Findings),
-    resolve: Resolve,
 ) -> Plan {
     let now = (work.clock)();
     let by_hand = work.mode == Mode::SyncByHand && !memory.tried_by_hand;
@@ -490,7 +415,7 @@ fn make_plan(
         brakes: &brakes,
         cures: &memory.cures,
         phase: if kept { Phase::Keep } else { Phase::Deploy },
-        resolve,
+        resolve: if by_hand { Resolve::Retry } else { Resolve::Hold },
         now,
     })
 }
