@@ -7,7 +7,7 @@ use super::host::{self, Naming};
 use super::look::Look;
 use super::sheet::{Line, Sheet, write_config};
 use super::table::{Effect, Field};
-use super::{adopt, mask, parents};
+use super::{adopt, mask};
 use crate::model::{
     ContainerConfig, ContainerSpec, Cure, DesiredReplica, DesiredService, Endpoint, EndpointIpam,
     ImagePolicy, ImageSight, ObservedContainer, ObservedImage, Ownership, Reason, Upload, Value,
@@ -301,7 +301,7 @@ fn networks(
             }
         }
     }
-    found.extend(parents::lost_interfaces(container, asked).into_iter().map(|reason| Difference {
+    found.extend(lost_interfaces(container, asked).into_iter().map(|reason| Difference {
         attribute: "networks".to_owned(),
         reason,
         cure: Cure::InPlace,
@@ -325,6 +325,21 @@ fn networks(
         });
     }
     found
+}
+
+/// Networks that a running container is to be in, and of which the Engine says that it has no interface there.
+fn lost_interfaces(
+    container: &ObservedContainer,
+    asked: &BTreeMap<String, Box<Endpoint>>,
+) -> Vec<Reason> {
+    let lost = asked.keys().filter(|network| container.lost_interfaces.contains(*network));
+    lost.map(|network| Reason::EndpointChanged {
+        network: network.clone(),
+        field: "interface".to_owned(),
+        desired: Some(Value("attached".to_owned())),
+        observed: None,
+    })
+    .collect()
 }
 
 fn endpoint(

@@ -143,3 +143,97 @@ pub(crate) fn observed_value(reason: &Reason) -> Option<crate::model::Value> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{CURES_MAX, Cures, Findings};
+    use crate::model::{
+        Action, ContainerHandle, ContainerId, ContainerSpec, Cure, Drift, Outcome, Plan, Reason,
+        Replica, Resource, Revision, ServiceName, StackName, Step, StepId, StepOutcome, Value,
+    };
+
+    fn replica() -> Replica {
+        Replica { service: ServiceName::parse("web").unwrap(), number: 1 }
+    }
+
+    fn drift(asked: &str, there: &str, container: &str) -> Drift {
+        Drift {
+            resource: Resource::Replica {
+                replica: replica(),
+                container: ContainerId::parse(&container.repeat(64)).ok(),
+            },
+            reason: Reason::Changed {
+                field: "mem_limit".to_owned(),
+                desired: Some(Value(asked.to_owned())),
+                observed: Some(Value(there.to_owned())),
+            },
+            cure: Cure::InPlace,
+            origin: None,
+        }
+    }
+
+    fn plan(drift: &Drift) -> Plan {
+        let container = ContainerHandle::Planned { name: "shop-web-1".to_owned() };
+        let step = Step {
+            id: StepId(1),
+            action: Action::Update { container, spec: ContainerSpec::default().into() },
+            replica: Some(replica()),
+            because: drift.reason.clone(),
+            origin: None,
+            after: BTreeSet::new(),
+        };
+        Plan {
+            stack: StackName::parse("shop").unwrap(),
+            revision: Revision::parse(&"0".repeat(40)).unwrap(),
+            steps: vec![step],
+            held: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    fn cure(cures: &mut Cures, drift: &Drift, outcome: Outcome) {
+        let outcomes = [StepOutcome { step: StepId(1), outcome, millis: 1 }];
+        cures.carried_out(std::slice::from_ref(drift), &plan(drift), &outcomes);
+    }
+
+    fn found(drifts: &[Drift]) -> Findings {
+        Findings { drifts: drifts.to_vec(), ..Findings::default() }
+    }
+
+    #[test]
+    fn a_difference_that_outlives_three_cures_is_exhausted_whatever_it_shows_and_wherever() {
+        let mut cures = Cures::default();
+        for (round, there) in ["1", "2", "3"].into_iter().enumerate() {
+            let seen = drift("64m", there, ["a", "b", "c"][round]);
+            cures.look(&found(std::slice::from_ref(&seen)));
+            assert_eq!(cures.exhausted(&seen), None);
+            cure(&mut cures, &seen, Outcome::Done);
+        }
+        assert_eq!(cures.exhausted(&drift("64m", "4", "d")), Some(CURES_MAX));
+        assert_eq!(cures.exhausted(&drift("32m", "4", "d")), None, "another wish");
+    }
+
+    #[test]
+    fn what_a_look_found_cured_starts_afresh_and_what_failed_does_not_count() {
+        let (mut cures, seen) = (Cures::default(), drift("64m", "1", "a"));
+        for _ in 0..2 * CURES_MAX {
+            cure(&mut cures, &seen, Outcome::Cancelled);
+        }
+        assert_eq!(cures, Cures::default());
+        for _ in 0..2 * CURES_MAX {
+            cure(&mut cures, &seen, Outcome::Done);
+            cures.look(&found(&[]));
+        }
+        assert_eq!(cures.exhausted(&seen), None);
+        for _ in 0..CURES_MAX {
+            cure(&mut cures, &seen, Outcome::Done);
+        }
+        let unseen = Findings { unseen: [replica()].into(), ..Findings::default() };
+        cures.look(&unseen);
+        assert!(cures.exhausted(&seen).is_some(), "what was not seen was not cured");
+        cures.forget(&replica());
+        assert_eq!(cures.exhausted(&seen), None);
+    }
+}

@@ -15,7 +15,6 @@ mod host;
 mod look;
 mod mask;
 mod mounts;
-mod parents;
 mod resources;
 mod sheet;
 mod state;
@@ -103,7 +102,7 @@ fn one_replica(
     let resource =
         Resource::Replica { replica: wanted.replica.clone(), container: Some(keeper.id.clone()) };
     let (state, health) = state::judge(service, keeper, look.observed);
-    if let Some((reason, cure)) = state.or_else(|| parents::left_behind(look, keeper)) {
+    if let Some((reason, cure)) = state.or_else(|| state::left_behind(keeper, look.observed)) {
         let origin = service.origin.clone();
         found.drifts.push(Drift { resource: resource.clone(), reason, cure, origin });
     }

@@ -80,3 +80,26 @@ fn went_with_engine(container: &ObservedContainer, observed: &Observed) -> bool 
     let last = ends.filter(|end| *end < started).max();
     ended < started && last.is_some_and(|last| last.since(ended) <= SHUTDOWN)
 }
+
+/// The difference of a running container whose namespaces' owner was started after it.
+///
+/// A network, PID or IPC namespace ends with the process that made it. When that container is started again, whoever
+/// joined the old namespace keeps a dead one: it runs, is healthy by its own account, and reaches nobody. The Engine
+/// tells of it only by the instants of both starts. Volumes (`volumes_from`) outlive the process and need no restart.
+pub(super) fn left_behind(
+    container: &ObservedContainer,
+    observed: &Observed,
+) -> Option<(Reason, Cure)> {
+    if !container.state.is_up() {
+        return None;
+    }
+    let started = container.started_at?;
+    let mut parents = container.spec.host.namespaces_of().filter_map(|reference| {
+        let all = &observed.containers;
+        all.iter().find(|other| other.id.as_str() == reference || other.name == reference)
+    });
+    let parent = parents.find(|parent| {
+        parent.state.is_up() && parent.started_at.is_some_and(|since| started < since)
+    })?;
+    Some((Reason::LeftBehind { parent: parent.name.clone() }, Cure::Revive))
+}

@@ -9,7 +9,6 @@ mod forge_kind;
 mod given;
 mod held;
 mod names;
-mod needs;
 mod observed;
 mod outcome;
 pub mod pattern;

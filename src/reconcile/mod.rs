@@ -8,7 +8,6 @@ pub(crate) mod gates;
 pub mod host;
 pub(crate) mod limiter;
 pub mod pass;
-mod recovery;
 pub(crate) mod roster;
 pub(crate) mod superseded;
 pub(crate) mod survey;
