@@ -89,6 +89,11 @@ impl Drafts {
         self.wait(node, first);
     }
 
+    /// Why a step is there.
+    pub(super) fn cause(&self, node: Node) -> Option<&Cause> {
+        self.drafts.get(node.0).map(|draft| &draft.cause)
+    }
+
     /// The action of a step.
     pub(super) fn actions(&self) -> impl Iterator<Item = (Node, &Action)> {
         self.drafts.iter().enumerate().map(|(index, draft)| (Node(index), &draft.action))
