@@ -96,6 +96,7 @@ pub(super) fn load_from_disk(args: &Args, surroundings: &Surroundings) -> anyhow
         variables: &variables,
         env_files: &args.env_files,
         project_name: args.project_name.as_deref(),
+        default_name: None,
         project_directory: args.project_directory.as_deref(),
         home,
     }))

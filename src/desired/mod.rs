@@ -20,8 +20,8 @@ mod shelf;
 mod unsupported;
 
 use crate::model::{
-    Desired, Diagnostics, EngineFacts, ManifestTree, Project, RepositoryName, Revision, StackName,
-    TreePath,
+    Desired, Diagnostics, EngineFacts, ManifestTree, Neighbourhood, Project, RepositoryName,
+    Revision, StackName, TreePath,
 };
 
 pub use self::before::jobs;
@@ -78,6 +78,8 @@ pub fn make(input: Input<'_>) -> (Desired, Diagnostics) {
     let Desk { bundles, seals, problems, .. } = desk;
     let desired = Desired {
         stack: input.stack.clone(),
+        project: input.project.name.clone(),
+        neighbours: Neighbourhood::default(),
         repository: input.repository.clone(),
         revision: input.revision.clone(),
         services,

@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{
-    ContainerSpec, Digest, FileMode, ImageRef, Location, NetworkSpec, Replica, RepositoryName,
-    Revision, ServiceName, StackName, Ulimit, VolumeSpec,
+    ContainerSpec, Digest, FileMode, ImageRef, Location, Neighbourhood, NetworkSpec, Replica,
+    RepositoryName, Revision, ServiceName, StackName, Ulimit, VolumeSpec,
 };
 
 /// Stands for `..` in host paths that keep the shape of a path relative to the project's folder.
@@ -19,6 +19,10 @@ pub const PARENT_FOLDER: &str = "_parent";
 pub struct Desired {
     /// The stack.
     pub stack: StackName,
+    /// The Compose project's name: what containers, networks and volumes are called after. Mostly the stack's.
+    pub project: StackName,
+    /// The other stacks of the commit on this host, as far as they concern this one.
+    pub neighbours: Neighbourhood,
     /// The repository that asks.
     pub repository: RepositoryName,
     /// The commit that asks.

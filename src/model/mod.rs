@@ -1,5 +1,6 @@
 //! The nouns: plain data that every floor speaks of. Nothing here waits, reads or decides.
 
+mod claims;
 mod container;
 mod desired;
 mod diagnostic;
@@ -16,6 +17,7 @@ mod secret;
 mod timestamp;
 mod tree;
 
+pub use claims::{Claim, Claimed, Claims, Clash, Neighbourhood};
 pub use container::{
     BindOptions, ContainerConfig, ContainerSpec, DeviceMapping, DeviceRequest, Empty, Endpoint,
     EndpointIpam, HealthConfig, HostConfig, ImageOptions, Ipam, IpamPool, LogConfig, Mount,

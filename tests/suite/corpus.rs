@@ -36,6 +36,7 @@ fn loaded(asked: &Asked) -> Loaded {
         variables: &asked.variables,
         env_files: &asked.env_files,
         project_name: asked.project_name.as_deref(),
+        default_name: None,
         project_directory: None,
         home: Some("/home/tester"),
     })

@@ -128,6 +128,7 @@ fn try_loading(manifest: &[u8], variables: &[u8]) -> bool {
         variables: &BTreeMap::new(),
         env_files: &[],
         project_name: Some("fuzz"),
+        default_name: None,
         project_directory: None,
         home: None,
     });

@@ -58,6 +58,7 @@ fn loaded(folder: &Path) -> Loaded {
         variables: &request.variables,
         env_files: &request.env_files,
         project_name: request.project_name.as_deref(),
+        default_name: None,
         project_directory: request.project_directory.as_deref(),
         home: None,
     })

@@ -580,6 +580,7 @@ fn manifests_ask_for_room_volumes_ports_and_company() {
         variables: &BTreeMap::new(),
         env_files: &[],
         project_name: Some("shop"),
+        default_name: None,
         project_directory: None,
         home: None,
     });
