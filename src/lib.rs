@@ -3,20 +3,34 @@
 //! Desired state (Compose files of one commit) meets observed state (what a host runs); a plan comes
 //! out, is applied, and is reported on the commit. Imports point down only:
 //!
-//! Floor 4, the doors:
+//! Floor 8, the front door:
 //! - [`cli`]: arguments in, text out.
-//! - [`web`]: webhooks and health over HTTP.
 //!
-//! Floor 3, the hands:
-//! - [`checkout`]: one commit, read and loaded.
-//! - `controller`: one loop per target, the clock, signals, events.
-//! - `pass`: one pass for one target: pull, load, observe, plan, apply, report.
-//! - `apply`: walks a plan against one Engine.
+//! Floor 7, the other doors:
+//! - [`web`]: webhooks and health over HTTP.
+//! - [`oneshot`]: `sync`, `plan`, `observe`, `doctor`: one round over all targets, then the end.
+//!
+//! Floor 6, what goes on:
+//! - [`daemon`]: one loop a repository and one a target; the clock, signals, events.
+//!
+//! Floor 5, what is told:
+//! - `publish`: commit statuses, notes, drift reports; what other daemons say of theirs.
+//! - `preview`: pull requests get the plan of what merging them would do.
+//!
+//! Floor 4, the hands:
+//! - [`reconcile`]: one target: admission, pass, apply; what is known of all of them.
+//!
+//! Floor 3, what edges are used for:
+//! - [`commit`]: one commit, read and loaded.
+//! - [`connect`]: from settings to remotes, Engines and forges.
 //!
 //! Floor 2, the edges, which do not know each other:
 //! - [`git`]: remotes in, revisions and manifest trees out; notes.
 //! - [`docker`]: the Engine API: observation, and one method per action.
 //! - [`forge`]: commit statuses, pull requests, comments.
+//! - [`data`]: the data folder: locks, orders, what targets reached, the journal.
+//! - [`clock`]: the one place that reads the clock; the other edges may.
+//! - [`redaction`]: the secrets that no line of a log may hold; the other edges may ask it.
 //!
 //! Floor 1, the core, which is pure:
 //! - [`report`]: a plan, its outcomes and health, said in one line or in many.
@@ -32,12 +46,14 @@
 //! Floor 0, the nouns:
 //! - [`model`]: plain data.
 
-pub mod apply;
-pub mod checkout;
 pub mod cli;
+pub mod clock;
+pub mod commit;
 pub mod compose;
 pub mod config;
-pub mod controller;
+pub mod connect;
+pub mod daemon;
+pub mod data;
 pub mod desired;
 pub mod docker;
 pub mod drift;
@@ -45,8 +61,12 @@ pub mod fleet;
 pub mod forge;
 pub mod git;
 pub mod model;
-pub mod pass;
+pub mod oneshot;
 pub mod plan;
+mod preview;
+mod publish;
+pub mod reconcile;
+pub mod redaction;
 pub mod report;
 pub mod schedule;
 pub mod web;

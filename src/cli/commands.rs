@@ -8,12 +8,12 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::controller::doctor::{self, Check, Grade};
-use crate::controller::once::{self, Saved, Seen};
-use crate::controller::{self, Doorbell, Setup};
+use crate::daemon::{self, Doorbell, Setup};
 use crate::model::{CommitState, Plan, Sync};
-use crate::pass::Mode;
+use crate::oneshot::doctor::{self, Check, Grade};
+use crate::oneshot::{self, Saved, Seen};
 use crate::plan as planning;
+use crate::reconcile::pass::Mode;
 use crate::report::{Report, diff, status as verdict};
 
 use super::glance::{self, Detail, MANY};
@@ -38,7 +38,7 @@ pub(super) fn follow(setup: Setup) -> anyhow::Result<ExitCode> {
             std::future::pending::<()>().await;
         };
         tokio::select! {
-            result = controller::run(setup, doorbell, stop.clone(), abort.clone()) => Ok(result?),
+            result = daemon::run(setup, doorbell, stop.clone(), abort.clone()) => Ok(result?),
             () = serving => Ok(()),
             () = signals::listen(stop.clone(), abort.clone()) => Ok(()),
         }
@@ -65,10 +65,10 @@ pub(super) fn sync(chosen: &Chosen, mode: Mode, format: Format) -> anyhow::Resul
 pub(super) fn pass(chosen: &Chosen, mode: Mode, format: Format) -> anyhow::Result<Vec<Report>> {
     let listeners = if format == Format::Text { progress::listeners() } else { progress::silent() };
     let (seen, reports) = with_runtime(|stop| async move {
-        let seen = once::read(&chosen.setup, &chosen.wish, &stop).await?;
+        let seen = oneshot::read(&chosen.setup, &chosen.wish, &stop).await?;
         let reports =
-            once::run(&chosen.setup, &seen, &chosen.wish, mode, &listeners, &stop).await?;
-        once::publish(&chosen.setup, &chosen.wish, &seen, &reports).await;
+            oneshot::run(&chosen.setup, &seen, &chosen.wish, mode, &listeners, &stop).await?;
+        oneshot::publish(&chosen.setup, &chosen.wish, &seen, &reports).await;
         Ok((seen, reports))
     })?;
     show(format, || reports_json(&reports), || glance::status(&seen, &reports, Detail::Verdicts))?;
@@ -84,9 +84,9 @@ pub(super) fn plan(
 ) -> anyhow::Result<ExitCode> {
     let saved = observed.map(saved).transpose()?;
     let reports = with_runtime(|stop| async move {
-        let seen = once::read(&chosen.setup, &chosen.wish, &stop).await?;
+        let seen = oneshot::read(&chosen.setup, &chosen.wish, &stop).await?;
         Ok(match saved {
-            Some(saved) => once::plan_saved(&chosen.setup, &seen, &chosen.wish, &saved)?,
+            Some(saved) => oneshot::plan_saved(&chosen.setup, &seen, &chosen.wish, &saved)?,
             None => look(chosen, &seen, &stop).await?,
         })
     })?;
@@ -98,7 +98,7 @@ pub(super) fn plan(
 /// `drift`: how the hosts differ from Git.
 pub(super) fn drift(chosen: &Chosen, format: Format) -> anyhow::Result<ExitCode> {
     let reports = with_runtime(|stop| async move {
-        let seen = once::read(&chosen.setup, &chosen.wish, &stop).await?;
+        let seen = oneshot::read(&chosen.setup, &chosen.wish, &stop).await?;
         look(chosen, &seen, &stop).await
     })?;
     show(
@@ -123,7 +123,7 @@ pub(super) fn drift(chosen: &Chosen, format: Format) -> anyhow::Result<ExitCode>
 /// `status`: what runs where.
 pub(super) fn status(chosen: &Chosen, all: bool, format: Format) -> anyhow::Result<ExitCode> {
     let (seen, reports) = with_runtime(|stop| async move {
-        let seen = once::read(&chosen.setup, &chosen.wish, &stop).await?;
+        let seen = oneshot::read(&chosen.setup, &chosen.wish, &stop).await?;
         let reports = look(chosen, &seen, &stop).await?;
         Ok((seen, reports))
     })?;
@@ -149,8 +149,8 @@ pub(super) fn status(chosen: &Chosen, all: bool, format: Format) -> anyhow::Resu
 /// `observe`: what the hosts run, as data.
 pub(super) fn observe(chosen: &Chosen, format: Format) -> anyhow::Result<ExitCode> {
     let saved = with_runtime(|stop| async move {
-        let seen = once::read(&chosen.setup, &chosen.wish, &stop).await?;
-        Ok(once::observe(&chosen.setup, &seen, &chosen.wish).await?)
+        let seen = oneshot::read(&chosen.setup, &chosen.wish, &stop).await?;
+        Ok(oneshot::observe(&chosen.setup, &seen, &chosen.wish).await?)
     })?;
     let value = serde_json::to_value(&saved)?;
     show_exact(format, || value, || observed_text(&saved))?;
@@ -219,7 +219,7 @@ async fn look(
     stop: &CancellationToken,
 ) -> anyhow::Result<Vec<Report>> {
     let silent = progress::silent();
-    Ok(once::run(&chosen.setup, seen, &chosen.wish, Mode::Show, &silent, stop).await?)
+    Ok(oneshot::run(&chosen.setup, seen, &chosen.wish, Mode::Show, &silent, stop).await?)
 }
 
 fn saved(path: &Path) -> anyhow::Result<Vec<Saved>> {

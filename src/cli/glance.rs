@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::controller::files::DataFolder;
-use crate::controller::journal::Kind;
-use crate::controller::once::{self, Engines, Seen};
-use crate::controller::troubles::{self, Trouble};
+use crate::data::folder::DataFolder;
+use crate::data::journal::Kind;
 use crate::model::{CommitState, HostName, RepositoryName, Revision, StackName, Timestamp};
-use crate::pass::Mode;
+use crate::oneshot::{self, Engines, Seen};
+use crate::publish::health::{self, ReportingProblem};
+use crate::reconcile::pass::Mode;
 use crate::report::{Report, status as verdict};
 
 use super::commands::{push, with_runtime};
@@ -44,7 +44,7 @@ pub(super) fn status(seen: &[Seen], reports: &[Report], detail: Detail) -> Strin
         if own.is_empty() {
             continue;
         }
-        let (revision, subject) = (&seen.checkout.revision, &seen.checkout.facts.subject);
+        let (revision, subject) = (&seen.commit.revision, &seen.commit.facts.subject);
         push(&mut text, &format!("{} at {} {subject}", seen.repository, revision.short()));
         match detail {
             Detail::Counts => counted(&mut text, &own),
@@ -59,15 +59,17 @@ pub(super) fn status(seen: &[Seen], reports: &[Report], detail: Detail) -> Strin
 }
 
 /// What keeps the statuses of each repository from being said, as the daemon noted it.
-pub(super) fn troubles(chosen: &Chosen) -> anyhow::Result<BTreeMap<RepositoryName, Trouble>> {
+pub(super) fn troubles(
+    chosen: &Chosen,
+) -> anyhow::Result<BTreeMap<RepositoryName, ReportingProblem>> {
     let settings = &chosen.setup.settings;
     let data = DataFolder::open(&settings.data)?;
-    let of = |name: &RepositoryName| Some((name.clone(), troubles::read(&data, name)?));
+    let of = |name: &RepositoryName| Some((name.clone(), health::read(&data, name)?));
     Ok(settings.repositories.keys().filter_map(of).collect())
 }
 
 /// As text, one line each; nothing when all is well.
-pub(super) fn troubles_text(all: &BTreeMap<RepositoryName, Trouble>) -> String {
+pub(super) fn troubles_text(all: &BTreeMap<RepositoryName, ReportingProblem>) -> String {
     let mut text = String::new();
     for (name, trouble) in all {
         for said in &trouble.texts {
@@ -78,7 +80,7 @@ pub(super) fn troubles_text(all: &BTreeMap<RepositoryName, Trouble>) -> String {
 }
 
 /// As data: repository → its troubles.
-pub(super) fn troubles_json(all: &BTreeMap<RepositoryName, Trouble>) -> Value {
+pub(super) fn troubles_json(all: &BTreeMap<RepositoryName, ReportingProblem>) -> Value {
     let all = all.iter().map(|(name, trouble)| (name.to_string(), json!(trouble)));
     Value::Object(all.collect())
 }
@@ -144,11 +146,11 @@ struct Facts {
 /// `hosts`: the hosts of the settings.
 pub(super) fn hosts(chosen: &Chosen, format: Format) -> anyhow::Result<ExitCode> {
     let (engines, reports) = with_runtime(|stop| async move {
-        let seen = once::read(&chosen.setup, &chosen.wish, &stop).await?;
-        let engines = Arc::new(once::connect(&chosen.setup).await?);
+        let seen = oneshot::read(&chosen.setup, &chosen.wish, &stop).await?;
+        let engines = Arc::new(oneshot::connect(&chosen.setup).await?);
         let how = (Mode::Show, &progress::silent());
         let reports =
-            once::run_on(&engines, &chosen.setup, (&seen, &chosen.wish), how, &stop).await?;
+            oneshot::run_on(&engines, &chosen.setup, (&seen, &chosen.wish), how, &stop).await?;
         Ok((engines, reports))
     })?;
     let rows = rows(chosen, &engines, &reports)?;
@@ -170,7 +172,7 @@ fn rows(chosen: &Chosen, engines: &Engines, reports: &[Report]) -> anyhow::Resul
             fell.remove(&host);
         }
     }
-    let now = crate::controller::clock::now();
+    let now = crate::clock::now();
     let mut rows = Vec::new();
     for (name, host) in &chosen.setup.settings.hosts {
         let own: Vec<&Report> =

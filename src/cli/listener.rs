@@ -6,8 +6,9 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock;
 use crate::config::settings::{ForgeKind, Settings};
-use crate::controller::{Doorbell, clock};
+use crate::daemon::Doorbell;
 use crate::model::Secret;
 use crate::web::{self, Bell, Doors, Hook, HookBook, HookKind, Readiness};
 

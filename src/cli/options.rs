@@ -10,11 +10,11 @@ use clap::{Args, ValueEnum};
 use crate::config::settings::{
     self, DockerVariables, Overrides, ProxyVariables, SETTINGS_FILE, Settings,
 };
-use crate::controller::Setup;
-use crate::controller::edges::Surroundings;
-use crate::controller::once::Wish;
+use crate::connect::Surroundings;
+use crate::daemon::Setup;
 use crate::forge::Pace;
 use crate::model::{HostName, Secret, StackName};
+use crate::oneshot::Wish;
 
 use super::output::{Problems, advised};
 use super::secret_files;

@@ -8,17 +8,18 @@ use clap::Args;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock;
 use crate::config::fleet_file::Suspension;
 use crate::config::quantity::parse_duration;
-use crate::controller::files::DataFolder;
-use crate::controller::journal::{Entry, Kind};
-use crate::controller::once::{self, OnceError};
-use crate::controller::{Setup, clock};
+use crate::daemon::Setup;
+use crate::data::folder::DataFolder;
+use crate::data::journal::{Entry, Kind};
 use crate::fleet::approval::Approval;
 use crate::fleet::suspension::Brake;
 use crate::fleet::{Rollback, TargetName};
 use crate::model::{CommitState, Digest, HostName, Revision, StackName, Sync, Timestamp};
-use crate::pass::Mode;
+use crate::oneshot::{self, OnceError};
+use crate::reconcile::pass::Mode;
 
 use super::commands::{self, with_runtime};
 use super::options::{Chosen, Global, Stacks};
@@ -206,7 +207,7 @@ fn said(place: &Place) -> String {
 fn check(chosen: &Chosen) -> anyhow::Result<()> {
     let read =
         with_runtime(
-            |stop| async move { Ok(once::read(&chosen.setup, &chosen.wish, &stop).await) },
+            |stop| async move { Ok(oneshot::read(&chosen.setup, &chosen.wish, &stop).await) },
         )?;
     match read {
         Ok(_) => Ok(()),
@@ -321,15 +322,15 @@ pub(super) fn rollback(global: &Global, args: &RollbackArgs) -> anyhow::Result<E
     let (chosen_ref, stack_ref, story_ref) = (&chosen, &stack, &story);
     let (head, to) = with_runtime(|stop| async move {
         let (chosen, stack, story) = (chosen_ref, stack_ref, story_ref);
-        let seen = once::read(&chosen.setup, &chosen.wish, &stop).await?;
-        let seen = seen.iter().find(|seen| seen.checkout.stacks.contains_key(stack.as_str()));
+        let seen = oneshot::read(&chosen.setup, &chosen.wish, &stop).await?;
+        let seen = seen.iter().find(|seen| seen.commit.stacks.contains_key(stack.as_str()));
         let seen = seen.with_context(|| format!("no commit asks for {stack} any more"))?;
-        let head = seen.checkout.revision.clone();
+        let head = seen.commit.revision.clone();
         let to = match &args.revision {
             Some(text) => seen.git.resolve(&seen.source, text, &stop).await?,
             None => good_before(story, stack, chosen, seen, &stop).await?,
         };
-        once::check_stack(&chosen.setup, seen, &to, stack, &stop).await?;
+        oneshot::check_stack(&chosen.setup, seen, &to, stack, &stop).await?;
         Ok((head, to))
     })?;
     let by = name_of(args.because.by.as_ref());
@@ -353,7 +354,7 @@ async fn good_before(
     story: &[Entry],
     stack: &StackName,
     chosen: &Chosen,
-    seen: &once::Seen,
+    seen: &oneshot::Seen,
     stop: &CancellationToken,
 ) -> anyhow::Result<Revision> {
     let mut tried = Vec::new();
@@ -367,7 +368,7 @@ async fn good_before(
             continue;
         }
         tried.push(revision);
-        if once::asks_for_other(&chosen.setup, seen, revision, stack, stop).await {
+        if oneshot::asks_for_other(&chosen.setup, seen, revision, stack, stop).await {
             return Ok(revision.clone());
         }
     }

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
-use crate::controller::hush;
 use crate::model::Diagnostics;
+use crate::redaction;
 
 use super::options::LogFormat;
 
@@ -94,8 +94,10 @@ pub(super) fn show(
     text: impl FnOnce() -> String,
 ) -> anyhow::Result<()> {
     match format {
-        Format::Text => print(&hush::hushed(&text())),
-        Format::Json | Format::Yaml => show_exact(format, || hush::hushed_value(value()), text),
+        Format::Text => print(&redaction::hushed(&text())),
+        Format::Json | Format::Yaml => {
+            show_exact(format, || redaction::hushed_value(value()), text)
+        }
     }
 }
 
@@ -132,7 +134,7 @@ pub(super) fn yaml(value: &impl serde::Serialize) -> anyhow::Result<String> {
 /// Says something to people, on standard error, without secrets.
 pub(super) fn note(text: &str) {
     // Nobody is left to tell when standard error is closed.
-    drop(writeln!(anstream::stderr().lock(), "{}", hush::hushed(text)));
+    drop(writeln!(anstream::stderr().lock(), "{}", redaction::hushed(text)));
 }
 
 /// Says why a command failed, and what to do.
@@ -143,13 +145,13 @@ pub(super) fn complain(error: &anyhow::Error) -> ExitCode {
     }
     let style = anstyle::AnsiColor::Red.on_default().bold();
     note(&format!("{style}error{style:#}: {error:#}"));
-    let once = error.downcast_ref::<crate::controller::once::OnceError>();
-    let start = error.downcast_ref::<crate::controller::StartError>();
+    let once = error.downcast_ref::<crate::oneshot::OnceError>();
+    let start = error.downcast_ref::<crate::daemon::StartError>();
     let help = error
         .downcast_ref::<Advised>()
         .map(|advised| advised.help.clone())
-        .or_else(|| once.and_then(crate::controller::once::OnceError::help))
-        .or_else(|| start.and_then(crate::controller::StartError::help));
+        .or_else(|| once.and_then(crate::oneshot::OnceError::help))
+        .or_else(|| start.and_then(crate::daemon::StartError::help));
     if let Some(help) = help {
         note(&format!("  help: {help}"));
     }
@@ -188,7 +190,7 @@ struct Discreet;
 
 impl std::io::Write for Discreet {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let text = hush::hushed(&String::from_utf8_lossy(bytes));
+        let text = redaction::hushed(&String::from_utf8_lossy(bytes));
         std::io::stderr().lock().write_all(text.as_bytes())?;
         Ok(bytes.len())
     }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::apply::{Event, Listener};
-use crate::controller::once::Listeners;
 use crate::docker::Progress;
 use crate::model::{Outcome, Step, StepId, StepOutcome};
+use crate::oneshot::Listeners;
+use crate::reconcile::apply::{Event, Listener};
 use crate::report::Target;
 
 use super::output;

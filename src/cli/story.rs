@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
-use crate::controller::files::DataFolder;
-use crate::controller::journal::{Entry, Kind};
+use crate::data::folder::DataFolder;
+use crate::data::journal::{Entry, Kind};
 use crate::model::StackName;
 
 use super::commands::{push, with_runtime};

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use super::disk::tree_of;
 use super::{Format, Surroundings, output, render};
-use crate::checkout;
+use crate::commit;
 use crate::config::fleet_file::{self, COMPOSE_FILES, FLEET_FILE, Fleet};
 use crate::fleet::placement;
 use crate::model::{Diagnostics, ManifestTree, RepositoryName, TreePath};
@@ -67,7 +67,7 @@ fn check_fleet(folder: &Path) -> anyhow::Result<Checked> {
     let (fleet, mut problems) = fleet_of(folder, &tree)?;
     let mut services = 0;
     for stack in fleet.stacks.values() {
-        let (loaded, _) = checkout::load(stack, &tree);
+        let (loaded, _) = commit::load(stack, &tree);
         problems.0.extend(loaded.problems.0);
         if let Some(project) = &loaded.project {
             let hosts = BTreeMap::new();

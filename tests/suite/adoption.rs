@@ -5,14 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use moorline::checkout::{self, LoadedStack};
+use moorline::commit::{self, LoadedStack};
 use moorline::config::Stack;
 use moorline::docker::{Depth, Engine, EngineSettings};
 use moorline::model::{
     AdoptPolicy, Digest, FileMode, HostName, Location, ManifestTree, Policy, RepositoryName,
     Revision, StackName, TreeFile, TreePath,
 };
-use moorline::pass::{self, Memory, Mode, Work};
+use moorline::reconcile::pass::{self, Memory, Mode, Work};
 use moorline::report::Target;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -132,7 +132,7 @@ fn load(root: &Path, project: &Project) -> LoadedStack {
     stack.files = project.files.iter().map(below).collect();
     stack.env_files = project.env_files.iter().map(below).collect();
     stack.profiles.clone_from(&project.profiles);
-    checkout::load(&stack, &tree(root, project)).0
+    commit::load(&stack, &tree(root, project)).0
 }
 
 /// Makes on the simulated Engine what docker compose made. An error when not everything can run side by side.

@@ -250,7 +250,7 @@ async fn seeded_accidents_end_in_sync_and_lose_nothing() {
         }
         world.fake.heal();
         let what = format!("seed {seed}");
-        world.memory = moorline::pass::Memory::default();
+        world.memory = moorline::reconcile::pass::Memory::default();
         must_be_right(&mut world, workers, &what).await;
         if let Some(data) = data {
             assert_eq!(

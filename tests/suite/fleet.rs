@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use moorline::config::fleet_file::Suspension;
-use moorline::controller::files::DataFolder;
+use moorline::data::folder::DataFolder;
 use moorline::fleet::suspension::Brake;
 use moorline::model::{HostName, StackName, Timestamp};
 

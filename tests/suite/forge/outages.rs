@@ -171,10 +171,10 @@ async fn an_unknown_server_is_an_error_and_gets_neither_token_nor_notes() {
         assert!(world.received.iter().all(|one| one.token.is_none() && one.method == "GET"));
     });
     let (setup, stop) = (stage.harbour.setup(), tokio_util::sync::CancellationToken::new());
-    let checks = moorline::controller::doctor::examine(&setup, &stop).await.unwrap();
+    let checks = moorline::oneshot::doctor::examine(&setup, &stop).await.unwrap();
     let bad: Vec<_> = checks
         .iter()
-        .filter(|check| check.grade == moorline::controller::doctor::Grade::Bad)
+        .filter(|check| check.grade == moorline::oneshot::doctor::Grade::Bad)
         .collect();
     assert_eq!(bad.len(), 1, "{checks:#?}");
     assert!(bad[0].text.contains("set `forge.kind`"), "{bad:?}");
@@ -203,7 +203,7 @@ async fn an_unknown_server_is_an_error_and_gets_neither_token_nor_notes() {
 
 #[tokio::test]
 async fn the_doctor_names_the_missing_right() {
-    use moorline::controller::doctor::{Check, Grade, examine};
+    use moorline::oneshot::doctor::{Check, Grade, examine};
     for (kind, missing) in
         [(Kind::GitHub, "statuses"), (Kind::GitLab, "Developer"), (Kind::Gitea, "write")]
     {

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use moorline::config::settings::{self, Settings};
-use moorline::controller::edges::Surroundings;
-use moorline::controller::{self, Doorbell, Setup, StartError};
+use moorline::connect::Surroundings;
+use moorline::daemon::{self, Doorbell, Setup, StartError};
 use moorline::forge::Pace;
 use moorline::model::HostName;
 use tokio::task::JoinHandle;
@@ -73,7 +73,7 @@ impl Running {
     fn start(setup: Setup) -> Self {
         let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
         let doorbell = Doorbell::new(&setup.settings);
-        let running = controller::run(setup, doorbell.clone(), stop.clone(), abort.clone());
+        let running = daemon::run(setup, doorbell.clone(), stop.clone(), abort.clone());
         Self { stop, abort, doorbell, ended: tokio::spawn(running) }
     }
 

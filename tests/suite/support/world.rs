@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use moorline::checkout::{self, LoadedStack};
+use moorline::commit::{self, LoadedStack};
 use moorline::config::Stack;
 use moorline::docker::{Depth, Engine, EngineSettings, Limits};
 use moorline::model::{
     FileMode, HostName, Location, ManifestTree, Plan, Policy, RepositoryName, Revision, StackName,
     Timestamp, TreeFile, TreePath,
 };
-use moorline::pass::{self, Memory, Mode, Work};
+use moorline::reconcile::pass::{self, Memory, Mode, Work};
 use moorline::report::{Report, Target, status};
 use tokio_util::sync::CancellationToken;
 
@@ -184,7 +184,7 @@ pub fn load(files: &[(&str, &str)]) -> LoadedStack {
         .collect();
     let name = StackName::parse("shop").unwrap();
     let stack = Stack::new(name, TreePath::default(), Location::file("fleet.yaml"));
-    checkout::load(&stack, &ManifestTree::new(files)).0
+    commit::load(&stack, &ManifestTree::new(files)).0
 }
 
 /// A folder of this repository's tests.

@@ -1,0 +1,407 @@
+//! One commit, read and loaded: the fleet, and each stack's project with the files that it needs.
+//!
+//! Only what is needed is read: first every manifest by name, then what those ask for (included and extended files,
+//! variables, mounted and built files). A repository of many files costs what its few Compose files cost.
+
+pub(crate) mod cache;
+pub(crate) mod removed;
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::compose::{
+    self, Files, LoadRequest, Lookup, ReadProblem, TREE_ROOT, TreeFiles, tree_path,
+};
+use crate::config::fleet_file::{
+    self, COMPOSE_FILES, FLEET_FILE, Fleet, HostSelector, Stack, Surroundings,
+};
+use crate::config::settings::Labels;
+use crate::desired::{self, RelativePaths, Shelf};
+use crate::fleet::placement;
+use crate::git::{CommitFacts, Git, GitError, Pulled, Source, TreeSelection, Wanted};
+use crate::model::{
+    Desired, Diagnostic, Diagnostics, Digest, EngineFacts, HostName, Location, ManifestTree,
+    Project, RepositoryName, Revision, StackName, TreeFile, TreePath,
+};
+use crate::report::mask::SecretSet;
+use crate::report::{Target, secrets};
+
+/// Rounds of reading: includes of includes of includes. What is still missing then does not exist.
+const ROUNDS_MAX: usize = 12;
+
+/// Where commits are read from.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// Clones.
+    pub git: &'a Git,
+    /// The remote.
+    pub source: &'a Source,
+    /// Its name in the settings.
+    pub repository: &'a RepositoryName,
+    /// Hosts of the settings and their labels.
+    pub hosts: &'a BTreeMap<HostName, Labels>,
+}
+
+/// One commit.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    /// Its id.
+    pub revision: Revision,
+    /// What it says of itself.
+    pub facts: CommitFacts,
+    /// The fleet; `None` when the fleet file cannot be used.
+    pub fleet: Option<Fleet>,
+    /// Problems of the fleet file and of reading.
+    pub problems: Diagnostics,
+    /// Its stacks.
+    pub stacks: BTreeMap<StackName, Arc<LoadedStack>>,
+    /// Stacks that were kept on a host before and are asked for there no more: emptied.
+    pub retired: BTreeMap<(StackName, HostName), Arc<LoadedStack>>,
+}
+
+impl Commit {
+    /// Why the commit as a whole cannot be used, if it cannot.
+    pub fn fleet_problem(&self) -> Option<String> {
+        let first = self.problems.first_error()?;
+        Some(format!("{}: {}", first.location, first.message))
+    }
+
+    /// Values that nobody may read on a forge, in a note or in a log.
+    pub fn secrets(&self) -> SecretSet {
+        let mut all = SecretSet::default();
+        for loaded in self.stacks.values() {
+            let variables = loaded.stack.environment.iter();
+            all.extend(&secrets::of_variables(&loaded.tree, variables));
+            all.extend(&match &loaded.project {
+                Some(project) => secrets::of_project(project, &loaded.tree),
+                None => secrets::of_manifests(&loaded.tree),
+            });
+        }
+        all
+    }
+
+    /// Whether a target is asked for no more.
+    pub fn is_retired(&self, target: &Target) -> bool {
+        self.retired.contains_key(&(target.stack.clone(), target.host.clone()))
+    }
+
+    /// What the commit asks of a target; nothing, when it never heard of it.
+    pub fn stack_of(&self, target: &Target) -> Option<&Arc<LoadedStack>> {
+        let retired = self.retired.get(&(target.stack.clone(), target.host.clone()));
+        retired.or_else(|| self.stacks.get(&target.stack))
+    }
+}
+
+/// One stack of a commit.
+#[derive(Clone)]
+pub struct LoadedStack {
+    /// What the fleet file says of it.
+    pub stack: Stack,
+    /// Its project; `None` when its manifests cannot be used.
+    pub project: Option<Project>,
+    /// Problems of its manifests.
+    pub problems: Diagnostics,
+    /// Its Compose files, as the model names them.
+    pub config_files: Vec<String>,
+    /// The files that it needs.
+    pub tree: ManifestTree,
+    /// Placement decides which of its replicas run on which of its hosts.
+    pub spreads: bool,
+    /// A digest over all of this: two commits with the same one ask for the same.
+    pub digest: Digest,
+    /// What was written already.
+    shelf: Arc<Mutex<Shelf>>,
+}
+
+impl fmt::Debug for LoadedStack {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("LoadedStack").field("stack", &self.stack.name).finish_non_exhaustive()
+    }
+}
+
+/// What a stack asks of one host.
+#[derive(Debug)]
+pub struct Written {
+    /// What it asks; `None` when it cannot be used.
+    pub desired: Option<Arc<Desired>>,
+    /// Problems with this Engine.
+    pub problems: Diagnostics,
+}
+
+impl LoadedStack {
+    /// What the stack asks of one host.
+    pub fn write(
+        &self,
+        target: &Target,
+        revision: &Revision,
+        host_data: &str,
+        engine: &EngineFacts,
+    ) -> Written {
+        let Some(project) = &self.project else {
+            return Written { desired: None, problems: Diagnostics::default() };
+        };
+        let folder = tree_path(&project.root).and_then(|path| TreePath::parse(path).ok());
+        let config_files: Vec<String> = self
+            .config_files
+            .iter()
+            .map(|path| tree_path(path).unwrap_or(path).to_owned())
+            .collect();
+        let (mut desired, problems) = desired::make(desired::Input {
+            project,
+            folder: &folder.unwrap_or_default(),
+            tree: &self.tree,
+            stack: &target.stack,
+            repository: &target.repository,
+            revision,
+            config_files: &config_files,
+            host_data,
+            engine,
+            spreads: self.spreads,
+            paths: RelativePaths::FromGit,
+        });
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner).share(&mut desired);
+        Written { desired: Some(Arc::new(desired)), problems }
+    }
+
+    /// A stack without services: what becomes of one that left the repository, or this host.
+    pub fn emptied(stack: Stack) -> Self {
+        Self {
+            project: Some(Project::empty(stack.name.clone(), absolute(&stack.path))),
+            digest: Digest::of(format!("emptied {stack:?}").as_bytes()),
+            stack,
+            problems: Diagnostics::default(),
+            config_files: Vec::new(),
+            spreads: false,
+            tree: ManifestTree::default(),
+            shelf: Arc::default(),
+        }
+    }
+}
+
+/// Reads and loads a commit.
+pub async fn read(
+    place: &Place<'_>,
+    wanted: &Wanted,
+    stop: &CancellationToken,
+) -> Result<Commit, GitError> {
+    let names = COMPOSE_FILES.iter().flat_map(|name| overrides_of(name));
+    let manifests = TreeSelection::named(COMPOSE_FILES.into_iter().chain([FLEET_FILE, ".env"]));
+    let mut selection = manifests;
+    selection.names.extend(names);
+    let pulled = place.git.pull(place.source, wanted, &selection, stop).await?;
+    let revision = Wanted::Revision(pulled.revision.clone());
+    let (fleet, mut problems) = fleet_of(place, &pulled);
+    problems.0.extend(pulled.problems.0.iter().cloned());
+    let mut commit = Commit {
+        revision: pulled.revision.clone(),
+        facts: pulled.facts.clone(),
+        fleet,
+        problems,
+        stacks: BTreeMap::new(),
+        retired: BTreeMap::new(),
+    };
+    let Some(fleet) = commit.fleet.clone() else { return Ok(commit) };
+    let mut pulled = pulled;
+    for round in 0..ROUNDS_MAX {
+        let mut missing = BTreeSet::new();
+        commit.stacks.clear();
+        for stack in fleet.stacks.values() {
+            let (mut loaded, asked) = load(stack, &pulled.tree);
+            loaded.spreads = stack.hosts.select(place.hosts).len() > 1
+                && loaded.project.as_ref().is_some_and(placement::is_asked);
+            missing.extend(asked);
+            commit.stacks.insert(stack.name.clone(), Arc::new(loaded));
+        }
+        missing.retain(|path| !selection.paths.contains(path));
+        if missing.is_empty() || round + 1 == ROUNDS_MAX {
+            break;
+        }
+        selection.paths.extend(missing);
+        pulled = place.git.pull(place.source, &revision, &selection, stop).await?;
+    }
+    let unread =
+        pulled.problems.0.into_iter().filter(|problem| !commit.problems.0.contains(problem));
+    let unread: Vec<Diagnostic> = unread.collect();
+    commit.problems.0.extend(unread);
+    Ok(commit)
+}
+
+/// `compose.yaml` → `compose.override.yaml`, `compose.override.yml`.
+fn overrides_of(name: &str) -> Vec<String> {
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    vec![format!("{stem}.override.yaml"), format!("{stem}.override.yml")]
+}
+
+/// The fleet that a commit asks for: its fleet file, or else its folders.
+fn fleet_of(place: &Place<'_>, pulled: &Pulled) -> (Option<Fleet>, Diagnostics) {
+    let paths: BTreeSet<TreePath> = pulled.tree.files().map(|(path, _)| path.clone()).collect();
+    let file = TreePath::parse(FLEET_FILE).ok().and_then(|path| pulled.tree.file(&path));
+    match file {
+        Some(file) => {
+            // Folders without a manifest of Compose's own name were not read: only hosts are checked here, and a
+            // folder that does not exist is found when its stack is loaded.
+            let around = Surroundings { paths: None, hosts: Some(place.hosts) };
+            match fleet_file::parse(FLEET_FILE, &file.bytes, around) {
+                Ok((fleet, warnings)) => (Some(fleet), warnings),
+                Err(problems) => (None, problems),
+            }
+        }
+        None => {
+            let (fleet, problems) = fleet_file::discover(&paths, place.repository);
+            (Some(fleet), problems)
+        }
+    }
+}
+
+/// Loads one stack from what was read so far. Returns what it asked for and was not there.
+pub fn load(stack: &Stack, tree: &ManifestTree) -> (LoadedStack, BTreeSet<TreePath>) {
+    let files = Recorded { tree, missing: RefCell::default(), used: RefCell::default() };
+    let compose_files: Vec<String> = stack.files.iter().map(absolute).collect();
+    let env_files: Vec<String> = stack.env_files.iter().map(absolute).collect();
+    let loaded = compose::load(&LoadRequest {
+        files: &files,
+        folder: &absolute(&stack.path),
+        compose_files: &compose_files,
+        lookup: Lookup::Folder,
+        profiles: &stack.profiles,
+        variables: &stack.environment,
+        env_files: &env_files,
+        project_name: Some(stack.name.as_str()),
+        project_directory: None,
+        home: None,
+    });
+    let mut missing = files.missing.into_inner();
+    let mut problems = loaded.problems;
+    if let Some(project) = &loaded.project {
+        missing.extend(wanted_files(project));
+    }
+    if loaded.project.is_none() && !problems.has_errors() {
+        let location = Location::file(stack.path.to_string());
+        problems.push(Diagnostic::error(location, "the stack has no Compose file"));
+    }
+    let mut used = files.used.into_inner();
+    used.insert(stack.path.clone());
+    used.extend(loaded.project.iter().flat_map(wanted_files));
+    let digest = digest_of(stack, tree, &used);
+    let project = loaded.project.filter(|_| !problems.has_errors()).map(desired::jobs);
+    let loaded = LoadedStack {
+        stack: stack.clone(),
+        project,
+        problems,
+        config_files: loaded.files_used.into_iter().filter(|path| is_yaml(path)).collect(),
+        spreads: false,
+        tree: tree.clone(),
+        digest,
+        shelf: Arc::default(),
+    };
+    (loaded, missing)
+}
+
+/// A digest over a stack's policy and over every file that it is made from, wherever in the repository that is.
+fn digest_of(stack: &Stack, tree: &ManifestTree, used: &BTreeSet<TreePath>) -> Digest {
+    let below = used.iter().flat_map(|path| tree.below(path));
+    let single = used.iter().filter_map(|path| Some((path, tree.file(path)?)));
+    let files: BTreeMap<&TreePath, &TreeFile> = below.chain(single).collect();
+    // Where the fleet file says it, and when and where it may happen, does not change what is asked for.
+    let asked = Stack {
+        origin: Location::file(String::new()),
+        hosts: HostSelector::Unsaid,
+        after: BTreeSet::new(),
+        suspend: None,
+        windows: Vec::new(),
+        ..stack.clone()
+    };
+    let mut text = format!("{asked:?}");
+    for (path, file) in files {
+        let content = Digest::of(&file.bytes);
+        text.extend([path.as_str(), &format!("{:?}", file.mode), content.as_str()]);
+    }
+    Digest::of(text.as_bytes())
+}
+
+fn is_yaml(path: &str) -> bool {
+    let extension = std::path::Path::new(path).extension();
+    extension.is_some_and(|end| end.eq_ignore_ascii_case("yaml") || end.eq_ignore_ascii_case("yml"))
+}
+
+/// Where a path of the tree is in a model.
+fn absolute(path: &TreePath) -> String {
+    match path.as_str() {
+        "" => TREE_ROOT.to_owned(),
+        below => format!("{TREE_ROOT}/{below}"),
+    }
+}
+
+/// The files of a tree; remembers what was asked for and is not there.
+struct Recorded<'a> {
+    tree: &'a ManifestTree,
+    missing: RefCell<BTreeSet<TreePath>>,
+    used: RefCell<BTreeSet<TreePath>>,
+}
+
+impl Recorded<'_> {
+    fn note(&self, path: &str) {
+        let path = tree_path(path).and_then(|path| TreePath::parse(path).ok());
+        self.missing.borrow_mut().extend(path);
+    }
+}
+
+impl Files for Recorded<'_> {
+    fn read(&self, path: &str) -> Result<Arc<[u8]>, ReadProblem> {
+        let read = TreeFiles(self.tree).read(path);
+        match &read {
+            Ok(_) => {
+                let path = tree_path(path).and_then(|path| TreePath::parse(path).ok());
+                self.used.borrow_mut().extend(path);
+            }
+            Err(_) => self.note(path),
+        }
+        read
+    }
+
+    fn is_folder(&self, path: &str) -> bool {
+        let there = TreeFiles(self.tree).is_folder(path);
+        if !there {
+            self.note(path);
+        }
+        there
+    }
+
+    fn may_refer(&self, path: &str) -> bool {
+        TreeFiles(self.tree).may_refer(path)
+    }
+
+    fn show(&self, path: &str) -> String {
+        TreeFiles(self.tree).show(path)
+    }
+}
+
+/// Files and folders that a project mounts or builds from.
+fn wanted_files(project: &Project) -> BTreeSet<TreePath> {
+    let mut paths: Vec<String> = Vec::new();
+    for service in project.services.values() {
+        let binds = service.volumes.iter().filter(|volume| volume.kind == "bind");
+        paths.extend(binds.map(|volume| volume.source.clone()));
+        paths.extend(service.label_file.iter().cloned());
+        let profiles = service.security_opt.iter().filter_map(|option| {
+            option.strip_prefix("seccomp").and_then(|rest| rest.strip_prefix(['=', ':']))
+        });
+        paths.extend(profiles.map(|file| format!("{}/{file}", project.root)));
+        if let Some(build) = &service.build {
+            paths.push(build.context.clone());
+            paths.push(build.dockerfile.clone());
+            paths.extend(build.additional_contexts.values().cloned());
+        }
+    }
+    paths.extend(project.configs.values().map(|config| config.file.clone()));
+    paths.extend(project.secrets.values().map(|secret| secret.file.clone()));
+    paths
+        .iter()
+        .filter_map(|path| tree_path(path))
+        .filter_map(|path| TreePath::parse(path).ok())
+        .collect()
+}

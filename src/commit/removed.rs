@@ -1,0 +1,64 @@
+//! Targets that were kept before and that the commit asks for no more: stacks that left the repository, and stacks
+//! that left a host.
+//!
+//! They are kept once more, emptied, under the last word of their fleet file: with `prune`, `sync` and `drift` as they
+//! were. What says that a target was kept is the data folder; without it, such a stack simply goes on running.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::commit::{Commit, LoadedStack};
+use crate::config::fleet_file::{Stack, Vanished, vanished};
+use crate::model::{HostName, Location, RepositoryName, StackName, TreePath};
+use crate::report::Target;
+
+use crate::data::folder::{DataError, DataFolder, Kept};
+
+/// Adds to a commit what was kept before and is asked for no more. `wanted`: the targets that the commit asks for;
+/// `hosts`: those that this process keeps.
+///
+/// Nothing is retired when no stack is left at all: an emptied repository is taken for a mistake, and said.
+pub(crate) fn retire(
+    commit: &mut Commit,
+    data: &DataFolder,
+    repository: &RepositoryName,
+    wanted: &BTreeSet<Target>,
+    hosts: &BTreeSet<HostName>,
+) -> Result<(), DataError> {
+    let kept = data.kept(repository)?;
+    let had: BTreeSet<StackName> = kept.iter().map(|kept| kept.target.stack.clone()).collect();
+    let has: BTreeSet<StackName> = commit.stacks.keys().cloned().collect();
+    if let Vanished::All { had } = vanished(&had, &has) {
+        tracing::warn!(%repository, had, "no stack is left in the commit; nothing is removed");
+        return Ok(());
+    }
+    for kept in kept {
+        let Kept { target, .. } = &kept;
+        if wanted.contains(target) || !hosts.contains(&target.host) {
+            continue;
+        }
+        let stays = commit.stacks.contains_key(&target.stack);
+        if stays && !wanted.iter().any(|other| other.stack == target.stack) {
+            tracing::warn!(%repository, stack = %target.stack, host = %target.host, "the stack asks for no host that is kept here; it stays where it is");
+            continue;
+        }
+        let why = if stays { "this host" } else { "the repository" };
+        tracing::info!(%repository, stack = %target.stack, host = %target.host, "the stack left {why}");
+        let place = (target.stack.clone(), target.host.clone());
+        commit.retired.insert(place, Arc::new(emptied(&kept, stays)));
+    }
+    Ok(())
+}
+
+/// What is left of a stack. The data of one that lives on elsewhere is not deleted, whatever it allowed.
+fn emptied(kept: &Kept, lives_elsewhere: bool) -> LoadedStack {
+    let name = kept.target.stack.clone();
+    let mut stack = Stack::new(name, TreePath::default(), Location::file(String::new()));
+    stack.sync = kept.sync;
+    stack.drift = kept.drift;
+    stack.prune = kept.prune;
+    if lives_elsewhere {
+        stack.prune.volumes = false;
+    }
+    LoadedStack::emptied(stack)
+}

@@ -1,0 +1,462 @@
+//! The daemon: one loop a repository, one a host, one a target; the clock, signals and events.
+//!
+//! ```text
+//! repository loop ── new commit ──► target loops ── report ──► board ──► publisher (forge or notes)
+//! host loop ── link, events ──────►      │
+//! signals, webhooks ── look now ──► repository loop
+//! ```
+//!
+//! *Guarantees:* whoever starts a task awaits it; the first stop lets running steps end and their reports leave, the
+//! second ends everything. *Assumptions:* one daemon a data folder (a lock sees to it).
+
+mod descriptors;
+mod repository;
+mod systemd;
+mod target;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::settings::{HostSettings, RepositorySettings, Settings, Transport};
+use crate::docker::EngineError;
+use crate::fleet::Orders;
+use crate::forge::{ForgeError, Pace};
+use crate::git::{Git, RemoteProblem, Source};
+use crate::model::{HostName, RepositoryName};
+
+use crate::commit::cache::CommitCache;
+use crate::connect::{self, Surroundings};
+use crate::data::folder::{self, DataError, DataFolder};
+use crate::data::orders;
+use crate::preview::PullRequests;
+use crate::publish::peers::PeerStatuses;
+use crate::publish::publisher::{self, Publisher};
+use crate::publish::sink;
+use crate::reconcile::board::Board;
+use crate::reconcile::context::Context;
+use crate::reconcile::gates::Gatekeeper;
+use crate::reconcile::host::{Host, Ring};
+use crate::reconcile::limiter::PassLimiter;
+use crate::reconcile::roster::Roster;
+
+use repository::RepositoryLoop;
+
+/// Why the daemon cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// There is nothing to follow.
+    #[error("no repository is named")]
+    NoRepository,
+    /// A host that is to be kept does not exist.
+    #[error("there is no host {name} in the settings")]
+    NoHost {
+        /// The name.
+        name: HostName,
+    },
+    /// A repository's address cannot be used.
+    #[error("repository {name}")]
+    Remote {
+        /// The repository.
+        name: RepositoryName,
+        /// Why.
+        source: RemoteProblem,
+    },
+    /// A host's endpoint cannot be used.
+    #[error("host {name}")]
+    Host {
+        /// The host.
+        name: HostName,
+        /// Why.
+        source: EngineError,
+    },
+    /// A forge cannot be used.
+    #[error("the forge of repository {name}")]
+    Forge {
+        /// The repository.
+        name: RepositoryName,
+        /// Why.
+        source: ForgeError,
+    },
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A loop ended although nobody stopped it. The daemon leaves, rather than keep half of what it is to keep.
+    #[error("internal error: a part of the daemon ended by itself")]
+    Broken,
+}
+
+impl StartError {
+    /// A sentence of advice, where there is one to give.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::NoRepository => Some(
+                "say `--repository URL`, or name one in the settings file (`--settings FILE`)"
+                    .to_owned(),
+            ),
+            Self::NoHost { .. } => {
+                Some("name it under `hosts:`, or with `--host NAME=ENDPOINT`".to_owned())
+            }
+            Self::Host { source, .. } => source.help(),
+            Self::Data(DataError::Taken { .. }) => {
+                Some("stop the other one, or give this one its own folder with `--data`".to_owned())
+            }
+            Self::Broken => Some("start it again; what ended, and why, is in the log".to_owned()),
+            Self::Data(DataError::Unusable { .. }) => {
+                Some("make it writable, or name another one with `--data`".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What the daemon is to do.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The operator's settings.
+    pub settings: Settings,
+    /// The environment, as far as it matters.
+    pub around: Surroundings,
+    /// The only host to keep, when each host has a daemon of its own.
+    pub as_host: Option<HostName>,
+    /// How fast forges are told.
+    pub pace: Pace,
+}
+
+/// Asks for a look at a repository, from outside the daemon's own loops. Ten requests before the look are one look.
+#[derive(Debug, Clone, Default)]
+pub struct Doorbell(Arc<BTreeMap<RepositoryName, Bells>>);
+
+/// Who looks: one bell for the branch, one for pull requests.
+#[derive(Debug, Clone, Default)]
+struct Bells {
+    branch: Arc<Notify>,
+    pulls: Arc<Notify>,
+}
+
+impl Bells {
+    fn ring(&self) {
+        self.branch.notify_one();
+        self.pulls.notify_one();
+    }
+}
+
+impl Doorbell {
+    /// A bell for each repository of the settings.
+    pub fn new(settings: &Settings) -> Self {
+        let names = settings.repositories.keys();
+        Self(Arc::new(names.map(|name| (name.clone(), Bells::default())).collect()))
+    }
+
+    /// Asks for a look at one repository.
+    pub fn ring(&self, repository: &RepositoryName) {
+        if let Some(bells) = self.0.get(repository) {
+            bells.ring();
+        }
+    }
+
+    /// Asks for a look at all repositories.
+    pub fn ring_all(&self) {
+        for bells in self.0.values() {
+            bells.ring();
+        }
+    }
+
+    fn of(&self, repository: &RepositoryName) -> Arc<Notify> {
+        self.0.get(repository).map(|bells| Arc::clone(&bells.branch)).unwrap_or_default()
+    }
+
+    fn of_pulls(&self, repository: &RepositoryName) -> Arc<Notify> {
+        self.0.get(repository).map(|bells| Arc::clone(&bells.pulls)).unwrap_or_default()
+    }
+}
+
+/// Runs until `stop`, then lets running steps end; until `abort`, which ends everything at once.
+pub async fn run(
+    setup: Setup,
+    doorbell: Doorbell,
+    stop: CancellationToken,
+    abort: CancellationToken,
+) -> Result<(), StartError> {
+    let settings = &setup.settings;
+    if settings.repositories.is_empty() {
+        return Err(StartError::NoRepository);
+    }
+    let data = DataFolder::open(&settings.data)?;
+    let _lock = only_daemon(&data).await?;
+    descriptors::raise_limit();
+    let mut tasks: JoinSet<()> = JoinSet::new();
+    let (orders_sender, orders) = watch::channel(Arc::new(data.orders()?));
+    tasks.spawn(orders::follow(data.clone(), orders_sender, stop.clone()));
+    let hosts = start_hosts(&setup, &data, &mut tasks, &stop)?;
+    let publishers_stop = CancellationToken::new();
+    let mut publishers: JoinSet<()> = JoinSet::new();
+    let git = Arc::new(Git::new(&data.git()));
+    let seats = Arc::new(PassLimiter::new(settings.limits.parallel_passes));
+    for (name, repository) in &settings.repositories {
+        let board = Arc::new(Board::default());
+        let worker = repository_loop(
+            &setup,
+            name,
+            repository,
+            &hosts,
+            (&git, &data, &board, &seats, &orders),
+        )?;
+        let worker = RepositoryLoop { look_now: doorbell.of(name), ..worker };
+        let publisher = publisher_of(&worker, repository, &data, &setup)?;
+        let pulls = pull_requests(&worker, repository, doorbell.of_pulls(name), &setup);
+        publishers.spawn(publisher.run(pulls, stop.clone(), publishers_stop.clone()));
+        let token = stop.clone();
+        tasks.spawn(Box::pin(worker.run(token)));
+    }
+    tracing::info!(
+        repositories = settings.repositories.len(),
+        hosts = hosts.len(),
+        data = %settings.data.display(),
+        "moorline {} is running", env!("CARGO_PKG_VERSION")
+    );
+    systemd::ready();
+    let broken = tokio::select! {
+        () = attend(&doorbell, &hosts, &stop) => false,
+        ended = tasks.join_next(), if !tasks.is_empty() => {
+            // Loops end when they are told to, which may be seen here before the telling itself.
+            let told = stop.is_cancelled();
+            let error = ended.and_then(Result::err);
+            let panic = error.map_or_else(String::new, |error| error.to_string());
+            if !told || !panic.is_empty() {
+                tracing::error!(panic, "internal error: a loop ended; the daemon leaves");
+                stop.cancel();
+            }
+            !told || !panic.is_empty()
+        }
+    };
+    systemd::stopping();
+    tracing::info!("stopping: running steps end, no new one begins");
+    let graceful = async {
+        while tasks.join_next().await.is_some() {}
+        publishers_stop.cancel();
+        while publishers.join_next().await.is_some() {}
+    };
+    tokio::select! {
+        () = abort.cancelled() => tracing::warn!("stopped at once"),
+        () = tokio::time::sleep(settings.limits.stop) => tracing::warn!("stopped before everything had ended"),
+        () = graceful => tracing::info!("stopped"),
+    }
+    if broken { Err(StartError::Broken) } else { Ok(()) }
+}
+
+/// The daemon's lock. Whoever asks whether there is a daemon holds it for a moment, which is not a daemon.
+async fn only_daemon(data: &DataFolder) -> Result<folder::Lock, DataError> {
+    const TRIES: u32 = 5;
+    for _ in 1..TRIES {
+        match data.lock_daemon() {
+            Err(DataError::Taken { .. }) => tokio::time::sleep(Duration::from_millis(20)).await,
+            taken => return taken,
+        }
+    }
+    data.lock_daemon()
+}
+
+/// Until the daemon stops: SIGHUP rings repositories and targets, and systemd's watchdog is fed.
+async fn attend(
+    doorbell: &Doorbell,
+    hosts: &BTreeMap<HostName, Arc<Host>>,
+    stop: &CancellationToken,
+) {
+    let every = systemd::watchdog_interval().unwrap_or(Duration::from_hours(1));
+    let mut beat = tokio::time::interval(every);
+    let mut hangups = Hangups::listen();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = beat.tick() => systemd::alive(),
+            () = hangups.next() => {
+                tracing::info!("asked to look now");
+                doorbell.ring_all();
+                for host in hosts.values() {
+                    host.ring_all(Ring::Changed);
+                }
+            }
+        }
+    }
+}
+
+/// SIGHUP asks for a look.
+struct Hangups(Option<tokio::signal::unix::Signal>);
+
+impl Hangups {
+    fn listen() -> Self {
+        let kind = tokio::signal::unix::SignalKind::hangup();
+        match tokio::signal::unix::signal(kind) {
+            Ok(signal) => Self(Some(signal)),
+            Err(error) => {
+                tracing::warn!(%error, "cannot listen for SIGHUP");
+                Self(None)
+            }
+        }
+    }
+
+    async fn next(&mut self) {
+        if let Some(signal) = &mut self.0
+            && signal.recv().await.is_some()
+        {
+            return;
+        }
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Starts the loops of the hosts that this daemon keeps.
+fn start_hosts(
+    setup: &Setup,
+    data: &DataFolder,
+    tasks: &mut JoinSet<()>,
+    stop: &CancellationToken,
+) -> Result<BTreeMap<HostName, Arc<Host>>, StartError> {
+    let settings = &setup.settings;
+    if let Some(name) = &setup.as_host
+        && !settings.hosts.contains_key(name)
+    {
+        return Err(StartError::NoHost { name: name.clone() });
+    }
+    let mut hosts = BTreeMap::new();
+    for (name, one) in &settings.hosts {
+        if setup.as_host.as_ref().is_some_and(|only| only != name) {
+            continue;
+        }
+        let (endpoint, engine) = connect::engine(name, one, settings, &setup.around)
+            .map_err(|source| StartError::Host { name: name.clone(), source })?;
+        let host = Host::new(name.clone(), one.data.to_string_lossy().into_owned(), data.clone());
+        tasks.spawn(Arc::clone(&host).run(endpoint, engine, stop.clone()));
+        hosts.insert(name.clone(), host);
+    }
+    Ok(hosts)
+}
+
+/// What all loops of a daemon share.
+type Shared<'a> = (
+    &'a Arc<Git>,
+    &'a DataFolder,
+    &'a Arc<Board>,
+    &'a Arc<PassLimiter>,
+    &'a watch::Receiver<Arc<Orders>>,
+);
+
+fn repository_loop(
+    setup: &Setup,
+    name: &RepositoryName,
+    repository: &RepositorySettings,
+    hosts: &BTreeMap<HostName, Arc<Host>>,
+    (git, data, board, seats, orders): Shared<'_>,
+) -> Result<RepositoryLoop, StartError> {
+    let source = connect::source(repository, &setup.settings.limits, &setup.around)
+        .map_err(|source| StartError::Remote { name: name.clone(), source })?;
+    let local = repository.url.transport() == Transport::Local;
+    let path = repository.url.reveal();
+    let watched = local.then(|| PathBuf::from(path.strip_prefix("file://").unwrap_or(path)));
+    let labels = Arc::new(setup.settings.host_labels());
+    let archive = CommitCache {
+        git: Arc::clone(git),
+        source: source.clone(),
+        repository: name.clone(),
+        hosts: Arc::clone(&labels),
+        held: tokio::sync::Mutex::default(),
+    };
+    let capacity = |(name, host): (&HostName, &HostSettings)| (name.clone(), host.capacity);
+    let roster = Roster {
+        hosts: hosts.clone(),
+        labels: Arc::clone(&labels),
+        capacities: setup.settings.hosts.iter().map(capacity).collect(),
+        grace: setup.settings.limits.host_lost,
+        returning: setup.settings.limits.returning,
+        started: crate::clock::now(),
+        orders: orders.clone(),
+        inner: std::sync::Mutex::default(),
+        changed: Notify::new(),
+        settled: watch::Sender::new(0),
+    };
+    let means = Context {
+        hosts: hosts.clone(),
+        board: Arc::clone(board),
+        data: data.clone(),
+        limits: setup.settings.limits.clone(),
+        seats: Arc::clone(seats),
+        keeper: Gatekeeper::new(Arc::clone(&labels), hosts.keys().cloned()),
+        roster,
+        archive,
+        orders: orders.clone(),
+        labels,
+    };
+    Ok(RepositoryLoop {
+        name: name.clone(),
+        source,
+        interval: repository.interval,
+        watched,
+        git: Arc::clone(git),
+        means: Arc::new(means),
+        look_now: Arc::new(Notify::new()),
+    })
+}
+
+/// What takes a repository's statuses to where people read them.
+pub(crate) fn publisher(
+    name: &RepositoryName,
+    settings: &RepositorySettings,
+    (git, source, board): (&Arc<Git>, &Source, &Arc<Board>),
+    (data, setup): (&DataFolder, &Setup),
+) -> Result<Publisher, StartError> {
+    let sink = sink::of(name, settings)
+        .map_err(|source| StartError::Forge { name: name.clone(), source })?;
+    Ok(Publisher {
+        name: name.clone(),
+        settings: settings.clone(),
+        sink,
+        git: Arc::clone(git),
+        source: source.clone(),
+        board: Arc::clone(board),
+        as_host: setup.as_host.clone(),
+        data: data.clone(),
+        pace: setup.pace,
+        peers: None,
+    })
+}
+
+/// The publisher of a repository's loop, which remembers what was said before.
+fn publisher_of(
+    worker: &RepositoryLoop,
+    settings: &RepositorySettings,
+    data: &DataFolder,
+    setup: &Setup,
+) -> Result<Publisher, StartError> {
+    let places = (&worker.git, &worker.source, &worker.means.board);
+    let publisher = publisher(&worker.name, settings, places, (data, setup))?;
+    if let Some(last) = publisher::Memory::of(data, &worker.name).recall() {
+        worker.means.board.recall(last);
+    }
+    let peers = setup.as_host.is_some().then(|| PeerStatuses::of(&worker.name, &worker.means));
+    Ok(Publisher { peers, ..publisher })
+}
+
+/// What plans a repository's pull requests, unless the settings say that nothing does.
+fn pull_requests(
+    worker: &RepositoryLoop,
+    settings: &RepositorySettings,
+    look_now: Arc<Notify>,
+    setup: &Setup,
+) -> Option<PullRequests> {
+    settings.forge.pull_requests.then(|| PullRequests {
+        name: worker.name.clone(),
+        source: worker.source.clone(),
+        git: Git::new(&worker.means.data.pulls()),
+        interval: worker.interval,
+        means: Arc::clone(&worker.means),
+        look_now,
+        as_host: setup.as_host.clone(),
+        settle: setup.pace.settle.saturating_add(setup.pace.gap),
+    })
+}

@@ -1,0 +1,298 @@
+//! One loop a repository: looks at the branch's head, reads new commits, and keeps the set of target loops.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::commit::{self, Commit, Place};
+use crate::fleet::TargetName;
+use crate::git::{Git, GitError, Source, Wanted};
+use crate::model::{HostName, RepositoryName, StackName};
+use crate::report::Target;
+use crate::schedule::{self, Failures};
+
+use crate::clock;
+use crate::commit::removed::retire;
+use crate::daemon::target::TargetLoop;
+use crate::data::journal::{Entry, Kind};
+use crate::reconcile::context::Context;
+
+/// What a repository's loop works with.
+#[derive(Debug, Clone)]
+pub(crate) struct RepositoryLoop {
+    /// Its name.
+    pub name: RepositoryName,
+    /// Where it is.
+    pub source: Source,
+    /// Between two looks at the head, before jitter.
+    pub interval: Duration,
+    /// A local remote's folder, which is watched.
+    pub watched: Option<PathBuf>,
+    /// Clones.
+    pub git: Arc<Git>,
+    /// What it shares with its targets' loops.
+    pub means: Arc<Context>,
+    /// "Look now", from webhooks and signals.
+    pub look_now: Arc<Notify>,
+}
+
+/// The target loops that run.
+#[derive(Default)]
+struct Loops {
+    running: JoinSet<()>,
+    by_target: BTreeMap<Target, (tokio::task::Id, CancellationToken)>,
+}
+
+impl Loops {
+    /// Forgets loops that have ended.
+    fn tidy(&mut self) {
+        while let Some(ended) = self.running.try_join_next_with_id() {
+            let task = match ended {
+                Ok((task, ())) => task,
+                Err(error) => {
+                    note_end(&error);
+                    error.id()
+                }
+            };
+            self.by_target.retain(|_, (id, _)| *id != task);
+        }
+    }
+
+    /// Ends the loops of targets that are not among these.
+    fn keep_only(&mut self, wanted: &BTreeSet<Target>) {
+        self.by_target.retain(|target, (_, stop)| {
+            let stays = wanted.contains(target);
+            if !stays {
+                stop.cancel();
+            }
+            stays
+        });
+    }
+
+    /// Starts the loop of a target, unless it runs.
+    fn start(&mut self, worker: TargetLoop, stop: &CancellationToken) {
+        if self.by_target.contains_key(&worker.target) {
+            return;
+        }
+        let (target, token) = (worker.target.clone(), stop.child_token());
+        let task = self.running.spawn(worker.run(token.clone()));
+        self.by_target.insert(target, (task.id(), token));
+    }
+}
+
+impl RepositoryLoop {
+    /// Follows the branch until `stop`, then waits for its targets.
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        let keeping = self.means.keeper.run(&self.means.hosts, stop.clone());
+        let placing = self.means.roster.run(stop.clone());
+        tokio::join!(keeping, placing, Box::pin(self.follow(&stop)));
+    }
+
+    async fn follow(&self, stop: &CancellationToken) {
+        let (sender, receiver) = watch::channel::<Option<Arc<Commit>>>(None);
+        let mut watcher = self.watched.as_deref().and_then(|path| crate::git::watch(path).ok());
+        let mut loops = Loops::default();
+        let mut failures = Failures::default();
+        let mut round = 0_u64;
+        loop {
+            let wait = match stop
+                .run_until_cancelled(Box::pin(self.look(&sender, &receiver, &mut loops, stop)))
+                .await
+            {
+                None => break,
+                Some(Ok(())) => {
+                    if failures.in_a_row() > 0 {
+                        tracing::info!(repository = %self.name, "repository can be read again");
+                    }
+                    failures.succeeded();
+                    let seed = schedule::seed(self.name.as_str(), round);
+                    schedule::next_poll(clock::now(), self.interval, seed).since(clock::now())
+                }
+                Some(Err(error)) => {
+                    self.complain(&error, &failures);
+                    failures.failed(error.remedy(), clock::now());
+                    let retry = schedule::retry_delay(error.remedy(), failures.in_a_row());
+                    retry.unwrap_or(self.interval)
+                }
+            };
+            round = round.wrapping_add(1);
+            let hinted = async {
+                match &mut watcher {
+                    Some(watcher) => {
+                        if watcher.next().await.is_none() {
+                            std::future::pending::<()>().await;
+                        }
+                    }
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = self.look_now.notified() => {}
+                () = hinted => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+        while let Some(ended) = loops.running.join_next().await {
+            if let Err(error) = ended {
+                note_end(&error);
+            }
+        }
+    }
+
+    /// Looks at the head; reads the commit when it is another one.
+    async fn look(
+        &self,
+        sender: &watch::Sender<Option<Arc<Commit>>>,
+        receiver: &watch::Receiver<Option<Arc<Commit>>>,
+        loops: &mut Loops,
+        stop: &CancellationToken,
+    ) -> Result<(), GitError> {
+        let head = self.git.head(&self.source, stop).await?;
+        let known = receiver.borrow().as_ref().map(|commit| commit.revision.clone());
+        if known.as_ref() == Some(&head) {
+            return Ok(());
+        }
+        let place = Place {
+            git: &self.git,
+            source: &self.source,
+            repository: &self.name,
+            hosts: &self.means.labels,
+        };
+        let mut commit = commit::read(&place, &Wanted::Revision(head), stop).await?;
+        tracing::info!(repository = %self.name, revision = %commit.revision, subject = %commit.facts.subject, "new commit");
+        self.tell(&commit);
+        for problem in &commit.problems.0 {
+            tracing::warn!(repository = %self.name, "{problem}");
+        }
+        let targets = self.settle(&mut commit, receiver.borrow().as_deref());
+        self.means.board.hide(&commit.secrets());
+        self.means.board.asks(
+            commit
+                .stacks
+                .iter()
+                .map(|(name, stack)| (name.clone(), stack.digest.clone()))
+                .collect(),
+        );
+        self.means.board.expect(&commit.revision, &targets, commit.fleet_problem());
+        self.means.roster.begin(&commit);
+        self.means.keeper.begin(
+            &commit.revision,
+            commit.fleet.as_ref(),
+            self.all_targets(&commit),
+            clock::now(),
+        );
+        sender.send_replace(Some(Arc::new(commit)));
+        self.keep_loops(targets, receiver, loops, stop);
+        Ok(())
+    }
+
+    /// What is to be kept at a commit. A commit that cannot be used changes nothing: the stacks of the one before stay
+    /// as they are. Targets that are really gone are kept once more, emptied.
+    fn settle(&self, commit: &mut Commit, previous: Option<&Commit>) -> Vec<Target> {
+        if commit.fleet_problem().is_some() {
+            if let Some(previous) = previous {
+                commit.stacks.clone_from(&previous.stacks);
+                commit.retired.clone_from(&previous.retired);
+            }
+        } else {
+            let wanted: BTreeSet<Target> = self.targets(commit).into_iter().collect();
+            let hosts = self.means.hosts.keys().cloned().collect();
+            if let Err(error) = retire(commit, &self.means.data, &self.name, &wanted, &hosts) {
+                tracing::warn!(repository = %self.name, %error, "cannot tell which stacks are gone; none is removed");
+            }
+        }
+        let retired = commit.retired.keys().map(|(stack, host)| self.target(stack, host));
+        let mut targets: Vec<Target> = retired.collect();
+        targets.extend(self.targets(commit));
+        targets
+    }
+
+    fn target(&self, stack: &StackName, host: &HostName) -> Target {
+        Target { repository: self.name.clone(), stack: stack.clone(), host: host.clone() }
+    }
+
+    /// Stacks times hosts, as far as this daemon keeps them.
+    fn targets(&self, commit: &Commit) -> Vec<Target> {
+        let all = commit.stacks.values().flat_map(|stack| {
+            let chosen = stack.stack.hosts.select(&self.means.labels);
+            let kept = chosen.into_iter().filter(|host| self.means.hosts.contains_key(host));
+            kept.map(|host| self.target(&stack.stack.name, &host)).collect::<Vec<_>>()
+        });
+        all.collect()
+    }
+
+    /// Stacks times hosts of the whole fleet: those of other daemons are waited for too.
+    fn all_targets(&self, commit: &Commit) -> BTreeSet<TargetName> {
+        let stacks = commit.stacks.values();
+        stacks
+            .flat_map(|stack| {
+                let hosts = stack.stack.hosts.select(&self.means.labels).into_iter();
+                hosts.map(|host| TargetName { stack: stack.stack.name.clone(), host })
+            })
+            .collect()
+    }
+
+    /// Starts loops of new targets and ends those that are asked for no more.
+    fn keep_loops(
+        &self,
+        targets: Vec<Target>,
+        commits: &watch::Receiver<Option<Arc<Commit>>>,
+        loops: &mut Loops,
+        stop: &CancellationToken,
+    ) {
+        loops.tidy();
+        let wanted: BTreeSet<Target> = targets.into_iter().collect();
+        loops.keep_only(&wanted);
+        for target in wanted {
+            let Some(host) = self.means.hosts.get(&target.host) else { continue };
+            let worker = TargetLoop {
+                target: target.clone(),
+                commits: commits.clone(),
+                host: Arc::clone(host),
+                orders: self.means.orders.clone(),
+                means: Arc::clone(&self.means),
+            };
+            loops.start(worker, stop);
+        }
+    }
+
+    fn tell(&self, commit: &Commit) {
+        let text = format!("new commit: {}", commit.facts.subject);
+        self.means.data.tell(&Entry {
+            repository: Some(self.name.clone()),
+            revision: Some(commit.revision.clone()),
+            ..Entry::new(clock::now(), Kind::Commit, text)
+        });
+    }
+
+    fn complain(&self, error: &GitError, failures: &Failures) {
+        if failures.in_a_row() == 0 {
+            let help = error.help();
+            tracing::warn!(repository = %self.name, error = %chain(error), %help, "cannot read the repository; hosts stay as they are");
+        } else {
+            tracing::debug!(repository = %self.name, error = %chain(error), "still cannot read the repository");
+        }
+    }
+}
+
+fn chain(error: &GitError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+fn note_end(error: &tokio::task::JoinError) {
+    if error.is_panic() {
+        tracing::error!(%error, "internal error: a target's loop panicked");
+    }
+}

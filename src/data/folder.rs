@@ -1,0 +1,307 @@
+//! The data folder: locks that keep two writers apart, and what is remembered between starts.
+//!
+//! Nothing here is needed to decide; deleting the folder costs one full look and the knowledge of which revision a host
+//! last reached.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::fleet_file::Stack;
+use crate::fleet::Orders;
+use crate::model::{
+    DriftPolicy, PrunePolicy, Remedy, RepositoryName, Revision, SyncPolicy, Timestamp,
+};
+use crate::report::Target;
+
+/// How often a lock that another process holds is tried again.
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
+
+/// Why the data folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// It cannot be written.
+    #[error("cannot use the data folder {}", folder.display())]
+    Unusable {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another daemon uses it.
+    #[error("another moorline daemon uses the data folder {}", folder.display())]
+    Taken {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The operators' orders are there and cannot be understood.
+    #[error("cannot understand {}", file.display())]
+    BadOrders {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// Another process is in a pass for the same target, and the wait for it was ended.
+    #[error("another moorline process is busy with {target}")]
+    Busy {
+        /// The target.
+        target: String,
+    },
+}
+
+impl DataError {
+    /// What helps.
+    pub fn remedy(&self) -> Remedy {
+        match self {
+            Self::Unusable { .. } | Self::Taken { .. } | Self::BadOrders { .. } => Remedy::Operator,
+            Self::Busy { .. } => Remedy::Retry,
+        }
+    }
+}
+
+/// The data folder.
+#[derive(Debug, Clone)]
+pub struct DataFolder {
+    root: PathBuf,
+}
+
+/// A lock that is given back when it is dropped, or when the process ends, however it ends.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// What is remembered of a target.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TargetRecord {
+    /// The last revision that the host was in sync with.
+    pub reached: Option<Revision>,
+    /// When.
+    pub at: Option<Timestamp>,
+    /// That it is kept, and how: what becomes of it once no commit asks for it any more.
+    pub kept: Option<Kept>,
+}
+
+/// A target that is kept, and what its stack's last word allows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The target.
+    pub target: Target,
+    /// Whether passes apply what they plan.
+    pub sync: SyncPolicy,
+    /// Whether drift is corrected.
+    pub drift: DriftPolicy,
+    /// What is removed.
+    pub prune: PrunePolicy,
+}
+
+impl Kept {
+    /// A target that is about to be kept.
+    pub fn new(target: &Target, stack: &Stack) -> Self {
+        Self { target: target.clone(), sync: stack.sync, drift: stack.drift, prune: stack.prune }
+    }
+}
+
+impl DataFolder {
+    /// Uses a folder, which is made when it is not there.
+    pub fn open(root: &Path) -> Result<Self, DataError> {
+        let folder = Self { root: root.to_owned() };
+        for below in ["git", "pulls", "locks", "targets", "forge"] {
+            fs::create_dir_all(root.join(below)).map_err(|source| folder.unusable(source))?;
+        }
+        Ok(folder)
+    }
+
+    /// The folder itself.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// What operators said beside Git; no orders when there is no file.
+    pub fn orders(&self) -> Result<Orders, DataError> {
+        let file = self.root.join(super::orders::FILE);
+        match fs::read(&file) {
+            Ok(text) => serde_json::from_slice(&text)
+                .map_err(|source| DataError::BadOrders { file, source }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Orders::default()),
+            Err(source) => Err(self.unusable(source)),
+        }
+    }
+
+    pub(crate) fn write_orders(&self, orders: &Orders) -> Result<(), DataError> {
+        let text =
+            serde_json::to_vec_pretty(orders).map_err(|error| self.unusable(error.into()))?;
+        let file = self.root.join(super::orders::FILE);
+        write_whole(&file, &text).map_err(|source| self.unusable(source))
+    }
+
+    /// One writer of orders at a time; each takes a moment.
+    pub(crate) fn lock_orders(&self) -> Result<Lock, DataError> {
+        self.lock_briefly("orders")
+    }
+
+    /// One at a time puts the full journal aside.
+    pub(crate) fn lock_journal(&self) -> Result<Lock, DataError> {
+        self.lock_briefly("journal")
+    }
+
+    /// Whether a daemon uses the folder now.
+    pub fn has_daemon(&self) -> bool {
+        matches!(self.lock_daemon(), Err(DataError::Taken { .. }))
+    }
+
+    fn lock_briefly(&self, name: &str) -> Result<Lock, DataError> {
+        let file = self.lock_file(name)?;
+        file.lock().map_err(|source| self.unusable(source))?;
+        Ok(Lock { _file: file })
+    }
+
+    /// Where clones are kept.
+    pub fn git(&self) -> PathBuf {
+        self.root.join("git")
+    }
+
+    /// Where clones for pull requests are kept: apart, so that nothing of a fork comes near what is deployed.
+    pub fn pulls(&self) -> PathBuf {
+        self.root.join("pulls")
+    }
+
+    /// Where it is remembered what forges were told.
+    pub fn forge(&self) -> PathBuf {
+        self.root.join("forge")
+    }
+
+    /// The lock of whoever speaks to a repository's forge: one writer. `None` while another process does.
+    pub(crate) fn lock_writer(&self, name: &RepositoryName) -> Result<Option<Lock>, DataError> {
+        let file = self.lock_file(&format!("forge.{name}"))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Lock { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(source)) => Err(self.unusable(source)),
+        }
+    }
+
+    /// The daemon's own lock: one daemon a folder.
+    pub fn lock_daemon(&self) -> Result<Lock, DataError> {
+        let file = self.lock_file("daemon")?;
+        match file.try_lock() {
+            Ok(()) => Ok(Lock { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(DataError::Taken { folder: self.root.clone() }),
+            Err(TryLockError::Error(source)) => Err(self.unusable(source)),
+        }
+    }
+
+    /// A target's lock: one pass at a time, whichever process runs it. Waits until it is free or `stop` says so.
+    pub async fn lock_target(
+        &self,
+        target: &Target,
+        stop: &CancellationToken,
+    ) -> Result<Lock, DataError> {
+        let file = self.lock_file(&file_name(target))?;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Lock { _file: file }),
+                Err(TryLockError::Error(source)) => return Err(self.unusable(source)),
+                Err(TryLockError::WouldBlock) => {}
+            }
+            if stop.run_until_cancelled(tokio::time::sleep(LOCK_PAUSE)).await.is_none() {
+                return Err(DataError::Busy { target: target.to_string() });
+            }
+        }
+    }
+
+    /// What is remembered of a target; nothing when it cannot be read.
+    pub fn recall(&self, target: &Target) -> TargetRecord {
+        let text = fs::read_to_string(self.record_path(target)).unwrap_or_default();
+        serde_json::from_str(&text).unwrap_or_default()
+    }
+
+    /// Every target of a repository that was kept before.
+    pub fn kept(&self, repository: &RepositoryName) -> Result<Vec<Kept>, DataError> {
+        let folder = self.root.join("targets");
+        let mut all = Vec::new();
+        for entry in fs::read_dir(folder).map_err(|source| self.unusable(source))? {
+            let path = entry.map_err(|source| self.unusable(source))?.path();
+            if path.extension().is_some_and(|end| end == "json") {
+                let text = fs::read_to_string(&path).unwrap_or_default();
+                let record: TargetRecord = serde_json::from_str(&text).unwrap_or_default();
+                all.extend(record.kept.filter(|kept| kept.target.repository == *repository));
+            }
+        }
+        all.sort_by(|one, other| one.target.cmp(&other.target));
+        Ok(all)
+    }
+
+    /// Remembers that a target is kept. To be called before its host is changed for the first time.
+    pub fn keep(&self, target: &Target, stack: &Stack) -> Result<(), DataError> {
+        let mut record = self.recall(target);
+        let kept = Some(Kept::new(target, stack));
+        if record.kept == kept {
+            return Ok(());
+        }
+        record.kept = kept;
+        self.remember(target, &record)
+    }
+
+    /// Remembers that a target is in sync with a revision.
+    pub fn reach(
+        &self,
+        target: &Target,
+        revision: &Revision,
+        now: Timestamp,
+    ) -> Result<(), DataError> {
+        let mut record = self.recall(target);
+        if record.reached.as_ref() == Some(revision) {
+            return Ok(());
+        }
+        record.reached = Some(revision.clone());
+        record.at = Some(now);
+        self.remember(target, &record)
+    }
+
+    /// Forgets a target: nothing of it is left on its host.
+    pub fn forget(&self, target: &Target) -> Result<(), DataError> {
+        match fs::remove_file(self.record_path(target)) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(self.unusable(source)),
+            _ => Ok(()),
+        }
+    }
+
+    fn remember(&self, target: &Target, record: &TargetRecord) -> Result<(), DataError> {
+        let text = serde_json::to_vec(record).map_err(|error| self.unusable(error.into()))?;
+        write_whole(&self.record_path(target), &text).map_err(|source| self.unusable(source))
+    }
+
+    fn record_path(&self, target: &Target) -> PathBuf {
+        self.root.join("targets").join(format!("{}.json", file_name(target)))
+    }
+
+    fn lock_file(&self, name: &str) -> Result<File, DataError> {
+        let path = self.root.join("locks").join(format!("{name}.lock"));
+        let open = File::options().create(true).truncate(false).write(true).open(path);
+        open.map_err(|source| self.unusable(source))
+    }
+
+    fn unusable(&self, source: io::Error) -> DataError {
+        DataError::Unusable { folder: self.root.clone(), source }
+    }
+}
+
+fn file_name(target: &Target) -> String {
+    format!("{}.{}@{}", target.repository, target.stack, target.host)
+}
+
+/// Writes a file so that a reader sees the old one or the new one, whole.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let passing = path.with_extension("next");
+    let mut file = File::create(&passing)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(passing, path)
+}

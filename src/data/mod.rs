@@ -1,0 +1,8 @@
+//! The data folder: what must outlive the process, and locks.
+//!
+//! What runs where is on the hosts, and what should run is in Git. Here is what neither of them tells: which targets
+//! were kept, which commit each reached, what operators said beside Git, and the story of what was done.
+
+pub mod folder;
+pub mod journal;
+pub(crate) mod orders;

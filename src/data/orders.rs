@@ -1,0 +1,89 @@
+//! Where operators' words beside Git are kept, and how a running daemon hears of them at once.
+//!
+//! They are one file of the data folder, `orders.json`. A command writes it whole, under a lock; the daemon watches it.
+//! A file that cannot be read is never taken for no orders: the last ones that could be read hold on.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use notify::Watcher as _;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::fleet::Orders;
+
+use crate::data::folder::{DataError, DataFolder};
+
+/// How often the file is looked at all the same: some file systems tell nobody of changes.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// Follows the orders of a data folder until `stop`, and hands on each change.
+pub(crate) async fn follow(
+    data: DataFolder,
+    orders: watch::Sender<Arc<Orders>>,
+    stop: CancellationToken,
+) {
+    let (sender, mut hints) = mpsc::channel(1);
+    let watcher = watcher(data.root(), sender);
+    if let Err(error) = &watcher {
+        tracing::debug!(%error, "cannot watch the data folder; it is looked at every 10 s");
+    }
+    let mut unreadable = false;
+    loop {
+        match data.orders() {
+            Ok(read) => {
+                unreadable = false;
+                orders.send_if_modified(|known| {
+                    let differs = **known != read;
+                    if differs {
+                        *known = Arc::new(read);
+                    }
+                    differs
+                });
+            }
+            Err(error) if !unreadable => {
+                unreadable = true;
+                tracing::error!(%error, "the operators' orders cannot be read; those from before hold on");
+            }
+            Err(_) => {}
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            hint = hints.recv() => if hint.is_none() {
+                tokio::time::sleep(LOOK_EVERY).await;
+            },
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+    }
+}
+
+/// Hints that the file changed. One place is enough: a hint that finds it taken adds nothing.
+fn watcher(folder: &Path, hints: mpsc::Sender<()>) -> notify::Result<notify::RecommendedWatcher> {
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        let concerns = event.is_ok_and(|event| {
+            !event.kind.is_access()
+                && event.paths.iter().any(|path| path.file_name().is_some_and(|n| n == FILE))
+        });
+        if concerns && let Err(mpsc::error::TrySendError::Closed(())) = hints.try_send(()) {
+            tracing::trace!("nobody listens to this watch any more");
+        }
+    })?;
+    // The folder, not the file: it is replaced whole, and a watch on the old one goes blind.
+    watcher.watch(folder, notify::RecursiveMode::NonRecursive)?;
+    Ok(watcher)
+}
+
+/// Name of the file in the data folder.
+pub(crate) const FILE: &str = "orders.json";
+
+impl DataFolder {
+    /// Changes the operators' orders, alone: two commands at one time do not undo each other.
+    pub fn change_orders<T>(&self, change: impl FnOnce(&mut Orders) -> T) -> Result<T, DataError> {
+        let _lock = self.lock_orders()?;
+        let mut orders = self.orders()?;
+        let outcome = change(&mut orders);
+        self.write_orders(&orders)?;
+        Ok(outcome)
+    }
+}

@@ -1,0 +1,406 @@
+//! Pull requests get the plan of what merging them would do: one status and one comment, edited in place.
+//!
+//! Found by polling and by webhook. Planned from the merge result against the live hosts, under the target branch's
+//! policy; nothing of a pull request is executed, decrypted or built, and its clones are kept apart from those that
+//! deployments are read from. Planned again when the base, the head or the hosts change; stale when that is not
+//! possible; withdrawn when the pull request closes.
+
+mod merge;
+mod planner;
+mod words;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::commit::{self, Commit, Place};
+use crate::forge::{Forge, ForgeError, Head, Postbox, PullRequest};
+use crate::git::{Git, GitError, Source, Wanted};
+use crate::model::{Digest, HostName, Remedy, RepositoryName, Revision, Timestamp};
+use crate::report::comment::{Freshness, PlanComment};
+use crate::schedule;
+
+use crate::clock;
+use crate::reconcile::context::Context;
+use words::Words;
+
+/// What a repository's pull requests are planned with.
+#[derive(Debug)]
+pub(crate) struct PullRequests {
+    /// The repository.
+    pub name: RepositoryName,
+    /// Where it is.
+    pub source: Source,
+    /// Clones of their own.
+    pub git: Git,
+    /// Between two looks at the list.
+    pub interval: Duration,
+    /// What it shares with the repository's other loops.
+    pub means: Arc<Context>,
+    /// "Look now", from webhooks and signals.
+    pub look_now: Arc<Notify>,
+    /// The only host, when each host has a daemon of its own.
+    pub as_host: Option<HostName>,
+    /// Between a change on a host and the plans that follow from it: what comes in between is one change.
+    pub settle: Duration,
+}
+
+/// One pull request as it was last planned.
+#[derive(Debug, Clone)]
+struct Known {
+    head: Head,
+    base: Revision,
+    sight: Digest,
+    /// What was said; `None` when nothing could be.
+    comment: Option<PlanComment>,
+    failures: u32,
+    /// A failed attempt is made again then.
+    again_at: Option<Timestamp>,
+}
+
+/// What is remembered between looks.
+#[derive(Debug, Default)]
+struct LoopState {
+    open: Vec<PullRequest>,
+    known: BTreeMap<u64, Known>,
+    /// The target branch's commit, as it was loaded last.
+    base: Option<Arc<Commit>>,
+    /// The default branch's name, once it is known.
+    branch: Option<String>,
+    warned: BTreeSet<String>,
+}
+
+impl PullRequests {
+    /// Plans until `stop`.
+    pub(crate) async fn run(self, forge: Forge, postbox: Postbox, stop: &CancellationToken) {
+        if self.source.remote.local_path().is_some() {
+            tracing::info!(repository = %self.name, "pull requests of a repository on this machine are not planned");
+            return;
+        }
+        let words = Words::new(&forge, postbox, self.as_host.as_ref());
+        let mut course = LoopState { branch: self.source.branch.clone(), ..LoopState::default() };
+        let mut list_at = clock::now();
+        let mut round = 0_u64;
+        loop {
+            let changed = self.means.board.changed();
+            if list_at <= clock::now() {
+                let wait = match Box::pin(self.list(&forge, &words, &mut course, stop)).await {
+                    Ok(()) => {
+                        let seed = schedule::seed(self.name.as_str(), round);
+                        schedule::jittered(self.interval, 10, seed)
+                    }
+                    Err(wait) => wait,
+                };
+                round = round.wrapping_add(1);
+                list_at = clock::now().plus(wait);
+            }
+            Box::pin(self.plan_all(&words, &mut course, stop)).await;
+            let due = course.known.values().filter_map(|known| known.again_at).min();
+            let pause = due.map_or(list_at, |due| due.min(list_at)).since(clock::now());
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.look_now.notified() => list_at = clock::now(),
+                () = tokio::time::sleep(pause.max(LEAST_PAUSE)) => {}
+                () = changed => {
+                    let settle = tokio::time::sleep(self.settle);
+                    if stop.run_until_cancelled(settle).await.is_none() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Asks for the list; withdraws what is no longer on it. An error says how long to wait.
+    async fn list(
+        &self,
+        forge: &Forge,
+        words: &Words,
+        course: &mut LoopState,
+        stop: &CancellationToken,
+    ) -> Result<(), Duration> {
+        let asked = stop.run_until_cancelled(Box::pin(forge.open_pull_requests())).await;
+        let open = match asked {
+            None => return Ok(()),
+            Some(Ok(open)) => open,
+            Some(Err(problem)) => return Err(self.complain(&problem, course)),
+        };
+        course.warned.clear();
+        let mut ours = Vec::new();
+        for request in open {
+            match self.is_ours(&request, course, stop).await {
+                Some(true) => ours.push(request),
+                Some(false) => {}
+                // A list that cannot be understood withdraws nothing.
+                None => return Err(NOT_YET),
+            }
+        }
+        ours.sort_by_key(|request| request.number);
+        let numbers: BTreeSet<u64> = ours.iter().map(|request| request.number).collect();
+        let before = self.remembered();
+        for gone in before.difference(&numbers) {
+            tracing::info!(repository = %self.name, number = gone, "pull request is closed; its plan is withdrawn");
+            words.withdraw(*gone, "The pull request is closed, or no longer for this branch.");
+            course.known.remove(gone);
+        }
+        if before != numbers {
+            self.remember(&numbers);
+        }
+        course.open = ours;
+        Ok(())
+    }
+
+    /// Whether it wants to be merged into the branch that is followed; `None` when that cannot be told yet.
+    async fn is_ours(
+        &self,
+        request: &PullRequest,
+        course: &mut LoopState,
+        stop: &CancellationToken,
+    ) -> Option<bool> {
+        if let Some(branch) = &course.branch {
+            return Some(*branch == request.base_branch);
+        }
+        // The remote's default branch is followed, and is not known by name.
+        let head = self.git.head(&self.source, stop).await.ok()?;
+        let name = format!("refs/heads/{}", request.base_branch);
+        match self.git.resolve(&self.source, &name, stop).await {
+            Ok(found) if found == head => {
+                course.branch = Some(request.base_branch.clone());
+                Some(true)
+            }
+            Ok(_) | Err(GitError::NoBranch { .. } | GitError::NoRevision { .. }) => Some(false),
+            Err(_) => None,
+        }
+    }
+
+    /// Plans what is new or changed.
+    async fn plan_all(&self, words: &Words, course: &mut LoopState, stop: &CancellationToken) {
+        let Some(base) = self.means.board.head() else { return };
+        if course.open.is_empty() || !self.hosts_are_tried() {
+            return;
+        }
+        let sight = self.sight();
+        for request in course.open.clone() {
+            if stop.is_cancelled()
+                || !is_due(course.known.get(&request.number), &request, &base, &sight)
+            {
+                continue;
+            }
+            let planned = self.plan_one(&request, &base, course, stop).await;
+            if stop.is_cancelled() {
+                return;
+            }
+            words.hide(&self.means.board.secrets());
+            let known = course.known.remove(&request.number);
+            let now = Known {
+                head: request.head.clone(),
+                base: base.clone(),
+                sight: sight.clone(),
+                comment: None,
+                failures: 0,
+                again_at: None,
+            };
+            let now = self.say(words, &request, (planned, known), now);
+            course.known.insert(request.number, now);
+        }
+    }
+
+    /// Says what came of planning, and what is to be remembered.
+    fn say(
+        &self,
+        words: &Words,
+        request: &PullRequest,
+        (planned, before): (Result<Proposal, GitError>, Option<Known>),
+        now: Known,
+    ) -> Known {
+        let failures = before.as_ref().map_or(0, |known| known.failures);
+        let said = before.as_ref().and_then(|known| known.comment.clone());
+        let retry = |remedy: Remedy| {
+            let failures = failures.saturating_add(1);
+            let wait = schedule::retry_delay(remedy, failures);
+            let wait = wait.unwrap_or_else(|| self.interval.max(UNWILLING));
+            (failures, Some(clock::now().plus(wait)))
+        };
+        match planned {
+            Ok(Proposal { comment, head }) => {
+                let same = said.as_ref().filter(|said| {
+                    comment.unseen()
+                        && !said.unseen()
+                        && said.head == comment.head
+                        && said.base == comment.base
+                });
+                let comment = match same {
+                    // The plan that stands was made from the same commits: it is kept, and marked.
+                    Some(said) => {
+                        let why = "a host cannot be seen now".to_owned();
+                        PlanComment { freshness: Freshness::Stale(why), ..said.clone() }
+                    }
+                    None => comment,
+                };
+                words.say(request, &head, &comment, &self.means.board.secrets());
+                Known { comment: Some(comment), ..now }
+            }
+            // The list is older than the branch, or the reference than the list: the next look knows more.
+            Err(GitError::NoRevision { .. }) => {
+                let (failures, again_at) = retry(Remedy::Retry);
+                Known { comment: said, failures, again_at, ..now }
+            }
+            Err(error) => {
+                let (failures, again_at) = retry(error.remedy());
+                if failures == 1 {
+                    tracing::warn!(repository = %self.name, number = request.number, %error, "cannot plan the pull request");
+                }
+                let head = match &request.head {
+                    Head::Full(head) => Some(head.clone()),
+                    Head::Short(_) => said.as_ref().map(|said| said.head.clone()),
+                };
+                let why = error.to_string();
+                let comment = said
+                    .map(|said| PlanComment { freshness: Freshness::Stale(why.clone()), ..said });
+                match (&comment, head) {
+                    (Some(comment), Some(head)) => {
+                        words.say(request, &head, comment, &self.means.board.secrets());
+                    }
+                    (None, Some(head)) => words.cannot(request, &head, &why),
+                    (_, None) => {}
+                }
+                Known { comment, failures, again_at, ..now }
+            }
+        }
+    }
+
+    /// What merging would do, as a comment.
+    async fn plan_one(
+        &self,
+        request: &PullRequest,
+        base: &Revision,
+        course: &mut LoopState,
+        stop: &CancellationToken,
+    ) -> Result<Proposal, GitError> {
+        let target = self.base(base, course, stop).await?;
+        let at = merge::head_at(&self.source, request)?;
+        let merged = self.git.merge(&self.source, base, &at, stop).await?;
+        let (head, revision) = match merge::outcome(merged) {
+            Ok(found) => found,
+            Err((head, why)) => {
+                let comment = PlanComment { refused: vec![why], ..empty(base, &head) };
+                return Ok(Proposal { comment, head });
+            }
+        };
+        let commit = self.commit(&Wanted::Revision(revision), stop).await?;
+        let mut comment = empty(base, &head);
+        if let Some(problem) = commit.fleet_problem() {
+            comment.refused.push(problem);
+            return Ok(Proposal { comment, head });
+        }
+        let planner = planner::Planner { name: &self.name, means: &self.means };
+        Box::pin(planner.fill(&mut comment, (&target, &commit), stop)).await;
+        Ok(Proposal { comment, head })
+    }
+
+    /// The target branch's commit.
+    async fn base(
+        &self,
+        base: &Revision,
+        course: &mut LoopState,
+        stop: &CancellationToken,
+    ) -> Result<Arc<Commit>, GitError> {
+        if let Some(known) = course.base.as_ref().filter(|known| known.revision == *base) {
+            return Ok(Arc::clone(known));
+        }
+        let read = self.commit(&Wanted::Revision(base.clone()), stop).await?;
+        let read = Arc::new(read);
+        course.base = Some(Arc::clone(&read));
+        Ok(read)
+    }
+
+    async fn commit(&self, wanted: &Wanted, stop: &CancellationToken) -> Result<Commit, GitError> {
+        let (git, source) = (&self.git, &self.source);
+        let place = Place { git, source, repository: &self.name, hosts: &self.means.labels };
+        let commit = Box::pin(commit::read(&place, wanted, stop)).await?;
+        self.means.board.hide(&commit.secrets());
+        Ok(commit)
+    }
+
+    /// Whether each host was reached or found out of reach: before that every plan would say "not seen".
+    fn hosts_are_tried(&self) -> bool {
+        use crate::reconcile::host::Link;
+        self.means.hosts.values().all(|host| !matches!(*host.link().borrow(), Link::Connecting))
+    }
+
+    /// What is known of the hosts: when it changes, plans may.
+    fn sight(&self) -> Digest {
+        use crate::reconcile::host::Link;
+        let hosts = self.means.hosts.iter().map(|(name, host)| {
+            let up = matches!(*host.link().borrow(), Link::Up(_));
+            format!("{name} {up}")
+        });
+        let lines: Vec<String> = hosts.chain([self.means.board.sight().to_string()]).collect();
+        Digest::of(lines.join("\n").as_bytes())
+    }
+
+    fn complain(&self, problem: &ForgeError, course: &mut LoopState) -> Duration {
+        if course.warned.insert(problem.to_string()) {
+            tracing::warn!(repository = %self.name, %problem, "cannot list pull requests; deploys go on");
+        }
+        match problem {
+            ForgeError::RateLimited { wait, .. } => (*wait).max(self.interval),
+            _ if problem.remedy() == Remedy::Retry => self.interval,
+            _ => self.interval.max(UNWILLING),
+        }
+    }
+
+    fn memory(&self) -> PathBuf {
+        self.means.data.forge().join(format!("{}.pulls.json", self.name))
+    }
+
+    /// Pull requests that were open at the last look.
+    fn remembered(&self) -> BTreeSet<u64> {
+        let text = std::fs::read_to_string(self.memory()).unwrap_or_default();
+        serde_json::from_str(&text).unwrap_or_default()
+    }
+
+    fn remember(&self, numbers: &BTreeSet<u64>) {
+        let text = serde_json::to_vec(numbers).unwrap_or_default();
+        if let Err(error) = crate::data::folder::write_whole(&self.memory(), &text) {
+            tracing::warn!(%error, "cannot remember which pull requests are open");
+        }
+    }
+}
+
+/// Between two rounds, so that a due time in the past does not spin.
+const LEAST_PAUSE: Duration = Duration::from_millis(100);
+/// When it cannot be told yet which pull requests are ours.
+const NOT_YET: Duration = Duration::from_secs(5);
+/// After the forge refused to list.
+const UNWILLING: Duration = Duration::from_mins(10);
+
+/// What merging would do.
+struct Proposal {
+    comment: PlanComment,
+    /// The commit that carries the status.
+    head: Revision,
+}
+
+fn is_due(known: Option<&Known>, request: &PullRequest, base: &Revision, sight: &Digest) -> bool {
+    let Some(known) = known else { return true };
+    let again = known.again_at.is_some_and(|at| at <= clock::now());
+    let changed = known.head != request.head || known.base != *base || known.sight != *sight;
+    again || changed
+}
+
+fn empty(base: &Revision, head: &Revision) -> PlanComment {
+    PlanComment {
+        refused: Vec::new(),
+        stacks: Vec::new(),
+        base: base.clone(),
+        head: head.clone(),
+        plan_hash: Digest::of(b""),
+        notes: Vec::new(),
+        freshness: Freshness::Fresh,
+    }
+}

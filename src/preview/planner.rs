@@ -1,0 +1,226 @@
+//! Plans the stacks that a merge would touch, against the live hosts. Nothing is applied.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use tokio_util::sync::CancellationToken;
+
+use crate::commit::{Commit, LoadedStack};
+use crate::config::fleet_file::{Stack, Vanished, vanished};
+use crate::docker::{Depth, Scope};
+use crate::model::{HostName, Observed, Policy, Remedy, RepositoryName, StackName};
+use crate::reconcile::pass::{self, Memory, Mode, Share, Sharing, Work};
+use crate::report::comment::PlanComment;
+use crate::report::proposal::{self, Novelty};
+use crate::report::{Failure, Report, Target};
+
+use crate::clock;
+use crate::reconcile::context::Context;
+use crate::reconcile::host::Link;
+use crate::reconcile::survey::{self, seen_by};
+
+/// What planning needs besides the commits.
+pub(crate) struct Planner<'a> {
+    pub(crate) name: &'a RepositoryName,
+    pub(crate) means: &'a Context,
+}
+
+/// One stack on one host, as merging would have it.
+struct Change {
+    target: Target,
+    stack: Arc<LoadedStack>,
+    policy: Policy,
+    novelty: Novelty,
+}
+
+impl Planner<'_> {
+    /// Fills a comment with the plans of everything that differs between the target branch and the merge result.
+    pub(crate) async fn fill(
+        &self,
+        comment: &mut PlanComment,
+        (base, merged): (&Commit, &Commit),
+        stop: &CancellationToken,
+    ) {
+        let changes = self.changes(comment, base, merged);
+        let shares = if changes.iter().any(|change| change.stack.spreads) {
+            self.shares(merged).await
+        } else {
+            BTreeMap::new()
+        };
+        let mut reports = Vec::new();
+        for change in &changes {
+            let share = shares.get(&change.target.stack).filter(|_| change.stack.spreads);
+            let report = Box::pin(self.plan(change, share, merged, stop)).await;
+            reports.push((report, change.novelty));
+        }
+        let all: Vec<&Report> = reports.iter().map(|(report, _)| report).collect();
+        comment.plan_hash = proposal::hash(&all);
+        comment.stacks =
+            reports.iter().map(|(report, novelty)| proposal::of(report, *novelty)).collect();
+        let touched: BTreeSet<&StackName> =
+            changes.iter().map(|change| &change.target.stack).collect();
+        match merged.stacks.keys().filter(|name| !touched.contains(name)).count() {
+            0 => {}
+            1 => comment.notes.push("1 other stack is not touched.".to_owned()),
+            many => comment.notes.push(format!("{many} other stacks are not touched.")),
+        }
+    }
+
+    /// The shares of stacks whose replicas are spread over hosts. Hosts are looked at only where nothing is known of such
+    /// a stack on them yet.
+    async fn shares(&self, merged: &Commit) -> BTreeMap<StackName, Share> {
+        let Context { roster, labels, hosts, seats, .. } = self.means;
+        let targets = survey::targets_of(survey::spread(merged), labels);
+        let looks = roster.unknown(targets).into_iter().map(async |target| {
+            let link = hosts.get(&target.host).map(|host| host.link().borrow().clone());
+            let seen = match link {
+                Some(Link::Up(engine)) => {
+                    let scope = Scope::new(target.stack.clone(), self.name.clone());
+                    let look = || engine.observe(&scope, Depth::Changed, clock::now());
+                    seats.run(look).await.ok()
+                }
+                _ => None,
+            };
+            (target, seen.as_ref().and_then(seen_by))
+        });
+        let looked = futures_util::future::join_all(looks).await;
+        roster.shares(merged, &looked)
+    }
+
+    /// What differs, in the order of stacks and hosts.
+    fn changes(&self, comment: &mut PlanComment, base: &Commit, merged: &Commit) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for (name, stack) in &merged.stacks {
+            let before = base.stacks.get(name);
+            let policy = self.policy(comment, before.map(|before| &before.stack), &stack.stack);
+            let (had, has) = (before.map(|before| self.targets(before)), self.targets(stack));
+            let had = had.unwrap_or_default();
+            let same = before.is_some_and(|before| before.digest == stack.digest);
+            for host in has.iter().filter(|host| !same || !had.contains(*host)) {
+                let novelty = if had.contains(host) { Novelty::Known } else { Novelty::New };
+                changes.push(self.change(host, Arc::clone(stack), (policy.clone(), novelty)));
+            }
+            // It leaves these hosts; where it asks for none any more, it stays where it is.
+            for host in had.iter().filter(|host| !has.contains(*host) && !has.is_empty()) {
+                let gone = Arc::new(LoadedStack::emptied(stack.stack.clone()));
+                let mut policy = policy.clone();
+                policy.prune.volumes = false;
+                changes.push(self.change(host, gone, (policy, Novelty::Gone)));
+            }
+        }
+        let names = |commit: &Commit| commit.stacks.keys().cloned().collect();
+        match vanished(&names(base), &names(merged)) {
+            Vanished::None => {}
+            Vanished::All { .. } => {
+                let note = "No stack is left. That looks like a mistake: nothing would be removed.";
+                comment.notes.push(note.to_owned());
+            }
+            Vanished::Some(gone) => {
+                for before in gone.iter().filter_map(|name| base.stacks.get(name)) {
+                    let policy = before.stack.policy(&self.means.limits);
+                    for host in self.targets(before) {
+                        let emptied = Arc::new(LoadedStack::emptied(before.stack.clone()));
+                        changes.push(self.change(&host, emptied, (policy.clone(), Novelty::Gone)));
+                    }
+                }
+            }
+        }
+        changes
+    }
+
+    fn change(
+        &self,
+        host: &HostName,
+        stack: Arc<LoadedStack>,
+        (policy, novelty): (Policy, Novelty),
+    ) -> Change {
+        let name = stack.stack.name.clone();
+        let target = Target { repository: self.name.clone(), stack: name, host: host.clone() };
+        Change { target, stack, policy, novelty }
+    }
+
+    fn targets(&self, stack: &LoadedStack) -> BTreeSet<HostName> {
+        let chosen = stack.stack.hosts.select(&self.means.labels).into_iter();
+        chosen.filter(|host| self.means.hosts.contains_key(host)).collect()
+    }
+
+    /// The target branch's word; that of a fleet file without one for a stack that is new.
+    fn policy(&self, comment: &mut PlanComment, before: Option<&Stack>, after: &Stack) -> Policy {
+        let usual = Stack::new(after.name.clone(), after.path.clone(), after.origin.clone());
+        let allowed = before.unwrap_or(&usual).policy(&self.means.limits);
+        let asked = after.policy(&self.means.limits);
+        if allowed != asked {
+            comment.notes.push(format!(
+                "{}: what is allowed would change ({}). Planned with what is allowed now.",
+                after.name,
+                differences(&allowed, &asked).join(", ")
+            ));
+        }
+        allowed
+    }
+
+    async fn plan(
+        &self,
+        change: &Change,
+        share: Option<&Share>,
+        merged: &Commit,
+        stop: &CancellationToken,
+    ) -> Report {
+        let Change { target, stack, policy, .. } = change;
+        let failed = |failure: Failure| {
+            let mut report =
+                Report::failed(target.clone(), merged.revision.clone(), clock::now(), failure);
+            report.problems.clone_from(&stack.problems);
+            report
+        };
+        let unseen = |message: String| failed(Failure { message, remedy: Remedy::Retry });
+        if stack.project.is_none() {
+            return unseen("the manifest cannot be used".to_owned());
+        }
+        let Some(host) = self.means.hosts.get(&target.host) else {
+            return unseen("no such host".to_owned());
+        };
+        let link = host.link().borrow().clone();
+        let engine = match link {
+            Link::Up(engine) => engine,
+            Link::Connecting => return unseen("not connected yet".to_owned()),
+            // The time since when is not said: it would change the comment for nothing.
+            Link::Down { failure, .. } => return failed(failure),
+        };
+        let mut memory = Memory::since(self.means.data.recall(target).reached);
+        let share = share.map(|share| {
+            let share = share.clone();
+            move |_: &Observed| std::future::ready(share.clone()).boxed()
+        });
+        let work = Work {
+            target,
+            stack,
+            revision: &merged.revision,
+            policy,
+            engine: &engine,
+            host_data: &host.data,
+            mode: Mode::Show,
+            share: share.as_ref().map(|share| share as &Sharing<'_>),
+            approvals: &[],
+            // What is known of the host is enough, and no registry is asked about what a stranger names.
+            depth: Depth::Changed,
+            listener: Arc::new(|_| {}),
+            clock: clock::now,
+        };
+        pass::run(&work, &mut memory, stop).await
+    }
+}
+
+/// What two policies do not share, in the fleet file's words.
+fn differences(one: &Policy, other: &Policy) -> Vec<&'static str> {
+    let Policy { sync, drift, ignore, prune, adopt, .. } = one;
+    let all = [
+        ("sync", *sync != other.sync),
+        ("drift", *drift != other.drift),
+        ("ignore", *ignore != other.ignore),
+        ("prune", *prune != other.prune),
+        ("adopt", *adopt != other.adopt),
+    ];
+    all.into_iter().filter(|(_, differs)| *differs).map(|(word, _)| word).collect()
+}

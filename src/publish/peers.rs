@@ -1,0 +1,168 @@
+//! What other daemons say of the hosts that they keep.
+//!
+//! A daemon of one host cannot look at the others, and its stacks may come after theirs. Each daemon says on the commit
+//! how far its own targets are; where somebody here waits for them, that is read. *Caveat.* A commit that was deployed
+//! before and is the head again still carries what was said the first time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::fleet::TargetName;
+use crate::fleet::waves::Standing;
+use crate::forge::Forge;
+use crate::git::{self, Git, Source};
+use crate::model::{CommitState, CommitStatus, RepositoryName, Revision, Timestamp};
+use crate::report::status::{self, Naming};
+use crate::schedule;
+
+use crate::clock;
+use crate::reconcile::context::Context;
+
+/// Between two readings while somebody waits: at first, and at most.
+const FIRST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// Reads for one repository.
+#[derive(Debug)]
+pub(crate) struct PeerStatuses {
+    name: RepositoryName,
+    /// Who waits, and is told.
+    means: Arc<Context>,
+}
+
+/// Where daemons say how far they are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Stand<'a> {
+    /// In notes of the repository.
+    Notes(&'a Git, &'a Source),
+    /// In statuses of the forge.
+    Forge(&'a Forge),
+    /// Nowhere: whoever waits for others waits until its deadline.
+    Nowhere,
+}
+
+impl PeerStatuses {
+    /// For those who wait in a repository's loop.
+    pub(crate) fn of(name: &RepositoryName, means: &Arc<Context>) -> Self {
+        Self { name: name.clone(), means: Arc::clone(means) }
+    }
+
+    /// Reads while somebody waits, until `stop`.
+    pub(crate) async fn follow(&self, stand: Stand<'_>, stop: &CancellationToken) {
+        let mut asked: Option<Revision> = None;
+        let mut tries = 0_u32;
+        loop {
+            let pause = match self.means.keeper.awaited() {
+                None => None,
+                Some((revision, targets)) => {
+                    if asked.as_ref() != Some(&revision) {
+                        (tries, asked) = (0, Some(revision.clone()));
+                    }
+                    if tries == 0 {
+                        tracing::info!(repository = %self.name, revision = %revision.short(), first = ?targets.first().map(ToString::to_string), "waiting for hosts of other daemons");
+                        self.warn_of_silence(stand);
+                    }
+                    self.ask(stand, &revision, &targets, stop).await;
+                    tries = tries.saturating_add(1);
+                    Some(schedule::backed_off(FIRST, 2, LONGEST, tries))
+                }
+            };
+            let pause = async {
+                match pause {
+                    Some(pause) => tokio::time::sleep(pause).await,
+                    None => self.means.keeper.somebody_waits().await,
+                }
+            };
+            if stop.run_until_cancelled(pause).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    fn warn_of_silence(&self, stand: Stand<'_>) {
+        if let Stand::Nowhere = stand {
+            tracing::warn!(
+                repository = %self.name,
+                "how far other daemons are is told on commits only: let `forge.kind` be `notes` or a forge"
+            );
+        }
+    }
+
+    async fn ask(
+        &self,
+        stand: Stand<'_>,
+        revision: &Revision,
+        targets: &[TargetName],
+        stop: &CancellationToken,
+    ) {
+        let read: Result<Vec<CommitStatus>, String> = match stand {
+            Stand::Notes(git, source) => {
+                let read = Box::pin(git::notes::read(git, source, revision, stop)).await;
+                read.map_err(|error| error.to_string())
+            }
+            Stand::Forge(forge) => {
+                let read = stop.run_until_cancelled(Box::pin(forge.read_statuses(revision)));
+                let Some(read) = read.await else { return };
+                read.map_err(|error| error.in_full())
+            }
+            Stand::Nowhere => return,
+        };
+        let statuses = match read {
+            Ok(statuses) => statuses,
+            Err(error) => {
+                tracing::debug!(repository = %self.name, %error, "cannot read what other daemons say");
+                return;
+            }
+        };
+        let now = clock::now();
+        for target in targets {
+            let context = status::context(&target.stack, Naming::StackAtHost(&target.host));
+            if let Some(said) = statuses.iter().find(|said| said.context == context) {
+                self.means.keeper.note(target, revision, standing(said, now));
+            }
+        }
+    }
+}
+
+/// How far a target is, by its status. Who waits, or was stopped by others, has not begun.
+fn standing(said: &CommitStatus, now: Timestamp) -> Standing {
+    let text = said.description.as_str();
+    match said.state {
+        CommitState::Success => Standing::Done,
+        CommitState::Pending if text.starts_with(status::DEPLOYING) => {
+            Standing::Going { since: now }
+        }
+        CommitState::Pending => Standing::Waiting,
+        CommitState::Failure if text.starts_with(status::STOPPED) => Standing::Waiting,
+        CommitState::Failure => Standing::Failed { why: text.to_owned() },
+        CommitState::Error => Standing::Unknown { since: now },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_says_how_far_its_target_is() {
+        let now = Timestamp::from_millis(7);
+        let said = |state, text: &str| {
+            let context = "moorline/shop@edge-1".to_owned();
+            standing(
+                &CommitStatus { context, state, description: text.to_owned(), link: None },
+                now,
+            )
+        };
+        assert_eq!(said(CommitState::Success, "nothing to do on 1 host"), Standing::Done);
+        let going = Standing::Going { since: now };
+        assert_eq!(said(CommitState::Pending, "deploying: web-1 is starting"), going);
+        assert_eq!(said(CommitState::Pending, "window opens at 07:00"), Standing::Waiting);
+        let stopped = "stopped: shop@edge-0 failed: web-1 unhealthy";
+        assert_eq!(said(CommitState::Failure, stopped), Standing::Waiting);
+        let failed = Standing::Failed { why: "degraded: web".to_owned() };
+        assert_eq!(said(CommitState::Failure, "degraded: web"), failed);
+        assert_eq!(said(CommitState::Error, "unknown"), Standing::Unknown { since: now });
+    }
+}

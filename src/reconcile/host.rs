@@ -1,0 +1,313 @@
+//! One task a host: keeps its Engine connected, reads its events, and rings the targets that they concern.
+//!
+//! An Engine that cannot be reached is a state of that host. Its targets are told, and everything else goes on.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::docker::{Endpoint, Engine, EngineError, EngineEvent, EngineSettings, EventKind};
+use crate::model::{HostName, Remedy, StackName, Timestamp};
+use crate::report::Failure;
+use crate::schedule;
+
+use crate::clock;
+use crate::data::folder::DataFolder;
+use crate::data::journal::{Entry, Kind};
+
+/// A host's Engine, as far as it can be reached.
+#[derive(Debug, Clone)]
+pub enum Link {
+    /// Not tried yet.
+    Connecting,
+    /// Connected.
+    Up(Engine),
+    /// Out of reach.
+    Down {
+        /// Since when.
+        since: Timestamp,
+        /// Why.
+        failure: Failure,
+    },
+}
+
+/// Rings a target: ten rings before it looks are one look.
+#[derive(Debug, Default)]
+pub struct TargetBell {
+    notify: Notify,
+    thorough: std::sync::atomic::AtomicBool,
+}
+
+/// What a ring asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ring {
+    /// Something happened: look at what changed.
+    Changed,
+    /// Events may have been missed: look at everything.
+    Full,
+}
+
+impl TargetBell {
+    /// Rings.
+    pub fn ring(&self, ring: Ring) {
+        if ring == Ring::Full {
+            self.thorough.store(true, std::sync::atomic::Ordering::Release);
+        }
+        self.notify.notify_one();
+    }
+
+    /// Waits for a ring.
+    pub async fn rung(&self) {
+        self.notify.notified().await;
+    }
+
+    /// Whether a full look was asked for since this was last called.
+    pub fn take_full(&self) -> bool {
+        self.thorough.swap(false, std::sync::atomic::Ordering::AcqRel)
+    }
+}
+
+/// A host as its targets see it.
+#[derive(Debug)]
+pub struct Host {
+    /// Its name.
+    pub name: HostName,
+    /// Folder of Moorline's data on it.
+    pub data: String,
+    story: DataFolder,
+    link: watch::Sender<Link>,
+    doubted: Notify,
+    bells: Mutex<BTreeMap<StackName, Vec<Arc<TargetBell>>>>,
+}
+
+impl Host {
+    /// A host that is not connected yet.
+    pub fn new(name: HostName, data: String, story: DataFolder) -> Arc<Self> {
+        let (link, _) = watch::channel(Link::Connecting);
+        Arc::new(Self {
+            name,
+            data,
+            story,
+            link,
+            doubted: Notify::new(),
+            bells: Mutex::new(BTreeMap::new()),
+        })
+    }
+
+    /// Follows the connection.
+    pub fn link(&self) -> watch::Receiver<Link> {
+        self.link.subscribe()
+    }
+
+    /// Resolves when the host is out of reach, with what its targets say then.
+    pub(crate) async fn goes_down(&self) -> Failure {
+        let mut link = self.link();
+        loop {
+            if let Link::Down { since, failure } = &*link.borrow_and_update() {
+                return unknown_since(*since, failure);
+            }
+            if link.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Something on this host was not answered: it is asked at once whether it is there.
+    pub(crate) fn doubt(&self) {
+        self.doubted.notify_one();
+    }
+
+    /// Has a bell rung for what concerns a stack, until it is dropped elsewhere.
+    pub fn attach(&self, stack: &StackName, bell: &Arc<TargetBell>) {
+        let mut bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);
+        bells.entry(stack.clone()).or_default().push(Arc::clone(bell));
+    }
+
+    /// Rings no more.
+    pub fn detach(&self, stack: &StackName, bell: &Arc<TargetBell>) {
+        let mut bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(list) = bells.get_mut(stack) {
+            list.retain(|other| !Arc::ptr_eq(other, bell));
+            if list.is_empty() {
+                bells.remove(stack);
+            }
+        }
+    }
+
+    /// Rings for a stack.
+    pub(crate) fn ring_stack(&self, stack: &StackName, ring: Ring) {
+        let bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);
+        bells.get(stack.as_str()).into_iter().flatten().for_each(|bell| bell.ring(ring));
+    }
+
+    /// Rings for every stack.
+    pub(crate) fn ring_all(&self, ring: Ring) {
+        let bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);
+        bells.values().flatten().for_each(|bell| bell.ring(ring));
+    }
+
+    fn ring_for(&self, event: &EngineEvent) {
+        let bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);
+        match (event.kind, event.project()) {
+            (EventKind::Container, project) => {
+                let list = project.and_then(|project| bells.get(project));
+                list.into_iter().flatten().for_each(|bell| bell.ring(Ring::Changed));
+            }
+            // The Engine does not tell these by label; Compose's names begin with the project's.
+            (EventKind::Network | EventKind::Volume, _) => {
+                let concerned = bells.iter().filter(|(stack, _)| {
+                    event
+                        .name()
+                        .strip_prefix(stack.as_str())
+                        .is_some_and(|rest| rest.starts_with('_'))
+                });
+                concerned.flat_map(|(_, list)| list).for_each(|bell| bell.ring(Ring::Changed));
+            }
+            (EventKind::Image, _) => {}
+        }
+    }
+
+    /// Keeps the host connected until `stop`.
+    pub async fn run(
+        self: Arc<Self>,
+        endpoint: Endpoint,
+        settings: EngineSettings,
+        stop: CancellationToken,
+    ) {
+        let mut failures = schedule::Failures::default();
+        while !stop.is_cancelled() {
+            let connecting = Box::pin(Engine::connect(&endpoint, &settings));
+            let connected = stop.run_until_cancelled(connecting).await;
+            let error = match connected {
+                None => return,
+                Some(Ok(engine)) => {
+                    failures.succeeded();
+                    tracing::info!(host = %self.name, version = %engine.facts().version, "host connected");
+                    self.tell(format!("connected: Engine {}", engine.facts().version));
+                    self.link.send_replace(Link::Up(engine.clone()));
+                    match stop.run_until_cancelled(self.follow(&engine)).await {
+                        None => return,
+                        Some(error) => error,
+                    }
+                }
+                Some(Err(error)) => error,
+            };
+            failures.failed(error.remedy(), clock::now());
+            self.went_down(&error, &failures);
+            let wait = schedule::retry_delay(Remedy::Retry, failures.in_a_row());
+            let wait = wait.map_or(CONNECT_PAUSE_MAX, |wait| wait.min(CONNECT_PAUSE_MAX));
+            if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Until the Engine as a whole is out of reach.
+    async fn follow(&self, engine: &Engine) -> EngineError {
+        tokio::select! {
+            error = self.read_events(engine) => error,
+            error = self.watch_over(engine) => error,
+        }
+    }
+
+    /// Asks for a sign of life now and then, and whenever there is doubt: one that hangs breaks no connection.
+    async fn watch_over(&self, engine: &Engine) -> EngineError {
+        let mut round = 0_u64;
+        loop {
+            let seed = schedule::seed(self.name.as_str(), round);
+            let pause = schedule::jittered(HEARTBEAT, HEARTBEAT_JITTER_PERCENT, seed);
+            tokio::select! {
+                () = self.doubted.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+            if let Err(error) = engine.ping().await {
+                return error;
+            }
+            round = round.wrapping_add(1);
+        }
+    }
+
+    /// Reads events, and rings for them.
+    async fn read_events(&self, engine: &Engine) -> EngineError {
+        let mut since: Option<Timestamp> = None;
+        let mut broken = 0_u32;
+        loop {
+            let opened = clock::now();
+            let error = match Box::pin(engine.events(since)).await {
+                Ok(mut stream) => {
+                    // What happened before the stream began is found by looking.
+                    self.ring_all(Ring::Full);
+                    loop {
+                        match stream.next().await {
+                            Some(Ok(event)) => {
+                                since = Some(event.at);
+                                self.ring_for(&event);
+                            }
+                            Some(Err(error)) => break error,
+                            None => break EngineError::EventsEnded,
+                        }
+                    }
+                }
+                Err(error) => error,
+            };
+            // One that takes calls and answers none is out of reach all the same.
+            broken = if STEADY <= clock::now().since(opened) { 1 } else { broken + 1 };
+            if error.is_unreachable() || BROKEN_MAX <= broken {
+                return error;
+            }
+            tracing::debug!(host = %self.name, %error, "event stream ended");
+            tokio::time::sleep(EVENTS_PAUSE).await;
+        }
+    }
+
+    fn tell(&self, text: String) {
+        let entry = Entry::new(clock::now(), Kind::Host, text);
+        self.story.tell(&Entry { host: Some(self.name.clone()), ..entry });
+    }
+
+    fn went_down(&self, error: &EngineError, failures: &schedule::Failures) {
+        let since = failures.since().unwrap_or_else(clock::now);
+        if failures.in_a_row() == 1 {
+            tracing::warn!(host = %self.name, %error, "host out of reach");
+            self.tell(format!("out of reach: {error}"));
+        }
+        let failure = failure_of(error);
+        self.link.send_replace(Link::Down { since, failure });
+    }
+}
+
+/// What went wrong with a host, its causes and the advice, in one line.
+pub(crate) fn failure_of(error: &EngineError) -> Failure {
+    let mut message = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        message = format!("{message}: {cause}");
+        source = cause.source();
+    }
+    if let Some(help) = error.help() {
+        message = format!("{message}; {help}");
+    }
+    Failure { message, remedy: error.remedy() }
+}
+
+/// What the targets of a host say that is out of reach.
+pub(crate) fn unknown_since(since: Timestamp, failure: &Failure) -> Failure {
+    let message = format!("unknown since {since}: {}", failure.message);
+    Failure { message, remedy: failure.remedy }
+}
+
+/// Between two signs of life of a quiet host: one that hangs is known to within this, and the limit of one answer.
+const HEARTBEAT: Duration = Duration::from_mins(1);
+/// So that a thousand hosts do not beat as one.
+const HEARTBEAT_JITTER_PERCENT: u32 = 20;
+/// Longest pause before a host is tried again: one try costs next to nothing, and it may be back.
+const CONNECT_PAUSE_MAX: Duration = Duration::from_mins(1);
+/// Event streams in a row that end before they are steady until a host counts as out of reach.
+const BROKEN_MAX: u32 = 4;
+/// How long a steady event stream lasts.
+const STEADY: Duration = Duration::from_secs(10);
+/// Between two event streams of an Engine that ends them at once.
+const EVENTS_PAUSE: Duration = Duration::from_millis(500);

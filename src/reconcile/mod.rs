@@ -1,0 +1,13 @@
+//! One target, from what may be done with it to what was done: admission, pass, apply, and what is known of all targets.
+
+pub(crate) mod admission;
+pub mod apply;
+pub mod board;
+pub(crate) mod context;
+pub(crate) mod gates;
+pub mod host;
+pub(crate) mod limiter;
+pub mod pass;
+pub(crate) mod roster;
+pub(crate) mod superseded;
+pub(crate) mod survey;

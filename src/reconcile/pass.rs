@@ -1,0 +1,555 @@
+//! One pass for one target: look, compare, plan, apply, look again, report.
+//!
+//! A pass is level-triggered: it does not know why it runs. It may take several rounds, because some plans only become
+//! possible once another was carried out (what a failed replacement left is tidied up by the next look); it ends when
+//! nothing is left to do, when a round did nothing, or after [`ROUNDS_MAX`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+
+use crate::commit::{LoadedStack, Written};
+use crate::docker::{Depth, Engine, EngineError, Scope};
+use crate::drift::{self, Findings};
+use crate::fleet::approval::{self, Approval};
+use crate::fleet::placement::{self, Placement};
+use crate::model::{
+    CommitState, Cure, Desired, Diagnostics, Drift, EngineFacts, Health, ImagePolicy, ImageRef,
+    Observed, Outcome, Plan, Policy, Reason, Remedy, Replica, Resource, Revision, SyncPolicy,
+    Timestamp,
+};
+use crate::plan::{self, Brake, Phase, Resolve};
+use crate::reconcile::apply::{self, Listener, Manner};
+use crate::report::{Failure, Report, Round, Target, Wait};
+use crate::schedule::{Fall, Recoveries, Verdict};
+
+/// Rounds of one pass: deploy, take back what failed, and look once more.
+const ROUNDS_MAX: usize = 3;
+
+/// What a target remembers between passes. Losing it costs a full look and some patience, never a service.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// The last revision that this host was in sync with.
+    pub reached: Option<Revision>,
+    /// Falls and recoveries of each replica.
+    pub recoveries: Recoveries,
+    /// What the stack asks of this host, for as long as neither the commit nor the Engine changes.
+    desired: Option<(Revision, EngineFacts, Arc<Desired>, Diagnostics)>,
+    /// What the last look was compared with, and what came out.
+    compared: Option<Compared>,
+}
+
+/// One comparison. The same input gives the same findings, and most looks see what the one before saw.
+#[derive(Debug)]
+struct Compared {
+    desired: Arc<Desired>,
+    policy: Policy,
+    /// A digest of the observation: keeping it whole would double what a quiet host costs in memory.
+    observed: u64,
+    findings: Arc<Findings>,
+}
+
+impl Memory {
+    /// What is left of it after a start: the revision that was reached.
+    pub fn since(reached: Option<Revision>) -> Self {
+        Self { reached, ..Self::default() }
+    }
+}
+
+/// Whether a pass changes anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// It does what policy allows.
+    Sync,
+    /// An operator asked for it: stacks with `sync: manual` are applied too, and what was rolled back is tried again.
+    SyncByHand,
+    /// It does what policy allows, and only if exactly that plan was approved.
+    SyncApproved,
+    /// It only says what it would do.
+    Show,
+}
+
+/// What a look at one target leads to where replicas are spread over hosts.
+#[derive(Debug, Clone)]
+pub enum Share {
+    /// The stack runs whole on each of its hosts.
+    Whole,
+    /// Only what placement says.
+    Placed(Arc<Placement>),
+    /// Nobody can say, and why.
+    Unknown(String),
+}
+
+/// Who is told what was seen, and tells what follows.
+pub type Sharing<'a> = dyn Fn(&Observed) -> BoxFuture<'a, Share> + Send + Sync + 'a;
+
+/// What one pass is about.
+#[derive(Clone)]
+pub struct Work<'a> {
+    /// Which stack on which host.
+    pub target: &'a Target,
+    /// The stack, as loaded from the commit.
+    pub stack: &'a LoadedStack,
+    /// The commit.
+    pub revision: &'a Revision,
+    /// What the operator allows.
+    pub policy: &'a Policy,
+    /// The host's Engine.
+    pub engine: &'a Engine,
+    /// Folder of Moorline's data on that host.
+    pub host_data: &'a str,
+    /// Whether it changes anything.
+    pub mode: Mode,
+    /// Notes what was seen at once, and says which part of the stack is this host's as soon as somebody can; `None` for
+    /// all of it.
+    pub share: Option<&'a Sharing<'a>>,
+    /// Plans that may be carried out where that needs a word.
+    pub approvals: &'a [Approval],
+    /// How thoroughly to look first.
+    pub depth: Depth,
+    /// Who is told what happens.
+    pub listener: Listener,
+    /// The clock.
+    pub clock: fn() -> Timestamp,
+}
+
+impl std::fmt::Debug for Work<'_> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Work").field("target", &self.target).finish_non_exhaustive()
+    }
+}
+
+/// Runs one pass.
+pub async fn run(work: &Work<'_>, memory: &mut Memory, stop: &CancellationToken) -> Report {
+    let mut report = Report::failed(
+        work.target.clone(),
+        work.revision.clone(),
+        (work.clock)(),
+        Failure { message: String::new(), remedy: Remedy::Retry },
+    );
+    report.problems.clone_from(&work.stack.problems);
+    report.needs_word = work.policy.sync == SyncPolicy::Manual;
+    match attempt(work, memory, stop, &mut report).await {
+        Ok(()) => report.failure = None,
+        Err(failure) => {
+            report.failure = Some(failure);
+            report.sync = crate::model::Sync::Unknown;
+            report.health = Health::Unknown;
+        }
+    }
+    report.at = (work.clock)();
+    report
+}
+
+async fn attempt(
+    work: &Work<'_>,
+    memory: &mut Memory,
+    stop: &CancellationToken,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let whole = desired(work, memory, report)?;
+    let mut depth = work.depth;
+    for round in 0..ROUNDS_MAX {
+        let observed = look(work, &whole, depth).await?;
+        let (desired, unseated) = share(work, &whole, &observed, report).await?;
+        let desired = drift::settle(desired, &observed, work.policy);
+        depth = Depth::Changed;
+        let findings = compare(memory, &desired, &observed, work.policy);
+        if round == 0 {
+            report.found.clone_from(&findings.drifts);
+        }
+        report.now_found(&findings, &observed, work.policy);
+        watch_restarts(&mut memory.recoveries, &findings, &observed, (work.clock)());
+        mark_degraded(report, &memory.recoveries, (work.clock)());
+        let plan = make_plan(work, memory, &desired, &observed, &findings);
+        report.wait = objection(work, &plan);
+        let idle = plan.steps.is_empty() || !may_apply(work) || report.wait.is_some();
+        report.wait = report.wait.take().or(unseated);
+        if round > 0 && plan.is_empty() {
+            break;
+        }
+        let plan = Arc::new(plan);
+        report.rounds.push(Round { plan: Arc::clone(&plan), outcomes: Vec::new() });
+        if idle || stop.is_cancelled() {
+            break;
+        }
+        remember_recoveries(memory, &plan, &findings, (work.clock)());
+        let manner = Manner::of(work.policy, Arc::clone(&work.listener));
+        let outcomes = apply::run(&plan, work.engine, &manner, stop).await;
+        let nothing_done = !outcomes.iter().any(|outcome| outcome.outcome == Outcome::Done);
+        if let Some(last) = report.rounds.last_mut() {
+            last.outcomes = outcomes;
+        }
+        if nothing_done || round + 1 == ROUNDS_MAX {
+            settle(work, memory, &desired, report).await?;
+            break;
+        }
+    }
+    conclude(work, memory, report);
+    Ok(())
+}
+
+/// What a pass would do to a host as it was observed before, where placement (if it is asked) puts the replicas: no Engine
+/// is asked.
+pub fn plan_saved(
+    target: &Target,
+    stack: &LoadedStack,
+    revision: &Revision,
+    policy: &Policy,
+    (observed, host_data, placement): (&Observed, &str, Option<&Placement>),
+    now: Timestamp,
+) -> Report {
+    let nothing = Failure { message: String::new(), remedy: Remedy::NewRevision };
+    let mut report = Report::failed(target.clone(), revision.clone(), now, nothing);
+    let Written { desired, problems } = stack.write(target, revision, host_data, &observed.engine);
+    report.problems.0.extend(stack.problems.0.iter().chain(&problems.0).cloned());
+    let Some(desired) = desired.filter(|_| !report.problems.has_errors()) else {
+        let first = report.problems.first_error();
+        let message = first.map_or("the manifest cannot be used".to_owned(), ToString::to_string);
+        report.failure = Some(Failure { message, remedy: Remedy::NewRevision });
+        return report;
+    };
+    let (desired, wait) = match placement {
+        Some(placement) => confined(&desired, placement, observed, &mut report),
+        None => (desired, None),
+    };
+    report.wait = wait;
+    let desired = drift::settle(desired, observed, policy);
+    let findings = drift::detect(&desired, observed, policy);
+    report.found.clone_from(&findings.drifts);
+    report.now_found(&findings, observed, policy);
+    let plan = plan::make(plan::Input {
+        desired: &desired,
+        observed,
+        findings: &findings,
+        policy,
+        brakes: &BTreeMap::new(),
+        phase: Phase::Deploy,
+        resolve: Resolve::Hold,
+        now,
+    });
+    report.rounds.push(Round { plan: Arc::new(plan), outcomes: Vec::new() });
+    report.failure = None;
+    report
+}
+
+/// What a look found; the last comparison's answer where nothing has changed since.
+fn compare(
+    memory: &mut Memory,
+    desired: &Arc<Desired>,
+    observed: &Observed,
+    policy: &Policy,
+) -> Arc<Findings> {
+    let digest = digest(observed);
+    if let Some(last) = &memory.compared
+        && last.desired == *desired
+        && last.observed == digest
+        && last.policy == *policy
+    {
+        return Arc::clone(&last.findings);
+    }
+    let findings = Arc::new(drift::detect(desired, observed, policy));
+    memory.compared = Some(Compared {
+        desired: Arc::clone(desired),
+        policy: policy.clone(),
+        observed: digest,
+        findings: Arc::clone(&findings),
+    });
+    findings
+}
+
+/// A digest of all that a comparison reads of an observation, which is everything but when it was made.
+fn digest(observed: &Observed) -> u64 {
+    let Observed { taken_at: _, engine, containers, networks, volumes, images, gaps } = observed;
+    let mut hasher = DefaultHasher::new();
+    (engine, containers, networks, volumes, images, gaps).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// A last look after the last round, so that the report tells what is, not what was meant.
+async fn settle(
+    work: &Work<'_>,
+    memory: &mut Memory,
+    desired: &Desired,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let observed = look(work, desired, Depth::Changed).await?;
+    if let Some(share) = work.share {
+        // What was made or removed is known to the others from now on.
+        drop(share(&observed));
+    }
+    report.now_found(&drift::detect(desired, &observed, work.policy), &observed, work.policy);
+    mark_degraded(report, &memory.recoveries, (work.clock)());
+    Ok(())
+}
+
+fn conclude(work: &Work<'_>, memory: &mut Memory, report: &mut Report) {
+    let failed = report.outcomes().any(|outcome| matches!(outcome, Outcome::Failed { .. }));
+    // What was taken back, or is held for another reason than patience, does not go on by itself.
+    let stuck = report.held().any(|held| held.drift.cure == Cure::Replace);
+    if stuck {
+        report.health = report.health.max(Health::Degraded);
+    }
+    report.is_under_way = !failed
+        && !stuck
+        && work.mode != Mode::Show
+        && (report.health == Health::Progressing
+            || report.outcomes().any(|outcome| matches!(outcome, Outcome::Cancelled)));
+    if report.sync == crate::model::Sync::Synced {
+        memory.reached = Some(work.revision.clone());
+    }
+}
+
+/// This host's share of the stack, and which replicas have no host at all.
+async fn share(
+    work: &Work<'_>,
+    whole: &Arc<Desired>,
+    observed: &Observed,
+    report: &mut Report,
+) -> Result<(Arc<Desired>, Option<Wait>), Failure> {
+    let Some(share) = work.share else { return Ok((Arc::clone(whole), None)) };
+    let placement = match share(observed).await {
+        Share::Whole => return Ok((Arc::clone(whole), None)),
+        Share::Unknown(message) => return Err(Failure { message, remedy: Remedy::NewRevision }),
+        Share::Placed(placement) => placement,
+    };
+    Ok(confined(whole, &placement, observed, report))
+}
+
+/// What of the stack placement put on this host, and which replicas have no host at all.
+fn confined(
+    whole: &Arc<Desired>,
+    placement: &Placement,
+    observed: &Observed,
+    report: &mut Report,
+) -> (Arc<Desired>, Option<Wait>) {
+    let (stack, host) = (&report.target.stack, &report.target.host);
+    let mut own = (**whole).clone();
+    placement::confine(&mut own, placement, host, observed);
+    let mut waiting = placement.waiting.iter().filter(|one| one.replica.stack == *stack);
+    let wait = waiting.next().map(|first| Wait {
+        why: first.to_string(),
+        until: None,
+        state: CommitState::Pending,
+    });
+    report.seats = placement
+        .on(host, stack)
+        .map(|(replica, why)| format!("{replica} is here: {why}"))
+        .collect();
+    // Confining only takes away. Where all of it sits, it is not kept twice.
+    (if extent(&own) == extent(whole) { Arc::clone(whole) } else { Arc::new(own) }, wait)
+}
+
+/// How much a stack asks for: replicas, what they wait for, networks, volumes.
+fn extent(desired: &Desired) -> [usize; 4] {
+    let services = || desired.services.values();
+    let replicas = services().map(|service| service.replicas.len()).sum();
+    let waits = services().map(|service| service.depends_on.len()).sum();
+    [replicas, waits, desired.networks.len(), desired.volumes.len()]
+}
+
+/// Whether policy lets this pass change the host.
+fn may_apply(work: &Work<'_>) -> bool {
+    match work.mode {
+        Mode::Show => false,
+        Mode::SyncByHand | Mode::SyncApproved | Mode::Sync => true,
+    }
+}
+
+/// Whose word a plan waits for, if it needs one and has none.
+fn objection(work: &Work<'_>, plan: &Plan) -> Option<Wait> {
+    let needs_word = match work.mode {
+        Mode::SyncByHand => false,
+        Mode::SyncApproved => true,
+        Mode::Sync | Mode::Show => work.policy.sync == SyncPolicy::Manual,
+    };
+    if !needs_word || plan.steps.is_empty() {
+        return None;
+    }
+    let hash = plan::hash(plan);
+    let now = (work.clock)();
+    match approval::verdict(work.approvals, &work.target.name(), &hash, now) {
+        approval::Verdict::Approved { .. } => None,
+        why => Some(Wait { why: why.to_string(), until: None, state: CommitState::Pending }),
+    }
+}
+
+fn make_plan(
+    work: &Work<'_>,
+    memory: &Memory,
+    desired: &Desired,
+    observed: &Observed,
+    findings: &Findings,
+) -> Plan {
+    let now = (work.clock)();
+    let by_hand = work.mode == Mode::SyncByHand;
+    let brakes = if by_hand { BTreeMap::new() } else { brakes(&memory.recoveries, desired, now) };
+    let kept = memory.reached.as_ref() == Some(work.revision);
+    plan::make(plan::Input {
+        desired,
+        observed,
+        findings,
+        policy: work.policy,
+        brakes: &brakes,
+        phase: if kept { Phase::Keep } else { Phase::Deploy },
+        resolve: if by_hand { Resolve::Retry } else { Resolve::Hold },
+        now,
+    })
+}
+
+/// What the stack asks of this host. Made once a commit and Engine.
+fn desired(
+    work: &Work<'_>,
+    memory: &mut Memory,
+    report: &mut Report,
+) -> Result<Arc<Desired>, Failure> {
+    let facts = work.engine.facts();
+    if let Some((revision, for_engine, desired, problems)) = &memory.desired
+        && revision == work.revision
+        && *for_engine == facts
+    {
+        report.problems.0.extend(problems.0.iter().cloned());
+        return Ok(Arc::clone(desired));
+    }
+    let Written { desired, problems } =
+        work.stack.write(work.target, work.revision, work.host_data, &facts);
+    report.problems.0.extend(problems.0.iter().cloned());
+    let Some(desired) = desired.filter(|_| !report.problems.has_errors()) else {
+        let first = report.problems.first_error();
+        let message = first.map_or("the manifest cannot be used".to_owned(), ToString::to_string);
+        return Err(Failure { message, remedy: Remedy::NewRevision });
+    };
+    forget_changed(memory, &desired);
+    memory.desired = Some((work.revision.clone(), facts, Arc::clone(&desired), problems));
+    Ok(desired)
+}
+
+/// Replicas whose definition changed start afresh; those that are gone are forgotten.
+fn forget_changed(memory: &mut Memory, desired: &Desired) {
+    let all = |desired: &Desired| -> BTreeMap<Replica, String> {
+        let replicas = desired.services.values().flat_map(|service| service.replicas.values());
+        let seal = |replica: &Replica| desired.seals.get(replica).cloned().unwrap_or_default();
+        replicas.map(|one| (one.replica.clone(), seal(&one.replica))).collect()
+    };
+    let now = all(desired);
+    if let Some((_, _, before, _)) = &memory.desired {
+        let before = all(before);
+        for replica in now.iter().filter(|(name, digest)| before.get(name) != Some(digest)) {
+            memory.recoveries.forget(replica.0);
+        }
+    }
+    memory.recoveries.keep_only(&now.into_keys().collect());
+}
+
+async fn look(work: &Work<'_>, desired: &Desired, depth: Depth) -> Result<Observed, Failure> {
+    let now = (work.clock)();
+    let mut scope = Scope::of(desired);
+    if depth == Depth::Full {
+        scope.registry = followed_tags(desired);
+    }
+    work.engine.observe(&scope, depth, now).await.map_err(|error| unseen(&error))
+}
+
+/// Images whose tag is followed at their registry, and how often it is to be asked.
+fn followed_tags(desired: &Desired) -> BTreeMap<ImageRef, Duration> {
+    let mut followed = BTreeMap::new();
+    for service in desired.services.values() {
+        let every = match service.image_policy {
+            ImagePolicy::PullAlways => Duration::ZERO,
+            ImagePolicy::PullEvery(every) => every,
+            ImagePolicy::PullMissing | ImagePolicy::Never | ImagePolicy::Build(_) => continue,
+        };
+        let known = followed.entry(service.image.clone()).or_insert(every);
+        *known = every.min(*known);
+    }
+    followed
+}
+
+fn unseen(error: &EngineError) -> Failure {
+    let mut message = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        message = format!("{message}: {cause}");
+        source = cause.source();
+    }
+    Failure { message, remedy: error.remedy() }
+}
+
+/// Restarts by the Engine's own policy count as falls too.
+fn watch_restarts(
+    recoveries: &mut Recoveries,
+    findings: &Findings,
+    observed: &Observed,
+    now: Timestamp,
+) {
+    for (replica, id) in &findings.keepers {
+        if let Some(container) = observed.containers.iter().find(|c| c.id == *id) {
+            recoveries.record_restarts(replica, container.restart_count, now);
+        }
+    }
+}
+
+/// A service one of whose replicas fails again and again is degraded, whatever it does at this instant.
+fn mark_degraded(report: &mut Report, recoveries: &Recoveries, now: Timestamp) {
+    let degraded: Vec<_> =
+        report.services.keys().filter(|name| recoveries.has_degraded(name, now)).cloned().collect();
+    for name in degraded {
+        report.services.insert(name, Health::Degraded);
+        report.health = report.health.max(Health::Degraded);
+    }
+}
+
+fn brakes(recoveries: &Recoveries, desired: &Desired, now: Timestamp) -> BTreeMap<Replica, Brake> {
+    let replicas = desired.services.values().flat_map(|service| service.replicas.values());
+    replicas
+        .filter_map(|one| {
+            let why = match recoveries.verdict(&one.replica, now) {
+                Verdict::Go => return None,
+                Verdict::Wait(_) => "it failed a moment ago".to_owned(),
+                Verdict::Degraded(_) => {
+                    let failures =
+                        recoveries.of(&one.replica).map_or(0, crate::schedule::Attempts::failures);
+                    format!("it failed {failures} times in 10 minutes")
+                }
+            };
+            let until = recoveries.verdict(&one.replica, now).until()?;
+            Some((one.replica.clone(), Brake { until, why }))
+        })
+        .collect()
+}
+
+/// Notes which replicas this plan brings back, so that one that falls again and again is given time.
+fn remember_recoveries(memory: &mut Memory, plan: &Plan, findings: &Findings, now: Timestamp) {
+    let served: BTreeSet<&Replica> =
+        plan.steps.iter().filter_map(|step| step.replica.as_ref()).collect();
+    let mut fallen: BTreeMap<&Replica, Fall> = BTreeMap::new();
+    for drift in &findings.drifts {
+        if let Resource::Replica { replica, .. } = &drift.resource
+            && let Some(fall) = fall(drift)
+            && served.contains(replica)
+        {
+            fallen.insert(replica, fall);
+        }
+    }
+    for (replica, fall) in fallen {
+        memory.recoveries.record(replica, fall, now);
+    }
+}
+
+/// How a replica came to be down, as far as its drift tells. A missing one counts only when it was there before.
+fn fall(drift: &Drift) -> Option<Fall> {
+    if drift.cure != Cure::Revive {
+        return None;
+    }
+    match &drift.reason {
+        // 137 and 143 are the kill and the stop signal: someone's hand, or the host's memory.
+        Reason::Stopped { exit_code: 0 | 137 | 143 } | Reason::Paused => Some(Fall::Accident),
+        Reason::Stopped { .. } | Reason::Unhealthy | Reason::JobFailed { .. } => Some(Fall::Crash),
+        Reason::NotStarted => Some(Fall::Crash),
+        _ => None,
+    }
+}
