@@ -10,7 +10,7 @@ use super::disk::tree_of;
 use super::{Format, Surroundings, output, render};
 use crate::commit;
 use crate::config::fleet_file::{self, COMPOSE_FILES, FLEET_FILE, Fleet};
-use crate::fleet::placement;
+use crate::fleet::{placement, whole};
 use crate::model::{Diagnostics, ManifestTree, RepositoryName, TreePath};
 
 /// Arguments of `validate`.
@@ -66,15 +66,19 @@ fn check_fleet(folder: &Path) -> anyhow::Result<Checked> {
     let tree = tree_of(folder).with_context(|| format!("cannot read {}", folder.display()))?;
     let (fleet, mut problems) = fleet_of(folder, &tree)?;
     let mut services = 0;
+    let mut all = Vec::new();
     for stack in fleet.stacks.values() {
         let (loaded, _) = commit::load(stack, &tree);
-        problems.0.extend(loaded.problems.0);
+        problems.0.extend(loaded.problems.0.iter().cloned());
         if let Some(project) = &loaded.project {
             let hosts = BTreeMap::new();
             problems.0.extend(placement::asks(stack, project, &tree, &hosts).1.0);
             services += project.services.len();
         }
+        all.push(loaded);
     }
+    let hosts = fleet_file::likely_hosts(&fleet);
+    problems.0.extend(whole::problems(&whole::claims(&commit::members(&all, &hosts))).0);
     anyhow::ensure!(
         !fleet.stacks.is_empty() || problems.has_errors(),
         "{} holds neither {FLEET_FILE} nor a folder with a Compose file",

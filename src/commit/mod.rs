@@ -22,10 +22,11 @@ use crate::config::fleet_file::{
 use crate::config::settings::Labels;
 use crate::desired::{self, RelativePaths, Shelf};
 use crate::fleet::placement;
+use crate::fleet::whole::{self, Member};
 use crate::git::{CommitFacts, Git, GitError, Pulled, Source, TreeSelection, Wanted};
 use crate::model::{
-    Desired, Diagnostic, Diagnostics, Digest, EngineFacts, HostName, Location, ManifestTree,
-    Project, RepositoryName, Revision, StackName, TreeFile, TreePath,
+    Claims, Desired, Diagnostic, Diagnostics, Digest, EngineFacts, HostName, Location,
+    ManifestTree, Neighbourhood, Project, RepositoryName, Revision, StackName, TreeFile, TreePath,
 };
 use crate::report::mask::SecretSet;
 use crate::report::{Target, secrets};
@@ -57,6 +58,8 @@ pub struct Commit {
     pub fleet: Option<Fleet>,
     /// Problems of the fleet file and of reading.
     pub problems: Diagnostics,
+    /// What its stacks ask for by name.
+    pub claims: Arc<Claims>,
     /// Its stacks.
     pub stacks: BTreeMap<StackName, Arc<LoadedStack>>,
     /// Stacks that were kept on a host before and are asked for there no more: emptied.
@@ -113,6 +116,8 @@ pub struct LoadedStack {
     pub spreads: bool,
     /// A digest over all of this: two commits with the same one ask for the same.
     pub digest: Digest,
+    /// What all stacks of its commit ask for by name.
+    pub claims: Arc<Claims>,
     /// What was written already.
     shelf: Arc<Mutex<Shelf>>,
 }
@@ -163,20 +168,31 @@ impl LoadedStack {
             spreads: self.spreads,
             paths: RelativePaths::FromGit,
         });
+        desired.neighbours = Neighbourhood {
+            claims: vec![Arc::clone(&self.claims)],
+            host: Some(target.host.clone()),
+        };
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner).share(&mut desired);
         Written { desired: Some(Arc::new(desired)), problems }
     }
 
+    /// The Compose project's name, where the manifests could be read.
+    pub fn project_name(&self) -> Option<&StackName> {
+        self.project.as_ref().map(|project| &project.name)
+    }
+
     /// A stack without services: what becomes of one that left the repository, or this host.
     pub fn emptied(stack: Stack) -> Self {
+        let project = stack.project.clone().unwrap_or_else(|| stack.name.clone());
         Self {
-            project: Some(Project::empty(stack.name.clone(), absolute(&stack.path))),
+            project: Some(Project::empty(project, absolute(&stack.path))),
             digest: Digest::of(format!("emptied {stack:?}").as_bytes()),
             stack,
             problems: Diagnostics::default(),
             config_files: Vec::new(),
             spreads: false,
             tree: ManifestTree::default(),
+            claims: Arc::default(),
             shelf: Arc::default(),
         }
     }
@@ -201,6 +217,7 @@ pub async fn read(
         facts: pulled.facts.clone(),
         fleet,
         problems,
+        claims: Arc::default(),
         stacks: BTreeMap::new(),
         retired: BTreeMap::new(),
     };
@@ -223,11 +240,43 @@ pub async fn read(
         selection.paths.extend(missing);
         pulled = place.git.pull(place.source, &revision, &selection, stop).await?;
     }
+    see_whole(&mut commit, place.hosts);
     let unread =
         pulled.problems.0.into_iter().filter(|problem| !commit.problems.0.contains(problem));
     let unread: Vec<Diagnostic> = unread.collect();
     commit.problems.0.extend(unread);
     Ok(commit)
+}
+
+/// What holds across all stacks: what they share, what two of them want, and who comes first.
+fn see_whole(commit: &mut Commit, hosts: &BTreeMap<HostName, Labels>) {
+    let members = members(commit.stacks.values().map(AsRef::as_ref), hosts);
+    let claims = Arc::new(whole::claims(&members));
+    let implied = whole::implied(&members);
+    drop(members);
+    for (name, stack) in &mut commit.stacks {
+        let loaded = Arc::make_mut(stack);
+        loaded.claims = Arc::clone(&claims);
+        let Some(first) = implied.get(name) else { continue };
+        loaded.stack.implied.clone_from(first);
+        let told = commit.fleet.as_mut().and_then(|fleet| fleet.stacks.get_mut(name));
+        told.into_iter().for_each(|stack| stack.implied.clone_from(first));
+    }
+    commit.claims = claims;
+}
+
+/// Loaded stacks as members of their commit.
+pub fn members<'a>(
+    stacks: impl IntoIterator<Item = &'a LoadedStack>,
+    hosts: &BTreeMap<HostName, Labels>,
+) -> Vec<Member<'a>> {
+    let member = |loaded: &'a LoadedStack| Member {
+        stack: &loaded.stack,
+        project: loaded.project.as_ref(),
+        hosts: Arc::new(loaded.stack.hosts.select(hosts)),
+        spreads: loaded.spreads,
+    };
+    stacks.into_iter().map(member).collect()
 }
 
 /// `compose.yaml` → `compose.override.yaml`, `compose.override.yml`.
@@ -270,7 +319,8 @@ pub fn load(stack: &Stack, tree: &ManifestTree) -> (LoadedStack, BTreeSet<TreePa
         profiles: &stack.profiles,
         variables: &stack.environment,
         env_files: &env_files,
-        project_name: Some(stack.name.as_str()),
+        project_name: stack.project.as_ref().map(StackName::as_str),
+        default_name: Some(stack.name.as_str()),
         project_directory: None,
         home: None,
     });
@@ -296,6 +346,7 @@ pub fn load(stack: &Stack, tree: &ManifestTree) -> (LoadedStack, BTreeSet<TreePa
         spreads: false,
         tree: tree.clone(),
         digest,
+        claims: Arc::default(),
         shelf: Arc::default(),
     };
     (loaded, missing)
@@ -311,6 +362,7 @@ fn digest_of(stack: &Stack, tree: &ManifestTree, used: &BTreeSet<TreePath>) -> D
         origin: Location::file(String::new()),
         hosts: HostSelector::Unsaid,
         after: BTreeSet::new(),
+        implied: BTreeSet::new(),
         suspend: None,
         windows: Vec::new(),
         ..stack.clone()

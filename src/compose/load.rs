@@ -211,8 +211,10 @@ fn drop_unused(project: &mut Project) {
         secrets.extend(built.map(|secret| secret.source.clone()));
         models.extend(service.models.keys().cloned());
     }
-    project.unused_networks = project.networks.extract_if(.., |key, _| !networks.contains(key)).collect();
-    project.unused_volumes = project.volumes.extract_if(.., |key, _| !volumes.contains(key)).collect();
+    project.unused_networks =
+        project.networks.extract_if(.., |key, _| !networks.contains(key)).collect();
+    project.unused_volumes =
+        project.volumes.extract_if(.., |key, _| !volumes.contains(key)).collect();
     project.configs.retain(|key, _| configs.contains(key));
     project.secrets.retain(|key, _| secrets.contains(key));
     project.models.retain(|key, _| models.contains(key));

@@ -11,13 +11,14 @@ use futures_util::FutureExt as _;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::commit::removed;
 use crate::commit::{Commit, LoadedStack};
 use crate::docker::{Depth, Engine};
 use crate::fleet::Orders;
 use crate::fleet::waves::Standing;
 use crate::model::{CommitState, Observed, Outcome, Remedy, Timestamp};
 use crate::reconcile::apply::{Event, Listener};
-use crate::reconcile::pass::{self, Memory, Mode, Work};
+use crate::reconcile::pass::{self, Around, Memory, Mode, Work};
 use crate::report::{Failure, Report, Target, Wait, status};
 use crate::schedule::{self, Failures, PassEnded};
 
@@ -52,6 +53,8 @@ struct LoopState {
     current: Option<Arc<Commit>>,
     full_look_at: Timestamp,
     round: u64,
+    /// Whether the last pass left everything in sync.
+    good: bool,
     said: String,
 }
 
@@ -68,6 +71,7 @@ impl TargetLoop {
             current: None,
             full_look_at: clock::now(),
             round: 0,
+            good: false,
             said: String::new(),
         };
         bell.ring(Ring::Full);
@@ -145,6 +149,11 @@ impl TargetLoop {
         let cut_short = report.outcomes().any(|outcome| *outcome == Outcome::Cancelled);
         let report = Arc::new(report.at_rest());
         self.means.board.report(&report);
+        self.host.prunes(&self.target.stack, removed::has_data_to_prune(&report, &stack));
+        let was_good = std::mem::replace(&mut course.good, report.is_good());
+        if course.good && !was_good {
+            self.host.ring_pruners(&self.target.stack);
+        }
         self.wait(report.wait.as_ref(), &latest);
         if report.wait.is_none() {
             self.stands(&latest, standing_of(&report));
@@ -196,7 +205,8 @@ impl TargetLoop {
 
     /// Whether this target was asked for no more, and nothing of it is left. It is forgotten then.
     fn is_gone(&self, commit: &Commit, report: &Report) -> bool {
-        let gone = commit.is_retired(&self.target) && report.is_good();
+        let gone = commit.is_retired(&self.target)
+            && removed::is_done_with(report, commit.stack_of(&self.target));
         if gone && let Err(error) = self.means.data.forget(&self.target) {
             tracing::warn!(%error, "cannot forget a target that is gone");
         }
@@ -240,11 +250,13 @@ impl TargetLoop {
         };
         if mode != Mode::Show
             && !commit.is_retired(&self.target)
-            && let Err(error) = self.means.data.keep(&self.target, &stack.stack)
+            && let Err(error) =
+                self.means.data.keep(&self.target, &stack.stack, stack.project_name())
         {
             tracing::warn!(%error, "cannot remember that this stack is kept");
         }
         let policy = stack.stack.policy(&self.means.limits);
+        let latest = self.commits.borrow().clone();
         let approvals = self.orders.borrow().approvals.clone();
         let name = self.target.name();
         let share = |observed: &Observed| self.means.roster.share(&name, observed).boxed();
@@ -258,6 +270,14 @@ impl TargetLoop {
             mode,
             share: Some(&share),
             approvals: &approvals,
+            around: Around {
+                newest: latest.as_ref().map(|latest| Arc::clone(&latest.claims)),
+                unsettled: policy
+                    .prune
+                    .volumes
+                    .then(|| self.means.board.unsettled(&self.target))
+                    .flatten(),
+            },
             depth,
             listener: self.listener(),
             clock: clock::now,

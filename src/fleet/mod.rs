@@ -9,6 +9,7 @@ mod orders;
 pub mod placement;
 pub mod suspension;
 pub mod waves;
+pub mod whole;
 pub mod windows;
 
 use std::fmt;

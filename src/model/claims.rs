@@ -40,7 +40,9 @@ impl fmt::Display for Claimed {
             Self::Project(name) => write!(out, "project name {name}"),
             Self::Container(name) => write!(out, "container name {name}"),
             Self::Port(port) => write!(out, "host port {port}"),
-            Self::Address { network, address } => write!(out, "address {address} in network {network}"),
+            Self::Address { network, address } => {
+                write!(out, "address {address} in network {network}")
+            }
         }
     }
 }
@@ -81,7 +83,42 @@ pub struct Clash {
     pub difference: String,
 }
 
+impl fmt::Display for Clash {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, one, other, difference } = self;
+        if difference.is_empty() {
+            write!(out, "{what} is wanted by {one} and by {other} on one host")
+        } else {
+            write!(out, "{what} has another {difference} in {one} than in {other}")
+        }
+    }
+}
+
 impl Clash {
+    /// What to do about it.
+    pub fn help(&self) -> &'static str {
+        match self.what {
+            Claimed::Project(_) => {
+                "name one otherwise: `name:` in its Compose file, or `project:` under its stack in fleet.yaml"
+            }
+            Claimed::Network(_) | Claimed::Volume(_) => {
+                "to share it, declare it alike in both; else give one another name"
+            }
+            Claimed::Container(_) | Claimed::Port(_) | Claimed::Address { .. } => {
+                "change one of them, or keep the stacks on different hosts with `hosts`"
+            }
+        }
+    }
+
+    /// What is said to the one of two that is held back.
+    pub fn said_of(&self, rival: &Claim) -> String {
+        if self.difference.is_empty() {
+            format!("{} is wanted by {rival} too", self.what)
+        } else {
+            format!("{} has another {} in {rival}", self.what, self.difference)
+        }
+    }
+
     /// What keeps a service of a stack on a host from having what it asks for; `None` when this does not concern it.
     pub fn against(&self, stack: &StackName, host: &HostName) -> Option<(&Claim, &Claim)> {
         let (own, rival) = match (self.one.stack == *stack, self.other.stack == *stack) {

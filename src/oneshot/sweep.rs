@@ -8,22 +8,24 @@ use futures_util::FutureExt as _;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::commit::Commit;
+use crate::commit::{Commit, removed};
 use crate::config::settings::Labels;
 use crate::docker::{Depth, Engine, Scope};
 use crate::fleet::placement::{HostSight, Placement};
 use crate::fleet::waves::{Gate, Line, Standing, gates};
 use crate::fleet::{Orders, TargetName};
-use crate::model::{HostName, Observed, Remedy};
+use crate::model::{HostName, Observed, Reason, Remedy, Resource};
 use crate::reconcile::apply::Listener;
-use crate::reconcile::pass::{self, Memory, Mode, Share, Work};
+use crate::reconcile::pass::{self, Around, Memory, Mode, Share, Work};
 use crate::report::{Failure, Report, Target, Wait};
 
 use super::{Setup, StartError, clock};
 use crate::commit::cache::CommitCache;
 use crate::data::folder::{DataError, DataFolder};
 use crate::data::journal::Entry;
-use crate::oneshot::{Engines, Listeners, OnceError, Seen, Wish, connect, host_data, target_waves};
+use crate::oneshot::{
+    Engines, Listeners, OnceError, Seen, Wish, connect, host_data, target_waves, targets_of,
+};
 use crate::reconcile::admission::{Admission, Asking};
 use crate::reconcile::gates::standing_of;
 use crate::reconcile::limiter::PassLimiter;
@@ -144,7 +146,59 @@ impl Sweep {
             }
         }
         reports.extend(self.wave(retired.into_iter().map(|one| (one, Gate::Go)), stop).await);
+        self.prune(&mut reports, stop).await;
         reports
+    }
+
+    /// What nobody asks for any more goes last, once everything else on its host is in sync. What was said of those
+    /// targets before is kept.
+    async fn prune(&mut self, reports: &mut [Report], stop: &CancellationToken) {
+        if self.common.mode == Mode::Show {
+            return;
+        }
+        let last: Vec<Target> = reports
+            .iter()
+            .filter(|report| {
+                let stack = self.commit.stack_of(&report.target);
+                let data = stack.is_some_and(|stack| removed::has_data_to_prune(report, stack));
+                (data || waits_for_others_to_leave(report))
+                    && report.wait.is_none()
+                    && self.unsettled(&report.target).is_none()
+            })
+            .map(|report| report.target.clone())
+            .collect();
+        let again = self.wave(last.into_iter().map(|target| (target, Gate::Go)), stop).await;
+        for mut done in again {
+            if let Some(before) = reports.iter_mut().find(|report| report.target == done.target) {
+                before.rounds.append(&mut done.rounds);
+                done.rounds = std::mem::take(&mut before.rounds);
+                done.found = std::mem::take(&mut before.found);
+                *before = done;
+            }
+        }
+    }
+
+    /// Whom the pruning of a target's volumes waits for. A plan that is only shown shows all that follows.
+    fn pruning_waits(&self, target: &Target) -> Option<String> {
+        let prunes = self.commit.stack_of(target).is_some_and(|one| one.stack.prune.volumes);
+        if prunes && self.common.mode != Mode::Show { self.unsettled(target) } else { None }
+    }
+
+    /// Another target of the same host that is not in sync with the commit, or was not looked at.
+    fn unsettled(&self, target: &Target) -> Option<String> {
+        let Common { setup, .. } = &*self.common;
+        let all = targets_of(setup, &target.repository, &self.commit);
+        let retired = self.commit.retired.keys().map(|(stack, host)| Target {
+            repository: target.repository.clone(),
+            stack: stack.clone(),
+            host: host.clone(),
+        });
+        let mut others = all
+            .into_iter()
+            .chain(retired)
+            .filter(|other| other.host == target.host && other.stack != target.stack);
+        let waits = others.find(|other| self.standings.get(&other.name()) != Some(&Standing::Done));
+        waits.map(|other| format!("stack {}", other.stack))
     }
 
     /// Looks again at those that are on their way, when others wait for them; their reports are made anew. False when
@@ -233,6 +287,7 @@ impl Sweep {
                 archive: Arc::clone(&self.archive),
                 commit: Arc::clone(&self.commit),
                 listener: (self.listeners)(&target),
+                unsettled: self.pruning_waits(&target),
                 target,
                 gate,
                 placement: self.placement.clone(),
@@ -261,6 +316,13 @@ impl Sweep {
     }
 }
 
+/// Whether a network stays only because containers of others, which may be gone by now, were attached to it.
+fn waits_for_others_to_leave(report: &Report) -> bool {
+    report.remaining.iter().any(|drift| {
+        matches!(drift.resource, Resource::Network(_)) && drift.reason == Reason::Orphaned
+    })
+}
+
 /// A plan that is only shown tells whom it would wait for.
 fn note_gate(report: &mut Report, gate: Option<&Gate>) {
     if report.wait.is_some() || report.is_good() || report.failure.is_some() {
@@ -287,6 +349,8 @@ struct One {
     gate: Gate,
     placement: Option<Arc<Placement>>,
     listener: Listener,
+    /// Whom what is to be pruned waits for.
+    unsettled: Option<String>,
 }
 
 impl One {
@@ -331,7 +395,8 @@ impl One {
         let stack = commit.stack_of(&self.target).ok_or_else(|| gone("no such stack"))?;
         let retired = commit.is_retired(&self.target);
         if mode != Mode::Show && !retired {
-            data.keep(&self.target, &newest.stack).map_err(|error| locked(&error))?;
+            data.keep(&self.target, &newest.stack, newest.project_name())
+                .map_err(|e| locked(&e))?;
         }
         let placement = self.placement.as_ref().filter(|_| stack.spreads);
         let share = |_: &Observed| {
@@ -348,6 +413,10 @@ impl One {
             mode,
             share: Some(&share),
             approvals: &self.common.orders.approvals,
+            around: Around {
+                newest: Some(Arc::clone(&self.commit.claims)),
+                unsettled: self.unsettled.clone(),
+            },
             depth: Depth::Full,
             listener: Arc::clone(&self.listener),
             clock: clock::now,
@@ -389,7 +458,10 @@ impl One {
             data.change_orders(|orders| orders.use_up(&name))?;
         }
         match (report.is_good(), retired) {
-            (true, true) => data.forget(&self.target),
+            (true, true) if removed::is_done_with(report, self.commit.stack_of(&self.target)) => {
+                data.forget(&self.target)
+            }
+            (true, true) => Ok(()),
             (true, false) => data.reach(&self.target, &report.revision, clock::now()),
             (false, _) => Ok(()),
         }

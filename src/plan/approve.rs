@@ -50,7 +50,7 @@ impl<'a> Planner<'a> {
                 .get(id)
                 .and_then(|container| self.removal_objection(container, drift)),
             Resource::Network(_) | Resource::Volume(_) | Resource::Service(_) => {
-                self.report_only(None, drift)
+                self.report_only(None, drift).or_else(|| self.disputed(drift))
             }
         }
     }
@@ -66,6 +66,7 @@ impl<'a> Planner<'a> {
             Reason::Missing => {
                 "it is external and does not exist; make it, or remove `external: true`".to_owned()
             }
+            Reason::Claimed { .. } => "it stays for as long as Git names it".to_owned(),
             Reason::Broken => "the Engine is removing it".to_owned(),
             Reason::ImageMissing => super::NO_IMAGE.to_owned(),
             _ if matches!(drift.resource, Resource::Volume(_)) => {
@@ -94,6 +95,11 @@ impl<'a> Planner<'a> {
         if let Some(why) = self.report_only(container, drift) {
             return Some(why);
         }
+        if drift.cure != Cure::Remove
+            && let Some(why) = self.rival(replica, container)
+        {
+            return Some(why);
+        }
         let recovery = matches!(drift.cure, Cure::Revive | Cure::Create);
         self.brake(replica)
             .filter(|_| recovery)
@@ -119,6 +125,9 @@ impl<'a> Planner<'a> {
             ),
             Ownership::OtherRepository(other) => {
                 format!("container {} belongs to repository {other}", holder.name)
+            }
+            Ownership::Neighbour(other) => {
+                format!("container {} belongs to stack {other}", holder.name)
             }
             Ownership::Unrelated | Ownership::Ours => {
                 format!("the name {} is taken by another container", holder.name)
@@ -158,7 +167,7 @@ impl<'a> Planner<'a> {
         match container.ownership {
             Ownership::Ours => true,
             Ownership::Foreign => self.input.policy.adopt == AdoptPolicy::Adopt,
-            Ownership::OtherRepository(_) | Ownership::Unrelated => false,
+            Ownership::Neighbour(_) | Ownership::OtherRepository(_) | Ownership::Unrelated => false,
         }
     }
 }

@@ -9,6 +9,7 @@
 //! came; nothing else is remembered.
 
 mod approve;
+mod clash;
 mod ground;
 mod json;
 mod order;
@@ -32,7 +33,7 @@ pub use text::{render, summary};
 
 use ground::Ground;
 use place::Standing;
-use steps::{Cause, Drafts};
+use steps::{Cause, Drafts, Node};
 
 /// Everything that a plan depends on.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +52,8 @@ pub struct Input<'a> {
     pub phase: Phase,
     /// Whether what was rolled back is tried again.
     pub resolve: Resolve,
+    /// The first target of the host that is not in sync with its commit yet: no volume is removed before it is.
+    pub unsettled: Option<&'a str>,
     /// The time, for comparing with the brakes.
     pub now: Timestamp,
 }
@@ -93,6 +96,7 @@ pub fn make(input: Input<'_>) -> Plan {
     }
     planner.remove_networks_and_volumes();
     planner.keep_claims_apart();
+    planner.drafts.put_last(&planner.last);
     planner.finish()
 }
 
@@ -117,6 +121,8 @@ struct Planner<'a> {
     standing: BTreeMap<Replica, Standing>,
     /// Replicas that get another container or a restart in this plan.
     renewed: BTreeSet<Replica>,
+    /// Steps that come after all others: they remove data.
+    last: BTreeSet<Node>,
 }
 
 impl<'a> Planner<'a> {
@@ -133,6 +139,7 @@ impl<'a> Planner<'a> {
             stuck: BTreeMap::new(),
             standing: BTreeMap::new(),
             renewed: BTreeSet::new(),
+            last: BTreeSet::new(),
         }
     }
 

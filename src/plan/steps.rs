@@ -68,6 +68,26 @@ impl Drafts {
         }
     }
 
+    /// Makes steps for which nobody waits come after all others.
+    pub(super) fn put_last(&mut self, last: &BTreeSet<Node>) {
+        if last.is_empty() {
+            return;
+        }
+        let awaited: BTreeSet<Node> = self
+            .drafts
+            .iter()
+            .flat_map(|draft| draft.after.iter().chain(&draft.courteous).copied())
+            .collect();
+        let all = (0..self.drafts.len()).map(Node);
+        let ends: Vec<Node> =
+            all.filter(|node| !awaited.contains(node) && !last.contains(node)).collect();
+        for node in last {
+            for end in &ends {
+                self.wait(*node, *end);
+            }
+        }
+    }
+
     /// The action of a step.
     pub(super) fn actions(&self) -> impl Iterator<Item = (Node, &Action)> {
         self.drafts.iter().enumerate().map(|(index, draft)| (Node(index), &draft.action))

@@ -10,7 +10,7 @@ use crate::commit::{Commit, LoadedStack};
 use crate::config::fleet_file::{Stack, Vanished, vanished};
 use crate::docker::{Depth, Scope};
 use crate::model::{HostName, Observed, Policy, Remedy, RepositoryName, StackName};
-use crate::reconcile::pass::{self, Memory, Mode, Share, Sharing, Work};
+use crate::reconcile::pass::{self, Around, Memory, Mode, Share, Sharing, Work};
 use crate::report::comment::PlanComment;
 use crate::report::proposal::{self, Novelty};
 use crate::report::{Failure, Report, Target};
@@ -203,6 +203,7 @@ impl Planner<'_> {
             mode: Mode::Show,
             share: share.as_ref().map(|share| share as &Sharing<'_>),
             approvals: &[],
+            around: Around::default(),
             // What is known of the host is enough, and no registry is asked about what a stranger names.
             depth: Depth::Changed,
             listener: Arc::new(|_| {}),

@@ -220,6 +220,24 @@ impl Board {
         pasts.into_iter().chain(self.commit_report(as_host)).collect()
     }
 
+    /// Another target of the same host that is not in sync with the head, if there is one.
+    pub fn unsettled(&self, target: &Target) -> Option<String> {
+        let inner = self.inner();
+        let head = inner.head.as_ref();
+        let mut others = inner
+            .targets()
+            .filter(|(other, _)| other.host == target.host && other.stack != target.stack);
+        let waits = others.find(|(_, entry)| {
+            let report = entry.report.as_ref().filter(|report| {
+                entry.standing == Standing::Reported
+                    && head == Some(&report.revision)
+                    && report.is_good()
+            });
+            report.is_none()
+        });
+        waits.map(|(other, _)| format!("stack {}", other.stack))
+    }
+
     /// How every target compares with the head; `None` while that is still to come for one of them.
     pub fn looks(&self) -> Option<(Revision, Vec<Look>)> {
         let inner = self.inner();

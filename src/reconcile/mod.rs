@@ -2,6 +2,7 @@
 
 pub(crate) mod admission;
 pub mod apply;
+pub(crate) mod around;
 pub mod board;
 pub(crate) mod context;
 pub(crate) mod gates;

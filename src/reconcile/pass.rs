@@ -24,6 +24,8 @@ use crate::model::{
 };
 use crate::plan::{self, Brake, Phase, Resolve};
 use crate::reconcile::apply::{self, Listener, Manner};
+use crate::reconcile::around;
+pub use crate::reconcile::around::Around;
 use crate::report::{Failure, Report, Round, Target, Wait};
 use crate::schedule::{Fall, Recoveries, Verdict};
 
@@ -109,6 +111,8 @@ pub struct Work<'a> {
     pub share: Option<&'a Sharing<'a>>,
     /// Plans that may be carried out where that needs a word.
     pub approvals: &'a [Approval],
+    /// What is known beside the stack itself.
+    pub around: Around,
     /// How thoroughly to look first.
     pub depth: Depth,
     /// Who is told what happens.
@@ -154,7 +158,7 @@ async fn attempt(
     let whole = desired(work, memory, report)?;
     let mut depth = work.depth;
     for round in 0..ROUNDS_MAX {
-        let observed = look(work, &whole, depth).await?;
+        let mut observed = look(work, &whole, depth).await?;
         let (desired, unseated) = share(work, &whole, &observed, report).await?;
         let desired = drift::settle(desired, &observed, work.policy);
         depth = Depth::Changed;
@@ -162,9 +166,10 @@ async fn attempt(
         if round == 0 {
             report.found.clone_from(&findings.drifts);
         }
-        report.now_found(&findings, &observed, work.policy);
+        report.now_found(&findings, &observed);
         watch_restarts(&mut memory.recoveries, &findings, &observed, (work.clock)());
         mark_degraded(report, &memory.recoveries, (work.clock)());
+        around::weigh(work, &findings, &mut observed).await;
         let plan = make_plan(work, memory, &desired, &observed, &findings);
         report.wait = objection(work, &plan);
         let idle = plan.steps.is_empty() || !may_apply(work) || report.wait.is_some();
@@ -221,7 +226,7 @@ pub fn plan_saved(
     let desired = drift::settle(desired, observed, policy);
     let findings = drift::detect(&desired, observed, policy);
     report.found.clone_from(&findings.drifts);
-    report.now_found(&findings, observed, policy);
+    report.now_found(&findings, observed);
     let plan = plan::make(plan::Input {
         desired: &desired,
         observed,
@@ -230,6 +235,7 @@ pub fn plan_saved(
         brakes: &BTreeMap::new(),
         phase: Phase::Deploy,
         resolve: Resolve::Hold,
+        unsettled: None,
         now,
     });
     report.rounds.push(Round { plan: Arc::new(plan), outcomes: Vec::new() });
@@ -282,7 +288,7 @@ async fn settle(
         // What was made or removed is known to the others from now on.
         drop(share(&observed));
     }
-    report.now_found(&drift::detect(desired, &observed, work.policy), &observed, work.policy);
+    report.now_found(&drift::detect(desired, &observed, work.policy), &observed);
     mark_degraded(report, &memory.recoveries, (work.clock)());
     Ok(())
 }
@@ -397,6 +403,7 @@ fn make_plan(
         brakes: &brakes,
         phase: if kept { Phase::Keep } else { Phase::Deploy },
         resolve: if by_hand { Resolve::Retry } else { Resolve::Hold },
+        unsettled: work.around.unsettled.as_deref(),
         now,
     })
 }
@@ -408,9 +415,11 @@ fn desired(
     report: &mut Report,
 ) -> Result<Arc<Desired>, Failure> {
     let facts = work.engine.facts();
+    let neighbours = around::neighbours(work);
     if let Some((revision, for_engine, desired, problems)) = &memory.desired
         && revision == work.revision
         && *for_engine == facts
+        && desired.neighbours == neighbours
     {
         report.problems.0.extend(problems.0.iter().cloned());
         return Ok(Arc::clone(desired));
@@ -423,6 +432,9 @@ fn desired(
         let message = first.map_or("the manifest cannot be used".to_owned(), ToString::to_string);
         return Err(Failure { message, remedy: Remedy::NewRevision });
     };
+    let mut desired = Arc::unwrap_or_clone(desired);
+    desired.neighbours = neighbours;
+    let desired = Arc::new(desired);
     forget_changed(memory, &desired);
     memory.desired = Some((work.revision.clone(), facts, Arc::clone(&desired), problems));
     Ok(desired)

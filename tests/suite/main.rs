@@ -48,3 +48,4 @@ mod spread;
 mod stories;
 mod support;
 mod webhooks;
+mod whole;

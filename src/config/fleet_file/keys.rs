@@ -133,13 +133,20 @@ const fn key(
     Key { path, shape, default, example, says }
 }
 
-const OWN: [Key; 6] = [
+const OWN: [Key; 7] = [
     key(
         "stacks.NAME.path",
         "path in the repository",
         "the stack's name",
         "apps/shop",
         "The stack's folder",
+    ),
+    key(
+        "stacks.NAME.project",
+        "name",
+        "`name:` of the Compose file, else the stack's name",
+        "shop-v2",
+        "The Compose project: what containers, networks and volumes are called after",
     ),
     key(
         "stacks.NAME.files",

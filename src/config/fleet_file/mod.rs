@@ -15,7 +15,7 @@ use std::time::Duration;
 pub use discover::{COMPOSE_FILES, discover};
 pub use keys::FLEET_KEYS;
 pub use read::{Surroundings, parse, read};
-pub use selector::{HostChoice, HostSelector};
+pub use selector::{HostChoice, HostSelector, likely_hosts};
 pub use window::{Cron, Window, WindowKind};
 
 use super::settings::Limits;
@@ -66,8 +66,10 @@ pub enum Wave {
 /// One stack: a Compose project that is kept on some hosts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stack {
-    /// Its name, which is the Compose project's.
+    /// Its name.
     pub name: StackName,
+    /// The Compose project's name; `None` for what the Compose files say in `name:`, else the stack's name.
+    pub project: Option<StackName>,
     /// Where the fleet file declares it; the folder when it was discovered.
     pub origin: Location,
     /// Its folder.
@@ -84,6 +86,9 @@ pub struct Stack {
     pub hosts: HostSelector,
     /// Stacks that must be in sync and healthy first.
     pub after: BTreeSet<StackName>,
+    /// Stacks that come first although nobody says so, because they make what this one uses. Known once all stacks of
+    /// the commit were read.
+    pub implied: BTreeSet<StackName>,
     /// Whether passes apply what they plan.
     pub sync: SyncPolicy,
     /// Whether drift on the host is corrected.
@@ -107,8 +112,10 @@ impl Stack {
     pub fn new(name: StackName, path: TreePath, origin: Location) -> Self {
         Self {
             name,
+            project: None,
             origin,
             path,
+            implied: BTreeSet::new(),
             files: Vec::new(),
             profiles: Vec::new(),
             environment: BTreeMap::new(),

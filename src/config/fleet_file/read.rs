@@ -116,6 +116,7 @@ impl FleetReader<'_> {
         stack.files = self.files(section, "files", &stack.path);
         stack.env_files = self.files(section, "env_files", &stack.path);
         stack.after = after(section);
+        stack.project = section.parsed("project", StackName::parse);
         stack.suspend = suspension(&section.section("suspend"));
         stack.windows = self.windows(section);
         self.check_folder(section, &stack);

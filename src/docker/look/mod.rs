@@ -17,9 +17,11 @@ use std::time::Duration;
 use futures_util::stream::{self, StreamExt as _};
 use tokio::time::Instant;
 
-pub(super) use labels::{BUILD, HELPER};
+pub(super) use labels::{BUILD, HELPER, REPOSITORY};
 pub(super) use memory::{Doubt, Memory};
-pub(super) use read::{DiskUse, ImageInspection, Info, Inspection, NetworkEntry, Version, api, facts};
+pub(super) use read::{
+    DiskUse, ImageInspection, Info, Inspection, NetworkEntry, Version, api, facts,
+};
 pub use scope::{Depth, Scope};
 pub use view::HostView;
 
@@ -29,9 +31,7 @@ use self::view::{About, Blind};
 use super::EngineError;
 use super::act::RegistryAuth;
 use super::connect::{Ask, Wire, parse, segment};
-use crate::model::{
-    ContainerId, Gap, ImageRef, ImageSight, ObservedContainer, Replica, Timestamp,
-};
+use crate::model::{ContainerId, Gap, ImageRef, ImageSight, ObservedContainer, Replica, Timestamp};
 
 /// Images asked about at a time: an inspection of one reads little, and a registry does not like to be stormed.
 const PARALLEL_IMAGES: usize = 4;

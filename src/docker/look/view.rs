@@ -143,9 +143,9 @@ impl HostView {
             About::Image(image) => scope.images.contains(image),
             About::Container { name, stacks } => {
                 scope.containers.contains(name)
-                    || stacks.iter().any(|name| {
-                        name == scope.stack.as_str() || name == scope.project.as_str()
-                    })
+                    || stacks
+                        .iter()
+                        .any(|name| name == scope.stack.as_str() || name == scope.project.as_str())
             }
         };
         self.blind
@@ -163,9 +163,8 @@ fn chosen(mut all: Vec<ObservedNetwork>) -> Option<ObservedNetwork> {
     });
     let mut all = all.into_iter();
     let mut first = all.next()?;
-    let ours = |one: &ObservedNetwork| {
-        matches!(one.ownership, Ownership::Ours | Ownership::Neighbour(_))
-    };
+    let ours =
+        |one: &ObservedNetwork| matches!(one.ownership, Ownership::Ours | Ownership::Neighbour(_));
     first.twins = all.filter(ours).map(|twin| twin.id).collect();
     Some(first)
 }

@@ -12,7 +12,7 @@ use moorline::model::{
     FileMode, HostName, Location, ManifestTree, Plan, Policy, RepositoryName, Revision, StackName,
     Timestamp, TreeFile, TreePath,
 };
-use moorline::reconcile::pass::{self, Memory, Mode, Work};
+use moorline::reconcile::pass::{self, Around, Memory, Mode, Work};
 use moorline::report::{Report, Target, status};
 use tokio_util::sync::CancellationToken;
 
@@ -121,6 +121,7 @@ impl World {
             mode,
             share: None,
             approvals: &[],
+            around: Around::default(),
             depth: Depth::Full,
             listener: Arc::new(|_| {}),
             clock: now,
