@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::Endpoint as HostAddress;
-use crate::config::settings::{ForgeKind, HostSettings, Limits, RepositorySettings, Settings};
+use crate::config::settings::{HostSettings, Limits, RepositorySettings, Settings};
 use crate::docker::{
     self, Endpoint, EngineError, EngineSettings, RegistryAccess, SshIdentity, TlsFiles,
 };
 use crate::forge::{self, ForgeError};
 use crate::git::{self, Remote, RemoteProblem, Source};
-use crate::model::{Digest, HostName, Secret};
+use crate::model::{Digest, ForgeKind, HostName, Secret};
 use crate::report::mask::SecretSet;
 
 use crate::clock;
@@ -115,22 +115,10 @@ fn identity(
     Ok(around.ssh_agent.clone().map(|socket| SshIdentity::Agent { socket }))
 }
 
-/// The forge edge's word for a kind; `None` for what is no forge.
-pub fn forge_kind(kind: ForgeKind) -> Option<forge::Kind> {
-    match kind {
-        ForgeKind::Github => Some(forge::Kind::GitHub),
-        ForgeKind::Gitlab => Some(forge::Kind::GitLab),
-        ForgeKind::Gitea => Some(forge::Kind::Gitea),
-        ForgeKind::Forgejo => Some(forge::Kind::Forgejo),
-        ForgeKind::Bitbucket => Some(forge::Kind::Bitbucket),
-        ForgeKind::Notes | ForgeKind::None => None,
-    }
-}
-
 /// How a repository's forge is reached; without a kind as far as can be said before the server is asked.
 pub fn forge(
     settings: &RepositorySettings,
-    kind: Option<forge::Kind>,
+    kind: Option<ForgeKind>,
 ) -> Result<forge::ForgeSettings, ForgeError> {
     let api = settings.forge.api.as_ref().and_then(|api| url::Url::parse(api.reveal()).ok());
     let remote = settings.url.reveal();
@@ -154,14 +142,11 @@ pub fn forge(
     into.proxy = proxy.and_then(|proxy| url::Url::parse(proxy.reveal()).ok());
     into.patience = into.patience.min(settings.timeout);
     into.may_be_below &= !settings.forge.names_project;
-    into.credentials = forge_credentials(settings, kind);
+    into.credentials = forge_credentials(settings);
     Ok(into)
 }
 
-fn forge_credentials(
-    settings: &RepositorySettings,
-    kind: Option<forge::Kind>,
-) -> forge::Credentials {
+fn forge_credentials(settings: &RepositorySettings) -> forge::Credentials {
     if let Some(app) = &settings.forge.app {
         return forge::Credentials::App {
             app: app.id.clone(),
@@ -171,12 +156,11 @@ fn forge_credentials(
     }
     let file =
         settings.forge.token_file.clone().or_else(|| settings.credentials.token_file.clone());
-    match (file, kind, &settings.credentials.username) {
-        (None, _, _) => forge::Credentials::Anonymous,
-        (Some(file), Some(forge::Kind::Bitbucket), Some(user)) => {
-            forge::Credentials::UserTokenFile { user: user.clone(), file }
-        }
-        (Some(file), _, _) => forge::Credentials::TokenFile(file),
+    match (file, &settings.credentials.username) {
+        (None, _) => forge::Credentials::Anonymous,
+        // Whether its API wants the user's name is the forge's matter.
+        (Some(file), Some(user)) => forge::Credentials::UserTokenFile { user: user.clone(), file },
+        (Some(file), None) => forge::Credentials::TokenFile(file),
     }
 }
 

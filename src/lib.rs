@@ -41,6 +41,7 @@
 //! - [`fleet`]: which replica sits on which host, who goes first, and when.
 //! - [`schedule`]: what happened and now in, when the next pass is due out.
 //! - [`config`]: settings and fleet file.
+//! - [`trust`]: which servers' certificates are accepted.
 //! - [`yaml`]: YAML text as a tree that remembers positions.
 //!
 //! Floor 0, the nouns:
@@ -69,5 +70,6 @@ pub mod reconcile;
 pub mod redaction;
 pub mod report;
 pub mod schedule;
+pub mod trust;
 pub mod web;
 pub mod yaml;

@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::daemon::{self, Doorbell, Setup};
-use crate::model::{CommitState, Plan, Sync};
+use crate::model::{Plan, Sync};
 use crate::oneshot::doctor::{self, Check, Grade};
 use crate::oneshot::{self, Saved, Seen};
 use crate::plan as planning;
-use crate::reconcile::pass::Mode;
-use crate::report::{Report, diff, status as verdict};
+use crate::reconcile::Intent;
+use crate::report::{Report, diff};
 
 use super::glance::{self, Detail, MANY};
 use super::options::Chosen;
@@ -49,25 +49,20 @@ pub(super) fn follow(setup: Setup) -> anyhow::Result<ExitCode> {
 }
 
 /// `sync`: one pass.
-pub(super) fn sync(chosen: &Chosen, mode: Mode, format: Format) -> anyhow::Result<ExitCode> {
-    let reports = pass(chosen, mode, format)?;
-    // What waits by itself goes by itself; a plan that somebody approved and that is held is not what they meant.
-    let may_wait = mode != Mode::SyncApproved;
-    let good = reports.iter().all(|report| match verdict::state(report) {
-        CommitState::Success => true,
-        CommitState::Pending => may_wait || report.wait.is_none(),
-        CommitState::Failure | CommitState::Error => false,
-    });
+pub(super) fn sync(chosen: &Chosen, intent: Intent, format: Format) -> anyhow::Result<ExitCode> {
+    let reports = pass(chosen, intent, format)?;
+    // What was interrupted, is held or still on its way is not done, and a script that goes on must know.
+    let good = reports.iter().all(Report::is_good);
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// One pass over what was chosen, shown.
-pub(super) fn pass(chosen: &Chosen, mode: Mode, format: Format) -> anyhow::Result<Vec<Report>> {
+pub(super) fn pass(chosen: &Chosen, intent: Intent, format: Format) -> anyhow::Result<Vec<Report>> {
     let listeners = if format == Format::Text { progress::listeners() } else { progress::silent() };
     let (seen, reports) = with_runtime(|stop| async move {
         let seen = oneshot::read(&chosen.setup, &chosen.wish, &stop).await?;
         let reports =
-            oneshot::run(&chosen.setup, &seen, &chosen.wish, mode, &listeners, &stop).await?;
+            oneshot::run(&chosen.setup, &seen, &chosen.wish, intent, &listeners, &stop).await?;
         oneshot::publish(&chosen.setup, &chosen.wish, &seen, &reports).await;
         Ok((seen, reports))
     })?;
@@ -86,7 +81,7 @@ pub(super) fn plan(
     let reports = with_runtime(|stop| async move {
         let seen = oneshot::read(&chosen.setup, &chosen.wish, &stop).await?;
         Ok(match saved {
-            Some(saved) => oneshot::plan_saved(&chosen.setup, &seen, &chosen.wish, &saved)?,
+            Some(saved) => oneshot::plan_saved(&chosen.setup, &seen, &chosen.wish, &saved).await?,
             None => look(chosen, &seen, &stop).await?,
         })
     })?;
@@ -219,7 +214,7 @@ async fn look(
     stop: &CancellationToken,
 ) -> anyhow::Result<Vec<Report>> {
     let silent = progress::silent();
-    Ok(oneshot::run(&chosen.setup, seen, &chosen.wish, Mode::Show, &silent, stop).await?)
+    Ok(oneshot::run(&chosen.setup, seen, &chosen.wish, Intent::Show, &silent, stop).await?)
 }
 
 fn saved(path: &Path) -> anyhow::Result<Vec<Saved>> {
@@ -260,7 +255,7 @@ fn plans_text(reports: &[Report]) -> String {
         };
         push(&mut text, &format!("{} at {}: {said}", report.target, report.revision.short()));
         if let Some(wait) = &report.wait {
-            push(&mut text, &format!("wait  {}", wait.why));
+            push(&mut text, &format!("wait  {wait}"));
         }
         if let Some(plan) = plan {
             for seat in &report.seats {

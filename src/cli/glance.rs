@@ -11,7 +11,7 @@ use crate::data::journal::Kind;
 use crate::model::{CommitState, HostName, RepositoryName, Revision, StackName, Timestamp};
 use crate::oneshot::{self, Engines, Seen};
 use crate::publish::health::{self, ReportingProblem};
-use crate::reconcile::pass::Mode;
+use crate::reconcile::Intent;
 use crate::report::{Report, status as verdict};
 
 use super::commands::{push, with_runtime};
@@ -148,7 +148,7 @@ pub(super) fn hosts(chosen: &Chosen, format: Format) -> anyhow::Result<ExitCode>
     let (engines, reports) = with_runtime(|stop| async move {
         let seen = oneshot::read(&chosen.setup, &chosen.wish, &stop).await?;
         let engines = Arc::new(oneshot::connect(&chosen.setup).await?);
-        let how = (Mode::Show, &progress::silent());
+        let how = (Intent::Show, &progress::silent());
         let reports =
             oneshot::run_on(&engines, &chosen.setup, (&seen, &chosen.wish), how, &stop).await?;
         Ok((engines, reports))

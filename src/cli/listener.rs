@@ -7,10 +7,10 @@ use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
-use crate::config::settings::{ForgeKind, Settings};
+use crate::config::settings::{ReportTo, Settings};
 use crate::daemon::Doorbell;
 use crate::model::Secret;
-use crate::web::{self, Bell, Doors, Hook, HookBook, HookKind, Readiness};
+use crate::web::{self, Bell, Doors, Hook, HookBook, Readiness};
 
 use super::output::advised;
 
@@ -58,18 +58,11 @@ fn hooks(settings: &Settings) -> anyhow::Result<BTreeMap<crate::model::Repositor
                 vec![Secret::new(text.trim().to_owned())]
             }
         };
-        hooks.insert(name.clone(), Hook { kind: hook_kind(repository.forge.kind), secrets });
+        // Where the forge's kind is not known yet, its headers tell.
+        hooks.insert(
+            name.clone(),
+            Hook { kind: repository.forge.kind.and_then(ReportTo::forge), secrets },
+        );
     }
     Ok(hooks)
-}
-
-/// How a forge signs; where its kind is not known yet, its headers tell.
-fn hook_kind(kind: Option<ForgeKind>) -> Option<HookKind> {
-    match kind? {
-        ForgeKind::Github => Some(HookKind::GitHub),
-        ForgeKind::Gitlab => Some(HookKind::GitLab),
-        ForgeKind::Gitea | ForgeKind::Forgejo => Some(HookKind::Gitea),
-        ForgeKind::Bitbucket => Some(HookKind::Bitbucket),
-        ForgeKind::Notes | ForgeKind::None => None,
-    }
 }

@@ -19,7 +19,7 @@ use crate::fleet::suspension::Brake;
 use crate::fleet::{Rollback, TargetName};
 use crate::model::{CommitState, Digest, HostName, Revision, StackName, Sync, Timestamp};
 use crate::oneshot::{self, OnceError};
-use crate::reconcile::pass::Mode;
+use crate::reconcile::Intent;
 
 use super::commands::{self, with_runtime};
 use super::options::{Chosen, Global, Stacks};
@@ -44,10 +44,10 @@ pub(super) struct ByHand {
 
 impl ByHand {
     /// Notes approvals, and says how the pass is to be run.
-    pub(super) fn prepare(&self, chosen: &mut Chosen) -> anyhow::Result<Mode> {
+    pub(super) fn prepare(&self, chosen: &mut Chosen) -> anyhow::Result<Intent> {
         chosen.wish.passes_by = self.now;
         if self.approve.is_empty() {
-            return Ok(Mode::SyncByHand);
+            return Ok(Intent::ByHand);
         }
         let [stack] = chosen.wish.stacks.iter().collect::<Vec<_>>()[..] else {
             bail!("an approval is for one stack: `moorline sync STACK --approve HASH`");
@@ -75,7 +75,7 @@ impl ByHand {
         for plan in &plans {
             tell(&data, Some(stack), None, format!("plan {} approved by {by}", plan.short()));
         }
-        Ok(Mode::SyncApproved)
+        Ok(Intent::Approved)
     }
 }
 
@@ -344,7 +344,7 @@ pub(super) fn rollback(global: &Global, args: &RollbackArgs) -> anyhow::Result<E
         print_lines(&format!("{stack} {order}"))?;
     }
     // The head's status is a failure from now on; what was asked for here is that the hosts are back.
-    let reports = commands::pass(&chosen, Mode::SyncByHand, args.output.format)?;
+    let reports = commands::pass(&chosen, Intent::ByHand, args.output.format)?;
     let back = reports.iter().all(|one| one.failure.is_none() && one.sync == Sync::Synced);
     Ok(if back { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

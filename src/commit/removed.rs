@@ -83,3 +83,13 @@ pub(crate) fn has_data_to_prune(report: &Report, stack: &LoadedStack) -> bool {
     };
     stack.stack.prune.volumes && report.remaining.iter().any(is_left)
 }
+
+/// Whether something of a stack goes once everything else is in sync: volumes that policy lets go, and networks that
+/// only stayed because containers of other stacks, gone by now, were attached.
+pub(crate) fn waits_to_prune(report: &Report, stack: &LoadedStack) -> bool {
+    let is_left = |drift: &Drift| {
+        matches!(drift.resource, Resource::Network(_)) && drift.reason == Reason::Orphaned
+    };
+    let networks = stack.stack.prune.networks && report.remaining.iter().any(is_left);
+    report.wait.is_none() && (networks || has_data_to_prune(report, stack))
+}

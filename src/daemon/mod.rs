@@ -12,7 +12,7 @@
 mod descriptors;
 mod repository;
 mod systemd;
-mod target;
+pub(crate) mod target;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -23,14 +23,12 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::settings::{HostSettings, RepositorySettings, Settings, Transport};
+use crate::config::settings::{RepositorySettings, Settings, Transport};
 use crate::docker::EngineError;
-use crate::fleet::Orders;
 use crate::forge::{ForgeError, Pace};
 use crate::git::{Git, RemoteProblem, Source};
 use crate::model::{HostName, RepositoryName};
 
-use crate::commit::cache::CommitCache;
 use crate::connect::{self, Surroundings};
 use crate::data::folder::{self, DataError, DataFolder};
 use crate::data::orders;
@@ -39,11 +37,9 @@ use crate::publish::peers::PeerStatuses;
 use crate::publish::publisher::{self, Publisher};
 use crate::publish::sink;
 use crate::reconcile::board::Board;
-use crate::reconcile::context::Context;
-use crate::reconcile::gates::Gatekeeper;
+use crate::reconcile::context::{Context, Foundations};
 use crate::reconcile::host::{Host, Ring};
 use crate::reconcile::limiter::PassLimiter;
-use crate::reconcile::roster::Roster;
 
 use repository::RepositoryLoop;
 
@@ -197,16 +193,17 @@ pub async fn run(
     let publishers_stop = CancellationToken::new();
     let mut publishers: JoinSet<()> = JoinSet::new();
     let git = Arc::new(Git::new(&data.git()));
-    let seats = Arc::new(PassLimiter::new(settings.limits.parallel_passes));
+    let limiter = Arc::new(PassLimiter::new(settings.limits.parallel_passes));
+    let foundations = Foundations {
+        settings,
+        hosts: &hosts,
+        git: &git,
+        data: &data,
+        limiter: &limiter,
+        orders: &orders,
+    };
     for (name, repository) in &settings.repositories {
-        let board = Arc::new(Board::default());
-        let worker = repository_loop(
-            &setup,
-            name,
-            repository,
-            &hosts,
-            (&git, &data, &board, &seats, &orders),
-        )?;
+        let worker = repository_loop(&setup, name, repository, foundations)?;
         let worker = RepositoryLoop { look_now: doorbell.of(name), ..worker };
         let publisher = publisher_of(&worker, repository, &data, &setup)?;
         let pulls = pull_requests(&worker, repository, doorbell.of_pulls(name), &setup);
@@ -338,67 +335,25 @@ fn start_hosts(
     Ok(hosts)
 }
 
-/// What all loops of a daemon share.
-type Shared<'a> = (
-    &'a Arc<Git>,
-    &'a DataFolder,
-    &'a Arc<Board>,
-    &'a Arc<PassLimiter>,
-    &'a watch::Receiver<Arc<Orders>>,
-);
-
 fn repository_loop(
     setup: &Setup,
     name: &RepositoryName,
     repository: &RepositorySettings,
-    hosts: &BTreeMap<HostName, Arc<Host>>,
-    (git, data, board, seats, orders): Shared<'_>,
+    foundations: Foundations<'_>,
 ) -> Result<RepositoryLoop, StartError> {
     let source = connect::source(repository, &setup.settings.limits, &setup.around)
         .map_err(|source| StartError::Remote { name: name.clone(), source })?;
     let local = repository.url.transport() == Transport::Local;
     let path = repository.url.reveal();
     let watched = local.then(|| PathBuf::from(path.strip_prefix("file://").unwrap_or(path)));
-    let labels = Arc::new(setup.settings.host_labels());
-    let archive = CommitCache {
-        git: Arc::clone(git),
-        source: source.clone(),
-        repository: name.clone(),
-        hosts: Arc::clone(&labels),
-        held: tokio::sync::Mutex::default(),
-    };
-    let capacity = |(name, host): (&HostName, &HostSettings)| (name.clone(), host.capacity);
-    let roster = Roster {
-        hosts: hosts.clone(),
-        labels: Arc::clone(&labels),
-        capacities: setup.settings.hosts.iter().map(capacity).collect(),
-        grace: setup.settings.limits.host_lost,
-        returning: setup.settings.limits.returning,
-        started: crate::clock::now(),
-        orders: orders.clone(),
-        inner: std::sync::Mutex::default(),
-        changed: Notify::new(),
-        settled: watch::Sender::new(0),
-    };
-    let means = Context {
-        hosts: hosts.clone(),
-        board: Arc::clone(board),
-        data: data.clone(),
-        limits: setup.settings.limits.clone(),
-        seats: Arc::clone(seats),
-        keeper: Gatekeeper::new(Arc::clone(&labels), hosts.keys().cloned()),
-        roster,
-        archive,
-        orders: orders.clone(),
-        labels,
-    };
+    let context = Context::new(name, &source, foundations);
     Ok(RepositoryLoop {
         name: name.clone(),
         source,
         interval: repository.interval,
         watched,
-        git: Arc::clone(git),
-        means: Arc::new(means),
+        git: Arc::clone(foundations.git),
+        context: Arc::new(context),
         look_now: Arc::new(Notify::new()),
     })
 }
@@ -433,12 +388,12 @@ fn publisher_of(
     data: &DataFolder,
     setup: &Setup,
 ) -> Result<Publisher, StartError> {
-    let places = (&worker.git, &worker.source, &worker.means.board);
+    let places = (&worker.git, &worker.source, &worker.context.board);
     let publisher = publisher(&worker.name, settings, places, (data, setup))?;
     if let Some(last) = publisher::Memory::of(data, &worker.name).recall() {
-        worker.means.board.recall(last);
+        worker.context.board.recall(last);
     }
-    let peers = setup.as_host.is_some().then(|| PeerStatuses::of(&worker.name, &worker.means));
+    let peers = setup.as_host.is_some().then(|| PeerStatuses::of(&worker.name, &worker.context));
     Ok(Publisher { peers, ..publisher })
 }
 
@@ -452,9 +407,9 @@ fn pull_requests(
     settings.forge.pull_requests.then(|| PullRequests {
         name: worker.name.clone(),
         source: worker.source.clone(),
-        git: Git::new(&worker.means.data.pulls()),
+        git: Git::new(&worker.context.data.pulls()),
         interval: worker.interval,
-        means: Arc::clone(&worker.means),
+        context: Arc::clone(&worker.context),
         look_now,
         as_host: setup.as_host.clone(),
         settle: setup.pace.settle.saturating_add(setup.pace.gap),

@@ -10,9 +10,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::commit::{self, Commit, Place};
-use crate::fleet::TargetName;
 use crate::git::{Git, GitError, Source, Wanted};
-use crate::model::{HostName, RepositoryName, StackName};
+use crate::model::RepositoryName;
 use crate::report::Target;
 use crate::schedule::{self, Failures};
 
@@ -20,6 +19,7 @@ use crate::clock;
 use crate::commit::removed::retire;
 use crate::daemon::target::TargetLoop;
 use crate::data::journal::{Entry, Kind};
+use crate::reconcile::Intent;
 use crate::reconcile::context::Context;
 
 /// What a repository's loop works with.
@@ -36,7 +36,7 @@ pub(crate) struct RepositoryLoop {
     /// Clones.
     pub git: Arc<Git>,
     /// What it shares with its targets' loops.
-    pub means: Arc<Context>,
+    pub context: Arc<Context>,
     /// "Look now", from webhooks and signals.
     pub look_now: Arc<Notify>,
 }
@@ -88,8 +88,8 @@ impl Loops {
 impl RepositoryLoop {
     /// Follows the branch until `stop`, then waits for its targets.
     pub(crate) async fn run(self, stop: CancellationToken) {
-        let keeping = self.means.keeper.run(&self.means.hosts, stop.clone());
-        let placing = self.means.roster.run(stop.clone());
+        let keeping = self.context.gates.run(&self.context.hosts, stop.clone());
+        let placing = self.context.roster.run(stop.clone());
         tokio::join!(keeping, placing, Box::pin(self.follow(&stop)));
     }
 
@@ -162,7 +162,7 @@ impl RepositoryLoop {
             git: &self.git,
             source: &self.source,
             repository: &self.name,
-            hosts: &self.means.labels,
+            hosts: &self.context.labels,
         };
         let mut commit = commit::read(&place, &Wanted::Revision(head), stop).await?;
         tracing::info!(repository = %self.name, revision = %commit.revision, subject = %commit.facts.subject, "new commit");
@@ -171,22 +171,7 @@ impl RepositoryLoop {
             tracing::warn!(repository = %self.name, "{problem}");
         }
         let targets = self.settle(&mut commit, receiver.borrow().as_deref());
-        self.means.board.hide(&commit.secrets());
-        self.means.board.asks(
-            commit
-                .stacks
-                .iter()
-                .map(|(name, stack)| (name.clone(), stack.digest.clone()))
-                .collect(),
-        );
-        self.means.board.expect(&commit.revision, &targets, commit.fleet_problem());
-        self.means.roster.begin(&commit);
-        self.means.keeper.begin(
-            &commit.revision,
-            commit.fleet.as_ref(),
-            self.all_targets(&commit),
-            clock::now(),
-        );
+        self.context.begin(&commit, &targets, self.context.all_targets(&commit));
         sender.send_replace(Some(Arc::new(commit)));
         self.keep_loops(targets, receiver, loops, stop);
         Ok(())
@@ -201,41 +186,13 @@ impl RepositoryLoop {
                 commit.retired.clone_from(&previous.retired);
             }
         } else {
-            let wanted: BTreeSet<Target> = self.targets(commit).into_iter().collect();
-            let hosts = self.means.hosts.keys().cloned().collect();
-            if let Err(error) = retire(commit, &self.means.data, &self.name, &wanted, &hosts) {
+            let wanted = self.context.targets(commit);
+            let hosts = self.context.hosts.keys().cloned().collect();
+            if let Err(error) = retire(commit, &self.context.data, &self.name, &wanted, &hosts) {
                 tracing::warn!(repository = %self.name, %error, "cannot tell which stacks are gone; none is removed");
             }
         }
-        let retired = commit.retired.keys().map(|(stack, host)| self.target(stack, host));
-        let mut targets: Vec<Target> = retired.collect();
-        targets.extend(self.targets(commit));
-        targets
-    }
-
-    fn target(&self, stack: &StackName, host: &HostName) -> Target {
-        Target { repository: self.name.clone(), stack: stack.clone(), host: host.clone() }
-    }
-
-    /// Stacks times hosts, as far as this daemon keeps them.
-    fn targets(&self, commit: &Commit) -> Vec<Target> {
-        let all = commit.stacks.values().flat_map(|stack| {
-            let chosen = stack.stack.hosts.select(&self.means.labels);
-            let kept = chosen.into_iter().filter(|host| self.means.hosts.contains_key(host));
-            kept.map(|host| self.target(&stack.stack.name, &host)).collect::<Vec<_>>()
-        });
-        all.collect()
-    }
-
-    /// Stacks times hosts of the whole fleet: those of other daemons are waited for too.
-    fn all_targets(&self, commit: &Commit) -> BTreeSet<TargetName> {
-        let stacks = commit.stacks.values();
-        stacks
-            .flat_map(|stack| {
-                let hosts = stack.stack.hosts.select(&self.means.labels).into_iter();
-                hosts.map(|host| TargetName { stack: stack.stack.name.clone(), host })
-            })
-            .collect()
+        self.context.retired(commit).chain(self.context.targets(commit)).collect()
     }
 
     /// Starts loops of new targets and ends those that are asked for no more.
@@ -250,13 +207,16 @@ impl RepositoryLoop {
         let wanted: BTreeSet<Target> = targets.into_iter().collect();
         loops.keep_only(&wanted);
         for target in wanted {
-            let Some(host) = self.means.hosts.get(&target.host) else { continue };
+            let Some(host) = self.context.hosts.get(&target.host) else { continue };
             let worker = TargetLoop {
                 target: target.clone(),
                 commits: commits.clone(),
                 host: Arc::clone(host),
-                orders: self.means.orders.clone(),
-                means: Arc::clone(&self.means),
+                orders: self.context.orders.clone(),
+                context: Arc::clone(&self.context),
+                intent: Intent::Keep,
+                passes_by: false,
+                listener: None,
             };
             loops.start(worker, stop);
         }
@@ -264,7 +224,7 @@ impl RepositoryLoop {
 
     fn tell(&self, commit: &Commit) {
         let text = format!("new commit: {}", commit.facts.subject);
-        self.means.data.tell(&Entry {
+        self.context.data.tell(&Entry {
             repository: Some(self.name.clone()),
             revision: Some(commit.revision.clone()),
             ..Entry::new(clock::now(), Kind::Commit, text)

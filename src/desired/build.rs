@@ -4,15 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::desk::{Desk, at};
-use super::dockerignore::Patterns;
 use super::limits;
+use crate::model::pattern::Paths;
 use crate::model::project::{Build, Service};
 use crate::model::{
-    BuildSpec, BundleFile, Digest, FileMode, ImageRef, ServiceName, TreeFile, TreePath,
+    BuildSpec, BundleFile, Digest, FileMode, ImageRef, OverBudget, ServiceName, TreeFile, TreePath,
 };
 
 /// Name of a Dockerfile that does not lie in the context.
 const OUTSIDE_DOCKERFILE: &str = ".moorline.dockerfile";
+
+/// What one character of an ignore file takes once it is read, and one file of a context beside its path and content.
+const PARSED_BYTES: usize = 48;
+const ENTRY_BYTES: usize = 96;
 
 const SERVICE_LABEL: &str = "com.docker.compose.service";
 
@@ -25,7 +29,14 @@ pub(super) fn spec(
 ) -> Option<BuildSpec> {
     warn_of_what_is_left_out(desk, name, build);
     let folder = context_folder(desk, name, build)?;
-    let mut context = context(desk, &folder, build);
+    let mut context = match context(desk, &folder, build) {
+        Ok(context) => context,
+        Err(over) => {
+            let message = format!("the build context and its ignore file are {over}");
+            desk.refuse(at(name, "build.context"), message, "build from a smaller folder");
+            return None;
+        }
+    };
     let dockerfile = dockerfile(desk, (name, build), &folder, &mut context)?;
     let args =
         build.args.iter().filter_map(|(arg, value)| Some((arg.clone(), value.clone()?))).collect();
@@ -128,18 +139,30 @@ fn context_folder(desk: &mut Desk<'_>, name: &ServiceName, build: &Build) -> Opt
 }
 
 /// The context's files, without those that its ignore file names.
-fn context(desk: &Desk<'_>, folder: &TreePath, build: &Build) -> BTreeMap<String, BundleFile> {
+fn context(
+    desk: &Desk<'_>,
+    folder: &TreePath,
+    build: &Build,
+) -> Result<BTreeMap<String, BundleFile>, OverBudget> {
     let tree = desk.input.tree;
     let file = |name: &str| folder.join(name).ok().and_then(|path| tree.file(&path));
     let own = format!("{}.dockerignore", dockerfile_name(build));
     let ignore = file(&own).or_else(|| file(".dockerignore"));
-    let patterns = ignore.map(|file| Patterns::parse(&String::from_utf8_lossy(&file.bytes)));
+    desk.budget.bytes(ignore.map_or(0, |file| file.bytes.len().saturating_mul(PARSED_BYTES)))?;
+    let patterns = ignore.map(|file| Paths::parse(&String::from_utf8_lossy(&file.bytes)));
+    let patterns = patterns.unwrap_or_default();
     let skip = if folder.as_str().is_empty() { 0 } else { folder.as_str().len() + 1 };
-    tree.below(folder)
-        .filter_map(|(path, file)| Some((path.as_str().get(skip..)?, file)))
-        .filter(|(path, _)| !patterns.as_ref().is_some_and(|all| all.ignores(path)))
-        .map(|(path, file)| (path.to_owned(), bundled(file)))
-        .collect()
+    let mut context = BTreeMap::new();
+    for (path, file) in tree.below(folder) {
+        let Some(path) = path.as_str().get(skip..) else { continue };
+        let (is_ignored, moves) = patterns.name(path);
+        desk.budget.steps(moves + file.bytes.len() as u64 / 4)?;
+        if !is_ignored {
+            desk.budget.bytes(path.len() + ENTRY_BYTES)?;
+            context.insert(path.to_owned(), bundled(file));
+        }
+    }
+    Ok(context)
 }
 
 fn bundled(file: &TreeFile) -> BundleFile {

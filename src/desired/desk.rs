@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ring::hmac;
 
 use super::Input;
-use crate::model::{Diagnostic, Digest, FileBundle, Location, Replica, ServiceName};
+use crate::model::{Budget, Diagnostic, Digest, FileBundle, Location, Replica, ServiceName};
 
 /// The input, and what piles up while it is worked through.
 #[derive(Debug)]
@@ -15,6 +15,7 @@ pub(super) struct Desk<'a> {
     pub(super) bundles: BTreeMap<Digest, Arc<FileBundle>>,
     pub(super) seals: BTreeMap<Replica, String>,
     pub(super) problems: Vec<Diagnostic>,
+    pub(super) budget: Budget,
     seen: BTreeSet<Diagnostic>,
     key: hmac::Key,
 }
@@ -29,6 +30,7 @@ impl<'a> Desk<'a> {
             bundles: BTreeMap::new(),
             seals: BTreeMap::new(),
             problems: Vec::new(),
+            budget: Budget::of_a_stack(),
             seen: BTreeSet::new(),
             key: hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()),
         }

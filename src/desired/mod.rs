@@ -9,7 +9,6 @@ mod before;
 mod build;
 mod container;
 mod desk;
-mod dockerignore;
 mod files;
 mod limits;
 mod mounts;

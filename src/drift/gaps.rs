@@ -2,48 +2,33 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::{DesiredReplica, Gap};
+use crate::model::{DesiredReplica, Gap, Unseen};
 
 /// The parts of a host that a look did not see.
 #[derive(Debug, Default)]
-pub(super) struct Unseen<'a> {
+pub(super) struct Gaps<'a> {
     gaps: &'a [Gap],
     everything: bool,
-    containers: bool,
-    networks: bool,
-    volumes: bool,
-    images: bool,
-    /// `container NAME`, `network NAME`, `volume NAME`, `image REFERENCE`.
-    single: BTreeSet<&'a str>,
+    /// What was not seen as a whole or by itself; a container whose id is known is only in `gaps`.
+    parts: BTreeSet<&'a Unseen>,
 }
 
-impl<'a> Unseen<'a> {
+impl<'a> Gaps<'a> {
     /// Sorts the gaps of a look.
     pub(super) fn new(gaps: &'a [Gap]) -> Self {
-        let mut unseen = Self { gaps, ..Self::default() };
-        for gap in gaps {
-            match gap.what.as_str() {
-                _ if gap.container.is_some() => {}
-                "containers" => unseen.containers = true,
-                "networks" => unseen.networks = true,
-                "volumes" => unseen.volumes = true,
-                "images" => unseen.images = true,
-                what if is_single(what) => {
-                    unseen.single.insert(what);
-                }
-                _ => unseen.everything = true,
-            }
+        let unknown = || gaps.iter().filter(|gap| gap.container.is_none()).map(|gap| &gap.what);
+        Self {
+            gaps,
+            everything: unknown().any(|what| matches!(what, Unseen::Host(_))),
+            parts: unknown().collect(),
         }
-        unseen
     }
 
     /// Whether a replica may exist although no container of it was seen: everything, its name, or its number is in a
     /// gap, or a container is whose replica is not known.
     pub(super) fn replica(&self, wanted: &DesiredReplica) -> bool {
-        let by_name = format!("container {}", wanted.name);
-        self.everything
-            || self.containers
-            || self.single.contains(by_name.as_str())
+        let by_name = Unseen::Container(wanted.name.clone());
+        self.hides(&Unseen::Containers, &by_name)
             || self.gaps.iter().filter(|gap| gap.container.is_some()).any(|gap| {
                 gap.what == by_name || gap.replica.as_ref().is_none_or(|one| *one == wanted.replica)
             })
@@ -51,26 +36,20 @@ impl<'a> Unseen<'a> {
 
     /// Whether a network was not seen.
     pub(super) fn network(&self, name: &str) -> bool {
-        self.kind(self.networks, "network", name)
+        self.hides(&Unseen::Networks, &Unseen::Network(name.to_owned()))
     }
 
     /// Whether a volume was not seen.
     pub(super) fn volume(&self, name: &str) -> bool {
-        self.kind(self.volumes, "volume", name)
+        self.hides(&Unseen::Volumes, &Unseen::Volume(name.to_owned()))
     }
 
     /// Whether an image was not seen.
     pub(super) fn image(&self, reference: &str) -> bool {
-        self.kind(self.images, "image", reference)
+        self.hides(&Unseen::Images, &Unseen::Image(reference.to_owned()))
     }
 
-    fn kind(&self, all: bool, kind: &str, name: &str) -> bool {
-        self.everything || all || self.single.contains(format!("{kind} {name}").as_str())
+    fn hides(&self, kind: &Unseen, one: &Unseen) -> bool {
+        self.everything || self.parts.contains(kind) || self.parts.contains(one)
     }
-}
-
-fn is_single(what: &str) -> bool {
-    what.split_once(' ').is_some_and(|(kind, name)| {
-        matches!(kind, "container" | "network" | "volume" | "image") && !name.contains(' ')
-    })
 }

@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::host::Naming;
-use super::mask;
 use crate::model::{
     AdoptPolicy, ContainerState, Desired, DesiredReplica, DesiredService, HealthCheckState,
-    Observed, ObservedContainer, Ownership, Policy, Replica,
+    Observed, ObservedContainer, Ownership, Policy, Replica, pattern,
 };
 
 /// What is compared, and what was found out about it once.
@@ -133,7 +132,7 @@ impl<'a> Look<'a> {
 
     /// Whether the operator left a field to others.
     pub(super) fn ignores(&self, path: &str) -> bool {
-        self.policy.ignore.iter().any(|pattern| mask::fits(pattern, path))
+        self.policy.ignore.iter().any(|pattern| pattern::fits(pattern, path))
     }
 
     /// A network's key in the manifest; its name for one that the manifest does not know.

@@ -23,7 +23,7 @@ pub use adopt::{ADOPTED_LABEL, settle};
 pub use mask::is_secret_name;
 pub use table::{Effect, Row, markdown, rows};
 
-use self::gaps::Unseen;
+use self::gaps::Gaps;
 use self::look::Look;
 use crate::model::{
     ContainerId, Cure, Desired, DesiredReplica, DesiredService, Drift, Health, ImageRef, Observed,
@@ -62,7 +62,7 @@ pub struct Findings {
 ///   `Remove`, `Foreign` by `None`.
 pub fn detect(desired: &Desired, observed: &Observed, policy: &Policy) -> Findings {
     let look = Look::new(desired, observed, policy);
-    let unseen = Unseen::new(&observed.gaps);
+    let unseen = Gaps::new(&observed.gaps);
     let mut found = Findings::default();
     for (name, service) in &desired.services {
         let mut worst = Health::Healthy;
@@ -83,7 +83,7 @@ pub fn detect(desired: &Desired, observed: &Observed, policy: &Policy) -> Findin
 /// One replica: its container if it has one, and how it is doing.
 fn one_replica(
     look: &Look<'_>,
-    unseen: &Unseen<'_>,
+    unseen: &Gaps<'_>,
     (service, wanted): (&DesiredService, &DesiredReplica),
     found: &mut Findings,
 ) -> Health {

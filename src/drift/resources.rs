@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::container::{build_changed, canonical_address, registry_moved};
-use super::gaps::Unseen;
+use super::gaps::Gaps;
 use super::look::Look;
 use super::mask;
 use super::sheet::is_passing_label;
@@ -16,7 +16,7 @@ use crate::model::{
 type Attributes = BTreeMap<String, String>;
 
 /// Differences of networks.
-pub(super) fn networks(look: &Look<'_>, unseen: &Unseen<'_>, out: &mut Vec<Drift>) {
+pub(super) fn networks(look: &Look<'_>, unseen: &Gaps<'_>, out: &mut Vec<Drift>) {
     let mut asked_names: BTreeSet<&str> = BTreeSet::new();
     for (key, network) in &look.desired.networks {
         let name = network.spec.name.as_str();
@@ -59,7 +59,7 @@ pub(super) fn networks(look: &Look<'_>, unseen: &Unseen<'_>, out: &mut Vec<Drift
 }
 
 /// Differences of volumes.
-pub(super) fn volumes(look: &Look<'_>, unseen: &Unseen<'_>, out: &mut Vec<Drift>) {
+pub(super) fn volumes(look: &Look<'_>, unseen: &Gaps<'_>, out: &mut Vec<Drift>) {
     let mut asked_names: BTreeSet<&str> = BTreeSet::new();
     for (key, volume) in &look.desired.volumes {
         let name = volume.spec.name.as_str();
@@ -264,7 +264,7 @@ fn labels_of(out: &mut Attributes, labels: &BTreeMap<String, String>) {
 /// Images that must be pulled or built first, and the differences that say so.
 pub(super) fn images(
     look: &Look<'_>,
-    unseen: &Unseen<'_>,
+    unseen: &Gaps<'_>,
     out: &mut Vec<Drift>,
 ) -> BTreeSet<ImageRef> {
     let mut stale = BTreeSet::new();

@@ -1,9 +1,9 @@
 //! What a target may do now: one answer from suspensions, windows and waves.
 
-use super::TargetName;
 use super::suspension::Brakes;
 use super::waves::Gate;
 use super::windows::Opening;
+use super::{TargetName, WaitingOn};
 use crate::config::fleet_file::Stack;
 use crate::model::Timestamp;
 
@@ -21,8 +21,8 @@ pub enum Clearance {
 /// Why something is held, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hold {
-    /// Why, in words.
-    pub why: String,
+    /// Why.
+    pub on: WaitingOn,
     /// When it is to be looked at again; `None` when only an event ends it.
     pub until: Option<Timestamp>,
 }
@@ -36,22 +36,25 @@ pub fn clearance(
     now: Timestamp,
 ) -> Clearance {
     if let Some(brake) = brakes.holding(target, now) {
-        let hold = Hold { why: brake.to_string(), until: brake.suspension.until };
+        let hold = Hold { on: WaitingOn::Brake(brake.clone()), until: brake.suspension.until };
         return Clearance::Nothing(hold);
     }
     if let Some(suspension) = stack.suspend.as_ref().filter(|suspension| suspension.holds(now)) {
-        let why = format!("suspended in the fleet file: {}", suspension.reason);
-        return Clearance::Nothing(Hold { why, until: suspension.until });
+        let on = WaitingOn::Suspension(suspension.clone());
+        return Clearance::Nothing(Hold { on, until: suspension.until });
     }
     if let Opening::Shut { until, .. } = opening {
-        return Clearance::RecoverOnly(Hold { why: opening.to_string(), until: *until });
+        let on = WaitingOn::Window(opening.clone());
+        return Clearance::RecoverOnly(Hold { on, until: *until });
     }
     match gate {
         Gate::Go => Clearance::All,
         Gate::Wait { until, .. } => {
-            Clearance::RecoverOnly(Hold { why: gate.to_string(), until: *until })
+            Clearance::RecoverOnly(Hold { on: WaitingOn::Gate(gate.clone()), until: *until })
         }
-        Gate::Stopped { .. } => Clearance::RecoverOnly(Hold { why: gate.to_string(), until: None }),
+        Gate::Stopped { .. } => {
+            Clearance::RecoverOnly(Hold { on: WaitingOn::Gate(gate.clone()), until: None })
+        }
     }
 }
 
@@ -79,14 +82,14 @@ mod tests {
         assert_eq!(
             ask(&stack, &brakes, &shut, &stopped),
             Clearance::RecoverOnly(Hold {
-                why: "changes wait until 1970-01-01T00:00:00.02Z".to_owned(),
+                on: WaitingOn::Window(shut.clone()),
                 until: Some(Timestamp::from_millis(20))
             })
         );
-        let held = Hold { why: "stopped: shop@a failed: x".to_owned(), until: None };
+        let held = Hold { on: WaitingOn::Gate(stopped.clone()), until: None };
         assert_eq!(ask(&stack, &brakes, &Opening::Open, &stopped), Clearance::RecoverOnly(held));
         stack.suspend = Some(Suspension { reason: "move".to_owned(), until: None });
-        let held = Hold { why: "suspended in the fleet file: move".to_owned(), until: None };
+        let held = Hold { on: WaitingOn::Suspension(stack.suspend.clone().unwrap()), until: None };
         assert_eq!(ask(&stack, &brakes, &shut, &stopped), Clearance::Nothing(held));
         brakes.suspend(Brake {
             stack: Some(name),
@@ -98,6 +101,6 @@ mod tests {
         let Clearance::Nothing(hold) = ask(&stack, &brakes, &Opening::Open, &Gate::Go) else {
             panic!("not held");
         };
-        assert!(hold.why.ends_with("audit"));
+        assert!(matches!(&hold.on, WaitingOn::Brake(brake) if brake.suspension.reason == "audit"));
     }
 }

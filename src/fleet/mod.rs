@@ -8,6 +8,7 @@ mod clearance;
 mod orders;
 pub mod placement;
 pub mod suspension;
+mod waiting;
 pub mod waves;
 pub mod whole;
 pub mod windows;
@@ -16,6 +17,7 @@ use std::fmt;
 
 pub use clearance::{Clearance, Hold, clearance};
 pub use orders::{Orders, Rollback};
+pub use waiting::WaitingOn;
 
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,6 @@
 //! One comment that is found again and kept up to date.
 
-use super::clients::FoundComment;
+use super::found::FoundComment;
 use super::{CommentMode, CommentReceipt, Forge, ForgeError, Marker, Place, Published};
 
 /// A comment as it shall be.

@@ -1,59 +1,71 @@
-//! Commit statuses, pull requests and comments on GitHub, GitLab, Gitea, Forgejo and Bitbucket Cloud.
+//! Commit statuses, pull requests and comments on GitHub, GitLab, Gitea, Forgejo, Bitbucket Cloud and
+//! Azure DevOps.
 //!
 //! In go settings and what a report has to say; out come requests in each forge's own words. [`Forge`] makes one
 //! request at a time and retries nothing. [`StatusBook`] decides what is posted and when; [`Courier`] carries it out
 //! beside the deployments, so that a forge that is down, slow or unwilling never holds one up.
 //! Nothing here knows Git or Docker; tokens appear in no address, log line or error.
 
-mod clients;
+mod client;
 mod comments;
+mod found;
+mod http;
+mod hub;
 mod nouns;
 mod post;
 mod problem;
+mod project;
 mod recognise;
+mod rules;
 mod settings;
-mod wire;
+pub mod webhook;
 
-pub use clients::bitbucket::Bitbucket;
-pub use clients::gitea::Gitea;
-pub use clients::github::GitHub;
-pub use clients::gitlab::GitLab;
+// One folder a forge.
+mod azure;
+mod bitbucket;
+mod gitea;
+mod github;
+mod gitlab;
+
 pub use comments::CommentDraft;
 pub use nouns::{
-    Abilities, Ability, CommentMode, CommentReceipt, FetchHead, Head, Limits, Marker, Place,
-    Published, PullRequest, Right, StatusTarget,
+    Abilities, Ability, CommentMode, CommentReceipt, Fate, FetchHead, ForkPath, Head, Limits,
+    Marker, Place, Published, PullRequest, Right, StatusTarget,
 };
 pub use post::{Condition, Courier, Errand, Letter, LetterKey, Pace, Postbox, StatusBook, Warning};
 pub use problem::ForgeError;
-pub use settings::{Clock, Credentials, ForgeSettings, Kind};
+pub use settings::{Clock, Credentials, ForgeSettings};
 
-use crate::model::{CommitStatus, Revision};
-use clients::FoundComment;
-use wire::Wire;
+use std::sync::Arc;
+
+use self::http::Http;
+use crate::model::{CommitStatus, ForgeKind, Revision};
+use client::Client;
+use found::FoundComment;
+use project::Project;
+use rules::Rules;
+
+/// One line a forge, in the order in which a server is asked and a webhook is looked at: Gitea and Forgejo also send
+/// GitHub's headers.
+const RULES: &[&Rules] = &[
+    &gitea::RULES,
+    &gitea::FORGEJO,
+    &gitlab::RULES,
+    &bitbucket::RULES,
+    &github::RULES,
+    &azure::RULES,
+];
+
+/// A kind's table. Every kind has one, which a test holds.
+fn rules(kind: ForgeKind) -> &'static Rules {
+    RULES.iter().find(|rules| rules.kind == kind).copied().unwrap_or(&github::RULES)
+}
 
 /// A repository on a forge.
 #[derive(Debug, Clone)]
-pub enum Forge {
-    /// GitHub or GitHub Enterprise Server.
-    GitHub(GitHub),
-    /// GitLab.
-    GitLab(GitLab),
-    /// Gitea or Forgejo.
-    Gitea(Gitea),
-    /// Bitbucket Cloud.
-    Bitbucket(Bitbucket),
-}
-
-/// The same call of whichever client it is.
-macro_rules! each {
-    ($forge:expr, $client:ident => $call:expr) => {
-        match $forge {
-            Forge::GitHub($client) => $call,
-            Forge::GitLab($client) => $call,
-            Forge::Gitea($client) => $call,
-            Forge::Bitbucket($client) => $call,
-        }
-    };
+pub struct Forge {
+    project: Project,
+    client: Arc<dyn Client>,
 }
 
 impl Forge {
@@ -63,8 +75,10 @@ impl Forge {
     /// `UnknownForge` when the server is none that we know, `Unreachable` and its like when it cannot be asked, `Tls`.
     pub async fn recognise(settings: &ForgeSettings) -> Result<Self, ForgeError> {
         let settings = Self::look_up(settings).await?;
-        let kind = settings.kind.unwrap_or(Kind::GitHub);
-        Self::of_kind(kind, &settings)
+        match settings.kind {
+            Some(kind) => Self::of_kind(kind, &settings),
+            None => Err(ForgeError::UnknownForge { host: settings.host() }),
+        }
     }
 
     /// These settings with the kind, and the address and project where the forge is below a sub-path. The server is
@@ -83,60 +97,46 @@ impl Forge {
     ///
     /// # Errors
     /// `Tls` when the certificate authorities cannot be read.
-    pub fn of_kind(kind: Kind, settings: &ForgeSettings) -> Result<Self, ForgeError> {
-        let base = settings::api_base(kind, &settings.api);
-        let wire = Wire::new(settings, Some(kind), base)?;
-        let project = settings.project.as_str();
-        Ok(match kind {
-            Kind::GitHub => Self::GitHub(GitHub::new(wire, project)),
-            Kind::GitLab => Self::GitLab(GitLab::new(wire, project)),
-            Kind::Gitea | Kind::Forgejo => Self::Gitea(Gitea::new(wire, kind, project)),
-            Kind::Bitbucket => Self::Bitbucket(Bitbucket::new(wire, project)),
-        })
+    pub fn of_kind(kind: ForgeKind, settings: &ForgeSettings) -> Result<Self, ForgeError> {
+        let rules = rules(kind);
+        let http = Http::new(settings, Some(rules), (rules.api)(&settings.api))?;
+        let project = Project::new(http, rules, &settings.project);
+        let client = (rules.client)(project.clone());
+        Ok(Self { project, client })
     }
 
     /// The kind.
-    pub fn kind(&self) -> Kind {
-        match self {
-            Self::GitHub(_) => Kind::GitHub,
-            Self::GitLab(_) => Kind::GitLab,
-            Self::Gitea(gitea) => gitea.kind(),
-            Self::Bitbucket(_) => Kind::Bitbucket,
-        }
+    pub fn kind(&self) -> ForgeKind {
+        self.project.rules.kind
     }
 
     /// Host and port, for messages.
     pub fn host(&self) -> String {
-        each!(self, client => client.project.wire.host())
+        self.project.http.host()
     }
 
     /// The page of a file's line at a commit, for people.
     pub fn file_link(&self, revision: &Revision, path: &str, line: usize) -> String {
-        let (web, project) = each!(self, client => client.project.wire.web());
-        let (folder, mark) = match self.kind() {
-            Kind::GitHub => ("blob", "L"),
-            Kind::GitLab => ("-/blob", "L"),
-            Kind::Gitea | Kind::Forgejo => ("src/commit", "L"),
-            Kind::Bitbucket => ("src", "lines-"),
-        };
-        let path: Vec<String> = path.split('/').map(settings::escape_segment).collect();
-        format!("{web}/{project}/{folder}/{revision}/{}#{mark}{line}", path.join("/"))
+        let (web, project) = self.place();
+        (self.project.rules.links.file)((&web, project), revision, path, line)
     }
 
-    /// What its texts may be. Comments keep 1024 characters of distance to the forge's limit.
+    /// The page of a pull request, for people.
+    pub fn pull_link(&self, number: u64) -> String {
+        let (web, project) = self.place();
+        (self.project.rules.links.pull)((&web, project), number)
+    }
+
+    /// The forge's address for people, and the project.
+    fn place(&self) -> (String, &str) {
+        let (base, project) = self.project.http.place();
+        let web = (self.project.rules.links.web)(base.as_str().trim_end_matches('/'));
+        (web, project)
+    }
+
+    /// What its texts may be.
     pub fn limits(&self) -> Limits {
-        let (comment, folds) = match self.kind() {
-            Kind::GitHub => (64_512, true),
-            Kind::GitLab | Kind::Gitea | Kind::Forgejo => (500_000, true),
-            Kind::Bitbucket => (31_744, false),
-        };
-        Limits {
-            comment,
-            folds,
-            pending_again: self.kind() != Kind::GitLab,
-            tells_error: !matches!(self.kind(), Kind::GitLab | Kind::Bitbucket),
-            comments_on_commits: !matches!(self.kind(), Kind::Gitea | Kind::Forgejo),
-        }
+        self.project.rules.limits
     }
 
     /// Writes a status on a commit. The description is cut at 140 characters.
@@ -145,7 +145,7 @@ impl Forge {
         target: &StatusTarget,
         status: &CommitStatus,
     ) -> Result<Published, ForgeError> {
-        each!(self, client => client.publish(target, status).await)
+        self.client.publish(target, status).await
     }
 
     /// The newest status of each context of a commit. On Bitbucket only those that Moorline wrote.
@@ -153,12 +153,17 @@ impl Forge {
         &self,
         revision: &Revision,
     ) -> Result<Vec<CommitStatus>, ForgeError> {
-        each!(self, client => client.read_statuses(revision).await)
+        self.client.read_statuses(revision).await
     }
 
     /// All open pull requests, from branches and from forks.
     pub async fn open_pull_requests(&self) -> Result<Vec<PullRequest>, ForgeError> {
-        each!(self, client => client.open_pull_requests().await)
+        self.client.open_pull_requests().await
+    }
+
+    /// What became of a pull request.
+    pub async fn fate(&self, number: u64) -> Result<Fate, ForgeError> {
+        self.client.fate(number).await
     }
 
     /// Keeps the one comment of a marker up to date: changes it where it is, makes it where it is not.
@@ -171,15 +176,15 @@ impl Forge {
 
     /// What the token can do on this repository.
     pub async fn abilities(&self) -> Result<Abilities, ForgeError> {
-        each!(self, client => client.abilities().await)
+        self.client.abilities().await
     }
 
     async fn account(&self) -> Result<Option<String>, ForgeError> {
-        each!(self, client => client.account().await)
+        self.client.account().await
     }
 
     async fn comments(&self, place: &Place) -> Result<Vec<FoundComment>, ForgeError> {
-        each!(self, client => client.comments(place).await)
+        self.client.comments(place).await
     }
 
     async fn write_comment(
@@ -188,6 +193,19 @@ impl Forge {
         id: Option<u64>,
         body: &str,
     ) -> Result<u64, ForgeError> {
-        each!(self, client => client.write_comment(place, id, body).await)
+        self.client.write_comment(place, id, body).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_its_table() {
+        for kind in ForgeKind::ALL {
+            assert_eq!(rules(*kind).kind, *kind);
+        }
+        assert_eq!(RULES.len(), ForgeKind::ALL.len());
     }
 }

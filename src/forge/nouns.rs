@@ -13,6 +13,10 @@ pub struct StatusTarget {
     pub revision: Revision,
     /// The branch that it was read from; GitLab needs it where the commit has no pipeline.
     pub branch: Option<String>,
+    /// The pull request whose head it is, where the status is about that. Forges that keep statuses of pull requests
+    /// beside those of commits (Azure DevOps) show it there too.
+    #[serde(default)]
+    pub pull_request: Option<u64>,
 }
 
 /// What became of a write.
@@ -105,6 +109,24 @@ impl Head {
     }
 }
 
+/// What became of a pull request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// It is open.
+    Open,
+    /// It was merged; as this commit, where the forge tells (possibly its first digits only).
+    Merged(Option<Head>),
+    /// It was closed without being merged, or is gone.
+    Closed,
+}
+
+impl Fate {
+    /// Merged, as what the forge tells.
+    pub(super) fn merged(commit: Option<String>) -> Self {
+        Self::Merged(commit.filter(|text| !text.is_empty()).map(|text| Head::parse(&text)))
+    }
+}
+
 /// What to fetch to see a pull request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FetchHead {
@@ -117,11 +139,20 @@ pub enum FetchHead {
     },
     /// A branch, possibly of another repository (Bitbucket has no references for pull requests).
     Branch {
-        /// `owner/repository` of the fork; `None` when it is this repository or is gone.
-        fork: Option<String>,
+        /// The fork; `None` when it is this repository or is gone.
+        fork: Option<ForkPath>,
         /// The branch.
         branch: String,
     },
+}
+
+/// Where a fork is on the same server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForkPath {
+    /// The path of its address over https.
+    pub web: String,
+    /// The path of its address over ssh.
+    pub ssh: String,
 }
 
 /// An open pull request.

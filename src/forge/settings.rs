@@ -6,50 +6,11 @@ use std::time::Duration;
 use url::Url;
 
 use super::ForgeError;
-use crate::model::{Digest, Secret, Timestamp};
+use super::rules::{Location, groups};
+use crate::model::{Digest, ForgeKind, Secret, Timestamp};
 
 /// Reads the wall clock; given from above, because edges do not look at it themselves.
 pub type Clock = fn() -> Timestamp;
-
-/// The kinds of forge that Moorline speaks with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// github.com and GitHub Enterprise Server.
-    GitHub,
-    /// gitlab.com and GitLab of one's own.
-    GitLab,
-    /// Gitea.
-    Gitea,
-    /// Forgejo.
-    Forgejo,
-    /// bitbucket.org.
-    Bitbucket,
-}
-
-impl Kind {
-    /// From the word in the settings: `github`, `gitlab`, `gitea`, `forgejo`, `bitbucket`.
-    pub fn parse(word: &str) -> Option<Self> {
-        Some(match word {
-            "github" => Self::GitHub,
-            "gitlab" => Self::GitLab,
-            "gitea" => Self::Gitea,
-            "forgejo" => Self::Forgejo,
-            "bitbucket" => Self::Bitbucket,
-            _ => return None,
-        })
-    }
-
-    /// The word in the settings.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::GitHub => "github",
-            Self::GitLab => "gitlab",
-            Self::Gitea => "gitea",
-            Self::Forgejo => "forgejo",
-            Self::Bitbucket => "bitbucket",
-        }
-    }
-}
 
 /// Where the token comes from. Files are read again for every request, so that a renewed token is used at once.
 #[derive(Debug, Clone)]
@@ -82,7 +43,7 @@ pub enum Credentials {
 #[derive(Debug, Clone)]
 pub struct ForgeSettings {
     /// Which kind; asked of the server when not given.
-    pub kind: Option<Kind>,
+    pub kind: Option<ForgeKind>,
     /// The forge's address, with its sub-path; the API's address is accepted too.
     pub api: Url,
     /// `owner/repository`, or `group/subgroup/project` on GitLab.
@@ -111,34 +72,27 @@ impl ForgeSettings {
     /// `NoProject` when the remote has no host or no `owner/repository`.
     pub fn for_remote(
         remote: &str,
-        kind: Option<Kind>,
+        kind: Option<ForgeKind>,
         api: Option<Url>,
         clock: Clock,
     ) -> Result<Self, ForgeError> {
         let no_project = || ForgeError::NoProject { remote: without_user(remote) };
         let address = remote_address(remote).ok_or_else(no_project)?;
-        let mut parts: Vec<&str> =
-            address.path().split('/').filter(|part| !part.is_empty()).collect();
         let may_be_below = api.is_none() && kind.is_none();
+        let locate = kind
+            .map_or(groups as fn(&str, Vec<String>) -> Location, |kind| super::rules(kind).locate);
+        let found = locate(address.host_str().unwrap_or_default(), parts(&address, api.as_ref()));
         let root = match api {
-            Some(given) => {
-                drop_prefix(&mut parts, &given, address.host_str());
-                given
-            }
-            None => address_of_host(&address, &mut parts, kind).ok_or_else(no_project)?,
+            Some(given) => given,
+            None => root(&address, &found).ok_or_else(no_project)?,
         };
-        if kind != Some(Kind::GitLab) && kind.is_some() && 2 < parts.len() {
-            parts.drain(..parts.len() - 2);
-        }
-        let project = parts.join("/");
-        let project = project.strip_suffix(".git").unwrap_or(&project).to_owned();
-        if !project.contains('/') {
+        if !found.project.contains('/') {
             return Err(no_project());
         }
         Ok(Self {
             kind,
             api: root,
-            project,
+            project: found.project,
             may_be_below,
             credentials: Credentials::Anonymous,
             ca_file: None,
@@ -197,29 +151,41 @@ fn without_user(remote: &str) -> String {
     )
 }
 
-/// Takes the forge's sub-path off the remote's path, where both are served by the same host.
-fn drop_prefix(parts: &mut Vec<&str>, api: &Url, host: Option<&str>) {
-    if api.host_str() != host {
-        return;
-    }
-    for part in api.path().split('/').filter(|part| !part.is_empty()) {
-        if parts.first() != Some(&part) {
-            break;
+/// The parts of a remote's path, without the sub-path of the forge's address where both are served by the same host, and
+/// without `.git`.
+fn parts(remote: &Url, api: Option<&Url>) -> Vec<String> {
+    let of = |address: &Url| -> Vec<String> {
+        let parts = address.path().split('/').filter(|part| !part.is_empty());
+        parts.map(str::to_owned).collect()
+    };
+    let mut parts = of(remote);
+    if let Some(api) = api.filter(|api| api.host_str() == remote.host_str()) {
+        for part in of(api) {
+            if parts.first() != Some(&part) {
+                break;
+            }
+            parts.remove(0);
         }
-        parts.remove(0);
     }
+    if let Some(last) = parts.last_mut()
+        && let Some(name) = last.strip_suffix(".git")
+    {
+        *last = name.to_owned();
+    }
+    parts
 }
 
 /// `https://HOST` for ssh remotes; scheme, port and sub-path of the remote for http ones.
-fn address_of_host(remote: &Url, parts: &mut Vec<&str>, kind: Option<Kind>) -> Option<Url> {
+fn root(remote: &Url, found: &Location) -> Option<Url> {
+    let host = found.host.as_deref();
     if !matches!(remote.scheme(), "http" | "https") {
-        return Url::parse(&format!("https://{}", remote.host_str()?)).ok();
+        return Url::parse(&format!("https://{}", host.or(remote.host_str())?)).ok();
     }
     let mut root = remote.clone();
-    let deep = 2 < parts.len() && matches!(kind, Some(Kind::Gitea | Kind::Forgejo | Kind::GitHub));
-    let prefix: Vec<&str> =
-        if deep { parts.drain(..parts.len() - 2).collect() } else { Vec::new() };
-    root.set_path(&prefix.join("/"));
+    if let Some(host) = host {
+        root.set_host(Some(host)).ok()?;
+    }
+    root.set_path(&found.below.join("/"));
     root.set_query(None);
     root.set_fragment(None);
     Some(root)
@@ -231,33 +197,6 @@ pub(super) fn escape_segment(part: &str) -> String {
     part.bytes()
         .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
         .collect()
-}
-
-/// The API's address for a kind: `…/api/v3`, `…/api/v4`, `…/api/v1`, or the well-known hosts' own.
-pub(super) fn api_base(kind: Kind, address: &Url) -> Url {
-    let (well_known, suffix): (Option<&str>, &str) = match kind {
-        Kind::GitHub => (Some("github.com"), "api/v3"),
-        Kind::GitLab => (None, "api/v4"),
-        Kind::Gitea | Kind::Forgejo => (None, "api/v1"),
-        Kind::Bitbucket => (Some("bitbucket.org"), "2.0"),
-    };
-    let host = address.host_str().unwrap_or_default();
-    if let Some(known) = well_known
-        && (host == known
-            || host.strip_suffix(known) == Some("api.")
-            || host == format!("www.{known}"))
-    {
-        let path = if kind == Kind::Bitbucket { "/2.0" } else { "" };
-        if let Ok(base) = Url::parse(&format!("https://api.{known}{path}")) {
-            return base;
-        }
-    }
-    let mut base = address.clone();
-    let path = base.path().trim_end_matches('/').to_owned();
-    if !path.ends_with(suffix) {
-        base.set_path(&format!("{path}/{suffix}"));
-    }
-    base
 }
 
 #[cfg(test)]
@@ -274,63 +213,63 @@ mod tests {
         let cases = [
             (
                 "https://github.com/acme/fleet.git",
-                Kind::GitHub,
+                ForgeKind::GitHub,
                 None,
                 "acme/fleet",
                 "https://api.github.com/",
             ),
             (
                 "git@github.com:acme/fleet.git",
-                Kind::GitHub,
+                ForgeKind::GitHub,
                 None,
                 "acme/fleet",
                 "https://api.github.com/",
             ),
             (
                 "ssh://git@ghe.example.com:2222/acme/fleet",
-                Kind::GitHub,
+                ForgeKind::GitHub,
                 None,
                 "acme/fleet",
                 "https://ghe.example.com/api/v3",
             ),
             (
                 "https://bob:pw@gitlab.example.com/a/b/c.git",
-                Kind::GitLab,
+                ForgeKind::GitLab,
                 None,
                 "a/b/c",
                 "https://gitlab.example.com/api/v4",
             ),
             (
                 "https://example.com/gitlab/a/b/c.git",
-                Kind::GitLab,
+                ForgeKind::GitLab,
                 Some("https://example.com/gitlab"),
                 "a/b/c",
                 "https://example.com/gitlab/api/v4",
             ),
             (
                 "https://example.com/git/acme/fleet.git",
-                Kind::Gitea,
+                ForgeKind::Gitea,
                 None,
                 "acme/fleet",
                 "https://example.com/git/api/v1",
             ),
             (
                 "http://10.0.0.2:3000/acme/fleet.git",
-                Kind::Forgejo,
+                ForgeKind::Forgejo,
                 None,
                 "acme/fleet",
                 "http://10.0.0.2:3000/api/v1",
             ),
             (
                 "git@bitbucket.org:acme/fleet.git",
-                Kind::Bitbucket,
+                ForgeKind::Bitbucket,
                 None,
                 "acme/fleet",
                 "https://api.bitbucket.org/2.0",
             ),
             (
                 "git@internal:acme/fleet.git",
-                Kind::Gitea,
+                ForgeKind::Gitea,
                 Some("https://git.example.com/api/v1/"),
                 "acme/fleet",
                 "https://git.example.com/api/v1/",
@@ -340,7 +279,8 @@ mod tests {
             let api = api.map(|text| Url::parse(text).unwrap());
             let settings = ForgeSettings::for_remote(remote, Some(kind), api, clock).unwrap();
             assert_eq!(settings.project, project, "{remote}");
-            assert_eq!(api_base(kind, &settings.api).as_str(), base, "{remote}");
+            let rules = crate::forge::rules(kind);
+            assert_eq!((rules.api)(&settings.api).as_str(), base, "{remote}");
         }
     }
 

@@ -43,6 +43,16 @@ pub enum GitError {
         /// When it asks to be left alone for a while.
         retry_after: Option<Duration>,
     },
+    /// The remote answered with more than is taken.
+    #[error("{remote} answers with more than {most} {what}")]
+    TooLarge {
+        /// The remote.
+        remote: String,
+        /// Of what, such as `bytes of references`.
+        what: &'static str,
+        /// The most that is taken.
+        most: u64,
+    },
     /// The answer is not Git's protocol.
     #[error("{remote} does not answer like a Git server: {got}")]
     NotGit {
@@ -275,7 +285,8 @@ impl GitError {
             Self::EmptyRepository { .. } | Self::NoPath { .. } | Self::MergeUnclear { .. } => {
                 Remedy::NewRevision
             }
-            Self::NotGit { .. }
+            Self::TooLarge { .. }
+            | Self::NotGit { .. }
             | Self::Redirected { .. }
             | Self::CredentialsMissing { .. }
             | Self::CredentialsRefused { .. }
@@ -330,6 +341,9 @@ impl GitError {
             }
             Self::Cancelled => "run it again",
             Self::ServerFailed { .. } => "look at the server; Moorline tries again",
+            Self::TooLarge { .. } => {
+                "check that the address is the repository's; if it is really so large, give Moorline one that holds the manifests alone"
+            }
             Self::NotGit { .. } => {
                 "check that the address is the one for cloning, not that of a web page or of plain files (that needs `git http-backend` before it)"
             }

@@ -247,6 +247,9 @@ fn look_local(
             let pulled = super::pull::pulled(reading.revision, *complete);
             Ok(State { tip: Some(tip), text: note_text(&pulled) })
         }
+        Survey::TooLarge(what, most) => {
+            Err(GitError::TooLarge { remote: source.remote.to_string(), what, most })
+        }
         Survey::Missing(_) | Survey::NoPath | Survey::NoCommit => Err(GitError::Incomplete {
             remote: source.remote.to_string(),
             revision: reading.revision,

@@ -62,6 +62,7 @@ fn pull_local(
         Survey::Missing(_) => Err(incomplete(source, &revision)),
         Survey::NoPath => Err(no_path(source, revision)),
         Survey::NoCommit => Err(no_revision(source, &revision)),
+        Survey::TooLarge(what, most) => Err(too_large(source, what, most)),
     }
 }
 
@@ -133,6 +134,7 @@ async fn pull_further(
             Survey::Complete(complete) => return Ok(pulled(reading.revision.clone(), *complete)),
             Survey::NoPath => return Err(no_path(source, reading.revision.clone())),
             Survey::NoCommit => return Err(no_revision(source, &reading.revision)),
+            Survey::TooLarge(what, most) => return Err(too_large(source, what, most)),
             Survey::Missing(missing) => {
                 fetch_missing(session, store, (reading, &missing), &mut fetching).await?;
                 survey = blocking_survey(store, reading).await?;
@@ -268,7 +270,7 @@ async fn fetch_blobs(
     let wants = missing.blobs.iter().map(ToString::to_string).collect();
     let question = Question { wants, have: None, depth: None, filter, most_bytes };
     match fetch_into(session, store, &question).await {
-        Err(GitError::ServerFailed { said, .. }) if said == wire::TOO_MUCH => {}
+        Err(GitError::TooLarge { most, .. }) if most == most_bytes => {}
         other => return other,
     }
     let limit = Filter::BlobsBelow(reading.limits.file_bytes.saturating_add(1));
@@ -286,8 +288,9 @@ pub(super) async fn fetch_into(
     question: &Question,
 ) -> Result<(), GitError> {
     let (sender, pieces) = mpsc::channel(PIECES);
-    let own = store.clone();
-    let writer = blocking(move || own.write_pack(pieces));
+    let (own, remote) = (store.clone(), session.source.remote.to_string());
+    let most = session.source.access.limits.pack_objects;
+    let writer = blocking(move || own.write_pack(pieces, &remote, most));
     let (fetched, written) = tokio::join!(session.fetch(question, sender), writer);
     match fetched {
         Ok(()) => written,
@@ -330,7 +333,15 @@ impl<'a> Session<'a> {
         {
             return revision(self.source, &reference.commit);
         }
-        let branches = self.references(&["refs/heads/".to_owned()]).await?;
+        // Which ones there are is told for help only.
+        let branches = match self.references(&["refs/heads/".to_owned()]).await {
+            Err(GitError::TooLarge { .. }) => {
+                let remote = self.source.remote.to_string();
+                let (branch, near) = (name.to_owned(), Vec::new());
+                return Err(GitError::NoBranch { remote, branch, near });
+            }
+            other => other?,
+        };
         Err(no_reference(self.source, name, &branches))
     }
 
@@ -429,6 +440,7 @@ fn is_final(cause: &GitError) -> bool {
             | GitError::Certificate { .. }
             | GitError::PinMismatch { .. }
             | GitError::AccessFile { .. }
+            | GitError::TooLarge { .. }
     )
 }
 
@@ -446,6 +458,10 @@ fn reading(source: &Source, revision: &Revision, selection: &TreeSelection) -> R
 pub(super) fn pulled(revision: Revision, complete: Complete) -> Pulled {
     let Complete { tree, problems, facts } = complete;
     Pulled { revision, tree, problems, facts, traffic: Traffic::default() }
+}
+
+fn too_large(source: &Source, what: &'static str, most: u64) -> GitError {
+    GitError::TooLarge { remote: source.remote.to_string(), what, most }
 }
 
 fn no_path(source: &Source, revision: Revision) -> GitError {

@@ -88,6 +88,14 @@ pub struct Limits {
     pub tree_bytes: u64,
     /// Number of files.
     pub files: usize,
+    /// Bytes of one answer of a remote besides objects: greeting, references, progress. 16 MiB are some 250,000
+    /// references of a server that tells all of them at once (protocol version 0).
+    pub answer_bytes: u64,
+    /// Bytes of one pack of objects, as it travels. Where a server cannot leave objects out, a pack holds the whole
+    /// commit, so this is more than `tree_bytes`.
+    pub pack_bytes: u64,
+    /// Objects of one pack.
+    pub pack_objects: u32,
 }
 
 impl Default for Limits {
@@ -99,6 +107,9 @@ impl Default for Limits {
             file_bytes: 16 << 20,
             tree_bytes: 256 << 20,
             files: 20_000,
+            answer_bytes: 16 << 20,
+            pack_bytes: 2 << 30,
+            pack_objects: 1_000_000,
         }
     }
 }

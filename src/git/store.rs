@@ -112,8 +112,13 @@ impl Store {
     }
 
     /// Writes a pack as it arrives; blocks until the sender is done. What a thin pack builds upon is taken from the
-    /// clone.
-    pub(super) fn write_pack(&self, mut pieces: mpsc::Receiver<Bytes>) -> Result<(), GitError> {
+    /// clone. A pack that claims more than `most` objects is refused before room is made for them.
+    pub(super) fn write_pack(
+        &self,
+        mut pieces: mpsc::Receiver<Bytes>,
+        remote: &str,
+        most: u32,
+    ) -> Result<(), GitError> {
         let folder = self.path.join("objects/pack");
         let failed = |cause: git2::Error| self.pack_failed(cause);
         let clone = self.open()?;
@@ -121,10 +126,16 @@ impl Store {
         let mut indexer = Indexer::new(Some(&here), &folder, 0o444, false).map_err(failed)?;
         let mut head = Vec::new();
         while let Some(piece) = pieces.blocking_recv() {
-            head.extend(piece.iter().take(PACK_HEADER.saturating_sub(head.len())));
+            if head.len() < PACK_HEADER {
+                head.extend(piece.iter().take(PACK_HEADER.saturating_sub(head.len())));
+                if objects_of(&head).is_some_and(|claimed| most < claimed) {
+                    let (remote, most) = (remote.to_owned(), u64::from(most));
+                    return Err(GitError::TooLarge { remote, what: "objects", most });
+                }
+            }
             indexer.write_all(&piece).map_err(|cause| self.storage(cause))?;
         }
-        if head.get(8..PACK_HEADER) == Some(&[0; 4]) {
+        if objects_of(&head) == Some(0) {
             // A pack without objects: there was nothing to send. libgit2 would refuse to finish it.
             return Ok(());
         }
@@ -206,6 +217,12 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// How many objects a pack's header claims (Git's `gitformat-pack`), once it is there in whole.
+fn objects_of(header: &[u8]) -> Option<u32> {
+    let count: [u8; 4] = header.get(8..PACK_HEADER)?.try_into().ok()?;
+    Some(u32::from_be_bytes(count))
 }
 
 fn remove(path: &Path) -> std::io::Result<()> {

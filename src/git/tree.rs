@@ -18,6 +18,14 @@ const HOPS: usize = 40;
 const ENTRIES: usize = 2_000_000;
 /// Folders inside each other.
 const DEPTH: usize = 128;
+/// Bytes of one folder's list of entries: 500,000 of usual names.
+const FOLDER_BYTES: usize = 32 << 20;
+/// Bytes of a commit with its message and signatures.
+const COMMIT_BYTES: usize = 4 << 20;
+/// Bytes of a link: Linux takes no longer path.
+const LINK_BYTES: usize = 4096;
+/// Characters of a commit's subject and of its author's name that are passed on.
+const FACT: usize = 500;
 /// Bytes of the longest Git LFS pointer.
 const POINTER: usize = 1024;
 
@@ -49,6 +57,8 @@ pub(super) enum Survey {
     NoPath,
     /// The id names something else than a commit.
     NoCommit,
+    /// The commit itself is larger than any is: what of it, and the most that is read.
+    TooLarge(&'static str, u64),
 }
 
 /// The selected files.
@@ -90,8 +100,12 @@ pub(super) fn survey(repository: &Repository, reading: &Reading) -> Result<Surve
     if !is_here(&odb, id) {
         return Ok(Survey::Missing(Missing { commit: true, ..Missing::default() }));
     }
-    if odb.read_header(id)?.1 != ObjectType::Commit {
+    let (bytes, kind) = odb.read_header(id)?;
+    if kind != ObjectType::Commit {
         return Ok(Survey::NoCommit);
+    }
+    if COMMIT_BYTES < bytes {
+        return Ok(Survey::TooLarge("bytes of one commit's message", COMMIT_BYTES as u64));
     }
     let commit = repository.find_commit(id)?;
     let mut walk = Walk {
@@ -120,13 +134,10 @@ pub(super) fn survey(repository: &Repository, reading: &Reading) -> Result<Surve
 
 fn facts(commit: &git2::Commit<'_>) -> CommitFacts {
     let author = commit.author();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).chars().take(FACT).collect();
     CommitFacts {
-        author: String::from_utf8_lossy(author.name_bytes()).into_owned(),
-        subject: commit
-            .summary_bytes()
-            .map(String::from_utf8_lossy)
-            .unwrap_or_default()
-            .into_owned(),
+        author: text(author.name_bytes()),
+        subject: commit.summary_bytes().map(text).unwrap_or_default(),
         time: Timestamp::from_millis(commit.time().seconds().saturating_mul(1000)),
     }
 }
@@ -188,7 +199,7 @@ struct Walk<'a> {
     problems: Diagnostics,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
     fn start(&mut self) -> Result<Start, git2::Error> {
         let parts = self.reading.path.as_str().split('/').map(ToOwned::to_owned).collect();
         match self.resolve(Vec::new(), parts)? {
@@ -212,7 +223,7 @@ impl Walk<'_> {
             set.insert(place.id);
             return Ok(());
         }
-        let tree = self.repository.find_tree(place.id)?;
+        let Some(tree) = self.tree(place.id)? else { return Ok(()) };
         self.active.push(place.real.clone());
         if self.active.len() > DEPTH {
             self.go_over(format!("folders are nested more than {DEPTH} deep"));
@@ -229,6 +240,15 @@ impl Walk<'_> {
         }
         self.active.pop();
         Ok(())
+    }
+
+    /// A folder's entries; `None`, and the repository is over its limits, where they are too many to be read.
+    fn tree(&mut self, id: Oid) -> Result<Option<git2::Tree<'a>>, git2::Error> {
+        if FOLDER_BYTES < self.odb.read_header(id)?.0 {
+            self.go_over(format!("one of its folders has more than {FOLDER_BYTES} bytes of names"));
+            return Ok(None);
+        }
+        self.repository.find_tree(id).map(Some)
     }
 
     fn entry(&mut self, place: &Place, entry: &git2::TreeEntry<'_>) -> Result<(), git2::Error> {
@@ -370,7 +390,7 @@ impl Walk<'_> {
                 self.missing.trees.insert(folder);
                 return Ok(Err(Obstacle::Missing));
             }
-            let tree = self.repository.find_tree(folder)?;
+            let Some(tree) = self.tree(folder)? else { return Ok(Err(Obstacle::Nothing)) };
             let Some(entry) = tree.get_name(&part) else { return Ok(Err(Obstacle::Nothing)) };
             match entry.filemode() & 0o170_000 {
                 FOLDER => {
@@ -410,6 +430,9 @@ impl Walk<'_> {
             self.missing.blobs.insert(id);
             self.missing.folders.insert(folder);
             return Ok(Err(Obstacle::Missing));
+        }
+        if LINK_BYTES < self.odb.read_header(id)?.0 {
+            return Ok(Err(Obstacle::Nothing));
         }
         let blob = self.repository.find_blob(id)?;
         let Ok(text) = std::str::from_utf8(blob.content()) else {

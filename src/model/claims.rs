@@ -8,10 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use super::{HostName, Location, ServiceName, StackName};
+use serde::{Deserialize, Serialize};
+
+use super::{HeldBecause, HostName, Location, ServiceName, StackName};
 
 /// Something of which a host has only one under a name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Claimed {
     /// A network, by its name on the host.
     Network(String),
@@ -42,6 +45,23 @@ impl fmt::Display for Claimed {
             Self::Port(port) => write!(out, "host port {port}"),
             Self::Address { network, address } => {
                 write!(out, "address {address} in network {network}")
+            }
+        }
+    }
+}
+
+impl Claimed {
+    /// What to do where two want it.
+    pub fn help(&self) -> &'static str {
+        match self {
+            Claimed::Project(_) => {
+                "name one otherwise: `name:` in its Compose file, or `project:` under its stack in fleet.yaml"
+            }
+            Claimed::Network(_) | Claimed::Volume(_) => {
+                "to share it, declare it alike in both; else give one another name"
+            }
+            Claimed::Container(_) | Claimed::Port(_) | Claimed::Address { .. } => {
+                "change one of them, or keep the stacks on different hosts with `hosts`"
             }
         }
     }
@@ -97,25 +117,16 @@ impl fmt::Display for Clash {
 impl Clash {
     /// What to do about it.
     pub fn help(&self) -> &'static str {
-        match self.what {
-            Claimed::Project(_) => {
-                "name one otherwise: `name:` in its Compose file, or `project:` under its stack in fleet.yaml"
-            }
-            Claimed::Network(_) | Claimed::Volume(_) => {
-                "to share it, declare it alike in both; else give one another name"
-            }
-            Claimed::Container(_) | Claimed::Port(_) | Claimed::Address { .. } => {
-                "change one of them, or keep the stacks on different hosts with `hosts`"
-            }
-        }
+        self.what.help()
     }
 
-    /// What is said to the one of two that is held back.
-    pub fn said_of(&self, rival: &Claim) -> String {
-        if self.difference.is_empty() {
-            format!("{} is wanted by {rival} too", self.what)
-        } else {
-            format!("{} has another {} in {rival}", self.what, self.difference)
+    /// Why the one of two that does not have it is held back.
+    pub fn held_by(&self, rival: &Claim) -> HeldBecause {
+        HeldBecause::Contested {
+            what: self.what.clone(),
+            by: rival.stack.clone(),
+            place: rival.origin.clone(),
+            difference: self.difference.clone(),
         }
     }
 

@@ -1,13 +1,17 @@
 //! The nouns: plain data that every floor speaks of. Nothing here waits, reads or decides.
 
+mod budget;
 mod claims;
 mod container;
 mod desired;
 mod diagnostic;
 mod drift;
+mod forge_kind;
+mod held;
 mod names;
 mod observed;
 mod outcome;
+pub mod pattern;
 mod plan;
 mod policy;
 pub mod project;
@@ -16,7 +20,9 @@ mod report;
 mod secret;
 mod timestamp;
 mod tree;
+mod unseen;
 
+pub use budget::{Budget, OverBudget};
 pub use claims::{Claim, Claimed, Claims, Clash, Neighbourhood};
 pub use container::{
     BindOptions, ContainerConfig, ContainerSpec, DeviceMapping, DeviceRequest, Empty, Endpoint,
@@ -31,16 +37,18 @@ pub use desired::{
 };
 pub use diagnostic::{Diagnostic, Diagnostics, Location, Severity};
 pub use drift::{Cure, Drift, Reason, Resource, Value};
+pub use forge_kind::ForgeKind;
+pub use held::{Held, HeldBecause, Slowed};
 pub use names::{
     ContainerId, Digest, HostName, ImageRef, NameProblem, Replica, RepositoryName, Revision,
     ServiceName, StackName,
 };
 pub use observed::{
-    ContainerState, EngineFacts, Gap, HealthCheckState, ImageSight, Observed, ObservedContainer,
+    ContainerState, EngineFacts, HealthCheckState, ImageSight, Observed, ObservedContainer,
     ObservedImage, ObservedMount, ObservedNetwork, ObservedVolume, Ownership,
 };
 pub use outcome::{Outcome, StepOutcome};
-pub use plan::{Action, AnonymousVolumes, ContainerHandle, Ending, Held, Plan, Step, StepId};
+pub use plan::{Action, AnonymousVolumes, ContainerHandle, Ending, Plan, Step, StepId};
 pub use policy::{AdoptPolicy, DriftPolicy, Policy, PrunePolicy, SyncPolicy};
 pub use project::{Extensions, Origins, Project, Service};
 pub use remedy::Remedy;
@@ -48,3 +56,4 @@ pub use report::{CommitState, CommitStatus, Health, Sync};
 pub use secret::Secret;
 pub use timestamp::Timestamp;
 pub use tree::{FileMode, ManifestTree, TreeFile, TreePath};
+pub use unseen::{Gap, Unseen};

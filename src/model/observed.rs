@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ContainerConfig, ContainerId, ContainerSpec, Digest, ImageRef, NetworkSpec, Replica, Revision,
-    Timestamp, VolumeSpec,
+    ContainerConfig, ContainerId, ContainerSpec, Digest, Gap, ImageRef, NetworkSpec, Replica,
+    Revision, Timestamp, VolumeSpec,
 };
 
 /// A host's resources that concern one stack, at one instant. Possibly partial: then `gaps` says what was not seen,
@@ -54,21 +54,6 @@ pub struct EngineFacts {
     pub runtime: String,
     /// 1 or 2.
     pub cgroup_version: String,
-}
-
-/// Something that could not be seen, and why.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Gap {
-    /// What, in words. One thing: `container NAME`, `network NAME`, `volume NAME`, `image REFERENCE`; all of a kind:
-    /// `containers`, `networks`, `volumes`, `images`. Anything else stands for the whole host.
-    pub what: String,
-    /// The container, when it is one.
-    pub container: Option<ContainerId>,
-    /// The replica that the container's labels name, when the list told them and only the inspection failed.
-    #[serde(default)]
-    pub replica: Option<Replica>,
-    /// Why.
-    pub why: String,
 }
 
 /// Whose a resource is.

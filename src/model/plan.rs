@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BuildSpec, ContainerId, ContainerSpec, Digest, Drift, Endpoint, FileBundle, Hook, ImageRef,
+    BuildSpec, ContainerId, ContainerSpec, Digest, Endpoint, FileBundle, Held, Hook, ImageRef,
     Location, NetworkSpec, Reason, Replica, Revision, StackName, Upload, VolumeSpec,
 };
 
@@ -240,15 +240,6 @@ pub struct Step {
     pub origin: Option<Location>,
     /// Steps that must be done before.
     pub after: BTreeSet<StepId>,
-}
-
-/// Something seen and deliberately left alone.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Held {
-    /// What.
-    pub drift: Drift,
-    /// Why nothing is done, such as `prune.volumes is off`.
-    pub why: String,
 }
 
 /// What a pass would do to one stack on one host, and why.

@@ -1,7 +1,7 @@
 //! One look or one pass over all targets, for the commands: no loops, no events.
 
 pub mod doctor;
-mod sweep;
+mod round;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,7 +16,8 @@ use crate::fleet::placement::{HostSight, Placement};
 use crate::git::{Git, GitError, Source, Wanted};
 use crate::model::{HostName, Observed, RepositoryName, Revision, StackName};
 use crate::reconcile::apply::Listener;
-use crate::reconcile::pass;
+use crate::reconcile::pass::{Share, Sight};
+use crate::reconcile::{self, Proposal};
 use crate::report::{Failure, Report, Target};
 
 use crate::commit::removed::retire;
@@ -186,7 +187,7 @@ pub async fn connect(setup: &Setup) -> Result<Engines, StartError> {
 /// Makes the listener of one target's steps.
 pub type Listeners = Arc<dyn Fn(&Target) -> Listener + Send + Sync>;
 
-pub use sweep::{run, run_on};
+pub use round::{run, run_on};
 
 /// Hosts by name, each connected or not.
 pub type Engines = BTreeMap<HostName, Result<Engine, Failure>>;
@@ -326,7 +327,7 @@ pub enum ObserveError {
 }
 
 /// Plans against saved observations; no host is asked. Targets of which none was saved are left out.
-pub fn plan_saved(
+pub async fn plan_saved(
     setup: &Setup,
     seen: &[Seen],
     wish: &Wish,
@@ -347,9 +348,17 @@ pub fn plan_saved(
             let policy = stack.stack.policy(&setup.settings.limits);
             let data = host_data(setup, &one.host);
             let placement = placement.as_ref().filter(|_| stack.spreads);
-            let looked = (&one.observed, data.as_str(), placement);
-            let revision = &commit.revision;
-            reports.push(pass::plan_saved(&target, stack, revision, &policy, looked, clock::now()));
+            let proposal = Proposal {
+                target: &target,
+                stack,
+                revision: &commit.revision,
+                policy: &policy,
+                sight: Sight::Saved(&one.observed),
+                host_data: &data,
+                share: placement.map(|placement| Share::Placed(Arc::new(placement.clone()))),
+                reached: None,
+            };
+            reports.push(reconcile::propose(proposal, &CancellationToken::new()).await);
         }
     }
     reports.sort_by(|one, other| one.target.cmp(&other.target));

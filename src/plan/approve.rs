@@ -1,7 +1,8 @@
 //! Which drifts may be acted on, and why the others are held.
 
 use crate::model::{
-    AdoptPolicy, Cure, Drift, DriftPolicy, ObservedContainer, Ownership, Reason, Replica, Resource,
+    AdoptPolicy, Cure, Drift, DriftPolicy, HeldBecause, ObservedContainer, Ownership, Reason,
+    Replica, Resource,
 };
 
 use super::{Brake, Phase, Planner};
@@ -16,7 +17,7 @@ impl<'a> Planner<'a> {
             }
         }
         for replica in &self.input.findings.unseen {
-            self.stuck.insert(replica.clone(), "it could not be seen".to_owned());
+            self.stuck.insert(replica.clone(), HeldBecause::Unseen);
         }
         for gap in &self.input.observed.gaps {
             self.warnings.insert(format!("{} could not be seen: {}", gap.what, gap.why));
@@ -33,7 +34,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Why nothing may be done about a drift.
-    fn objection(&self, drift: &Drift) -> Option<String> {
+    fn objection(&self, drift: &Drift) -> Option<HeldBecause> {
         if drift.reason == Reason::Superseded {
             return None;
         }
@@ -56,23 +57,18 @@ impl<'a> Planner<'a> {
     }
 
     /// What is said of a drift that needs nothing from us now.
-    fn patience(drift: &Drift) -> String {
+    fn patience(drift: &Drift) -> HeldBecause {
+        let is_replica = matches!(drift.resource, Resource::Replica { .. });
         match &drift.reason {
-            Reason::Restarting => "the Engine's restart policy is bringing it back".to_owned(),
-            Reason::Foreign => "not made by moorline; `adopt: true` takes it over".to_owned(),
-            Reason::Missing | Reason::NotRun if matches!(drift.resource, Resource::Replica { .. }) => {
-                "a container that moorline did not make has its name or number; `adopt: true` takes it over".to_owned()
-            }
-            Reason::Missing => {
-                "it is external and does not exist; make it, or remove `external: true`".to_owned()
-            }
-            Reason::Claimed { .. } => "it stays for as long as Git names it".to_owned(),
-            Reason::Broken => "the Engine is removing it".to_owned(),
-            Reason::ImageMissing => super::NO_IMAGE.to_owned(),
-            _ if matches!(drift.resource, Resource::Volume(_)) => {
-                "a volume is never changed or removed without `prune: {volumes: true}`".to_owned()
-            }
-            _ => "nothing can be done from here".to_owned(),
+            Reason::Restarting => HeldBecause::EngineRestarts,
+            Reason::Foreign => HeldBecause::NotOurs,
+            Reason::Missing | Reason::NotRun if is_replica => HeldBecause::PlaceTaken,
+            Reason::Missing => HeldBecause::ExternalMissing,
+            Reason::Claimed { .. } => HeldBecause::StaysDeclared,
+            Reason::Broken => HeldBecause::BeingRemoved,
+            Reason::ImageMissing => HeldBecause::ImageWithheld,
+            _ if matches!(drift.resource, Resource::Volume(_)) => HeldBecause::VolumeKept,
+            _ => HeldBecause::NoCure,
         }
     }
 
@@ -81,11 +77,11 @@ impl<'a> Planner<'a> {
         replica: &Replica,
         container: Option<&ObservedContainer>,
         drift: &Drift,
-    ) -> Option<String> {
+    ) -> Option<HeldBecause> {
         if let Some(container) = container
             && !self.may_touch(container)
         {
-            return Some("not made by moorline; `adopt: true` takes it over".to_owned());
+            return Some(HeldBecause::NotOurs);
         }
         if container.is_none()
             && let Some(why) = self.name_taken(replica)
@@ -103,7 +99,7 @@ impl<'a> Planner<'a> {
         let recovery = matches!(drift.cure, Cure::Revive | Cure::Create);
         self.brake(replica)
             .filter(|_| recovery)
-            .map(|brake| format!("{}; next try at {}", brake.why, brake.until))
+            .map(|brake| HeldBecause::Slowed { slowed: brake.why, until: brake.until })
     }
 
     /// What keeps a replica from being brought back now.
@@ -112,44 +108,53 @@ impl<'a> Planner<'a> {
     }
 
     /// Why a replica's name cannot be had: a container that is not ours holds it.
-    fn name_taken(&self, replica: &Replica) -> Option<String> {
+    fn name_taken(&self, replica: &Replica) -> Option<HeldBecause> {
         let (_, desired) = self.desired(replica)?;
         let holder = self.input.observed.containers.iter().find(|c| c.name == desired.name)?;
         if self.may_touch(holder) {
             return None;
         }
         Some(match &holder.ownership {
-            Ownership::Foreign => format!(
-                "container {} exists and was not made by moorline; `adopt: true` takes it over",
-                holder.name
-            ),
-            Ownership::OtherRepository(other) => {
-                format!("container {} belongs to repository {other}", holder.name)
-            }
-            Ownership::Neighbour(other) => {
-                format!("container {} belongs to stack {other}", holder.name)
-            }
+            Ownership::Foreign => HeldBecause::NameHeldByForeign { container: holder.name.clone() },
+            Ownership::OtherRepository(other) => HeldBecause::NameHeldByRepository {
+                container: holder.name.clone(),
+                repository: other.clone(),
+            },
+            Ownership::Neighbour(other) => HeldBecause::NameHeldByStack {
+                container: holder.name.clone(),
+                stack: other.clone(),
+            },
             Ownership::Unrelated | Ownership::Ours => {
-                format!("the name {} is taken by another container", holder.name)
+                HeldBecause::NameTaken { name: holder.name.clone() }
             }
         })
     }
 
-    fn removal_objection(&self, container: &ObservedContainer, drift: &Drift) -> Option<String> {
+    fn removal_objection(
+        &self,
+        container: &ObservedContainer,
+        drift: &Drift,
+    ) -> Option<HeldBecause> {
         if !self.may_touch(container) {
             return Some(match &container.ownership {
-                Ownership::OtherRepository(other) => format!("it belongs to repository {other}"),
-                _ => "not made by moorline; `adopt: true` takes it over".to_owned(),
+                Ownership::OtherRepository(other) => {
+                    HeldBecause::OtherRepository { repository: other.clone() }
+                }
+                _ => HeldBecause::NotOurs,
             });
         }
         if drift.reason == Reason::Orphaned && !self.input.policy.prune.services {
-            return Some("`prune.services` is off".to_owned());
+            return Some(HeldBecause::PruneServicesOff);
         }
         self.report_only(Some(container), drift)
     }
 
     /// Under `drift: report`, what the host did by itself is only told.
-    fn report_only(&self, container: Option<&ObservedContainer>, drift: &Drift) -> Option<String> {
+    fn report_only(
+        &self,
+        container: Option<&ObservedContainer>,
+        drift: &Drift,
+    ) -> Option<HeldBecause> {
         if self.input.policy.drift == DriftPolicy::Correct {
             return None;
         }
@@ -159,7 +164,7 @@ impl<'a> Planner<'a> {
             }
             _ => self.input.phase == Phase::Deploy,
         };
-        (!asked_by_commit).then(|| "`drift: report`".to_owned())
+        (!asked_by_commit).then_some(HeldBecause::ReportOnly)
     }
 
     /// Whether a container is ours to change.

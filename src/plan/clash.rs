@@ -1,7 +1,7 @@
 //! What two stacks of a commit want and only one can have: whoever has it keeps it, and nobody else is let near.
 
 use crate::model::{
-    Claim, Claimed, Clash, DesiredReplica, Drift, ObservedContainer, Replica, Resource,
+    Claim, Claimed, Clash, DesiredReplica, Drift, HeldBecause, ObservedContainer, Replica, Resource,
 };
 
 use super::remove::published;
@@ -14,7 +14,7 @@ impl Planner<'_> {
         &self,
         replica: &Replica,
         container: Option<&ObservedContainer>,
-    ) -> Option<String> {
+    ) -> Option<HeldBecause> {
         let (_, desired) = self.desired(replica)?;
         let input = &self.input;
         let mut all = input.desired.neighbours.clashes_of(&input.desired.stack);
@@ -25,11 +25,11 @@ impl Planner<'_> {
             };
             needs(replica, desired, clash, own) && !has_it
         })?;
-        Some(format!("{}; {}", clash.said_of(rival), clash.help()))
+        Some(clash.held_by(rival))
     }
 
     /// Why a network or volume is left as it is: two stacks of the commit want it differently.
-    pub(super) fn disputed(&self, drift: &Drift) -> Option<String> {
+    pub(super) fn disputed(&self, drift: &Drift) -> Option<HeldBecause> {
         let what = match &drift.resource {
             Resource::Network(name) => Claimed::Network(name.clone()),
             Resource::Volume(name) => Claimed::Volume(name.clone()),
@@ -40,7 +40,7 @@ impl Planner<'_> {
         let desired = self.input.desired;
         let mut all = desired.neighbours.clashes_of(&desired.stack);
         let (clash, _, rival) = all.find(|(clash, _, _)| clash.what == what)?;
-        Some(format!("{}; {}", clash.said_of(rival), clash.help()))
+        Some(clash.held_by(rival))
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::{
-    Action, ContainerHandle, ContainerSpec, Digest, Drift, ImagePolicy, ImageRef, Location, Reason,
-    Resource, ServiceName,
+    Action, ContainerHandle, ContainerSpec, Digest, Drift, HeldBecause, ImagePolicy, ImageRef,
+    Location, Reason, Resource, ServiceName,
 };
 
 use super::steps::{Cause, Node};
@@ -30,14 +30,20 @@ impl Planner<'_> {
         let others = std::mem::take(&mut self.others);
         for drift in &others {
             match (&drift.resource, &drift.reason) {
-                (Resource::Network(name), Reason::Missing) => self.create_network(name, drift, None),
-                (Resource::Network(name), Reason::Changed { .. }) => self.renew_network(name, drift),
+                (Resource::Network(name), Reason::Missing) => {
+                    self.create_network(name, drift, None)
+                }
+                (Resource::Network(name), Reason::Changed { .. }) => {
+                    self.renew_network(name, drift)
+                }
                 (Resource::Volume(name), Reason::Missing) => self.create_volume(name, drift),
-                (Resource::Volume(_), Reason::Changed { .. }) => self.hold(
-                    drift,
-                    "a volume cannot be changed without losing its data; give it another name, or remove it by hand",
-                ),
-                (Resource::Service(name), Reason::ImageMissing | Reason::ImageMoved { .. } | Reason::BuildChanged) => {
+                (Resource::Volume(_), Reason::Changed { .. }) => {
+                    self.hold(drift, HeldBecause::VolumeUnchangeable);
+                }
+                (
+                    Resource::Service(name),
+                    Reason::ImageMissing | Reason::ImageMoved { .. } | Reason::BuildChanged,
+                ) => {
                     self.fetch_image(name, drift);
                 }
                 _ => {}
@@ -86,10 +92,7 @@ impl Planner<'_> {
             self.input.desired.networks.values().find(|network| network.spec.name == name);
         let Some(network) = declared else { return };
         if network.external {
-            self.hold(
-                drift,
-                "it is external and does not exist; make it, or remove `external: true`",
-            );
+            self.hold(drift, HeldBecause::ExternalMissing);
             return;
         }
         if self.ground.networks.contains_key(name) {
@@ -113,8 +116,7 @@ impl Planner<'_> {
             .find(|id| !self.containers.get(id).is_some_and(|container| self.may_touch(container)));
         if let Some(stranger) = stranger {
             let who = self.containers.get(stranger).map_or(stranger.as_str(), |c| c.name.as_str());
-            let why = format!("container {who}, which is not of this stack, is attached to it");
-            self.hold(drift, why);
+            self.hold(drift, HeldBecause::StrangerAttached { container: who.to_owned() });
             return;
         }
         let id = observed.id.clone();
@@ -155,10 +157,7 @@ impl Planner<'_> {
         let declared = self.input.desired.volumes.values().find(|volume| volume.spec.name == name);
         let Some(volume) = declared else { return };
         if volume.external {
-            self.hold(
-                drift,
-                "it is external and does not exist; make it, or remove `external: true`",
-            );
+            self.hold(drift, HeldBecause::ExternalMissing);
             return;
         }
         let action = Action::CreateVolume(Box::new(volume.spec.clone()));
@@ -174,7 +173,7 @@ impl Planner<'_> {
         }
         let action = match &service.image_policy {
             ImagePolicy::Never => {
-                self.hold(drift, super::NO_IMAGE);
+                self.hold(drift, HeldBecause::ImageWithheld);
                 return;
             }
             ImagePolicy::Build(build) => {
@@ -194,7 +193,7 @@ impl Planner<'_> {
     }
 
     /// Whether a service's image cannot be had, so that no container of it can be made.
-    pub(super) fn image_withheld(&self, name: &ServiceName) -> Option<String> {
+    pub(super) fn image_withheld(&self, name: &ServiceName) -> Option<HeldBecause> {
         self.held
             .iter()
             .find(|held| matches!(&held.drift.resource, Resource::Service(other) if other == name))
@@ -228,7 +227,10 @@ impl Planner<'_> {
     }
 
     /// Whether a network or volume that a replica needs is not there and will not be.
-    pub(super) fn ground_withheld(&self, replica: &crate::model::DesiredReplica) -> Option<String> {
+    pub(super) fn ground_withheld(
+        &self,
+        replica: &crate::model::DesiredReplica,
+    ) -> Option<HeldBecause> {
         let spec = &replica.spec;
         self.held.iter().filter(|held| held.drift.reason == Reason::Missing).find_map(|held| {
             let needed = match &held.drift.resource {
@@ -238,7 +240,10 @@ impl Planner<'_> {
                 Resource::Volume(name) => mounted_volumes(spec).any(|volume| volume == name),
                 _ => false,
             };
-            needed.then(|| format!("waits for {}: {}", held.drift.resource, held.why))
+            needed.then(|| HeldBecause::WaitsFor {
+                resource: held.drift.resource.clone(),
+                why: Some(Box::new(held.why.clone())),
+            })
         })
     }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::model::{Action, Digest, Plan, Step};
+use crate::model::{Action, Digest, Held, Plan, Step};
 
 /// The plan as JSON: `stack`, `revision`, `steps`, `held`, `warnings`, and `hash`, by which a plan is approved.
 ///
@@ -13,7 +13,7 @@ pub fn to_json(plan: &Plan) -> Value {
         "revision": plan.revision,
         "hash": hash(plan).as_str(),
         "steps": plan.steps.iter().map(step).collect::<Vec<_>>(),
-        "held": plan.held,
+        "held": plan.held.iter().map(held).collect::<Vec<_>>(),
         "warnings": plan.warnings,
     })
 }
@@ -31,6 +31,11 @@ pub fn hash(plan: &Plan) -> Digest {
         }
     }
     Digest::of(text.as_bytes())
+}
+
+/// `why` is the text for people; `because` is the same for programs.
+fn held(held: &Held) -> Value {
+    json!({ "drift": held.drift, "why": held.why.to_string(), "because": held.why })
 }
 
 fn step(step: &Step) -> Value {

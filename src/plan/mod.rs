@@ -24,8 +24,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::drift::Findings;
 use crate::model::{
-    ContainerId, Desired, DesiredReplica, DesiredService, Drift, Held, Observed, ObservedContainer,
-    Plan, Policy, Reason, Replica, Resource, ServiceName, Timestamp,
+    ContainerId, Desired, DesiredReplica, DesiredService, Drift, Held, HeldBecause, Observed,
+    ObservedContainer, Plan, Policy, Reason, Replica, Resource, ServiceName, Slowed, StackName,
+    Timestamp,
 };
 
 pub use json::{hash, to_json};
@@ -53,7 +54,7 @@ pub struct Input<'a> {
     /// Whether what was rolled back is tried again.
     pub resolve: Resolve,
     /// The first target of the host that is not in sync with its commit yet: no volume is removed before it is.
-    pub unsettled: Option<&'a str>,
+    pub unsettled: Option<&'a StackName>,
     /// The time, for comparing with the brakes.
     pub now: Timestamp,
 }
@@ -81,8 +82,8 @@ pub enum Resolve {
 pub struct Brake {
     /// Not before.
     pub until: Timestamp,
-    /// Why, such as `failed 5 times in 10 minutes`.
-    pub why: String,
+    /// Why.
+    pub why: Slowed,
 }
 
 /// Makes the plan.
@@ -100,9 +101,6 @@ pub fn make(input: Input<'_>) -> Plan {
     planner.finish()
 }
 
-/// Why nothing is made of an image that may not be fetched.
-const NO_IMAGE: &str = "the image is not on the host, and is to be neither pulled (`pull_policy: never`) nor built here";
-
 /// A plan in the making.
 struct Planner<'a> {
     input: Input<'a>,
@@ -116,7 +114,7 @@ struct Planner<'a> {
     others: Vec<&'a Drift>,
     containers: BTreeMap<&'a ContainerId, &'a ObservedContainer>,
     /// Replicas on which nothing is done, and why.
-    stuck: BTreeMap<Replica, String>,
+    stuck: BTreeMap<Replica, HeldBecause>,
     /// Where each replica stands once the steps so far are done.
     standing: BTreeMap<Replica, Standing>,
     /// Replicas that get another container or a restart in this plan.
@@ -175,8 +173,7 @@ impl<'a> Planner<'a> {
         })
     }
 
-    fn hold(&mut self, drift: &Drift, why: impl Into<String>) {
-        let why = why.into();
+    fn hold(&mut self, drift: &Drift, why: HeldBecause) {
         if let Resource::Replica { replica, .. } = &drift.resource {
             self.stuck.entry(replica.clone()).or_insert_with(|| why.clone());
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::model::{
     Action, Condition, ContainerHandle, ContainerState, Drift, Ending, HealthCheckState,
-    ObservedContainer, Replica, ServiceName,
+    HeldBecause, ObservedContainer, Replica, ServiceName,
 };
 
 use super::steps::{Cause, Node};
@@ -46,7 +46,7 @@ impl Planner<'_> {
         &mut self,
         name: &ServiceName,
         drift: &Drift,
-    ) -> Result<Vec<Node>, String> {
+    ) -> Result<Vec<Node>, HeldBecause> {
         let Some(service) = self.service(name) else { return Ok(Vec::new()) };
         let mut nodes = Vec::new();
         for (other, dependency) in &service.depends_on {
@@ -69,10 +69,9 @@ impl Planner<'_> {
         replica: &Replica,
         condition: Condition,
         drift: &Drift,
-    ) -> Result<Option<Node>, String> {
+    ) -> Result<Option<Node>, HeldBecause> {
         let Some(standing) = self.standing.get(replica).cloned() else {
-            let why = self.stuck.get(replica).map_or("it is not there", String::as_str);
-            return Err(format!("waits for {replica}: {why}"));
+            return Err(waits_for(replica, self.stuck.get(replica)));
         };
         let cause = Cause { replica: Some(replica.clone()), ..cause(drift) };
         let limit = self.input.policy.progress_limit;
@@ -95,7 +94,7 @@ impl Planner<'_> {
                     return Ok(standing.completed);
                 }
                 if let Some(why) = self.stuck.get(replica) {
-                    return Err(format!("waits for {replica}: {why}"));
+                    return Err(waits_for(replica, Some(why)));
                 }
                 let action = Action::AwaitCompletion { container: standing.handle.clone(), limit };
                 let node = self.drafts.add(action, &cause, standing.started);
@@ -105,14 +104,12 @@ impl Planner<'_> {
         }
     }
 
-    fn started(&self, replica: &Replica, standing: &Standing) -> Result<Option<Node>, String> {
+    fn started(&self, replica: &Replica, standing: &Standing) -> Result<Option<Node>, HeldBecause> {
         let up = standing
             .now
             .is_none_or(|(state, _)| state.is_up() || state == ContainerState::Exited(0));
         match self.stuck.get(replica) {
-            Some(why) if !up && standing.started.is_none() => {
-                Err(format!("waits for {replica}: {why}"))
-            }
+            Some(why) if !up && standing.started.is_none() => Err(waits_for(replica, Some(why))),
             _ => Ok(standing.started),
         }
     }
@@ -137,6 +134,10 @@ impl Planner<'_> {
 
 /// The Engine's own default between the stop signal and the kill.
 const DEFAULT_GRACE: Duration = Duration::from_secs(10);
+
+fn waits_for(replica: &Replica, why: Option<&HeldBecause>) -> HeldBecause {
+    HeldBecause::WaitsForReplica { replica: replica.clone(), why: why.cloned().map(Box::new) }
+}
 
 fn is_healthy(standing: &Standing) -> bool {
     standing.started.is_none()

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::model::{
-    Action, AnonymousVolumes, ContainerHandle, Cure, Drift, ObservedContainer, PortBinding, Reason,
-    Resource,
+    Action, AnonymousVolumes, ContainerHandle, Cure, Drift, HeldBecause, ObservedContainer,
+    PortBinding, Reason, Resource,
 };
 
 use super::place::handle;
@@ -85,7 +85,7 @@ impl Planner<'_> {
     fn remove_network(&mut self, name: &str, drift: &Drift) {
         let Some(network) = self.input.observed.networks.get(name) else { return };
         if !self.input.policy.prune.networks {
-            self.hold(drift, "`prune.networks` is off");
+            self.hold(drift, HeldBecause::PruneNetworksOff);
             return;
         }
         let users = self.containers_using(|container| container.spec.endpoints.contains_key(name));
@@ -93,7 +93,7 @@ impl Planner<'_> {
         let stranger = network.attached.iter().find(|id| !known.contains(id));
         let removals = self.removals_of(&users);
         if stranger.is_some() || removals.len() < users.len() {
-            self.hold(drift, "containers that stay are attached to it");
+            self.hold(drift, HeldBecause::StillAttached);
             return;
         }
         let action = Action::RemoveNetwork { id: network.id.clone(), name: name.to_owned() };
@@ -102,21 +102,17 @@ impl Planner<'_> {
 
     fn remove_volume(&mut self, name: &str, drift: &Drift) {
         if !self.input.policy.prune.volumes {
-            self.hold(drift, "a volume is never removed without `prune: {volumes: true}`");
+            self.hold(drift, HeldBecause::PruneVolumesOff);
             return;
         }
         let neighbours = &self.input.desired.neighbours;
         if let Some(stack) = neighbours.unreadable() {
-            self.hold(
-                drift,
-                format!("the manifests of stack {stack} cannot be used, and it may ask for it"),
-            );
+            self.hold(drift, HeldBecause::StackUnreadable { stack: stack.clone() });
             return;
         }
         self.warnings.insert(self.what_is_lost(name));
         if let Some(other) = self.input.unsettled {
-            let why = format!("it goes once everything on this host is in sync; {other} is not");
-            self.hold(drift, why);
+            self.hold(drift, HeldBecause::NotAllInSync { stack: other.clone() });
             return;
         }
         let users = self.containers_using(|container| {
@@ -124,7 +120,7 @@ impl Planner<'_> {
         });
         let removals = self.removals_of(&users);
         if removals.len() < users.len() {
-            self.hold(drift, "containers that stay use it");
+            self.hold(drift, HeldBecause::StillUsed);
             return;
         }
         let action = Action::RemoveVolume { name: name.to_owned() };

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::model::{
     Action, AnonymousVolumes, ContainerHandle, ContainerSpec, ContainerState, Cure, DesiredReplica,
-    DesiredService, Drift, Ending, FailureAction, HealthCheckState, Held, Mount, ObservedContainer,
-    Reason, Resource, UpdateOrder,
+    DesiredService, Drift, Ending, FailureAction, HealthCheckState, Held, HeldBecause, Mount,
+    ObservedContainer, Reason, Resource, UpdateOrder,
 };
 
 use super::place::handle;
@@ -258,12 +258,13 @@ impl Planner<'_> {
             }
             self.stands_as_observed(&desired.replica, old);
         }
-        let what =
-            if failed.error.is_empty() { drift.reason.to_string() } else { failed.error.clone() };
-        let taken = if action == FailureAction::Rollback { "rolled back" } else { "paused" };
-        let why = format!(
-            "{taken}: the new container did not come up ({what}); a new commit or `moorline sync` tries again"
-        );
+        let (reason, error) = (drift.reason.clone(), failed.error.clone());
+        let why = match action {
+            FailureAction::Rollback => HeldBecause::RolledBack { reason, error },
+            FailureAction::Pause | FailureAction::Continue => {
+                HeldBecause::UpdatePaused { reason, error }
+            }
+        };
         self.stuck.insert(desired.replica.clone(), why.clone());
         self.held.insert(Held { drift, why });
         true

@@ -10,7 +10,7 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::model::{Action, Plan, Step};
+use crate::model::{Action, HeldBecause, Plan, Reason, Slowed, Step};
 
 /// The plan as text, one line a step; empty for an empty plan.
 pub fn render(plan: &Plan) -> String {
@@ -131,6 +131,129 @@ impl fmt::Display for Action {
                 write!(out, "await {} complete", container.name())
             }
             Self::Delay { pause } => write!(out, "wait {} s", pause.as_secs()),
+        }
+    }
+}
+
+/// An absent thing whose absence has no further reason.
+const NOT_THERE: &str = "it is not there";
+
+impl fmt::Display for HeldBecause {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::EngineRestarts => "the Engine's restart policy is bringing it back",
+            Self::BeingRemoved => "the Engine is removing it",
+            Self::NotOurs => "not made by moorline; `adopt: true` takes it over",
+            Self::PlaceTaken => {
+                "a container that moorline did not make has its name or number; `adopt: true` takes it over"
+            }
+            Self::ExternalMissing => {
+                "it is external and does not exist; make it, or remove `external: true`"
+            }
+            Self::ImageWithheld => {
+                "the image is not on the host, and is to be neither pulled (`pull_policy: never`) nor built here"
+            }
+            Self::VolumeKept => {
+                "a volume is never changed or removed without `prune: {volumes: true}`"
+            }
+            Self::VolumeUnchangeable => {
+                "a volume cannot be changed without losing its data; give it another name, or remove it by hand"
+            }
+            Self::PruneVolumesOff => "a volume is never removed without `prune: {volumes: true}`",
+            Self::PruneServicesOff => "`prune.services` is off",
+            Self::PruneNetworksOff => "`prune.networks` is off",
+            Self::ReportOnly => "`drift: report`",
+            Self::StillAttached => "containers that stay are attached to it",
+            Self::StillUsed => "containers that stay use it",
+            Self::Unseen => "it could not be seen",
+            Self::NoCure => "nothing can be done from here",
+            Self::NameHeldByForeign { container } => {
+                return write!(out, "container {container} exists and was {}", Self::NotOurs);
+            }
+            Self::NameHeldByRepository { container, repository } => {
+                return write!(out, "container {container} belongs to repository {repository}");
+            }
+            Self::NameTaken { name } => {
+                return write!(out, "the name {name} is taken by another container");
+            }
+            Self::NameHeldByStack { container, stack } => {
+                return write!(out, "container {container} belongs to stack {stack}");
+            }
+            Self::StaysDeclared => "it stays for as long as Git declares it",
+            Self::StackUnreadable { stack } => {
+                return write!(
+                    out,
+                    "the manifests of stack {stack} cannot be used, and it may ask for it"
+                );
+            }
+            Self::NotAllInSync { stack } => {
+                return write!(
+                    out,
+                    "it goes once everything on this host is in sync; stack {stack} is not"
+                );
+            }
+            Self::Contested { what, by, place, difference } => {
+                let help = what.help();
+                return if difference.is_empty() {
+                    write!(out, "{what} is wanted by stack {by} ({place}) too; {help}")
+                } else {
+                    write!(out, "{what} has another {difference} in stack {by} ({place}); {help}")
+                };
+            }
+            Self::OtherRepository { repository } => {
+                return write!(out, "it belongs to repository {repository}");
+            }
+            Self::Slowed { slowed, until } => return write!(out, "{slowed}; next try at {until}"),
+            Self::StrangerAttached { container: who } => {
+                return write!(out, "container {who}, which is not of this stack, is attached to it");
+            }
+            Self::WaitsFor { resource, why } => return waits(out, resource, why.as_deref()),
+            Self::WaitsForReplica { replica, why } => return waits(out, replica, why.as_deref()),
+            Self::RolledBack { reason, error } => {
+                return did_not_come_up(out, "rolled back", reason, error);
+            }
+            Self::UpdatePaused { reason, error } => {
+                return did_not_come_up(out, "paused", reason, error);
+            }
+        })
+    }
+}
+
+fn waits(
+    out: &mut fmt::Formatter<'_>,
+    whom: &dyn fmt::Display,
+    why: Option<&HeldBecause>,
+) -> fmt::Result {
+    write!(out, "waits for {whom}: ")?;
+    match why {
+        Some(why) => write!(out, "{why}"),
+        None => out.write_str(NOT_THERE),
+    }
+}
+
+/// The Engine's own words say more than the state in which it left the container.
+fn did_not_come_up(
+    out: &mut fmt::Formatter<'_>,
+    taken: &str,
+    reason: &Reason,
+    error: &str,
+) -> fmt::Result {
+    write!(out, "{taken}: the new container did not come up (")?;
+    if error.is_empty() {
+        write!(out, "{reason}")?
+    } else {
+        out.write_str(error)?
+    }
+    out.write_str("); a new commit or `moorline sync` tries again")
+}
+
+impl fmt::Display for Slowed {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FailedJustNow => out.write_str("it failed a moment ago"),
+            Self::KeepsFailing { failures } => {
+                write!(out, "it failed {failures} times in 10 minutes")
+            }
         }
     }
 }

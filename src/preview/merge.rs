@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::forge::{FetchHead, Head, PullRequest};
+use crate::forge::{FetchHead, ForkPath, Head, PullRequest};
 use crate::git::{GitError, HeadAt, Merged, Remote, Source};
 use crate::model::Revision;
 
@@ -27,23 +27,25 @@ pub(crate) fn head_at(source: &Source, request: &PullRequest) -> Result<HeadAt, 
             let reference = format!("refs/heads/{branch}");
             HeadAt { fork: None, reference, commit, merged: None }
         }
-        FetchHead::Branch { fork: Some(project), branch } => {
-            let fork = Some(fork(source, project)?);
+        FetchHead::Branch { fork: Some(path), branch } => {
+            let fork = Some(fork(source, path)?);
             HeadAt { fork, reference: format!("refs/heads/{branch}"), commit, merged: None }
         }
     })
 }
 
-/// The same server, another project.
-fn fork(source: &Source, project: &str) -> Result<Source, GitError> {
+/// The same server, another path: as many parts of it as the fork's has.
+fn fork(source: &Source, fork: &ForkPath) -> Result<Source, GitError> {
     let address = source.remote.to_string();
+    let is_web = address.starts_with("http");
+    let path = if is_web { &fork.web } else { &fork.ssh };
     let parts = |text: &str| text.matches('/').count() + 1;
     let mut root = address.as_str();
-    for _ in 0..parts(project) {
+    for _ in 0..parts(path) {
         root = root.rsplit_once(['/', ':']).map_or(root, |(before, _)| before);
     }
     let separator = address.get(root.len()..=root.len()).unwrap_or("/");
-    let text = format!("{root}{separator}{project}.git");
+    let text = format!("{root}{separator}{path}");
     let remote = Remote::parse(&text, Path::new("/"));
     let remote = remote.map_err(|_problem| GitError::NoRepository { remote: text })?;
     Ok(Source { remote, branch: None, ..source.clone() })
@@ -72,16 +74,34 @@ mod tests {
 
     #[test]
     fn a_fork_is_on_the_same_server() {
-        for (address, expected) in [
-            ("https://bitbucket.org/acme/fleet.git", "https://bitbucket.org/bob/fleet2.git"),
-            ("git@bitbucket.org:acme/fleet.git", "git@bitbucket.org:bob/fleet2.git"),
+        let bitbucket = ("bob/fleet2.git", "bob/fleet2.git");
+        let azure = ("acme/infra/_git/fleet2", "v3/acme/infra/fleet2");
+        for (address, (web, ssh), expected) in [
+            (
+                "https://bitbucket.org/acme/fleet.git",
+                bitbucket,
+                "https://bitbucket.org/bob/fleet2.git",
+            ),
+            ("git@bitbucket.org:acme/fleet.git", bitbucket, "git@bitbucket.org:bob/fleet2.git"),
             (
                 "ssh://git@example.com:2222/x/acme/fleet",
+                bitbucket,
                 "ssh://git@example.com:2222/x/bob/fleet2.git",
+            ),
+            (
+                "https://dev.azure.com/acme/infra/_git/fleet",
+                azure,
+                "https://dev.azure.com/acme/infra/_git/fleet2",
+            ),
+            (
+                "git@ssh.dev.azure.com:v3/acme/infra/fleet",
+                azure,
+                "git@ssh.dev.azure.com:v3/acme/infra/fleet2",
             ),
         ] {
             let source = Source::new(Remote::parse(address, Path::new("/")).unwrap());
-            assert_eq!(fork(&source, "bob/fleet2").unwrap().remote.to_string(), expected);
+            let path = ForkPath { web: web.to_owned(), ssh: ssh.to_owned() };
+            assert_eq!(fork(&source, &path).unwrap().remote.to_string(), expected);
         }
     }
 }

@@ -40,7 +40,7 @@ pub(crate) struct PullRequests {
     /// Between two looks at the list.
     pub interval: Duration,
     /// What it shares with the repository's other loops.
-    pub means: Arc<Context>,
+    pub context: Arc<Context>,
     /// "Look now", from webhooks and signals.
     pub look_now: Arc<Notify>,
     /// The only host, when each host has a daemon of its own.
@@ -86,7 +86,7 @@ impl PullRequests {
         let mut list_at = clock::now();
         let mut round = 0_u64;
         loop {
-            let changed = self.means.board.changed();
+            let changed = self.context.board.changed();
             if list_at <= clock::now() {
                 let wait = match Box::pin(self.list(&forge, &words, &mut course, stop)).await {
                     Ok(()) => {
@@ -179,7 +179,7 @@ impl PullRequests {
 
     /// Plans what is new or changed.
     async fn plan_all(&self, words: &Words, course: &mut LoopState, stop: &CancellationToken) {
-        let Some(base) = self.means.board.head() else { return };
+        let Some(base) = self.context.board.head() else { return };
         if course.open.is_empty() || !self.hosts_are_tried() {
             return;
         }
@@ -194,7 +194,7 @@ impl PullRequests {
             if stop.is_cancelled() {
                 return;
             }
-            words.hide(&self.means.board.secrets());
+            words.hide(&self.context.board.secrets());
             let known = course.known.remove(&request.number);
             let now = Known {
                 head: request.head.clone(),
@@ -241,7 +241,7 @@ impl PullRequests {
                     }
                     None => comment,
                 };
-                words.say(request, &head, &comment, &self.means.board.secrets());
+                words.say(request, &head, &comment, &self.context.board.secrets());
                 Known { comment: Some(comment), ..now }
             }
             // The list is older than the branch, or the reference than the list: the next look knows more.
@@ -263,7 +263,7 @@ impl PullRequests {
                     .map(|said| PlanComment { freshness: Freshness::Stale(why.clone()), ..said });
                 match (&comment, head) {
                     (Some(comment), Some(head)) => {
-                        words.say(request, &head, comment, &self.means.board.secrets());
+                        words.say(request, &head, comment, &self.context.board.secrets());
                     }
                     (None, Some(head)) => words.cannot(request, &head, &why),
                     (_, None) => {}
@@ -297,7 +297,7 @@ impl PullRequests {
             comment.refused.push(problem);
             return Ok(Proposal { comment, head });
         }
-        let planner = planner::Planner { name: &self.name, means: &self.means };
+        let planner = planner::Planner { name: &self.name, context: &self.context };
         Box::pin(planner.fill(&mut comment, (&target, &commit), stop)).await;
         Ok(Proposal { comment, head })
     }
@@ -320,26 +320,26 @@ impl PullRequests {
 
     async fn commit(&self, wanted: &Wanted, stop: &CancellationToken) -> Result<Commit, GitError> {
         let (git, source) = (&self.git, &self.source);
-        let place = Place { git, source, repository: &self.name, hosts: &self.means.labels };
+        let place = Place { git, source, repository: &self.name, hosts: &self.context.labels };
         let commit = Box::pin(commit::read(&place, wanted, stop)).await?;
-        self.means.board.hide(&commit.secrets());
+        self.context.board.hide(&commit.secrets());
         Ok(commit)
     }
 
     /// Whether each host was reached or found out of reach: before that every plan would say "not seen".
     fn hosts_are_tried(&self) -> bool {
         use crate::reconcile::host::Link;
-        self.means.hosts.values().all(|host| !matches!(*host.link().borrow(), Link::Connecting))
+        self.context.hosts.values().all(|host| !matches!(*host.link().borrow(), Link::Connecting))
     }
 
     /// What is known of the hosts: when it changes, plans may.
     fn sight(&self) -> Digest {
         use crate::reconcile::host::Link;
-        let hosts = self.means.hosts.iter().map(|(name, host)| {
+        let hosts = self.context.hosts.iter().map(|(name, host)| {
             let up = matches!(*host.link().borrow(), Link::Up(_));
             format!("{name} {up}")
         });
-        let lines: Vec<String> = hosts.chain([self.means.board.sight().to_string()]).collect();
+        let lines: Vec<String> = hosts.chain([self.context.board.sight().to_string()]).collect();
         Digest::of(lines.join("\n").as_bytes())
     }
 
@@ -355,7 +355,7 @@ impl PullRequests {
     }
 
     fn memory(&self) -> PathBuf {
-        self.means.data.forge().join(format!("{}.pulls.json", self.name))
+        self.context.data.forge().join(format!("{}.pulls.json", self.name))
     }
 
     /// Pull requests that were open at the last look.

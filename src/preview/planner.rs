@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::commit::{Commit, LoadedStack};
 use crate::config::fleet_file::{Stack, Vanished, vanished};
-use crate::docker::{Depth, Scope};
-use crate::model::{HostName, Observed, Policy, Remedy, RepositoryName, StackName};
-use crate::reconcile::pass::{self, Around, Memory, Mode, Share, Sharing, Work};
+use crate::docker::Depth;
+use crate::model::{HostName, Policy, Remedy, RepositoryName, StackName};
+use crate::reconcile::pass::{Share, Sight};
+use crate::reconcile::{self, Proposal};
 use crate::report::comment::PlanComment;
 use crate::report::proposal::{self, Novelty};
 use crate::report::{Failure, Report, Target};
@@ -23,7 +23,7 @@ use crate::reconcile::survey::{self, seen_by};
 /// What planning needs besides the commits.
 pub(crate) struct Planner<'a> {
     pub(crate) name: &'a RepositoryName,
-    pub(crate) means: &'a Context,
+    pub(crate) context: &'a Context,
 }
 
 /// One stack on one host, as merging would have it.
@@ -70,22 +70,12 @@ impl Planner<'_> {
     /// The shares of stacks whose replicas are spread over hosts. Hosts are looked at only where nothing is known of such
     /// a stack on them yet.
     async fn shares(&self, merged: &Commit) -> BTreeMap<StackName, Share> {
-        let Context { roster, labels, hosts, seats, .. } = self.means;
-        let targets = survey::targets_of(survey::spread(merged), labels);
-        let looks = roster.unknown(targets).into_iter().map(async |target| {
-            let link = hosts.get(&target.host).map(|host| host.link().borrow().clone());
-            let seen = match link {
-                Some(Link::Up(engine)) => {
-                    let scope = Scope::new(target.stack.clone(), self.name.clone());
-                    let look = || engine.observe(&scope, Depth::Changed, clock::now());
-                    seats.run(look).await.ok()
-                }
-                _ => None,
-            };
-            (target, seen.as_ref().and_then(seen_by))
-        });
-        let looked = futures_util::future::join_all(looks).await;
-        roster.shares(merged, &looked)
+        let looked = survey::look_at_unknown(self.context, merged, Depth::Changed).await;
+        let looked: Vec<_> = looked
+            .into_iter()
+            .map(|(target, observed)| (target, observed.as_ref().and_then(seen_by)))
+            .collect();
+        self.context.roster.shares(merged, &looked)
     }
 
     /// What differs, in the order of stacks and hosts.
@@ -118,7 +108,7 @@ impl Planner<'_> {
             }
             Vanished::Some(gone) => {
                 for before in gone.iter().filter_map(|name| base.stacks.get(name)) {
-                    let policy = before.stack.policy(&self.means.limits);
+                    let policy = before.stack.policy(&self.context.limits);
                     for host in self.targets(before) {
                         let emptied = Arc::new(LoadedStack::emptied(before.stack.clone()));
                         changes.push(self.change(&host, emptied, (policy.clone(), Novelty::Gone)));
@@ -141,15 +131,15 @@ impl Planner<'_> {
     }
 
     fn targets(&self, stack: &LoadedStack) -> BTreeSet<HostName> {
-        let chosen = stack.stack.hosts.select(&self.means.labels).into_iter();
-        chosen.filter(|host| self.means.hosts.contains_key(host)).collect()
+        let chosen = stack.stack.hosts.select(&self.context.labels).into_iter();
+        chosen.filter(|host| self.context.hosts.contains_key(host)).collect()
     }
 
     /// The target branch's word; that of a fleet file without one for a stack that is new.
     fn policy(&self, comment: &mut PlanComment, before: Option<&Stack>, after: &Stack) -> Policy {
         let usual = Stack::new(after.name.clone(), after.path.clone(), after.origin.clone());
-        let allowed = before.unwrap_or(&usual).policy(&self.means.limits);
-        let asked = after.policy(&self.means.limits);
+        let allowed = before.unwrap_or(&usual).policy(&self.context.limits);
+        let asked = after.policy(&self.context.limits);
         if allowed != asked {
             comment.notes.push(format!(
                 "{}: what is allowed would change ({}). Planned with what is allowed now.",
@@ -178,7 +168,7 @@ impl Planner<'_> {
         if stack.project.is_none() {
             return unseen("the manifest cannot be used".to_owned());
         }
-        let Some(host) = self.means.hosts.get(&target.host) else {
+        let Some(host) = self.context.hosts.get(&target.host) else {
             return unseen("no such host".to_owned());
         };
         let link = host.link().borrow().clone();
@@ -188,28 +178,17 @@ impl Planner<'_> {
             // The time since when is not said: it would change the comment for nothing.
             Link::Down { failure, .. } => return failed(failure),
         };
-        let mut memory = Memory::since(self.means.data.recall(target).reached);
-        let share = share.map(|share| {
-            let share = share.clone();
-            move |_: &Observed| std::future::ready(share.clone()).boxed()
-        });
-        let work = Work {
+        let proposal = Proposal {
             target,
             stack,
             revision: &merged.revision,
             policy,
-            engine: &engine,
+            sight: Sight::Live(&engine),
             host_data: &host.data,
-            mode: Mode::Show,
-            share: share.as_ref().map(|share| share as &Sharing<'_>),
-            approvals: &[],
-            around: Around::default(),
-            // What is known of the host is enough, and no registry is asked about what a stranger names.
-            depth: Depth::Changed,
-            listener: Arc::new(|_| {}),
-            clock: clock::now,
+            share: share.cloned(),
+            reached: self.context.data.recall(target).reached,
         };
-        pass::run(&work, &mut memory, stop).await
+        reconcile::propose(proposal, stop).await
     }
 }
 

@@ -61,7 +61,8 @@ impl Words {
     fn status(&self, request: &PullRequest, head: &Revision, (state, words): (CommitState, &str)) {
         // A fork's branch is not one of the repository's.
         let branch = (!request.fork).then(|| request.head_branch.clone());
-        let target = StatusTarget { revision: head.clone(), branch };
+        let pull_request = Some(request.number);
+        let target = StatusTarget { revision: head.clone(), branch, pull_request };
         let status = status::line_of(self.context.clone(), state, words);
         self.postbox.put(Letter::Status { target, status });
     }

@@ -29,7 +29,7 @@ const LONGEST: Duration = Duration::from_secs(30);
 pub(crate) struct PeerStatuses {
     name: RepositoryName,
     /// Who waits, and is told.
-    means: Arc<Context>,
+    context: Arc<Context>,
 }
 
 /// Where daemons say how far they are.
@@ -45,8 +45,8 @@ pub(crate) enum Stand<'a> {
 
 impl PeerStatuses {
     /// For those who wait in a repository's loop.
-    pub(crate) fn of(name: &RepositoryName, means: &Arc<Context>) -> Self {
-        Self { name: name.clone(), means: Arc::clone(means) }
+    pub(crate) fn of(name: &RepositoryName, context: &Arc<Context>) -> Self {
+        Self { name: name.clone(), context: Arc::clone(context) }
     }
 
     /// Reads while somebody waits, until `stop`.
@@ -54,7 +54,7 @@ impl PeerStatuses {
         let mut asked: Option<Revision> = None;
         let mut tries = 0_u32;
         loop {
-            let pause = match self.means.keeper.awaited() {
+            let pause = match self.context.gates.awaited() {
                 None => None,
                 Some((revision, targets)) => {
                     if asked.as_ref() != Some(&revision) {
@@ -72,7 +72,7 @@ impl PeerStatuses {
             let pause = async {
                 match pause {
                     Some(pause) => tokio::time::sleep(pause).await,
-                    None => self.means.keeper.somebody_waits().await,
+                    None => self.context.gates.somebody_waits().await,
                 }
             };
             if stop.run_until_cancelled(pause).await.is_none() {
@@ -120,7 +120,7 @@ impl PeerStatuses {
         for target in targets {
             let context = status::context(&target.stack, Naming::StackAtHost(&target.host));
             if let Some(said) = statuses.iter().find(|said| said.context == context) {
-                self.means.keeper.note(target, revision, standing(said, now));
+                self.context.gates.note(target, revision, standing(said, now));
             }
         }
     }

@@ -216,8 +216,8 @@ impl Publisher {
 
 fn post(postbox: &Postbox, commit_report: CommitReport, branch: Option<&String>) {
     for status in commit_report.statuses {
-        let target =
-            StatusTarget { revision: commit_report.revision.clone(), branch: branch.cloned() };
+        let (revision, branch) = (commit_report.revision.clone(), branch.cloned());
+        let target = StatusTarget { revision, branch, pull_request: None };
         postbox.put(Letter::Status { target, status });
     }
 }

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::config::settings::{ForgeKind, RepositorySettings, Transport};
+use crate::config::settings::{ReportTo, RepositorySettings, Transport};
 use crate::forge::{Forge, ForgeError, ForgeSettings};
-use crate::model::{Remedy, RepositoryName};
+use crate::model::{ForgeKind, Remedy, RepositoryName};
 use crate::schedule;
 
 use crate::connect;
@@ -37,13 +37,10 @@ pub(crate) fn of(name: &RepositoryName, settings: &RepositorySettings) -> Result
         || settings.credentials.token_file.is_some();
     let is_meant = forge.is_written || has_token;
     match forge.kind {
-        Some(ForgeKind::None) => Ok(Sink::Nowhere),
-        Some(ForgeKind::Notes) => Ok(Sink::Notes),
+        Some(ReportTo::Nowhere) => Ok(Sink::Nowhere),
+        Some(ReportTo::Notes) => Ok(Sink::Notes),
         Some(_) if !is_meant => Ok(without_token(name, settings)),
-        Some(kind) => match connect::forge_kind(kind) {
-            Some(kind) => known(settings, kind),
-            None => Ok(Sink::Nowhere),
-        },
+        Some(ReportTo::Forge(kind)) => known(settings, kind),
         None if !is_meant => Ok(Sink::Notes),
         None => Ok(Sink::Ask(connect::forge(settings, None)?)),
     }
@@ -59,7 +56,7 @@ fn without_token(name: &RepositoryName, settings: &RepositorySettings) -> Sink {
     Sink::Nowhere
 }
 
-fn known(settings: &RepositorySettings, kind: crate::forge::Kind) -> Result<Sink, ForgeError> {
+fn known(settings: &RepositorySettings, kind: ForgeKind) -> Result<Sink, ForgeError> {
     let settings = connect::forge(settings, Some(kind))?;
     let forge = Forge::of_kind(kind, &settings)?;
     Ok(Sink::Forge(settings, Box::new(forge)))

@@ -9,7 +9,7 @@ use crate::commit::Commit;
 use crate::config::settings::Labels;
 use crate::fleet::waves::Gate;
 use crate::fleet::windows::{self, Opening};
-use crate::fleet::{self, Clearance, Orders, Rollback};
+use crate::fleet::{self, Clearance, Orders, Rollback, WaitingOn};
 use crate::model::{CommitState, HostName, Revision, Timestamp};
 use crate::report::{Target, Wait};
 
@@ -45,15 +45,17 @@ pub(crate) struct Asking<'a> {
 
 impl Asking<'_> {
     /// What the target may do. Reads other commits where it must stay at one.
-    pub(crate) async fn leave(&self, archive: &CommitCache, stop: &CancellationToken) -> Admission {
+    pub(crate) async fn admission(
+        &self,
+        archive: &CommitCache,
+        stop: &CancellationToken,
+    ) -> Admission {
         let go = || Admission { commit: Arc::clone(self.latest), wait: None, look_only: false };
         let Some(stack) = self.latest.stack_of(self.target) else { return go() };
         if stack.project.is_none() {
             let first = stack.problems.first_error();
-            let why = first.map_or("the manifest cannot be used".to_owned(), |problem| {
-                format!("{}: {}", problem.location, problem.message)
-            });
-            return self.stay(wait(why, None, CommitState::Error), archive, stop).await;
+            let on = WaitingOn::Manifest(first.cloned().map(Box::new));
+            return self.stay(wait(on, None, CommitState::Error), archive, stop).await;
         }
         let opening = if self.passes_by { Opening::Open } else { self.opening() };
         let gate = if self.passes_by { &Gate::Go } else { &self.gate };
@@ -62,7 +64,7 @@ impl Asking<'_> {
         match fleet::clearance(&name, &stack.stack, brakes, (&opening, gate), self.now) {
             Clearance::Nothing(hold) => Admission {
                 commit: Arc::clone(self.latest),
-                wait: Some(wait(hold.why, hold.until, CommitState::Pending)),
+                wait: Some(wait(hold.on, hold.until, CommitState::Pending)),
                 look_only: true,
             },
             Clearance::All => self.rolled_back(archive, stop).await.unwrap_or_else(go),
@@ -74,7 +76,7 @@ impl Asking<'_> {
                         opening == Opening::Open && matches!(gate, Gate::Stopped { .. });
                     let state =
                         if is_stopped { CommitState::Failure } else { CommitState::Pending };
-                    self.stay(wait(hold.why, hold.until, state), archive, stop).await
+                    self.stay(wait(hold.on, hold.until, state), archive, stop).await
                 }
             },
         }
@@ -100,8 +102,12 @@ impl Asking<'_> {
             (None, Some(reached)) => match archive.at(reached, stop).await {
                 Ok(read) => read,
                 Err(error) => {
-                    let why = format!("{}; {} cannot be read: {error}", wait.why, reached.short());
-                    return look(Wait { why, ..wait });
+                    let on = WaitingOn::Unreadable {
+                        on: Box::new(wait.on),
+                        revision: Some(reached.clone()),
+                        error: error.to_string(),
+                    };
+                    return look(Wait { on, ..wait });
                 }
             },
             (None, None) => return look(wait),
@@ -129,12 +135,20 @@ impl Asking<'_> {
         if !self.is_rejected(rollback, archive, stop).await {
             return None;
         }
-        let said = wait(rollback.to_string(), rollback.suspension.until, CommitState::Failure);
+        let said = wait(
+            WaitingOn::Rollback(rollback.clone()),
+            rollback.suspension.until,
+            CommitState::Failure,
+        );
         Some(match archive.at(&rollback.to, stop).await {
             Ok(commit) => Admission { commit, wait: Some(said), look_only: false },
             Err(error) => {
-                let why = format!("{}; it cannot be read: {error}", said.why);
-                let wait = Some(Wait { why, ..said });
+                let on = WaitingOn::Unreadable {
+                    on: Box::new(said.on),
+                    revision: None,
+                    error: error.to_string(),
+                };
+                let wait = Some(Wait { on, ..said });
                 Admission { commit: Arc::clone(self.latest), wait, look_only: true }
             }
         })
@@ -162,6 +176,6 @@ impl Asking<'_> {
     }
 }
 
-fn wait(why: String, until: Option<Timestamp>, state: CommitState) -> Wait {
-    Wait { why, until, state }
+fn wait(on: WaitingOn, until: Option<Timestamp>, state: CommitState) -> Wait {
+    Wait { on, until, state }
 }

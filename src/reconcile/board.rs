@@ -220,22 +220,16 @@ impl Board {
         pasts.into_iter().chain(self.commit_report(as_host)).collect()
     }
 
-    /// Another target of the same host that is not in sync with the head, if there is one.
-    pub fn unsettled(&self, target: &Target) -> Option<String> {
+    /// Whether a target is in sync with the head.
+    pub fn is_settled(&self, target: &Target) -> bool {
         let inner = self.inner();
-        let head = inner.head.as_ref();
-        let mut others = inner
-            .targets()
-            .filter(|(other, _)| other.host == target.host && other.stack != target.stack);
-        let waits = others.find(|(_, entry)| {
-            let report = entry.report.as_ref().filter(|report| {
-                entry.standing == Standing::Reported
-                    && head == Some(&report.revision)
-                    && report.is_good()
-            });
-            report.is_none()
-        });
-        waits.map(|(other, _)| format!("stack {}", other.stack))
+        let on_hosts = inner.stacks.get(&target.stack);
+        on_hosts.and_then(|on_hosts| on_hosts.targets.get(target)).is_some_and(|entry| {
+            entry.standing == Standing::Reported
+                && entry.report.as_ref().is_some_and(|report| {
+                    inner.head.as_ref() == Some(&report.revision) && report.is_good()
+                })
+        })
     }
 
     /// How every target compares with the head; `None` while that is still to come for one of them.
@@ -245,7 +239,7 @@ impl Board {
         let looks = inner.targets().map(|(target, entry)| {
             let Entry { standing, report } = entry;
             match (standing, report) {
-                (Standing::Waiting(wait), _) => Some(Look::Waits(target.clone(), wait.why.clone())),
+                (Standing::Waiting(wait), _) => Some(Look::Waits(target.clone(), wait.to_string())),
                 (Standing::Reported, Some(report))
                     if report.revision == head && !report.is_under_way =>
                 {
@@ -366,7 +360,7 @@ fn stack_status(
     }
     // What goes on by itself is pending; what someone must see to is not.
     match waits().find(is_bad).or_else(|| waits().next()) {
-        Some(wait) => status::line_of(said.context, wait.state, &wait.why),
+        Some(wait) => status::line_of(said.context, wait.state, &wait.to_string()),
         None => status::line_of(said.context, CommitState::Pending, status::DEPLOYING),
     }
 }

@@ -1,26 +1,32 @@
-//! What the loops of one repository share: its own, its targets' and that of its pull requests.
+//! What the turns of one repository's targets share, in the daemon and in a command alike.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
-use crate::config::settings::{Labels, Limits};
-use crate::fleet::Orders;
-use crate::model::HostName;
-
+use crate::clock;
+use crate::commit::Commit;
 use crate::commit::cache::CommitCache;
+use crate::config::settings::{HostSettings, Labels, Limits, Settings};
 use crate::data::folder::DataFolder;
-use crate::reconcile::board::Board;
-use crate::reconcile::gates::Gatekeeper;
-use crate::reconcile::host::Host;
-use crate::reconcile::limiter::PassLimiter;
-use crate::reconcile::roster::Roster;
+use crate::fleet::{Orders, TargetName};
+use crate::git::{Git, Source};
+use crate::model::{HostName, RepositoryName, StackName};
+use crate::report::Target;
+
+use super::board::Board;
+use super::gates::Gatekeeper;
+use super::host::Host;
+use super::limiter::PassLimiter;
+use super::roster::Roster;
 
 /// What all of them work with.
 #[derive(Debug)]
 pub(crate) struct Context {
-    /// Hosts that this daemon keeps.
+    /// The repository.
+    pub repository: RepositoryName,
+    /// Hosts that this process keeps.
     pub hosts: BTreeMap<HostName, Arc<Host>>,
     /// Labels of all hosts of the settings.
     pub labels: Arc<BTreeMap<HostName, Labels>>,
@@ -31,13 +37,113 @@ pub(crate) struct Context {
     /// Limits of passes.
     pub limits: Limits,
     /// Passes that work at one time.
-    pub seats: Arc<PassLimiter>,
+    pub limiter: Arc<PassLimiter>,
     /// Who goes first.
-    pub keeper: Gatekeeper,
+    pub gates: Gatekeeper,
     /// Who sits where.
     pub roster: Roster,
     /// Other commits than the head.
-    pub archive: CommitCache,
+    pub cache: CommitCache,
     /// What operators said beside Git.
     pub orders: watch::Receiver<Arc<Orders>>,
+}
+
+/// What the process has before it looks at its first repository.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Foundations<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) hosts: &'a BTreeMap<HostName, Arc<Host>>,
+    pub(crate) git: &'a Arc<Git>,
+    pub(crate) data: &'a DataFolder,
+    pub(crate) limiter: &'a Arc<PassLimiter>,
+    pub(crate) orders: &'a watch::Receiver<Arc<Orders>>,
+}
+
+impl Context {
+    /// That of one repository, of which nothing is known yet.
+    pub(crate) fn new(
+        repository: &RepositoryName,
+        source: &Source,
+        foundations: Foundations<'_>,
+    ) -> Self {
+        let Foundations { settings, hosts, git, data, limiter, orders } = foundations;
+        let labels = Arc::new(settings.host_labels());
+        let capacity = |(name, host): (&HostName, &HostSettings)| (name.clone(), host.capacity);
+        let cache = CommitCache {
+            git: Arc::clone(git),
+            source: source.clone(),
+            repository: repository.clone(),
+            hosts: Arc::clone(&labels),
+            held: tokio::sync::Mutex::default(),
+        };
+        let roster = Roster {
+            hosts: hosts.clone(),
+            labels: Arc::clone(&labels),
+            capacities: settings.hosts.iter().map(capacity).collect(),
+            grace: settings.limits.host_lost,
+            returning: settings.limits.returning,
+            started: clock::now(),
+            orders: orders.clone(),
+            inner: std::sync::Mutex::default(),
+            changed: Notify::new(),
+            settled: watch::Sender::new(0),
+        };
+        Self {
+            repository: repository.clone(),
+            hosts: hosts.clone(),
+            board: Arc::default(),
+            data: data.clone(),
+            limits: settings.limits.clone(),
+            limiter: Arc::clone(limiter),
+            gates: Gatekeeper::new(Arc::clone(&labels), hosts.keys().cloned()),
+            roster,
+            cache,
+            orders: orders.clone(),
+            labels,
+        }
+    }
+
+    /// A commit is the newest one: `targets` are kept at it, and `awaited` are those that others may have to wait for.
+    pub(crate) fn begin(&self, commit: &Commit, targets: &[Target], awaited: BTreeSet<TargetName>) {
+        let digests = commit.stacks.iter().map(|(name, it)| (name.clone(), it.digest.clone()));
+        self.board.hide(&commit.secrets());
+        self.board.asks(digests.collect());
+        self.board.expect(&commit.revision, targets, commit.fleet_problem());
+        self.roster.begin(commit);
+        self.gates.begin(&commit.revision, commit.fleet.as_ref(), awaited, clock::now());
+    }
+
+    /// Stacks times hosts, as far as this process keeps them.
+    pub(crate) fn targets(&self, commit: &Commit) -> BTreeSet<Target> {
+        let all = self.all_targets(commit).into_iter();
+        let kept = all.filter(|target| self.hosts.contains_key(&target.host));
+        kept.map(|target| self.target(&target.stack, &target.host)).collect()
+    }
+
+    /// Stacks times hosts of the whole fleet: those of other daemons are waited for too.
+    pub(crate) fn all_targets(&self, commit: &Commit) -> BTreeSet<TargetName> {
+        let targets = |stack: &StackName, hosts: BTreeSet<HostName>| {
+            let name = |host| TargetName { stack: stack.clone(), host };
+            hosts.into_iter().map(name).collect::<Vec<_>>()
+        };
+        let stacks = commit.stacks.values().map(|it| &it.stack);
+        stacks.flat_map(|it| targets(&it.name, it.hosts.select(&self.labels))).collect()
+    }
+
+    /// What is asked for no more and is still to be emptied.
+    pub(crate) fn retired<'a>(&'a self, commit: &'a Commit) -> impl Iterator<Item = Target> + 'a {
+        commit.retired.keys().map(|(stack, host)| self.target(stack, host))
+    }
+
+    /// A stack of the same host that is not in sync with a commit yet, or that nobody looks at.
+    pub(crate) fn unsettled(&self, commit: &Commit, target: &Target) -> Option<StackName> {
+        let all = self.targets(commit).into_iter().chain(self.retired(commit));
+        let mut others =
+            all.filter(|other| other.host == target.host && other.stack != target.stack);
+        others.find(|other| !self.board.is_settled(other)).map(|other| other.stack)
+    }
+
+    fn target(&self, stack: &StackName, host: &HostName) -> Target {
+        Target { repository: self.repository.clone(), stack: stack.clone(), host: host.clone() }
+    }
 }

@@ -161,6 +161,13 @@ impl Gatekeeper {
         inner.gates.get(target).cloned().unwrap_or(Gate::Go)
     }
 
+    /// All gates as they are now.
+    pub(crate) fn gates_now(&self, now: Timestamp) -> BTreeMap<TargetName, Gate> {
+        let mut inner = self.lock();
+        self.refresh(&mut inner, now);
+        inner.gates.clone()
+    }
+
     /// Rings loops whose gate changed, until `stop`.
     pub(crate) async fn run(&self, hosts: &BTreeMap<HostName, Arc<Host>>, stop: CancellationToken) {
         loop {

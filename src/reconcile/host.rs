@@ -100,6 +100,13 @@ impl Host {
         })
     }
 
+    /// A host that stays as it is: nobody follows its Engine.
+    pub(crate) fn linked(name: HostName, data: String, story: DataFolder, link: Link) -> Arc<Self> {
+        let host = Self::new(name, data, story);
+        host.link.send_replace(link);
+        host
+    }
+
     /// Follows the connection.
     pub fn link(&self) -> watch::Receiver<Link> {
         self.link.subscribe()

@@ -2,7 +2,7 @@
 
 pub(crate) mod admission;
 pub mod apply;
-pub(crate) mod around;
+pub(crate) mod beside;
 pub mod board;
 pub(crate) mod context;
 pub(crate) mod gates;
@@ -12,3 +12,7 @@ pub mod pass;
 pub(crate) mod roster;
 pub(crate) mod superseded;
 pub(crate) mod survey;
+pub mod target;
+
+pub use target::Intent;
+pub(crate) use target::{Around, Next, Proposal, Request, TargetMemory, Turn, propose, target};

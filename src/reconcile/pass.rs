@@ -15,17 +15,18 @@ use tokio_util::sync::CancellationToken;
 use crate::commit::{LoadedStack, Written};
 use crate::docker::{Depth, Engine, EngineError, Scope};
 use crate::drift::{self, Findings};
+use crate::fleet::WaitingOn;
 use crate::fleet::approval::{self, Approval};
 use crate::fleet::placement::{self, Placement};
 use crate::model::{
     CommitState, Cure, Desired, Diagnostics, Drift, EngineFacts, Health, ImagePolicy, ImageRef,
-    Observed, Outcome, Plan, Policy, Reason, Remedy, Replica, Resource, Revision, SyncPolicy,
-    Timestamp,
+    Observed, Outcome, Plan, Policy, Reason, Remedy, Replica, Resource, Revision, Slowed,
+    SyncPolicy, Timestamp,
 };
 use crate::plan::{self, Brake, Phase, Resolve};
 use crate::reconcile::apply::{self, Listener, Manner};
-use crate::reconcile::around;
-pub use crate::reconcile::around::Around;
+use crate::reconcile::beside;
+pub use crate::reconcile::beside::Beside;
 use crate::report::{Failure, Report, Round, Target, Wait};
 use crate::schedule::{Fall, Recoveries, Verdict};
 
@@ -89,6 +90,24 @@ pub enum Share {
 /// Who is told what was seen, and tells what follows.
 pub type Sharing<'a> = dyn Fn(&Observed) -> BoxFuture<'a, Share> + Send + Sync + 'a;
 
+/// A host as a pass sees it.
+#[derive(Debug, Clone, Copy)]
+pub enum Sight<'a> {
+    /// Through its Engine.
+    Live(&'a Engine),
+    /// As it was observed before: no Engine is asked, and nothing is changed.
+    Saved(&'a Observed),
+}
+
+impl Sight<'_> {
+    fn facts(self) -> EngineFacts {
+        match self {
+            Self::Live(engine) => engine.facts(),
+            Self::Saved(observed) => observed.engine.clone(),
+        }
+    }
+}
+
 /// What one pass is about.
 #[derive(Clone)]
 pub struct Work<'a> {
@@ -100,8 +119,8 @@ pub struct Work<'a> {
     pub revision: &'a Revision,
     /// What the operator allows.
     pub policy: &'a Policy,
-    /// The host's Engine.
-    pub engine: &'a Engine,
+    /// The host.
+    pub sight: Sight<'a>,
     /// Folder of Moorline's data on that host.
     pub host_data: &'a str,
     /// Whether it changes anything.
@@ -112,7 +131,7 @@ pub struct Work<'a> {
     /// Plans that may be carried out where that needs a word.
     pub approvals: &'a [Approval],
     /// What is known beside the stack itself.
-    pub around: Around,
+    pub beside: Beside,
     /// How thoroughly to look first.
     pub depth: Depth,
     /// Who is told what happens.
@@ -169,22 +188,24 @@ async fn attempt(
         report.now_found(&findings, &observed);
         watch_restarts(&mut memory.recoveries, &findings, &observed, (work.clock)());
         mark_degraded(report, &memory.recoveries, (work.clock)());
-        around::weigh(work, &findings, &mut observed).await;
+        beside::weigh(work, &findings, &mut observed).await;
         let plan = make_plan(work, memory, &desired, &observed, &findings);
         report.wait = objection(work, &plan);
-        let idle = plan.steps.is_empty() || !may_apply(work) || report.wait.is_some();
+        let engine = match work.sight {
+            Sight::Live(engine) if may_apply(work) => Some(engine),
+            Sight::Live(_) | Sight::Saved(_) => None,
+        };
+        let idle = plan.steps.is_empty() || engine.is_none() || report.wait.is_some();
         report.wait = report.wait.take().or(unseated);
         if round > 0 && plan.is_empty() {
             break;
         }
         let plan = Arc::new(plan);
         report.rounds.push(Round { plan: Arc::clone(&plan), outcomes: Vec::new() });
-        if idle || stop.is_cancelled() {
-            break;
-        }
+        let Some(engine) = engine.filter(|_| !idle && !stop.is_cancelled()) else { break };
         remember_recoveries(memory, &plan, &findings, (work.clock)());
         let manner = Manner::of(work.policy, Arc::clone(&work.listener));
-        let outcomes = apply::run(&plan, work.engine, &manner, stop).await;
+        let outcomes = apply::run(&plan, engine, &manner, stop).await;
         let nothing_done = !outcomes.iter().any(|outcome| outcome.outcome == Outcome::Done);
         if let Some(last) = report.rounds.last_mut() {
             last.outcomes = outcomes;
@@ -196,51 +217,6 @@ async fn attempt(
     }
     conclude(work, memory, report);
     Ok(())
-}
-
-/// What a pass would do to a host as it was observed before, where placement (if it is asked) puts the replicas: no Engine
-/// is asked.
-pub fn plan_saved(
-    target: &Target,
-    stack: &LoadedStack,
-    revision: &Revision,
-    policy: &Policy,
-    (observed, host_data, placement): (&Observed, &str, Option<&Placement>),
-    now: Timestamp,
-) -> Report {
-    let nothing = Failure { message: String::new(), remedy: Remedy::NewRevision };
-    let mut report = Report::failed(target.clone(), revision.clone(), now, nothing);
-    let Written { desired, problems } = stack.write(target, revision, host_data, &observed.engine);
-    report.problems.0.extend(stack.problems.0.iter().chain(&problems.0).cloned());
-    let Some(desired) = desired.filter(|_| !report.problems.has_errors()) else {
-        let first = report.problems.first_error();
-        let message = first.map_or("the manifest cannot be used".to_owned(), ToString::to_string);
-        report.failure = Some(Failure { message, remedy: Remedy::NewRevision });
-        return report;
-    };
-    let (desired, wait) = match placement {
-        Some(placement) => confined(&desired, placement, observed, &mut report),
-        None => (desired, None),
-    };
-    report.wait = wait;
-    let desired = drift::settle(desired, observed, policy);
-    let findings = drift::detect(&desired, observed, policy);
-    report.found.clone_from(&findings.drifts);
-    report.now_found(&findings, observed);
-    let plan = plan::make(plan::Input {
-        desired: &desired,
-        observed,
-        findings: &findings,
-        policy,
-        brakes: &BTreeMap::new(),
-        phase: Phase::Deploy,
-        resolve: Resolve::Hold,
-        unsettled: None,
-        now,
-    });
-    report.rounds.push(Round { plan: Arc::new(plan), outcomes: Vec::new() });
-    report.failure = None;
-    report
 }
 
 /// What a look found; the last comparison's answer where nothing has changed since.
@@ -338,7 +314,7 @@ fn confined(
     placement::confine(&mut own, placement, host, observed);
     let mut waiting = placement.waiting.iter().filter(|one| one.replica.stack == *stack);
     let wait = waiting.next().map(|first| Wait {
-        why: first.to_string(),
+        on: WaitingOn::Room(Box::new(first.clone())),
         until: None,
         state: CommitState::Pending,
     });
@@ -380,7 +356,10 @@ fn objection(work: &Work<'_>, plan: &Plan) -> Option<Wait> {
     let now = (work.clock)();
     match approval::verdict(work.approvals, &work.target.name(), &hash, now) {
         approval::Verdict::Approved { .. } => None,
-        why => Some(Wait { why: why.to_string(), until: None, state: CommitState::Pending }),
+        why => {
+            let on = WaitingOn::Approval(why);
+            Some(Wait { on, until: None, state: CommitState::Pending })
+        }
     }
 }
 
@@ -403,7 +382,7 @@ fn make_plan(
         brakes: &brakes,
         phase: if kept { Phase::Keep } else { Phase::Deploy },
         resolve: if by_hand { Resolve::Retry } else { Resolve::Hold },
-        unsettled: work.around.unsettled.as_deref(),
+        unsettled: work.beside.unsettled.as_ref(),
         now,
     })
 }
@@ -414,8 +393,8 @@ fn desired(
     memory: &mut Memory,
     report: &mut Report,
 ) -> Result<Arc<Desired>, Failure> {
-    let facts = work.engine.facts();
-    let neighbours = around::neighbours(work);
+    let facts = work.sight.facts();
+    let neighbours = beside::neighbours(work);
     if let Some((revision, for_engine, desired, problems)) = &memory.desired
         && revision == work.revision
         && *for_engine == facts
@@ -463,7 +442,12 @@ async fn look(work: &Work<'_>, desired: &Desired, depth: Depth) -> Result<Observ
     if depth == Depth::Full {
         scope.registry = followed_tags(desired);
     }
-    work.engine.observe(&scope, depth, now).await.map_err(|error| unseen(&error))
+    match work.sight {
+        Sight::Live(engine) => {
+            engine.observe(&scope, depth, now).await.map_err(|error| unseen(&error))
+        }
+        Sight::Saved(observed) => Ok(observed.clone()),
+    }
 }
 
 /// Images whose tag is followed at their registry, and how often it is to be asked.
@@ -521,11 +505,11 @@ fn brakes(recoveries: &Recoveries, desired: &Desired, now: Timestamp) -> BTreeMa
         .filter_map(|one| {
             let why = match recoveries.verdict(&one.replica, now) {
                 Verdict::Go => return None,
-                Verdict::Wait(_) => "it failed a moment ago".to_owned(),
+                Verdict::Wait(_) => Slowed::FailedJustNow,
                 Verdict::Degraded(_) => {
                     let failures =
                         recoveries.of(&one.replica).map_or(0, crate::schedule::Attempts::failures);
-                    format!("it failed {failures} times in 10 minutes")
+                    Slowed::KeepsFailing { failures }
                 }
             };
             let until = recoveries.verdict(&one.replica, now).until()?;

@@ -9,5 +9,6 @@ pub mod proposal;
 pub mod secrets;
 pub mod status;
 mod verdict;
+mod waiting;
 
 pub use verdict::{Failure, Report, Round, Target, Wait};

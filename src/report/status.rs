@@ -119,7 +119,7 @@ pub fn line(report: &Report) -> String {
         return failure.message.lines().next().unwrap_or_default().to_owned();
     }
     if let Some(wait) = effective_wait(report) {
-        return wait.why.clone();
+        return wait.to_string();
     }
     let first_failure = report.failures().next();
     if let Some((text, error)) = first_failure {
@@ -139,7 +139,7 @@ pub fn line(report: &Report) -> String {
 fn out_of_sync(report: &Report) -> String {
     let held = report.held().next();
     let drifts = report.remaining.len();
-    if let Some(held) = held.filter(|held| held.why.starts_with("rolled back")) {
+    if let Some(held) = held.filter(|held| held.why.is_rollback()) {
         return format!("{}: {}", held.drift.resource, held.why);
     }
     if let Some(service) = report.first_degraded() {

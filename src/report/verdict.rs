@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::drift::Findings;
-use crate::fleet::TargetName;
+use crate::fleet::{TargetName, WaitingOn};
 use crate::model::{
     CommitState, ContainerState, Diagnostics, Drift, Health, HealthCheckState, Held, HostName,
     Observed, ObservedContainer, Outcome, Plan, Remedy, RepositoryName, Revision, ServiceName,
@@ -39,10 +39,10 @@ impl Target {
 }
 
 /// What keeps a commit from being deployed to a target.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wait {
-    /// What, in words.
-    pub why: String,
+    /// What.
+    pub on: WaitingOn,
     /// When it ends by itself; `None` when only an event or a person ends it.
     pub until: Option<Timestamp>,
     /// What the commit is told.

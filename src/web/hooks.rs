@@ -6,8 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use http::HeaderMap;
 
 use super::LookNow;
-use super::signature::HookKind;
-use crate::model::{RepositoryName, Secret, Timestamp};
+use crate::forge::webhook::{self, HookRefusal, Message};
+use crate::model::{ForgeKind, RepositoryName, Secret, Timestamp};
 
 /// Deliveries that are remembered, over all endpoints.
 const MOST_DELIVERIES: usize = 4096;
@@ -16,7 +16,7 @@ const MOST_DELIVERIES: usize = 4096;
 #[derive(Debug, Clone)]
 pub struct Hook {
     /// How its forge signs; told from the headers when not given.
-    pub kind: Option<HookKind>,
+    pub kind: Option<ForgeKind>,
     /// The secrets that are good now: more than one while they are being changed. Without any it refuses.
     pub secrets: Vec<Secret<String>>,
 }
@@ -30,15 +30,9 @@ pub enum Refusal {
     /// No forge of ours sends this.
     #[error("this is not a webhook of a forge that Moorline knows")]
     UnknownSender,
-    /// The signature is missing or wrong.
-    #[error("the signature is missing or does not match")]
-    Signature,
-    /// The message's time is too far from ours.
-    #[error("the message is more than five minutes old or ahead")]
-    TooOld,
-    /// It does not say what happened.
-    #[error("the event's name is missing")]
-    NoEvent,
+    /// The message is not proven to be the forge's.
+    #[error(transparent)]
+    Unproven(#[from] HookRefusal),
 }
 
 impl Refusal {
@@ -46,8 +40,8 @@ impl Refusal {
     pub fn code(self) -> u16 {
         match self {
             Self::NotConfigured => 404,
-            Self::UnknownSender | Self::NoEvent => 400,
-            Self::Signature | Self::TooOld => 401,
+            Self::UnknownSender | Self::Unproven(HookRefusal::NoEvent) => 400,
+            Self::Unproven(HookRefusal::Signature | HookRefusal::TooOld) => 401,
         }
     }
 }
@@ -90,12 +84,13 @@ impl HookBook {
         let found =
             self.hooks.get_key_value(repository).filter(|(_, hook)| !hook.secrets.is_empty());
         let (repository, hook) = found.ok_or(Refusal::NotConfigured)?;
-        let kind = hook.kind.or_else(|| HookKind::of(headers)).ok_or(Refusal::UnknownSender)?;
-        let verified = kind.verify(headers, body, &hook.secrets, now)?;
-        if verified.delivery.is_some_and(|delivery| self.saw(repository, delivery)) {
+        let kind = hook.kind.or_else(|| webhook::sender(headers)).ok_or(Refusal::UnknownSender)?;
+        let message = Message { headers, body, secrets: &hook.secrets, now };
+        let delivery = webhook::verify(kind, &message)?;
+        if delivery.id.is_some_and(|delivery| self.saw(repository, delivery)) {
             return Ok(Answered::Again);
         }
-        Ok(if kind.concerns(&verified.event) {
+        Ok(if delivery.concerns_us {
             Answered::Look(LookNow { repository: repository.clone() })
         } else {
             Answered::Ignored

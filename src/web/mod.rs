@@ -4,9 +4,7 @@
 mod bell;
 mod hooks;
 mod listener;
-mod signature;
 
 pub use bell::{Bell, LookNow};
 pub use hooks::{Answered, Hook, HookBook, Refusal};
 pub use listener::{Doors, Readiness, WebError, bind, serve};
-pub use signature::HookKind;

@@ -12,7 +12,7 @@ use moorline::model::{
     AdoptPolicy, Digest, FileMode, HostName, Location, ManifestTree, Policy, RepositoryName,
     Revision, StackName, TreeFile, TreePath,
 };
-use moorline::reconcile::pass::{self, Memory, Mode, Work};
+use moorline::reconcile::pass::{self, Memory, Mode, Sight, Work};
 use moorline::report::Target;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -254,18 +254,23 @@ async fn planned(stack: &LoadedStack, fake: &FakeEngine) -> Vec<String> {
         stack,
         revision: &Revision::parse(&"1".repeat(40)).unwrap(),
         policy: &policy,
-        engine: &engine,
+        sight: Sight::Live(&engine),
         host_data: "/var/lib/moorline",
         mode: Mode::Show,
         share: None,
         approvals: &[],
-        around: pass::Around::default(),
+        beside: pass::Beside::default(),
         depth: Depth::Full,
         listener: Arc::new(|_| {}),
         clock: now,
     };
     // What the health checks say takes a moment.
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    let starting = |fake: &FakeEngine| {
+        fake.containers().iter().any(|one| {
+            fake.inspect(&one.name).is_some_and(|it| it["State"]["Health"]["Status"] == "starting")
+        })
+    };
+    crate::support::comes(|| !starting(fake), crate::support::PATIENCE).await;
     let report = pass::run(&work, &mut Memory::default(), &CancellationToken::new()).await;
     if let Some(failure) = report.failure {
         return vec![failure.message];

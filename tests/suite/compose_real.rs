@@ -3,10 +3,10 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use super::support::engines::sockets;
 use super::support::real_stack::{RealStack, said};
+use super::support::until_blocking;
 
 /// `s3cret`, as a registry keeps it.
 const PASSWORDS: &str = "ada:$2b$05$abcdefghijklmnopqrstuuLK7U1u6pVRmL7L1BBM2aS35PSZnDXlK\n";
@@ -37,17 +37,13 @@ impl Registry {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let begun = Instant::now();
         let answers = || {
             let test = "exec 3<>/dev/tcp/127.0.0.1/5001";
             let mut command = Command::new("nsenter");
             command.args([&inside, "bash", "-c", test]).stderr(Stdio::null());
             command.status().unwrap().success()
         };
-        while !answers() {
-            assert!(begun.elapsed() < Duration::from_secs(20), "the registry does not answer");
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        until_blocking("the registry answers", answers);
         Self(child)
     }
 }

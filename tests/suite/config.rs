@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use moorline::config::fleet_file::{self, FLEET_KEYS, HostSelector, Surroundings, Wave};
 use moorline::config::settings::{
-    self, DockerVariables, ForgeKind, Overrides, SETTINGS_KEYS, Settings,
+    self, DockerVariables, Overrides, ReportTo, SETTINGS_KEYS, Settings,
 };
 use moorline::config::{Endpoint, Fleet, Key};
 use moorline::model::{
-    AdoptPolicy, DriftPolicy, HostName, Policy, RepositoryName, StackName, SyncPolicy, TreePath,
+    AdoptPolicy, DriftPolicy, ForgeKind, HostName, Policy, RepositoryName, StackName, SyncPolicy,
+    TreePath,
 };
 
 fn settings_of(text: &str) -> Result<Settings, String> {
@@ -108,7 +109,7 @@ fn the_settings_file_of_the_contract_is_read() {
     let repository = settings.repositories.get("fleet").unwrap();
     assert_eq!(repository.url.to_string(), "https://git.example.com/acme/fleet.git");
     assert_eq!(repository.branch.as_deref(), Some("main"));
-    assert_eq!(repository.forge.kind, Some(ForgeKind::Gitea));
+    assert_eq!(repository.forge.kind, Some(ReportTo::Forge(ForgeKind::Gitea)));
     assert_eq!(repository.forge.project, "acme/fleet");
     // The forge takes the repository's token unless it has its own.
     assert_eq!(repository.forge.token_file.as_deref(), Some(Path::new("/run/secrets/token")));
@@ -193,7 +194,7 @@ moorline.yaml:3:5: error: repositories.fleet.url: missing: where the repository 
   help: add `url: https://…`
 moorline.yaml:4:15: error: repositories.fleet.interval: expected a duration such as `60s`, `5m` or `1h30m`, found a number `60`
 moorline.yaml:5:13: error: repositories.fleet.branch: \"a..b\" is not a valid branch name: as `git check-ref-format --branch` accepts it, such as `main`
-moorline.yaml:6:19: error: repositories.fleet.forge.kind: expected one of github, gitlab, gitea, forgejo, bitbucket, notes, none
+moorline.yaml:6:19: error: repositories.fleet.forge.kind: expected one of github, gitlab, gitea, forgejo, bitbucket, azure, azure-devops, notes, none
   help: did you mean \"gitea\"?
 moorline.yaml:7:3: error: -bad: \"-bad\" is not a valid repository name: letters, digits, `.`, `_` and `-`, beginning with a letter or digit
 moorline.yaml:9:18: error: hosts.edge.engine: \"edge-1.example.com\" is not a valid engine endpoint: `unix:///var/run/docker.sock`, `tcp://host:2376` or `ssh://user@host`

@@ -30,7 +30,10 @@ fn files_below(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) {
 
 /// Every document: its path below the project, and its text.
 fn documents() -> Vec<(PathBuf, String)> {
-    let mut files = vec![project().join("README.md"), project().join("tests/README.md")];
+    let mut files: Vec<PathBuf> =
+        ["README.md", "CONTRIBUTING.md", "SECURITY.md", "tests/README.md"]
+            .map(|name| project().join(name))
+            .into();
     files_below(&project().join("docs"), "md", &mut files);
     files_below(&project().join("examples"), "md", &mut files);
     files

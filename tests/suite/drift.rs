@@ -7,7 +7,7 @@ use moorline::drift::{self, Findings};
 use moorline::model::{
     AdoptPolicy, ContainerState, Cure, Desired, Digest, Drift, Gap, Health, HealthCheckState,
     ImageRef, ImageSight, Observed, ObservedContainer, Ownership, Policy, Reason, Replica,
-    Resource, ServiceName, Timestamp, Ulimit,
+    Resource, ServiceName, Timestamp, Ulimit, Unseen,
 };
 use serde_json::{Value, json};
 
@@ -308,7 +308,7 @@ fn of_two_containers_for_one_replica_the_one_that_is_asked_for_is_kept() {
 #[test]
 fn what_was_not_seen_is_neither_missing_nor_orphaned() {
     let gap = |what: &str, replica: Option<(&str, u32)>| Gap {
-        what: what.to_owned(),
+        what: Unseen::from(what.to_owned()),
         container: replica.map(|_| id_of("hidden")),
         replica: replica.map(|(service, number)| Replica {
             service: ServiceName::parse(service).unwrap(),

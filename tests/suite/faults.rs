@@ -96,7 +96,7 @@ async fn must_be_right(world: &mut World, workers: usize, what: &str) {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_deployment_killed_after_any_call_converges_when_it_is_started_again() {
     for killed_after in 0..200 {
         let mut world = world().await;
@@ -116,7 +116,7 @@ async fn a_deployment_killed_after_any_call_converges_when_it_is_started_again()
     panic!("the deployment never ended");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_update_killed_after_any_call_gives_way_to_another_one() {
     let one = "services:\n  web:\n    image: app:v1\n    restart: always\n    deploy: {update_config: {monitor: 1ms, order: ORDER}}\n";
     for order in ["stop-first", "start-first"] {
@@ -147,7 +147,7 @@ async fn an_update_killed_after_any_call_gives_way_to_another_one() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_update_killed_after_any_call_converges_and_keeps_its_data() {
     for killed_after in 0..200 {
         let mut world = world().await;
@@ -180,7 +180,7 @@ fn named(volumes: &BTreeMap<String, u64>) -> BTreeMap<&String, u64> {
         .collect()
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn any_single_call_that_goes_wrong_is_made_good() {
     for fault in [Fault::Fail, Fault::CutBefore, Fault::CutAfter, Fault::HangAfter] {
         for number in (1..30).step_by(if matches!(fault, Fault::HangAfter) { 5 } else { 1 }) {
@@ -197,7 +197,7 @@ fn stories() -> u64 {
     std::env::var("MOORLINE_STORIES").ok().and_then(|text| text.parse().ok()).unwrap_or(150)
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn seeded_accidents_end_in_sync_and_lose_nothing() {
     for seed in 0..stories() {
         let mut world = world().await;

@@ -10,6 +10,7 @@ use moorline::model::{HostName, StackName, Timestamp};
 use super::support::daemon::Harbour;
 use super::support::fake_engine::Behaviour;
 use super::support::world::now;
+use super::support::{comes, stays};
 
 const WEB: &str = "services:\n  web:\n    image: app:v1\n    restart: always\n";
 
@@ -46,10 +47,10 @@ async fn canaries_go_first_and_the_others_follow_when_they_are_healthy() {
     harbour.hosts["edge-1"].behave("web", sick);
     let second = harbour.push(&[("shop/compose.yaml", &newer())], "two");
     harbour.until_noted(&second, "moorline/shop: failure").await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    for host in ["edge-2", "core"] {
-        assert_eq!(image(&harbour, host), "app:v1", "{host}");
-    }
+    stays("the others stay at the old version", Duration::from_millis(300), || {
+        ["edge-2", "core"].iter().all(|host| image(&harbour, host) == "app:v1")
+    })
+    .await;
     // A commit that comes up goes on to all.
     harbour.hosts["edge-1"].behave("web", Behaviour::default());
     let third = harbour.push(&[("shop/compose.yaml", &WEB.replace("v1", "v3"))], "three");
@@ -178,7 +179,10 @@ async fn ten_daemons_killed_at_random_leave_every_status_right() {
                     daemon.kill().await;
                 }
             }
-            tokio::time::sleep(Duration::from_millis(draw(&mut seed, 120))).await;
+            // Until a few more calls were made; where nobody makes any, not for long.
+            let made = || harbour.hosts.values().map(|it| it.calls().len() as u64).sum::<u64>();
+            let enough = made() + draw(&mut seed, 40);
+            comes(|| made() >= enough, Duration::from_millis(120)).await;
         }
     }
     for host in &hosts {

@@ -43,6 +43,7 @@ mod manifests;
 mod orders;
 mod placement;
 mod plan;
+mod recoveries;
 mod silence;
 mod spread;
 mod stories;

@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 
 use moorline::model::{Action, AdoptPolicy, DriftPolicy, Policy};
 
+use super::support::accidents;
 use super::support::fake_engine::Options;
 use super::support::world::{World, folder, short_limits};
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn every_plan_scenario_gives_its_plan() {
     let mut files = Vec::new();
     collect(&folder("plan"), &mut files);
-    assert!(files.len() >= 20, "there are only {} scenarios", files.len());
+    assert!(files.len() >= 100, "there are only {} scenarios", files.len());
     let mut wrong = Vec::new();
     for file in files {
         let text = fs::read_to_string(&file).unwrap();
@@ -50,7 +51,7 @@ async fn monitors(update: &str) -> Vec<u128> {
     awaited.collect()
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_first_batch_proves_what_the_others_only_show() {
     assert_eq!(monitors("").await, [2_000, 500, 500]);
     assert_eq!(monitors(", update_config: {parallelism: 2}").await, [2_000, 2_000, 500]);
@@ -74,18 +75,29 @@ async fn plan_of(scenario: &str) -> String {
     };
     let mut world = World::with_limits(Options::default(), short_limits()).await;
     let policy = section("policy").unwrap_or_default();
-    if let Some(foreign) = section("by hand") {
-        by_hand(&world, foreign);
+    let lines = |name| section(name).unwrap_or_default().lines().filter(|line| !line.is_empty());
+    lines("by hand").for_each(|line| accidents::by_hand(&world.fake, line));
+    lines("processes").for_each(|line| accidents::behave(&world.fake, line));
+    if let Some(beside) = section("beside") {
+        world.deploy_beside(beside).await;
     }
     if let Some(before) = section("before") {
         world.commit(before);
         let report = world.settle(3).await;
         assert!(report.is_good(), "{scenario}\n{report:?}");
+        // Jobs end.
+        super::support::a_moment().await;
     }
+    // A version that was tried and did not come up.
+    lines("breaks").for_each(|line| accidents::behave(&world.fake, line));
+    if let Some(tried) = section("tried") {
+        world.commit(tried);
+        let report = world.pass().await;
+        assert!(!report.is_good(), "{scenario}\n{report:?}");
+    }
+    lines("mends").for_each(|line| accidents::behave(&world.fake, line));
     set_policy(&mut world.policy, policy);
-    for line in section("accidents").unwrap_or_default().lines().filter(|line| !line.is_empty()) {
-        accident(&world, line);
-    }
+    lines("accidents").for_each(|line| accidents::happen(&world.fake, line));
     world.commit(section("desired").expect("a scenario says what is asked for"));
     let plan = world.plan().await.to_string();
     assert_eq!(plan, world.plan().await.to_string(), "same input, same bytes");
@@ -105,39 +117,5 @@ fn set_policy(policy: &mut Policy, text: &str) {
                 _ => panic!("unknown policy {other}"),
             },
         }
-    }
-}
-
-/// Containers that someone made without us: `NAME SERVICE IMAGE`.
-fn by_hand(world: &World, text: &str) {
-    for line in text.lines().filter(|line| !line.is_empty()) {
-        let words: Vec<&str> = line.split(' ').collect();
-        world.fake.add_image(words[2], serde_json::json!({"Cmd": ["run"]}));
-        let labels = serde_json::json!({
-            "com.docker.compose.project": "shop",
-            "com.docker.compose.service": words[1],
-            "com.docker.compose.container-number": "1",
-            "com.docker.compose.oneoff": "False",
-        });
-        world.fake.run_by_hand(words[0], serde_json::json!({"Image": words[2], "Labels": labels}));
-    }
-}
-
-fn accident(world: &World, line: &str) {
-    let words: Vec<&str> = line.split(' ').collect();
-    match words.as_slice() {
-        ["stop", name] => world.fake.stop(name),
-        ["kill", name, code] => world.fake.kill(name, code.parse().unwrap()),
-        ["pause", name] => world.fake.pause(name),
-        ["remove", name] => world.fake.remove(name),
-        ["rename", name, to] => world.fake.rename(name, to),
-        ["unhealthy", name] => world.fake.set_health(name, "unhealthy"),
-        ["disconnect", name, network] => world.fake.disconnect(name, network),
-        ["memory", name, bytes] => {
-            let bytes: i64 = bytes.parse().unwrap();
-            world.fake.update(name, serde_json::json!({"Memory": bytes, "MemorySwap": bytes * 2}));
-        }
-        ["wedge", name] => world.fake.wedge(name),
-        _ => panic!("unknown accident {line}"),
     }
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::support::daemon::Harbour;
 use super::support::fake_engine::{FakeEngine, Faults, Options};
+use super::support::stays;
 
 const WEB: &str = "services:\n  web:\n    image: app:v1\n    restart: always\n";
 const MANY: &str = "services:\n  web:\n    image: app:v1\n    restart: always\n    deploy: {mode: replicated, replicas: 6}\n";
@@ -218,8 +219,10 @@ async fn what_has_state_on_a_lost_host_waits_for_it() {
     harbour.hosts[&home].set_faults(Faults { cut_before: 1.0, ..Faults::default() });
     harbour.hosts[&home].cut_connections();
     harbour.until_noted(&first, &format!("moorline/shop: error {home}: unknown since")).await;
-    tokio::time::sleep(std::time::Duration::from_secs(4)).await;
-    assert_eq!(harbour.containers(other), Vec::<String>::new(), "state does not move by itself");
+    stays("state does not move by itself", std::time::Duration::from_secs(4), || {
+        harbour.containers(other).is_empty()
+    })
+    .await;
     harbour.hosts[&home].heal();
     harbour.until_noted(&first, "moorline/shop: success in sync on 2 hosts").await;
     harbour.stop().await;

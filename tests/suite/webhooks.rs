@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use moorline::model::{RepositoryName, Secret, Timestamp};
-use moorline::web::{Bell, Doors, Hook, HookBook, HookKind, LookNow, Readiness, bind, serve};
+use moorline::web::{Bell, Doors, Hook, HookBook, LookNow, Readiness, bind, serve};
 use ring::hmac;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -36,7 +36,7 @@ async fn listen() -> Listener {
     };
     let hooks = BTreeMap::from([
         (name("fleet"), hook(None, &["the next one", SECRET])),
-        (name("hub"), hook(Some(HookKind::GitHub), &[SECRET])),
+        (name("hub"), hook(Some(moorline::model::ForgeKind::GitHub), &[SECRET])),
         (name("bare"), hook(None, &[])),
     ]);
     let doors = Doors {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use super::window::{CronProblem, matches_pattern};
+use super::window::CronProblem;
 use super::{
     COMPOSE_FILES, Cron, FLEET_KEYS, Fleet, HostChoice, HostSelector, Stack, Suspension, Wave,
     Window, WindowKind,
@@ -13,7 +13,7 @@ use crate::config::reader::{Reading, Section, raw_text, with_nearest};
 use crate::config::settings::Labels;
 use crate::model::{
     AdoptPolicy, Diagnostic, Diagnostics, DriftPolicy, HostName, Location, StackName, SyncPolicy,
-    Timestamp, TreePath,
+    Timestamp, TreePath, pattern,
 };
 use crate::yaml::{self, Node};
 
@@ -364,7 +364,7 @@ impl FleetReader<'_> {
     fn check_window_stacks(&self, fleet: &Fleet) {
         for item in self.top.items("windows") {
             for (pattern, place) in item.texts("stacks").unwrap_or_default() {
-                if !fleet.stacks.keys().any(|name| matches_pattern(&pattern, name.as_str())) {
+                if !fleet.stacks.keys().any(|name| pattern::fits(&pattern, name.as_str())) {
                     let problem = Diagnostic::error(place, format!("there is no stack {pattern}"));
                     let known = fleet.stacks.keys().map(StackName::as_str);
                     item.note(with_nearest(problem.at(item.path_of("stacks")), &pattern, known));

@@ -5,7 +5,7 @@ use std::str::FromStr as _;
 use std::time::Duration;
 
 use super::HostSelector;
-use crate::model::{StackName, Timestamp};
+use crate::model::{StackName, Timestamp, pattern};
 
 /// What a window does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,7 +35,7 @@ impl Window {
     /// Whether it is about a stack.
     pub fn concerns(&self, stack: &StackName) -> bool {
         self.stacks.is_empty()
-            || self.stacks.iter().any(|pattern| matches_pattern(pattern, stack.as_str()))
+            || self.stacks.iter().any(|pattern| pattern::fits(pattern, stack.as_str()))
     }
 }
 
@@ -47,19 +47,6 @@ impl fmt::Display for Window {
         };
         let length = crate::config::quantity::duration_text(self.length);
         write!(out, "{kind} {:?} for {length} ({})", self.opens.text, self.opens.zone_name)
-    }
-}
-
-/// `*` stands for any run of characters.
-pub(super) fn matches_pattern(pattern: &str, text: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == text,
-        Some((head, tail)) => text.strip_prefix(head).is_some_and(|rest| {
-            rest.char_indices()
-                .map(|(at, _)| at)
-                .chain([rest.len()])
-                .any(|at| rest.get(at..).is_some_and(|rest| matches_pattern(tail, rest)))
-        }),
     }
 }
 
@@ -177,7 +164,7 @@ mod tests {
             ("a*b*c", "axxcyyb", false),
             ("*", "", true),
         ] {
-            assert_eq!(matches_pattern(pattern, text), is_match, "{pattern} {text}");
+            assert_eq!(pattern::fits(pattern, text), is_match, "{pattern} {text}");
         }
     }
 }

@@ -114,7 +114,7 @@ pub const SETTINGS_KEYS: &[&[Key]] = &[&[
     ),
     key(
         "repositories.NAME.forge.kind",
-        "one of github, gitlab, gitea, forgejo, bitbucket, notes, none",
+        "one of github, gitlab, gitea, forgejo, bitbucket, azure (or azure-devops), notes, none",
         "by the URL's host where that is known to everybody, else asked of the server",
         "none",
         "Where commit statuses and plans of pull requests go",

@@ -21,7 +21,7 @@ pub use read::parse;
 pub use remote::{RemoteUrl, Transport};
 
 use super::endpoint::Endpoint;
-use crate::model::{HostName, RepositoryName, TreePath};
+use crate::model::{ForgeKind, HostName, RepositoryName, TreePath};
 use crate::schedule;
 
 /// Where the settings file is looked for when none is named.
@@ -151,7 +151,7 @@ pub struct RemoteTls {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForgeSettings {
     /// Which API; `None` when neither the settings nor the host's name tell, and the server is to be asked.
-    pub kind: Option<ForgeKind>,
+    pub kind: Option<ReportTo>,
     /// Whether the settings say anything of a forge: then there must be one.
     pub is_written: bool,
     /// Base URL of the API; `None` for the kind's usual one on the repository's host.
@@ -180,7 +180,7 @@ impl ForgeSettings {
     /// What the repository's URL suggests.
     pub fn guessed(url: &RemoteUrl) -> Self {
         Self {
-            kind: ForgeKind::of_host(url),
+            kind: ReportTo::of_remote(url),
             is_written: false,
             api: None,
             proxy: None,
@@ -207,49 +207,39 @@ pub struct ForgeApp {
     pub key_file: PathBuf,
 }
 
-/// Which API a forge speaks.
+/// Where statuses and comments go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ForgeKind {
-    /// GitHub and GitHub Enterprise.
-    Github,
-    /// GitLab.
-    Gitlab,
-    /// Gitea.
-    Gitea,
-    /// Forgejo.
-    Forgejo,
-    /// Bitbucket.
-    Bitbucket,
-    /// `refs/notes/moorline` of the repository.
+pub enum ReportTo {
+    /// To a forge that speaks this API.
+    Forge(ForgeKind),
+    /// Into `refs/notes/moorline` of the repository.
     Notes,
     /// Nowhere.
-    None,
+    Nowhere,
 }
 
-impl ForgeKind {
-    /// The words of the settings.
-    pub const WORDS: [(&'static str, Self); 7] = [
-        ("github", Self::Github),
-        ("gitlab", Self::Gitlab),
-        ("gitea", Self::Gitea),
-        ("forgejo", Self::Forgejo),
-        ("bitbucket", Self::Bitbucket),
-        ("notes", Self::Notes),
-        ("none", Self::None),
-    ];
+impl ReportTo {
+    /// The words of the settings, each with its meaning; a forge's usual word stands first.
+    pub fn words() -> Vec<(&'static str, Self)> {
+        let forges = ForgeKind::ALL
+            .iter()
+            .flat_map(|kind| kind.words().iter().map(|word| (*word, Self::Forge(*kind))));
+        forges.chain([("notes", Self::Notes), ("none", Self::Nowhere)]).collect()
+    }
 
     /// What is public knowledge: the forges that everybody knows by name, and that a repository on this machine has
     /// none. Any other host is asked, not guessed.
-    pub fn of_host(url: &RemoteUrl) -> Option<Self> {
+    pub fn of_remote(url: &RemoteUrl) -> Option<Self> {
         let Some(host) = url.host() else { return Some(Self::Notes) };
-        Some(match host.as_str() {
-            "github.com" | "ssh.github.com" | "www.github.com" => Self::Github,
-            "gitlab.com" | "altssh.gitlab.com" => Self::Gitlab,
-            "bitbucket.org" | "altssh.bitbucket.org" => Self::Bitbucket,
-            "codeberg.org" => Self::Forgejo,
-            "gitea.com" => Self::Gitea,
-            _ => return None,
-        })
+        ForgeKind::of_host(&host).map(Self::Forge)
+    }
+
+    /// The forge, where it is one.
+    pub fn forge(self) -> Option<ForgeKind> {
+        match self {
+            Self::Forge(kind) => Some(kind),
+            Self::Notes | Self::Nowhere => None,
+        }
     }
 }
 

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{
-    CapacitySettings, Credentials, ForgeApp, ForgeKind, ForgeSettings, HostSettings, HostSsh,
-    HostTls, Limits, RemoteTls, RemoteUrl, RepositorySettings, Returning, SETTINGS_KEYS, Settings,
+    CapacitySettings, Credentials, ForgeApp, ForgeSettings, HostSettings, HostSsh, HostTls, Limits,
+    RemoteTls, RemoteUrl, ReportTo, RepositorySettings, Returning, SETTINGS_KEYS, Settings,
     Transport,
 };
 use crate::config::endpoint::Endpoint;
@@ -162,7 +162,7 @@ fn forge(section: &Section<'_>, repository: &RepositorySettings) -> ForgeSetting
     let guessed = ForgeSettings::guessed(&repository.url);
     let drift_on_commit = section.flag("drift_on_commit").unwrap_or(guessed.drift_on_commit);
     ForgeSettings {
-        kind: section.one_of("kind", &ForgeKind::WORDS).or(guessed.kind),
+        kind: section.one_of("kind", &ReportTo::words()).or(guessed.kind),
         is_written: drift_on_commit || FORGE_MEANT.iter().any(|key| section.node(key).is_some()),
         api: section.parsed("api", http_url),
         proxy: repository.proxy.clone(),

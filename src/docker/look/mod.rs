@@ -31,7 +31,9 @@ use self::view::{About, Blind};
 use super::EngineError;
 use super::act::RegistryAuth;
 use super::connect::{Ask, Wire, parse, segment};
-use crate::model::{ContainerId, Gap, ImageRef, ImageSight, ObservedContainer, Replica, Timestamp};
+use crate::model::{
+    ContainerId, Gap, ImageRef, ImageSight, ObservedContainer, Replica, Timestamp, Unseen,
+};
 
 /// Images asked about at a time: an inspection of one reads little, and a registry does not like to be stormed.
 const PARALLEL_IMAGES: usize = 4;
@@ -122,8 +124,8 @@ impl<'a> Looker<'a> {
         );
         view.containers.extend(inspected);
         view.containers.sort_by(|a, b| a.name.cmp(&b.name));
-        view.networks = or_blind(networks, "networks", &mut blind);
-        view.volumes = or_blind(volumes, "volumes", &mut blind);
+        view.networks = or_blind(networks, Unseen::Networks, &mut blind);
+        view.volumes = or_blind(volumes, Unseen::Volumes, &mut blind);
         let (images, blind_images, silent) = images;
         view.images = images;
         view.silent = silent;
@@ -329,7 +331,7 @@ impl<'a> Looker<'a> {
 
 impl Suspect {
     fn blind(&self, why: String) -> Blind {
-        let what = format!("container {}", self.name);
+        let what = Unseen::Container(self.name.clone());
         Blind {
             gap: Gap { what, container: Some(self.id.clone()), replica: self.replica.clone(), why },
             about: About::Container { name: self.name.clone(), stacks: self.stacks.clone() },
@@ -338,16 +340,15 @@ impl Suspect {
 }
 
 fn blind_image(image: &ImageRef, error: &EngineError) -> Blind {
-    let what = format!("image {image}");
+    let what = Unseen::Image(image.to_string());
     let gap = Gap { what, container: None, replica: None, why: in_one_line(error) };
     Blind { gap, about: About::Image(image.clone()) }
 }
 
 /// A list that could not be read is a gap for everybody.
-fn or_blind<T: Default>(answer: Result<T, EngineError>, what: &str, blind: &mut Vec<Blind>) -> T {
+fn or_blind<T: Default>(answer: Result<T, EngineError>, what: Unseen, blind: &mut Vec<Blind>) -> T {
     answer.unwrap_or_else(|error| {
-        let gap =
-            Gap { what: what.to_owned(), container: None, replica: None, why: in_one_line(&error) };
+        let gap = Gap { what, container: None, replica: None, why: in_one_line(&error) };
         blind.push(Blind { gap, about: About::Everybody });
         T::default()
     })

@@ -11,8 +11,8 @@ use std::time::Duration;
 use super::super::{CommentReceipt, ForgeError, Limits, Published, Right};
 use super::ledger::{self, Entry, Posted};
 use super::letter::{Condition, Letter, LetterKey, Pace, Warning};
-use crate::forge::clients::DESCRIPTION;
-use crate::forge::wire::cut;
+use crate::forge::found::DESCRIPTION;
+use crate::forge::http::cut;
 use crate::model::{CommitState, CommitStatus, Revision, Timestamp};
 
 /// GitHub keeps 1000 statuses of one context on one commit; the last hundred are not for us.

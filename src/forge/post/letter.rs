@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::clients::DESCRIPTION;
-use super::super::wire::cut;
+use super::super::found::DESCRIPTION;
+use super::super::http::cut;
 use super::super::{CommentMode, Marker, Place, Right, StatusTarget};
 use crate::model::{CommitState, CommitStatus, Digest, Revision, Timestamp};
 use crate::report::mask::{SecretSet, mask};

@@ -176,7 +176,7 @@ impl Merger<'_, '_> {
     async fn write(&self, pack: Vec<u8>) -> Result<(), GitError> {
         let (sender, pieces) = mpsc::channel(1);
         let store = self.store.clone();
-        let written = blocking(move || store.write_pack(pieces));
+        let written = blocking(move || store.write_pack(pieces, "our own merge", u32::MAX));
         let sent = async {
             // Whoever does not take it says why.
             let taken = sender.send(pack.into()).await.is_ok();

@@ -42,7 +42,7 @@ pub(in crate::git) struct Question {
     pub(in crate::git) depth: Option<u32>,
     /// What may be left out.
     pub(in crate::git) filter: Filter,
-    /// The most bytes of pack that are taken; more is an error of the kind `ServerFailed`.
+    /// The most bytes of pack that are taken, below what the limits allow; more is `TooLarge`.
     pub(in crate::git) most_bytes: u64,
 }
 
@@ -157,34 +157,33 @@ async fn take_pack(
     most_bytes: u64,
     sink: mpsc::Sender<Bytes>,
 ) -> Result<(), GitError> {
-    let mut left = most_bytes;
+    let most = most_bytes.min(connection.limits.pack_bytes);
+    let mut left = most;
     loop {
-        let mut bytes = match connection.packet().await? {
+        let packet = connection.piece().await?;
+        let length = packet.length();
+        let mut bytes = match packet {
             Packet::Data(bytes) => bytes,
             Packet::Flush | Packet::ResponseEnd => return Ok(()),
             Packet::Delimiter => return Err(connection.not_git("a pack in sections")),
         };
         let band = if bytes.is_empty() { None } else { bytes.split_to(1).first().copied() };
         match band {
+            // An empty piece keeps the connection alive.
+            Some(1) if bytes.is_empty() => connection.count_talk(length)?,
             Some(1) => {
                 connection.count_pack(bytes.len());
-                left = left.checked_sub(bytes.len() as u64).ok_or_else(|| too_much(connection))?;
+                left = left
+                    .checked_sub(bytes.len() as u64)
+                    .ok_or_else(|| connection.too_large("bytes of objects", most))?;
                 if sink.send(bytes).await.is_err() {
                     // Whoever writes the pack has failed, and says why.
                     return Ok(());
                 }
             }
-            Some(2) => {}
+            Some(2) => connection.count_talk(length)?,
             Some(3) => return Err(super::refusal(connection.remote(), &packet::text(&bytes))),
             Some(_) | None => return Err(connection.not_git("a pack outside its band")),
         }
     }
-}
-
-/// The words of the error that says that a pack became too large; the caller asks for less.
-pub(in crate::git) const TOO_MUCH: &str = "the pack is larger than the limits allow";
-
-fn too_much(connection: &Connection) -> GitError {
-    let remote = connection.remote().to_owned();
-    GitError::ServerFailed { remote, said: TOO_MUCH.to_owned(), retry_after: None }
 }

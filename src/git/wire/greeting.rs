@@ -170,7 +170,11 @@ pub(in crate::git) async fn list(
     let mut refs = Vec::new();
     while let Packet::Data(bytes) = connection.packet().await? {
         let line = packet::text(&bytes);
-        refs.push(v2_reference(&line).ok_or_else(|| connection.not_git(&line))?);
+        let reference = v2_reference(&line).ok_or_else(|| connection.not_git(&line))?;
+        // Prefixes are a wish: a server may tell more.
+        if prefixes.iter().any(|prefix| reference.name.starts_with(prefix.as_str())) {
+            refs.push(reference);
+        }
     }
     Ok(refs)
 }

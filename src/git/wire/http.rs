@@ -1,6 +1,7 @@
 //! Smart HTTP: each request stands for itself.
 
 use std::error::Error as StdError;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,9 +12,10 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode, redirect};
 use url::Url;
 
 use crate::model::Digest;
+use crate::trust::{self, Trusted};
 
 use super::super::source::Credentials;
-use super::{Access, GitError, Greeting, Service, shortened, tls};
+use super::{Access, GitError, Greeting, Service, shortened};
 
 /// Redirects that are followed: forges send `/name` to `/name.git`.
 const REDIRECTS: usize = 5;
@@ -82,7 +84,7 @@ impl HttpPipe {
         let remote = url.to_string();
         let authorization = authorization(url, access).await?;
         let own = access.clone();
-        let extra = blocking(move || tls::extra_certificates(&own)).await?;
+        let extra = blocking(move || extra_certificates(&own)).await?;
         let certificates = Digest::of(
             &extra.iter().flat_map(|certificate| certificate.to_vec()).collect::<Vec<u8>>(),
         );
@@ -291,11 +293,36 @@ pub(super) async fn blocking<T: Send + 'static>(
     crate::git::blocking(work).await
 }
 
+/// The certificates of the access' own file.
+fn extra_certificates(
+    access: &Access,
+) -> Result<Vec<rustls::pki_types::CertificateDer<'static>>, GitError> {
+    let Some(path) = &access.ca_file else { return Ok(Vec::new()) };
+    let unusable = |source| GitError::AccessFile { path: path.clone(), source };
+    let pem = std::fs::read(path).map_err(|problem| unusable(problem.into()))?;
+    trust::certificates(&pem).map_err(|problem| unusable(problem.into()))
+}
+
+/// How to speak TLS with one remote.
+fn configure(
+    access: &Access,
+    extra: Vec<rustls::pki_types::CertificateDer<'static>>,
+) -> Result<rustls::ClientConfig, GitError> {
+    let system = rustls_native_certs::load_native_certs();
+    for problem in &system.errors {
+        tracing::debug!(%problem, "a system certificate cannot be read");
+    }
+    let file = access.ca_file.as_deref().unwrap_or(Path::new("the list of certificates"));
+    let trusted = Trusted { system: system.certs, extra, pin: access.pin_sha256.clone() };
+    trust::client(trusted)
+        .map_err(|problem| GitError::AccessFile { path: file.to_owned(), source: problem.into() })
+}
+
 fn client(
     access: &Access,
     extra: Vec<rustls::pki_types::CertificateDer<'static>>,
 ) -> Result<Client, GitError> {
-    let tls = tls::configure(access, extra)?;
+    let tls = configure(access, extra)?;
     let unusable = |cause: reqwest::Error| GitError::AccessFile {
         path: "the settings of the proxy".into(),
         source: cause.without_url().into(),
@@ -376,5 +403,5 @@ fn certificate_problem(cause: &(dyn StdError + 'static)) -> CertificateProblem {
 
 fn pin_found(problem: &rustls::CertificateError) -> Option<String> {
     let rustls::CertificateError::Other(other) = problem else { return None };
-    other.0.downcast_ref::<tls::NotPinned>().map(|problem| problem.found.clone())
+    other.0.downcast_ref::<trust::NotPinned>().map(|problem| problem.found.clone())
 }

@@ -11,7 +11,6 @@ mod known_hosts;
 mod packet;
 mod push;
 mod ssh;
-mod tls;
 
 use std::sync::Arc;
 
@@ -23,7 +22,7 @@ use super::error::GitError;
 use super::remote::{Address, Remote};
 use super::source::{Access, Limits, Traffic};
 
-pub(super) use fetch::{Filter, Question, TOO_MUCH, fetch};
+pub(super) use fetch::{Filter, Question, fetch};
 pub(super) use greeting::{Greeting, RemoteRef, list};
 pub(super) use http::Memory;
 pub(super) use packet::{Packet, Request};
@@ -59,6 +58,8 @@ pub(super) struct Connection {
     remote: String,
     limits: Limits,
     traffic: Traffic,
+    /// Bytes of this answer that may still come besides objects.
+    talk_left: u64,
 }
 
 #[derive(Debug)]
@@ -98,6 +99,7 @@ impl Connection {
             remote: name,
             limits: access.limits.clone(),
             traffic: Traffic::default(),
+            talk_left: access.limits.answer_bytes,
         };
         let remembered = match &connection.pipe {
             Pipe::Http(pipe) => pipe.remembered(),
@@ -119,6 +121,7 @@ impl Connection {
     /// Sends a request. What was left of the answer before is dropped over HTTP, where each answer is its own.
     pub(super) async fn ask(&mut self, request: Bytes) -> Result<(), GitError> {
         self.traffic.requests += 1;
+        self.talk_left = self.limits.answer_bytes;
         let limit = self.limits.progress;
         match &mut self.pipe {
             Pipe::Http(pipe) => {
@@ -146,8 +149,24 @@ impl Connection {
         self.traffic
     }
 
-    /// The next packet of the answer. Packets of an error (`ERR …`) become errors.
+    /// The next packet of the answer, counted: an answer that has no end is an error.
     pub(super) async fn packet(&mut self) -> Result<Packet, GitError> {
+        let packet = self.piece().await?;
+        self.count_talk(packet.length())?;
+        Ok(packet)
+    }
+
+    /// Takes bytes off what an answer may say besides objects.
+    fn count_talk(&mut self, bytes: u64) -> Result<(), GitError> {
+        match self.talk_left.checked_sub(bytes) {
+            Some(left) => self.talk_left = left,
+            None => return Err(self.too_large("bytes besides objects", self.limits.answer_bytes)),
+        }
+        Ok(())
+    }
+
+    /// The next packet, whose bytes the caller counts. Packets of an error (`ERR …`) become errors.
+    async fn piece(&mut self) -> Result<Packet, GitError> {
         loop {
             let taken = packet::take(&mut self.buffer).map_err(|bad| self.not_git(bad))?;
             match taken {
@@ -201,6 +220,10 @@ impl Connection {
     /// The server's answer is none of Git's.
     pub(super) fn not_git(&self, what: impl std::fmt::Display) -> GitError {
         GitError::NotGit { remote: self.remote.clone(), got: shortened(&what.to_string()) }
+    }
+
+    fn too_large(&self, what: &'static str, most: u64) -> GitError {
+        GitError::TooLarge { remote: self.remote.clone(), what, most }
     }
 
     fn unreachable(&self, cause: std::io::Error) -> GitError {

@@ -15,6 +15,16 @@ pub(in crate::git) enum Packet {
     ResponseEnd,
 }
 
+impl Packet {
+    /// Bytes that it took on the wire.
+    pub(super) fn length(&self) -> u64 {
+        match self {
+            Self::Data(bytes) => bytes.len() as u64 + 4,
+            Self::Flush | Self::Delimiter | Self::ResponseEnd => 4,
+        }
+    }
+}
+
 /// Bytes that are no packet.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no packet length")]

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::stories;
 use super::terms::{act, container, healthy, look, named, network, now, one, scope};
 use crate::support::fake_engine::{Behaviour, FakeEngine, Faults, Options};
+use crate::support::{PATIENCE, a_moment, until};
 
 const OLD: (u32, u32) = (1, 41);
 const NEW: (u32, u32) = (1, 51);
@@ -115,10 +116,10 @@ async fn a_look_at_a_quiet_host_is_one_list_call() {
             if one(&seen, "shop-web-1").spec.host.memory == 64 << 20 {
                 return;
             }
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            a_moment().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(5), changed).await.unwrap();
+    tokio::time::timeout(PATIENCE, changed).await.unwrap();
     listening.abort();
     let _stopped = listening.await;
     fake.clear_calls();
@@ -138,7 +139,7 @@ async fn a_wedged_container_is_a_gap_and_hides_nobody() {
     assert!(begun.elapsed() < Duration::from_millis(900), "{:?}", begun.elapsed());
     assert_eq!(seen.containers.len(), 2);
     let [gap] = seen.gaps.as_slice() else { panic!("{:?}", seen.gaps) };
-    assert_eq!(gap.what, "container shop-db-1");
+    assert_eq!(gap.what.to_string(), "container shop-db-1");
     assert_eq!(gap.replica.as_ref().unwrap().to_string(), "db-1");
     let begun = Instant::now();
     let seen = look(&engine, &scope("shop"), Depth::Full).await;
@@ -163,7 +164,7 @@ async fn a_list_that_cannot_be_read_is_an_error_or_a_gap_and_never_an_empty_worl
     let at = BTreeMap::from([(1, crate::support::fake_engine::Fault::Late(Duration::ZERO))]);
     fake.set_faults(Faults { fail: 1.0, at, ..Faults::default() });
     let seen = look(&engine, &scope("shop"), Depth::Full).await;
-    let mut gaps: Vec<&str> = seen.gaps.iter().map(|gap| gap.what.as_str()).collect();
+    let mut gaps: Vec<String> = seen.gaps.iter().map(|gap| gap.what.to_string()).collect();
     gaps.sort_unstable();
     assert_eq!(gaps, ["container shop-web-1", "networks", "volumes"]);
 }
@@ -248,15 +249,17 @@ async fn a_wait_ends_at_its_limit_at_its_stop_and_as_soon_as_it_is_over() {
     let terms = Terms { step: limit, progress: limit, stop: &stop, tell: &|_| {} };
     let action = wait(limit);
     let waiting = engine.carry_out(&action, &terms);
+    fake.clear_calls();
     let stopping = async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        until("it looks", || !fake.calls().is_empty()).await;
         stop.cancel();
     };
     let (outcome, ()) = tokio::join!(waiting, stopping);
     assert!(matches!(outcome, Err(EngineError::Cancelled)), "{outcome:?}");
     let action = wait(limit);
+    fake.clear_calls();
     let turning = async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        until("it looks", || !fake.calls().is_empty()).await;
         fake.set_health("shop-hangs-1", "healthy");
     };
     let begun = Instant::now();

@@ -27,8 +27,7 @@ pub async fn look(engine: &Engine, scope: &Scope, depth: Depth) -> Observed {
 }
 
 pub fn now() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap())
+    crate::support::world::now()
 }
 
 pub fn labels(stack: &str) -> BTreeMap<String, String> {

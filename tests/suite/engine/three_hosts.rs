@@ -1,7 +1,6 @@
 //! One repository, three hosts: one beside the daemon, one behind TLS, one behind SSH that is cut off for a while.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use moorline::docker::{Depth, Endpoint, Engine, EngineSettings, Scope};
 use moorline::model::{RepositoryName, StackName};
@@ -13,6 +12,7 @@ use super::terms::look;
 use crate::support::daemon::Harbour;
 use crate::support::engines;
 use crate::support::fake_engine::{FakeEngine, Options};
+use crate::support::{PATIENCE, a_moment};
 
 /// A cable to a socket that can be pulled.
 struct Cable {
@@ -122,8 +122,8 @@ async fn story(sockets: &[PathBuf], old: &str, new: &str) {
         let begun = tokio::time::Instant::now();
         while !runs_only(socket, new).await {
             let seen = containers(socket).await;
-            assert!(begun.elapsed() < Duration::from_secs(60), "{seen:?}");
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            assert!(begun.elapsed() < PATIENCE, "{seen:?}");
+            a_moment().await;
         }
     }
     assert_eq!(containers(edge).await, before);

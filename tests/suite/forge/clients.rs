@@ -1,7 +1,7 @@
 //! Other people's clients take the simulated forges for real ones. `tests/all` installs them; `MOORLINE_FORGE_PYTHON` names
 //! the Python that has them.
 
-use moorline::forge::Kind;
+use moorline::model::ForgeKind as Kind;
 use serde_json::{Value, json};
 
 use super::{KINDS, sha};
@@ -13,13 +13,20 @@ async fn other_peoples_clients_take_the_simulators_for_forges() {
         eprintln!("SKIPPED other people's clients: MOORLINE_FORGE_PYTHON is not set");
         return;
     };
-    for kind in KINDS.into_iter().filter(|kind| *kind != Kind::Bitbucket) {
+    for kind in KINDS.into_iter().filter(|kind| !matches!(kind, Kind::Bitbucket | Kind::Azure)) {
         let forge = FakeForge::start(kind).await;
         let commit = sha('a');
         let project = forge.look(|world| {
             world.commits.insert(commit.to_string(), false);
             let (head, from) = (commit.to_string(), Some(world.project.clone()));
-            world.pulls = vec![Pull { number: 7, head, branch: "change".into(), from, open: true }];
+            world.pulls = vec![Pull {
+                number: 7,
+                head,
+                branch: "change".into(),
+                from,
+                open: true,
+                merged: None,
+            }];
             world.project.clone()
         });
         let script =

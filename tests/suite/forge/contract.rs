@@ -3,11 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
-use moorline::forge::{Credentials, Forge, Kind, Letter, Marker, Place};
+use moorline::forge::{Credentials, Forge, Letter, Marker, Place};
 use moorline::model::CommitState::{Error, Failure, Pending, Success};
+use moorline::model::ForgeKind as Kind;
 use serde_json::{Value, json};
 
-use super::{KINDS, Post, QUICK, comment, settings, sha, status};
+use super::{KINDS, Post, QUICK, comment, has_issues, settings, sha, status};
 use crate::support::fake_forge::{FakeForge, Fault, Pull, base};
 
 fn shared(test: &str) -> Option<PathBuf> {
@@ -34,19 +35,21 @@ async fn everything(forge: &FakeForge) {
                 branch: "x".into(),
                 from: Some(project.clone()),
                 open: true,
+                merged: None,
             })
             .collect();
     });
     let mut asks = settings(forge);
     asks.kind = None;
-    // Bitbucket does not run on hosts of one's own: it is known by its name.
-    let known = forge.look(|world| world.kind) != Kind::Bitbucket;
+    // Bitbucket and Azure are known by their hosts' names, and have no issues that we write to.
+    let known = has_issues(forge.look(|world| world.kind));
     if known {
         Forge::recognise(&asks).await.unwrap();
     }
     let client = Forge::recognise(&settings(forge)).await.unwrap();
     client.abilities().await.unwrap();
     client.open_pull_requests().await.unwrap();
+    client.fate(7).await.unwrap();
     let post = Post::start(settings(forge), QUICK, folder.path().join("posted.json")).await;
     for (state, words) in [(Pending, "a"), (Success, "b"), (Failure, "c"), (Error, "d")] {
         let Letter::Status { target, mut status } =
@@ -95,6 +98,7 @@ pub(super) fn all_described(forge: &FakeForge, test: &str) {
         Kind::Gitea => &["gitea.json"],
         Kind::Forgejo => &["forgejo.json"],
         Kind::Bitbucket => &["bitbucket.json"],
+        Kind::Azure => &["azure-devops.json"],
     };
     let prefix = if kind == Kind::GitLab { base(kind) } else { "" };
     let requests: Vec<Value> = forge.look(|world| {

@@ -3,10 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use moorline::forge::Kind;
+use moorline::model::ForgeKind as Kind;
 use serde_json::json;
 
-use super::KINDS;
+use super::{KINDS, has_issues};
+use crate::support::a_moment;
 use crate::support::daemon::Harbour;
 use crate::support::fake_forge::{FakeForge, Pull, Status, TOKEN, World};
 use crate::support::git_servers::Daemon;
@@ -30,7 +31,7 @@ impl Stage {
         let token = harbour.repository.root().join("token");
         std::fs::write(&token, format!("{TOKEN}\n")).unwrap();
         let project = forge.look(|world| world.project.clone());
-        let issue = if kind == Kind::Bitbucket { "" } else { ", drift_issue: 3" };
+        let issue = if !has_issues(kind) { "" } else { ", drift_issue: 3" };
         harbour.address = Some(git.url());
         harbour.repository_settings = format!(
             "    forge: {{kind: {}, api: \"{}\", project: {project}, token_file: {}{issue}}}\n",
@@ -64,7 +65,8 @@ impl Stage {
             world.commits.insert(head.clone(), false);
             let from = Some(world.project.clone());
             let (branch, shown) = ("change".to_owned(), head.clone());
-            world.pulls = vec![Pull { number: 7, head: shown, branch, from, open: true }];
+            world.pulls =
+                vec![Pull { number: 7, head: shown, branch, from, open: true, merged: None }];
         });
         head
     }
@@ -78,6 +80,8 @@ impl Stage {
             (Kind::Bitbucket, "pending") => "INPROGRESS",
             (Kind::Bitbucket, "success") => "SUCCESSFUL",
             (Kind::Bitbucket, _) => "FAILED",
+            (Kind::Azure, "success") => "succeeded",
+            (Kind::Azure, "failure") => "failed",
             (_, "pending") => "pending",
             (_, "success") => "success",
             (_, "failure") => "failure",
@@ -93,7 +97,7 @@ impl Stage {
                     self.forge.look(|world| (world.statuses.clone(), world.comments.clone()));
                 panic!("{:?}: never came: {what}\n{statuses:#?}\n{comments:#?}", self.kind);
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            a_moment().await;
         }
     }
 
@@ -144,7 +148,7 @@ async fn story(kind: Kind) {
         })
         .await;
     stage.until_status(&first, "moorline", "failure", &stage.shown(&first, "shop: ")).await;
-    if kind != Kind::Bitbucket {
+    if has_issues(kind) {
         stage.until_comment("drift", "## Moorline: 1 stack drifted").await;
         let report = stage.comment("drift").unwrap();
         assert!(report.contains("compose.yaml:"), "{report}");
@@ -153,7 +157,7 @@ async fn story(kind: Kind) {
     stage.harbour.hosts["local"].update("shop-web-1", restart("always"));
     stage.until_status(&first, "moorline/shop", "success", "in sync on 1 host").await;
     stage.until_status(&first, "moorline", "success", "1 stack in sync").await;
-    if kind != Kind::Bitbucket {
+    if has_issues(kind) {
         stage.until_comment("drift", "## Moorline: in sync (1 looked at)").await;
     }
 
@@ -184,7 +188,7 @@ async fn story(kind: Kind) {
     stage.until_comment("plan", "## Moorline: plan withdrawn").await;
     stage.until_status(&merged, "moorline", "success", "1 stack in sync").await;
     assert_eq!(stage.harbour.containers("local").len(), 3);
-    if kind != Kind::Bitbucket {
+    if has_issues(kind) {
         stage.until_comment("drift", &merged[..7]).await;
     }
     stage.harbour.stop().await;
@@ -230,5 +234,10 @@ async fn gitea_and_forgejo_show_the_story_from_push_to_merge() {
 #[tokio::test]
 async fn bitbucket_shows_the_story_from_push_to_merge() {
     story(Kind::Bitbucket).await;
-    assert_eq!(KINDS.len(), 5, "each forge has its story");
+}
+
+#[tokio::test]
+async fn azure_shows_the_story_from_push_to_merge() {
+    story(Kind::Azure).await;
+    assert_eq!(KINDS.len(), 6, "each forge has its story");
 }

@@ -1,9 +1,10 @@
 //! The drift report on the commit that is deployed.
 
-use moorline::forge::Kind;
+use moorline::model::ForgeKind as Kind;
 use serde_json::json;
 
 use super::daemon::Stage;
+use crate::support::{comes, stays};
 
 const WEB: &str = "services:\n  web:\n    image: app:v1\n    restart: always\n";
 
@@ -106,8 +107,8 @@ async fn a_daemon_that_starts_while_a_pass_speaks_deploys_at_once_and_speaks_aft
     writer.lock().unwrap();
     stage.harbour.start();
     stage.harbour.until("it runs", |it| it.containers("local").len() == 1).await;
-    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
-    assert_eq!(stage.forge.look(|world| world.received.len()), 0, "two would speak");
+    let silent = || stage.forge.look(|world| world.received.is_empty());
+    stays("only one speaks", std::time::Duration::from_secs(2), silent).await;
     writer.unlock().unwrap();
     stage.until_status(&first, "moorline", "success", "1 stack in sync").await;
     stage.harbour.stop().await;
@@ -132,8 +133,8 @@ async fn two_passes_of_the_command_line_speak_one_after_the_other() {
         .spawn()
         .unwrap();
     stage.harbour.until("it runs", |it| it.containers("local").len() == 2).await;
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-    assert_eq!(stage.forge.look(|world| world.writes()), 0);
+    let silent = || stage.forge.look(|world| world.writes() == 0);
+    stays("only one speaks", std::time::Duration::from_secs(1), silent).await;
     writer.unlock().unwrap();
     let output = sync.wait_with_output().await.unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
@@ -154,7 +155,11 @@ async fn a_pass_of_the_command_line_beside_the_daemon_leaves_the_words_to_it() {
             .forge
             .look(|world| world.received.iter().filter(|one| !one.path.ends_with("/pulls")).count())
     };
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    // What the daemon says of its start is said.
+    let mut last = asked(&stage);
+    while comes(|| asked(&stage) != last, std::time::Duration::from_secs(1)).await {
+        last = asked(&stage);
+    }
     let before = asked(&stage);
     // Whoever speaks without this memory reads the forge first.
     let memory = stage.harbour.repository.data().join("forge/fleet.json");

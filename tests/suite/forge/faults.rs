@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use moorline::forge::Kind;
 use moorline::model::CommitState::{Failure, Pending, Success};
+use moorline::model::ForgeKind as Kind;
 use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::{KINDS, Post, QUICK, comment, settings, sha, status, until};
+use crate::support::a_moment;
 use crate::support::fake_forge::{FakeForge, Fault};
 
 fn faults() -> Vec<(&'static str, Fault)> {
@@ -112,7 +113,7 @@ async fn a_forge_that_is_away_holds_nobody_up_and_learns_the_end_when_it_is_back
         post.postbox.put(status(&second, "moorline/shop", Success, "in sync"));
         assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
         while post.postbox.condition().behind != 2 || post.postbox.condition().problem.is_none() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            a_moment().await;
         }
         // Even a restart in between loses nothing.
         post.stop().await;

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use moorline::forge::Kind;
+use moorline::model::ForgeKind as Kind;
 use ring::hmac;
 
 use super::daemon::Stage;
 use crate::support::fake_forge::{World, plain_client};
+use crate::support::stays;
 
 const WEB: &str = "services:\n  web:\n    image: app:v1\n    restart: always\n";
 const SECRET: &str = "between the forge and us";
@@ -59,8 +60,8 @@ async fn a_webhook_over_http_leads_to_a_deployment_and_to_a_new_plan() {
     // A signature that is not ours changes nothing, and nobody looks before the hour is over.
     let head = stage.propose(&[("shop/compose.yaml", &WEB.replace("v1", "v2"))]);
     assert_eq!(deliver(&url, "pull_request", 1, "another secret").await, 401);
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    assert_eq!(stage.forge.look(lists), 1);
+    let same = || stage.forge.look(lists) == 1;
+    stays("nobody looks", Duration::from_secs(2), same).await;
 
     // Opened, changed, and the base moved.
     assert_eq!(deliver(&url, "pull_request", 2, SECRET).await, 202);

@@ -4,13 +4,15 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use moorline::forge::{Kind, Pace, Postbox};
+use moorline::forge::{Pace, Postbox};
 use moorline::model::CommitState::{Pending, Success};
+use moorline::model::ForgeKind as Kind;
 use moorline::model::{Revision, Timestamp};
 use serde_json::json;
 
 use super::{Post, clock, settings, status};
 use crate::support::fake_forge::{FakeForge, Fault};
+use crate::support::{a_moment, until};
 
 thread_local! {
     /// By how much the courier's clock is ahead. A test and all that it starts are on one thread.
@@ -72,14 +74,14 @@ fn say(postbox: &Postbox, number: u32) {
 
 /// Waits until the courier was refused and rests; gives for how long.
 async fn rest(postbox: &Postbox, name: &str) -> Duration {
-    for _ in 0..4000 {
-        let until = postbox.condition().paused_until;
-        if let Some(until) = until.filter(|until| ahead() < *until) {
-            return until.since(ahead());
-        }
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-    panic!("{name}: the courier never rested: {:?}", postbox.condition());
+    let resting = || postbox.condition().paused_until.filter(|until| ahead() < *until);
+    let mut found = None;
+    until(&format!("{name}: the courier rests"), || {
+        found = resting();
+        found.is_some()
+    })
+    .await;
+    found.unwrap().since(ahead())
 }
 
 async fn away_for_an_hour(kind: Kind) {
@@ -128,7 +130,7 @@ async fn away_for_an_hour(kind: Kind) {
             assert!(AHEAD.get() - back < longest + Duration::from_mins(2), "{what}: too slow");
             advance(Duration::from_millis(500));
             say(&post.postbox, commits);
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            a_moment().await;
         }
         post.stop().await;
         forge.look(|world| {

@@ -22,16 +22,24 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use moorline::forge::{
-    CommentMode, Courier, Credentials, ForgeSettings, Kind, Letter, Marker, Pace, Place, Postbox,
+    CommentMode, Courier, Credentials, ForgeSettings, Letter, Marker, Pace, Place, Postbox,
     StatusTarget,
 };
+use moorline::model::ForgeKind as Kind;
 use moorline::model::{CommitState, CommitStatus, Revision, Secret, Timestamp};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::fake_forge::{FakeForge, TOKEN};
+use crate::support::{PATIENCE, a_moment, comes};
 
-const KINDS: [Kind; 5] = [Kind::GitHub, Kind::GitLab, Kind::Gitea, Kind::Forgejo, Kind::Bitbucket];
+const KINDS: [Kind; 6] =
+    [Kind::GitHub, Kind::GitLab, Kind::Gitea, Kind::Forgejo, Kind::Bitbucket, Kind::Azure];
+
+/// Whether it has issues that reports are written to.
+fn has_issues(kind: Kind) -> bool {
+    !matches!(kind, Kind::Bitbucket | Kind::Azure)
+}
 
 fn clock() -> Timestamp {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
@@ -61,7 +69,11 @@ fn sha(digit: char) -> Revision {
 
 fn status(revision: &Revision, context: &str, state: CommitState, words: &str) -> Letter {
     Letter::Status {
-        target: StatusTarget { revision: revision.clone(), branch: Some("main".to_owned()) },
+        target: StatusTarget {
+            revision: revision.clone(),
+            branch: Some("main".to_owned()),
+            pull_request: None,
+        },
         status: CommitStatus {
             context: context.to_owned(),
             state,
@@ -104,13 +116,10 @@ impl Post {
 
     /// Waits until the courier has looked at everything and nothing is left to say.
     async fn quiet(&self) {
-        for _ in 0..2000 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-            if self.postbox.is_quiet() {
-                return;
-            }
-        }
-        panic!("there is still something to say: {:?}", self.postbox.condition());
+        // What was put a moment ago is taken up first.
+        a_moment().await;
+        let quiet = comes(|| self.postbox.is_quiet(), PATIENCE).await;
+        assert!(quiet, "there is still something to say: {:?}", self.postbox.condition());
     }
 
     async fn stop(mut self) {
@@ -125,11 +134,5 @@ async fn until(
     what: &str,
     at: impl Fn(&mut crate::support::fake_forge::World) -> bool,
 ) {
-    for _ in 0..3000 {
-        if forge.look(&at) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    panic!("never came: {what}");
+    crate::support::until(what, || forge.look(&at)).await;
 }

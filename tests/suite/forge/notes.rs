@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::support::daemon::Harbour;
 use crate::support::git_servers::Sshd;
+use crate::support::stays;
 
 const WEB: &str = "services:\n  web:\n    image: app:v1\n    restart: always\n    environment: {API_TOKEN: planted-T0ken}\n";
 
@@ -47,13 +48,15 @@ async fn the_story_of_a_commit_is_read_with_git_log_from_an_ssh_remote() {
     let notes = harbour.repository.on_server(&["log", "-p", "refs/notes/moorline"]);
     assert!(history.contains("moorline/shop: success"), "{history}");
     assert!(!notes.contains("planted-T0ken"), "{notes}");
-    let count = || harbour.repository.on_server(&["rev-list", "--count", "refs/notes/moorline"]);
-    let before = count();
+    let counted =
+        |it: &Harbour| it.repository.on_server(&["rev-list", "--count", "refs/notes/moorline"]);
+    let before = counted(&harbour);
     harbour.start();
     harbour.until("a look", |it| !it.hosts["local"].calls().is_empty()).await;
     for _ in 0..5 {
         harbour.ring();
-        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        let same = || counted(&harbour) == before;
+        stays("nothing is written", std::time::Duration::from_millis(500), same).await;
     }
     harbour.stop().await;
     let after = harbour.repository.on_server(&["rev-list", "--count", "refs/notes/moorline"]);

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use moorline::forge::Kind;
+use moorline::model::ForgeKind as Kind;
 use serde_json::json;
 
 use super::daemon::Stage;
 use crate::support::fake_forge::Fault;
+use crate::support::{a_moment, stays};
 
 const WEB: &str = "services:\n  web:\n    image: app:v1\n    restart: always\n";
 
@@ -123,10 +124,10 @@ async fn a_hundred_changes_that_change_nothing_write_nothing() {
         // An event, and so a pass; and a look at the branch and the list.
         stage.harbour.hosts["local"].update("shop-web-1", restart.clone());
         stage.harbour.ring();
-        tokio::time::sleep(Duration::from_millis(60)).await;
+        a_moment().await;
     }
-    tokio::time::sleep(Duration::from_secs(4)).await;
-    assert_eq!(stage.forge.look(|world| world.writes()), 0);
+    let silent = || stage.forge.look(|world| world.writes() == 0);
+    stays("nothing new is said", Duration::from_secs(4), silent).await;
     assert!(stage.harbour.hosts["local"].changes().is_empty());
     stage.harbour.stop().await;
 }
@@ -163,9 +164,9 @@ async fn an_unknown_server_is_an_error_and_gets_neither_token_nor_notes() {
     let base = stage.push(&[("README.md", "hello\n"), ("shop/compose.yaml", WEB)], "the shop");
     stage.harbour.start();
     stage.harbour.until("it runs", |it| it.containers("local").len() == 1).await;
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    let silent = || stage.harbour.notes(&base).is_empty();
+    stays("no notes are written", Duration::from_secs(3), silent).await;
     stage.harbour.stop().await;
-    assert_eq!(stage.harbour.notes(&base), "");
     stage.forge.look(|world| {
         assert!(!world.received.is_empty());
         assert!(world.received.iter().all(|one| one.token.is_none() && one.method == "GET"));

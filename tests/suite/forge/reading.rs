@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use moorline::forge::{
-    CommentDraft, CommentMode, FetchHead, Forge, ForgeError, Head, Kind, Marker, Place, Published,
+    CommentDraft, CommentMode, Fate, FetchHead, Forge, ForgeError, Head, Marker, Place, Published,
+    StatusTarget,
 };
-use moorline::model::Digest;
+use moorline::model::ForgeKind as Kind;
+use moorline::model::{CommitState, CommitStatus, Digest};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -62,6 +64,7 @@ async fn all_open_pull_requests_are_found_over_all_pages_from_branches_and_forks
                         _ => None,
                     },
                     open: number != 200,
+                    merged: None,
                 })
                 .collect();
         });
@@ -84,7 +87,9 @@ async fn all_open_pull_requests_are_found_over_all_pages_from_branches_and_forks
             Kind::Gitea | Kind::Forgejo => {
                 FetchHead::Refs { head: "refs/pull/3/head".into(), merge: None }
             }
-            Kind::Bitbucket => FetchHead::Branch { fork: None, branch: "change-3".into() },
+            Kind::Bitbucket | Kind::Azure => {
+                FetchHead::Branch { fork: None, branch: "change-3".into() }
+            }
         };
         assert_eq!(third.fetch, fetch);
         let head = if kind == Kind::Bitbucket {
@@ -325,9 +330,15 @@ async fn a_link_leads_to_the_manifests_line_at_the_commit() {
             "https://bitbucket.org",
             "https://bitbucket.org/acme/fleet/src/REV/stacks/a%20b/compose.yaml#lines-7",
         ),
+        (
+            Kind::Azure,
+            "https://dev.azure.com",
+            "https://dev.azure.com/acme/fleet/_git/fleet?path=/stacks/a%20b/compose.yaml&version=GCREV&line=7&lineEnd=8&lineStartColumn=1&lineEndColumn=1",
+        ),
     ];
     for (kind, web, link) in cases {
-        let remote = format!("{web}/acme/fleet.git");
+        let path = if kind == Kind::Azure { "acme/_git/fleet" } else { "acme/fleet.git" };
+        let remote = format!("{web}/{path}");
         let settings = moorline::forge::ForgeSettings::for_remote(
             &remote,
             Some(kind),
@@ -339,4 +350,61 @@ async fn a_link_leads_to_the_manifests_line_at_the_commit() {
         let shown = client.file_link(&sha('a'), "stacks/a b/compose.yaml", 7);
         assert_eq!(shown, link.replace("REV", sha('a').as_str()));
     }
+}
+
+#[tokio::test]
+async fn each_forge_tells_what_became_of_a_pull_request() {
+    for kind in KINDS {
+        let forge = FakeForge::start(kind).await;
+        forge.look(|world| {
+            let from = Some(world.project.clone());
+            let pull = |number, open, merged: Option<String>| Pull {
+                number,
+                head: sha('a').to_string(),
+                branch: "x".into(),
+                from: from.clone(),
+                open,
+                merged,
+            };
+            world.pulls = vec![
+                pull(1, true, None),
+                pull(2, false, Some(sha('b').to_string())),
+                pull(3, false, None),
+            ];
+        });
+        let client = Forge::recognise(&settings(&forge)).await.unwrap();
+        let merged = match kind {
+            Kind::Bitbucket => Head::Short("bbbbbbbbbbbb".into()),
+            _ => Head::Full(sha('b')),
+        };
+        assert_eq!(client.fate(1).await.unwrap(), Fate::Open, "{kind:?}");
+        assert_eq!(client.fate(2).await.unwrap(), Fate::Merged(Some(merged)), "{kind:?}");
+        assert_eq!(client.fate(3).await.unwrap(), Fate::Closed, "{kind:?}");
+        assert!(matches!(client.fate(4).await, Err(ForgeError::NotFound { .. })), "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn azure_shows_a_plan_on_the_pull_request_too_where_policies_look() {
+    let forge = FakeForge::start(Kind::Azure).await;
+    let head = sha('a');
+    forge.look(|world| {
+        world.commits.insert(head.to_string(), false);
+        let from = Some(world.project.clone());
+        let (head, branch) = (head.to_string(), "x".to_owned());
+        world.pulls = vec![Pull { number: 7, head, branch, from, open: true, merged: None }];
+    });
+    let client = Forge::recognise(&settings(&forge)).await.unwrap();
+    let status = CommitStatus {
+        context: "moorline/plan".into(),
+        state: CommitState::Success,
+        description: "nothing to do".into(),
+        link: None,
+    };
+    let target = StatusTarget { revision: head.clone(), branch: None, pull_request: Some(7) };
+    client.publish(&target, &status).await.unwrap();
+    let places: Vec<String> =
+        forge.look(|world| world.statuses.iter().map(|status| status.sha.clone()).collect());
+    assert_eq!(places, [head.to_string(), "pull/7".to_owned()]);
+    assert_eq!(client.read_statuses(&head).await.unwrap(), [status]);
 }

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use moorline::forge::{Ability, Credentials, Forge, ForgeError, Kind};
+use moorline::forge::{Ability, Credentials, Forge, ForgeError};
 use moorline::model::CommitState::{Failure, Success};
+use moorline::model::ForgeKind as Kind;
 use moorline::model::Secret;
 use moorline::report::mask::SecretSet;
 
 use super::{KINDS, Post, QUICK, comment, settings, sha, status, until};
 use crate::support::fake_forge::{FakeForge, Rights, TOKEN};
+use crate::support::{a_moment, stays};
 
 #[tokio::test]
 async fn a_missing_right_rests_one_ability_and_names_itself() {
@@ -24,7 +26,7 @@ async fn a_missing_right_rests_one_ability_and_names_itself() {
         for round in 0..20 {
             post.postbox.put(status(&commit, "moorline/shop", Success, &format!("round {round}")));
             post.postbox.put(comment(7, &format!("round {round}")));
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            a_moment().await;
         }
         until(&forge, "the comment", |world| {
             world.comments.iter().any(|comment| comment.body.contains("round 19"))
@@ -43,6 +45,7 @@ async fn a_missing_right_rests_one_ability_and_names_itself() {
             Kind::GitLab => "Developer",
             Kind::Gitea | Kind::Forgejo => "write:repository",
             Kind::Bitbucket => "repository",
+            Kind::Azure => "Code (status)",
         };
         assert!(why.contains(named), "{kind:?}: {why}");
 
@@ -70,11 +73,10 @@ async fn a_refused_token_is_not_tried_again_and_again() {
                 &format!("round {round}"),
             ));
             post.postbox.put(comment(7, &format!("round {round}")));
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            a_moment().await;
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        let tries = forge.look(|world| world.received.len());
-        assert!(tries <= 2, "{kind:?}: {tries}");
+        let few = || forge.look(|world| world.received.len() <= 2);
+        stays("it is not tried again and again", Duration::from_millis(100), few).await;
         assert!(post.postbox.condition().problem.unwrap().contains("does not accept the token"));
         post.stop().await;
     }

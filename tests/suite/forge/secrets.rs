@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use moorline::forge::Kind;
+use moorline::model::ForgeKind as Kind;
 use serde_json::json;
 
 use super::KINDS;

@@ -1,7 +1,8 @@
 //! From push to green, drift to red and back, a pull request from opened to closed, over each forge.
 
-use moorline::forge::{CommentMode, Kind, Letter, Marker, Place};
+use moorline::forge::{CommentMode, Letter, Marker, Place};
 use moorline::model::CommitState::{Error, Failure, Pending, Success};
+use moorline::model::ForgeKind as Kind;
 
 use super::{KINDS, Post, QUICK, comment, settings, sha, status};
 use crate::support::fake_forge::FakeForge;
@@ -14,6 +15,8 @@ fn word(kind: Kind, state: moorline::model::CommitState) -> &'static str {
         (Kind::Bitbucket, Pending) => "INPROGRESS",
         (Kind::Bitbucket, Success) => "SUCCESSFUL",
         (Kind::Bitbucket, Failure | Error) => "FAILED",
+        (Kind::Azure, Success) => "succeeded",
+        (Kind::Azure, Failure) => "failed",
         (_, Pending) => "pending",
         (_, Success) => "success",
         (_, Failure) => "failure",

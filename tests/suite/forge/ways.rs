@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::process::Output;
 
-use moorline::forge::{Forge, ForgeSettings, Kind};
+use moorline::forge::{Forge, ForgeSettings};
+use moorline::model::ForgeKind as Kind;
 
 use super::daemon::Stage;
 use super::{clock, sha};

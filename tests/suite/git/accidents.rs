@@ -1,6 +1,6 @@
 //! Crashes, damaged clones, and servers that hang.
 
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -9,9 +9,10 @@ use moorline::git::{Credentials, Git, GitError, TreeSelection, Wanted};
 use moorline::model::Remedy;
 use tokio_util::sync::CancellationToken;
 
-use super::servers::{Daemon, Https};
+use super::servers::{Daemon, Https, dripping_server};
 use super::world::World;
 use super::{head, kind, paths, pull_all, source, text};
+use crate::support::a_moment;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_crash_left_in_a_clone_is_removed_or_made_anew() {
@@ -124,25 +125,6 @@ fn silent_server(greeting: &'static [u8]) -> u16 {
     port
 }
 
-/// A server that sends a byte now and then, for ever.
-fn dripping_server() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        for mut socket in listener.incoming().flatten() {
-            std::thread::spawn(move || {
-                let mut request = [0; 1024];
-                assert!(socket.read(&mut request).unwrap() > 0);
-                socket.write_all(b"HTTP/1.1 200 OK\r\nServer: ").ok();
-                while socket.write_all(b"0").is_ok() {
-                    std::thread::sleep(Duration::from_millis(50));
-                }
-            });
-        }
-    });
-    port
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_hangs_ends_in_a_timeout_of_its_own() {
     let world = World::empty();
@@ -225,7 +207,7 @@ async fn an_operation_that_is_told_to_stop_stops() {
     let stop = CancellationToken::new();
     let soon = stop.clone();
     let (answer, ()) = tokio::join!(git.head(&source, &stop), async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        a_moment().await;
         soon.cancel();
     });
     assert_eq!(kind(&answer.unwrap_err()), "Cancelled");

@@ -4,6 +4,7 @@ mod access;
 mod accidents;
 mod contents;
 mod crossing;
+mod hostile;
 mod merging;
 mod publishing;
 mod remotes;

@@ -150,12 +150,18 @@ impl Harbour {
 
     /// Runs a command of the program with these settings. Exit code, what it printed, what it said beside.
     pub async fn command(&self, words: &[&str]) -> (i32, String, String) {
+        let output = self.program(words).output().await.unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    }
+
+    /// A command of the program with these settings, before it runs.
+    pub fn program(&self, words: &[&str]) -> tokio::process::Command {
         let settings = self.repository.root().join("moorline.yaml");
         std::fs::write(&settings, self.settings_text()).unwrap();
         let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_moorline"));
-        let output = command.args(words).arg("--settings").arg(&settings).output().await.unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+        command.args(words).arg("--settings").arg(&settings).stdin(std::process::Stdio::null());
+        command
     }
 
     /// Starts the daemon of one host, with a data folder of its own, beside any others.

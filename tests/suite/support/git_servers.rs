@@ -492,3 +492,22 @@ fn backend(request: &HttpRequest, moods: &Moods, srv: &Path) -> Vec<u8> {
 pub(crate) fn private(path: &Path) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
 }
+
+/// A server that sends a byte now and then, for ever.
+pub(crate) fn dripping_server() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut socket in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let mut request = [0; 1024];
+                assert!(socket.read(&mut request).unwrap() > 0);
+                socket.write_all(b"HTTP/1.1 200 OK\r\nServer: ").ok();
+                while socket.write_all(b"0").is_ok() {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+            });
+        }
+    });
+    port
+}

@@ -12,16 +12,15 @@ use moorline::model::{
     FileMode, HostName, Location, ManifestTree, Plan, Policy, RepositoryName, Revision, StackName,
     Timestamp, TreeFile, TreePath,
 };
-use moorline::reconcile::pass::{self, Around, Memory, Mode, Work};
+use moorline::reconcile::pass::{self, Memory, Mode, Sight, Work};
 use moorline::report::{Report, Target, status};
 use tokio_util::sync::CancellationToken;
 
 use super::fake_engine::{FakeEngine, Options};
 
-/// The wall clock of the tests.
+/// The clock of the tests.
 pub fn now() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap())
+    Timestamp::from_millis(i64::try_from(super::clock().as_millis()).unwrap())
 }
 
 pub struct World {
@@ -93,6 +92,17 @@ impl World {
         assert!(self.stack.project.is_some(), "{:?}", self.stack.problems);
     }
 
+    /// Deploys another stack, `blog`, on the same host.
+    pub async fn deploy_beside(&mut self, compose: &str) {
+        let blog = StackName::parse("blog").unwrap();
+        let target = Target { stack: blog.clone(), ..self.target.clone() };
+        let shop = std::mem::replace(&mut self.target, target);
+        let stack = std::mem::replace(&mut self.stack, load_as(blog, &[("compose.yaml", compose)]));
+        let report = self.settle(3).await;
+        assert!(report.is_good(), "{}", status::line(&report));
+        (self.target, self.stack, self.memory) = (shop, stack, Memory::default());
+    }
+
     /// The process ends and another one starts: everything but the host is forgotten.
     pub async fn restart(&mut self, limits: &Limits) {
         self.memory = Memory::default();
@@ -116,12 +126,12 @@ impl World {
             stack: &self.stack,
             revision: &self.revision,
             policy: &self.policy,
-            engine: &self.engine,
+            sight: Sight::Live(&self.engine),
             host_data: "/var/lib/moorline",
             mode,
             share: None,
             approvals: &[],
-            around: Around::default(),
+            beside: pass::Beside::default(),
             depth: Depth::Full,
             listener: Arc::new(|_| {}),
             clock: now,
@@ -138,7 +148,7 @@ impl World {
             if last.is_good() {
                 break;
             }
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            super::a_moment().await;
             last = self.pass().await;
         }
         last
@@ -165,17 +175,22 @@ fn says_the_same_at_rest(report: &Report) {
 
 async fn connect(fake: &FakeEngine, limits: &Limits) -> Engine {
     let settings = EngineSettings { limits: limits.clone(), ..EngineSettings::default() };
-    for _ in 0..50 {
-        if let Ok(engine) = Engine::connect(&fake.endpoint(), &settings).await {
-            return engine;
+    let begun = tokio::time::Instant::now();
+    loop {
+        match Engine::connect(&fake.endpoint(), &settings).await {
+            Ok(engine) => return engine,
+            Err(error) => assert!(begun.elapsed() < super::PATIENCE, "{error:?}"),
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        super::a_moment().await;
     }
-    panic!("cannot connect to the simulated Engine");
 }
 
 /// Loads the stack `shop` from these files.
 pub fn load(files: &[(&str, &str)]) -> LoadedStack {
+    load_as(StackName::parse("shop").unwrap(), files)
+}
+
+fn load_as(name: StackName, files: &[(&str, &str)]) -> LoadedStack {
     let files: BTreeMap<TreePath, TreeFile> = files
         .iter()
         .map(|(path, text)| {
@@ -183,7 +198,6 @@ pub fn load(files: &[(&str, &str)]) -> LoadedStack {
             (TreePath::parse(path).unwrap(), file)
         })
         .collect();
-    let name = StackName::parse("shop").unwrap();
     let stack = Stack::new(name, TreePath::default(), Location::file("fleet.yaml"));
     commit::load(&stack, &ManifestTree::new(files)).0
 }

@@ -44,6 +44,17 @@ use tokio::task::JoinHandle;
 pub use faults::{Fault, Faults};
 use world::World;
 
+/// Since the epoch: the wall's clock where time runs, and the runtime's where a test paused it.
+pub fn clock() -> Duration {
+    static BEGUN: std::sync::LazyLock<(Duration, std::time::Instant)> =
+        std::sync::LazyLock::new(|| {
+            let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+            (wall, std::time::Instant::now())
+        });
+    let (wall, begun) = *BEGUN;
+    wall + tokio::time::Instant::now().into_std().saturating_duration_since(begun)
+}
+
 /// What kind of Engine it is.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -117,6 +128,39 @@ pub struct Call {
     pub changes: bool,
     /// HTTP status; 0 when it was cut off or hung.
     pub status: u16,
+    /// Name of the container, network or volume that the path speaks of, as it was then; empty when there is none.
+    pub subject: String,
+}
+
+impl Call {
+    /// In a person's words: `create shop-web-1`, `start shop-web-1`, `pull app:v1`.
+    pub fn words(&self) -> String {
+        let parts: Vec<&str> = self.path.trim_start_matches('/').split('/').collect();
+        let query = |key: &str| self.query.get(key).map(String::as_str).unwrap_or_default();
+        let subject = &self.subject;
+        match (self.method.as_str(), parts.as_slice()) {
+            ("POST", ["containers", "create"]) => format!("create {}", query("name")),
+            ("DELETE", ["containers", _]) => format!("remove {subject}"),
+            ("POST", ["containers", _, "rename"]) => {
+                format!("rename {subject} to {}", query("name"))
+            }
+            ("PUT", ["containers", _, "archive"]) => format!("upload to {subject}"),
+            ("POST", ["containers", _, verb]) => format!("{verb} {subject}"),
+            (_, ["networks", "create"]) => format!("create network {subject}"),
+            ("DELETE", ["networks", _]) => format!("remove network {subject}"),
+            ("POST", ["networks", _, verb]) => format!("{verb} network {subject}"),
+            (_, ["volumes", "create"]) => format!("create volume {subject}"),
+            ("DELETE", ["volumes", _]) => format!("remove volume {subject}"),
+            ("POST", ["images", "create"]) if self.query.contains_key("fromSrc") => {
+                "import".to_owned()
+            }
+            ("POST", ["images", "create"]) => {
+                format!("pull {}:{}", query("fromImage"), query("tag"))
+            }
+            ("POST", ["build"]) => format!("build {}", query("t")),
+            (method, _) => format!("{method} {}", self.path),
+        }
+    }
 }
 
 /// A container in brief.

@@ -152,7 +152,9 @@ fn receive(shared: &Arc<Shared>, asked: &Asked) -> Option<(usize, Option<Fault>)
     if world.faults.is_dead() {
         return None;
     }
+    let subject = subject(&world, asked);
     world.calls.push(Call {
+        subject,
         method: asked.method.to_string(),
         path: asked.path.clone(),
         query: asked.query.clone(),
@@ -162,6 +164,24 @@ fn receive(shared: &Arc<Shared>, asked: &Asked) -> Option<(usize, Option<Fault>)
     });
     let fault = world.faults.roll(asked.changes());
     Some((world.calls.len() - 1, fault))
+}
+
+/// The name of what a call is about, as it is before the call.
+fn subject(world: &World, asked: &Asked) -> String {
+    let path: Vec<&str> = asked.path.trim_start_matches('/').split('/').collect();
+    match path.as_slice() {
+        ["networks" | "volumes", "create"] => {
+            asked.json()["Name"].as_str().unwrap_or_default().to_owned()
+        }
+        ["containers", address, ..] => {
+            world.find(address).map_or_else(|| (*address).to_owned(), |found| found.name.clone())
+        }
+        ["networks", address, ..] => {
+            world.networks.get(*address).map_or_else(|| (*address).to_owned(), |it| it.name.clone())
+        }
+        ["volumes", name, ..] => (*name).to_owned(),
+        _ => String::new(),
+    }
 }
 
 fn cut() -> io::Error {

@@ -319,10 +319,9 @@ impl Container {
     }
 }
 
-/// Nanoseconds since the epoch.
+/// Nanoseconds since the epoch, by the clock of the tests: it stands still where that is paused.
 pub(super) fn now() -> i128 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    i128::try_from(since.as_nanos()).unwrap()
+    i128::try_from(super::clock().as_nanos()).unwrap()
 }
 
 /// As the Engine writes instants.

@@ -50,6 +50,17 @@ pub(super) fn answer(world: &mut World, request: &Received) -> Reply {
             });
             pages(request, found.collect())
         }
+        ("GET", ["pullrequests", number]) => {
+            let found = world.pulls.iter().find(|pull| pull.number.to_string() == *number);
+            let Some(pull) = found else { return error(404, "Resource not found") };
+            let state = match (pull.open, &pull.merged) {
+                (true, _) => "OPEN",
+                (false, Some(_)) => "MERGED",
+                (false, None) => "DECLINED",
+            };
+            let merged = pull.merged.as_ref().map(|id| json!({ "hash": id.get(..12) }));
+            Reply::ok(json!({ "id": pull.number, "state": state, "merge_commit": merged }))
+        }
         ("GET", ["pullrequests", number, "comments"]) => {
             pages(request, world.comments_at(&format!("issues/{number}"), comment))
         }

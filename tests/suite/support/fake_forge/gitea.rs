@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use moorline::forge::Kind;
+use moorline::model::ForgeKind as Kind;
 
 use super::{Comment, Received, Reply, Status, TIME, World, account, hub, page};
 
@@ -43,6 +43,7 @@ pub(super) fn answer(world: &mut World, request: &Received) -> Reply {
             found.sort_by_key(|status| (status.id % 3, status.id));
             page(request, found.into_iter().map(status).collect(), "limit", 50, 30)
         }
+        ("GET", ["pulls", number]) => hub::pull(world, number),
         ("GET", ["pulls"]) => hub::pulls(world, request, &json!(true), ("limit", 50)),
         // This list has no pages.
         ("GET", ["issues", number, "comments"]) => {

@@ -60,6 +60,7 @@ pub(super) fn answer(world: &mut World, request: &Received) -> Reply {
                 .collect();
             page(request, found, "per_page", 100, 30)
         }
+        ("GET", ["pulls", number]) => hub::pull(world, number),
         ("GET", ["pulls"]) => hub::pulls(world, request, &Value::Null, ("per_page", 100)),
         ("GET", ["issues", number, "comments"]) => {
             let found = world.comments_at(&format!("issues/{number}"), comment);

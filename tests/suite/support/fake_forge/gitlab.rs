@@ -61,6 +61,21 @@ pub(super) fn answer(world: &mut World, request: &Received) -> Reply {
             });
             page(request, found.collect(), "per_page", 100, 20)
         }
+        ("GET", ["merge_requests", number]) => {
+            let found = world.pulls.iter().find(|pull| pull.number.to_string() == *number);
+            let Some(pull) = found else {
+                return Reply::refused(404, json!({ "message": "404 Not found" }));
+            };
+            let state = match (pull.open, &pull.merged) {
+                (true, _) => "opened",
+                (false, Some(_)) => "merged",
+                (false, None) => "closed",
+            };
+            Reply::ok(json!({
+                "iid": pull.number, "state": state, "sha": pull.head,
+                "merge_commit_sha": pull.merged, "squash_commit_sha": null,
+            }))
+        }
         ("GET", [folder @ ("merge_requests" | "issues"), number, "notes"]) => {
             let place = place(folder, number);
             let mut found: Vec<Value> =

@@ -1,6 +1,7 @@
 //! Simulated forges on real sockets. They answer in the shapes of recorded answers and enforce the forges' rules:
 //! limits, state transitions, pages, rights, contexts. Everything they receive is kept for inspection.
 
+mod azure;
 mod bitbucket;
 mod gitea;
 mod github;
@@ -16,7 +17,7 @@ use axum::body::{Body, Bytes};
 use axum::response::Response;
 use futures_util::stream;
 use http_body_util::BodyExt as _;
-use moorline::forge::Kind;
+use moorline::model::ForgeKind as Kind;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -93,6 +94,8 @@ pub struct Pull {
     /// `owner/name` of the head's repository; `None` when it is gone.
     pub from: Option<String>,
     pub open: bool,
+    /// The commit that it was merged as; one that is closed without was not merged.
+    pub merged: Option<String>,
 }
 
 /// What a token may do.
@@ -229,6 +232,7 @@ impl World {
             Kind::GitLab => gitlab::answer(self, request),
             Kind::Gitea | Kind::Forgejo => gitea::answer(self, request),
             Kind::Bitbucket => bitbucket::answer(self, request),
+            Kind::Azure => azure::answer(self, request),
         }
     }
 }
@@ -240,6 +244,7 @@ pub fn base(kind: Kind) -> &'static str {
         Kind::GitLab => "/api/v4",
         Kind::Gitea | Kind::Forgejo => "/api/v1",
         Kind::Bitbucket => "/2.0",
+        Kind::Azure => "",
     }
 }
 
@@ -256,8 +261,11 @@ impl FakeForge {
     pub async fn start(kind: Kind) -> Self {
         let world = World {
             kind,
-            project: if kind == Kind::GitLab { "acme/infra/fleet" } else { "acme/fleet" }
-                .to_owned(),
+            project: match kind {
+                Kind::GitLab | Kind::Azure => "acme/infra/fleet",
+                _ => "acme/fleet",
+            }
+            .to_owned(),
             account: "moorline-bot".to_owned(),
             token: Some(TOKEN.to_owned()),
             rights: Rights { statuses: true, comments: true },

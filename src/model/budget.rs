@@ -1,0 +1,84 @@
+//! What one thing that came in may cost.
+
+use std::cell::Cell;
+
+/// Steps and bytes that are left for one thing that came in: a stack's manifests, the desired state of one host.
+///
+/// Single values have limits of their own; what they add up to, or multiply to, has this one. It is counted instead of
+/// measured, so that the same commit is refused or taken on every machine. What is spent stays spent.
+#[derive(Debug, Clone)]
+pub struct Budget {
+    steps: Cell<u64>,
+    bytes: Cell<u64>,
+}
+
+/// What there was not enough of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OverBudget {
+    /// Time, counted in small steps.
+    #[error("more work than one stack may take")]
+    Steps,
+    /// Memory.
+    #[error("more memory than one stack may take")]
+    Bytes,
+}
+
+impl Budget {
+    /// Small steps (a comparison, a node that is copied) that a stack may take: about a second's worth.
+    pub const STEPS: u64 = 300_000_000;
+    /// Bytes that a stack may hold beside the files that it was read from.
+    pub const BYTES: u64 = 96 * 1024 * 1024;
+
+    /// What one stack may take.
+    pub fn of_a_stack() -> Self {
+        Self::new(Self::STEPS, Self::BYTES)
+    }
+
+    /// So many steps and bytes.
+    pub fn new(steps: u64, bytes: u64) -> Self {
+        Self { steps: Cell::new(steps), bytes: Cell::new(bytes) }
+    }
+
+    /// Takes steps. Once there were not enough, there are none.
+    pub fn steps(&self, count: u64) -> Result<(), OverBudget> {
+        take(&self.steps, count).ok_or(OverBudget::Steps)
+    }
+
+    /// Takes memory, by the number of bytes. Once there were not enough, there are none.
+    pub fn bytes(&self, count: usize) -> Result<(), OverBudget> {
+        take(&self.bytes, count as u64).ok_or(OverBudget::Bytes)
+    }
+
+    /// What there was not enough of, if anything.
+    pub fn over(&self) -> Option<OverBudget> {
+        match (self.steps.get(), self.bytes.get()) {
+            (SPENT, _) => Some(OverBudget::Steps),
+            (_, SPENT) => Some(OverBudget::Bytes),
+            (_, _) => None,
+        }
+    }
+}
+
+/// No budget is as large as this: it stands for one that was too small.
+const SPENT: u64 = u64::MAX;
+
+fn take(from: &Cell<u64>, count: u64) -> Option<()> {
+    let left = Some(from.get()).filter(|left| *left != SPENT)?.checked_sub(count);
+    from.set(left.unwrap_or(SPENT));
+    left.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_exceeded_once_stays_exceeded() {
+        let budget = Budget::new(10, 10);
+        assert_eq!(budget.steps(10), Ok(()));
+        assert_eq!(budget.over(), None);
+        assert_eq!(budget.bytes(11), Err(OverBudget::Bytes));
+        assert_eq!(budget.bytes(0), Err(OverBudget::Bytes));
+        assert_eq!(budget.over(), Some(OverBudget::Bytes));
+    }
+}

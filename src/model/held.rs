@@ -1,0 +1,164 @@
+//! What a plan deliberately leaves alone, and the reasons there are for that.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Claimed, Drift, Location, Reason, Replica, Resource, StackName, Timestamp};
+
+/// Something seen and deliberately left alone.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Held {
+    /// What.
+    pub drift: Drift,
+    /// Why nothing is done.
+    pub why: HeldBecause,
+}
+
+/// Why nothing is done about a drift. Its words are made where plans are written as text.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum HeldBecause {
+    /// The Engine's own restart policy is bringing it back.
+    EngineRestarts,
+    /// The Engine is removing it.
+    BeingRemoved,
+    /// It was not made by us, and the stack does not adopt.
+    NotOurs,
+    /// It was made for another repository.
+    OtherRepository {
+        /// Which.
+        repository: String,
+    },
+    /// A container that we did not make has the replica's name or number.
+    PlaceTaken,
+    /// A container of the project that we did not make has the replica's name.
+    NameHeldByForeign {
+        /// The container's name.
+        container: String,
+    },
+    /// A container of another repository's stack has the replica's name.
+    NameHeldByRepository {
+        /// The container's name.
+        container: String,
+        /// The repository.
+        repository: String,
+    },
+    /// A container of another stack has the replica's name.
+    NameHeldByStack {
+        /// The container's name.
+        container: String,
+        /// The stack.
+        stack: String,
+    },
+    /// A stack of the commit declares it, though no active service of this one uses it.
+    StaysDeclared,
+    /// Another stack of the commit wants it, and only one can have it.
+    Contested {
+        /// What.
+        what: Claimed,
+        /// The other stack.
+        by: StackName,
+        /// Where that one says so.
+        place: Location,
+        /// How they differ, where both could have it if they asked for the same; else empty.
+        difference: String,
+    },
+    /// The manifests of a stack of the host cannot be used, and it may ask for it.
+    StackUnreadable {
+        /// Which.
+        stack: StackName,
+    },
+    /// It goes once everything on the host is in sync.
+    NotAllInSync {
+        /// The first stack that is not.
+        stack: StackName,
+    },
+    /// A container that has nothing to do with the project has the replica's name.
+    NameTaken {
+        /// The name.
+        name: String,
+    },
+    /// It is external and does not exist.
+    ExternalMissing,
+    /// The image is not on the host and may not be fetched.
+    ImageWithheld,
+    /// A volume is not changed without a word in policy.
+    VolumeKept,
+    /// A volume cannot be changed without losing its data.
+    VolumeUnchangeable,
+    /// A volume is not removed without a word in policy.
+    PruneVolumesOff,
+    /// Orphaned containers are not removed: policy.
+    PruneServicesOff,
+    /// Orphaned networks are not removed: policy.
+    PruneNetworksOff,
+    /// Drift of the host is only told: policy.
+    ReportOnly,
+    /// It is being given time.
+    Slowed {
+        /// Why.
+        slowed: Slowed,
+        /// Not before.
+        until: Timestamp,
+    },
+    /// A container that is not of this stack is attached to the network.
+    StrangerAttached {
+        /// Its name, or its id where the name is not known.
+        container: String,
+    },
+    /// Containers that stay are attached to the network.
+    StillAttached,
+    /// Containers that stay use the volume.
+    StillUsed,
+    /// It waits for something else that is not there, or that is held itself.
+    WaitsFor {
+        /// For what.
+        resource: Resource,
+        /// Why that is not there; `None` when only its absence is known.
+        why: Option<Box<HeldBecause>>,
+    },
+    /// It waits for a replica that is not there, or that is held itself.
+    WaitsForReplica {
+        /// For which.
+        replica: Replica,
+        /// Why that is not there; `None` when only its absence is known.
+        why: Option<Box<HeldBecause>>,
+    },
+    /// It could not be seen.
+    Unseen,
+    /// What was to take its place did not come up; the predecessor runs.
+    RolledBack {
+        /// How the new container failed.
+        reason: Reason,
+        /// The Engine's own words; empty where it had none.
+        error: String,
+    },
+    /// What was to take its place did not come up, and the manifest says to leave it so.
+    UpdatePaused {
+        /// How the new container failed.
+        reason: Reason,
+        /// The Engine's own words; empty where it had none.
+        error: String,
+    },
+    /// Nothing can be done from here.
+    NoCure,
+}
+
+impl HeldBecause {
+    /// Whether it was taken back because what was asked for did not come up.
+    pub fn is_rollback(&self) -> bool {
+        matches!(self, Self::RolledBack { .. })
+    }
+}
+
+/// Why a replica's recovery is slowed down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Slowed {
+    /// It failed a moment ago.
+    FailedJustNow,
+    /// It fails again and again.
+    KeepsFailing {
+        /// How often in ten minutes.
+        failures: usize,
+    },
+}

@@ -1,0 +1,46 @@
+//! What a pass knows beside its stack: the other stacks of the host, and what is lost with what nobody asks for.
+
+use std::sync::Arc;
+
+use super::pass::{Sight, Work};
+use crate::drift::Findings;
+use crate::model::{Claims, Cure, Drift, Neighbourhood, Observed, Resource, StackName};
+
+/// What a pass must know beside its stack: what other stacks of the host ask for, and how far they are.
+#[derive(Debug, Clone, Default)]
+pub struct Beside {
+    /// What the stacks of the newest commit ask for, where the stack may be kept at another one.
+    pub newest: Option<Arc<Claims>>,
+    /// The first target of this host that is not in sync with the newest commit. While there is one, no volume is
+    /// removed.
+    pub unsettled: Option<StackName>,
+}
+
+/// The other stacks of this host: those of the stack's own commit, and of the newest one.
+pub(super) fn neighbours(work: &Work<'_>) -> Neighbourhood {
+    let own = &work.stack.claims;
+    let newest = work.beside.newest.iter().filter(|newest| !Arc::ptr_eq(newest, own));
+    Neighbourhood {
+        claims: std::iter::once(own).chain(newest).map(Arc::clone).collect(),
+        host: Some(work.target.host.clone()),
+    }
+}
+
+/// Learns how much the volumes hold that may be removed: that is said before it is done.
+pub(super) async fn weigh(work: &Work<'_>, findings: &Findings, observed: &mut Observed) {
+    let may_go = |drift: &Drift| match &drift.resource {
+        Resource::Volume(name) if drift.cure == Cure::Remove => Some(name.clone()),
+        _ => None,
+    };
+    let leaving: Vec<String> = findings.drifts.iter().filter_map(may_go).collect();
+    if leaving.is_empty() || !work.policy.prune.volumes {
+        return;
+    }
+    let Sight::Live(engine) = work.sight else { return };
+    let sizes = engine.volume_sizes().await;
+    for name in leaving {
+        if let (Some(volume), Some(size)) = (observed.volumes.get_mut(&name), sizes.get(&name)) {
+            volume.size = Some(*size);
+        }
+    }
+}
