@@ -3,6 +3,7 @@
 //! Only what is needed is read: first every manifest by name, then what those ask for (included and extended files,
 //! variables, mounted and built files). A repository of many files costs what its few Compose files cost.
 
+pub(crate) mod beside;
 pub(crate) mod cache;
 pub(crate) mod removed;
 

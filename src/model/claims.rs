@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{HeldBecause, HostName, Location, ServiceName, StackName};
+use super::{HostName, Location, ServiceName, StackName};
 
 /// Something of which a host has only one under a name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -118,16 +118,6 @@ impl Clash {
     /// What to do about it.
     pub fn help(&self) -> &'static str {
         self.what.help()
-    }
-
-    /// Why the one of two that does not have it is held back.
-    pub fn held_by(&self, rival: &Claim) -> HeldBecause {
-        HeldBecause::Contested {
-            what: self.what.clone(),
-            by: rival.stack.clone(),
-            place: rival.origin.clone(),
-            difference: self.difference.clone(),
-        }
     }
 
     /// What keeps a service of a stack on a host from having what it asks for; `None` when this does not concern it.

@@ -25,7 +25,7 @@ impl Planner<'_> {
             };
             needs(replica, desired, clash, own) && !has_it
         })?;
-        Some(clash.held_by(rival))
+        Some(contested(clash, rival))
     }
 
     /// Why a network or volume is left as it is: two stacks of the commit want it differently.
@@ -40,7 +40,17 @@ impl Planner<'_> {
         let desired = self.input.desired;
         let mut all = desired.neighbours.clashes_of(&desired.stack);
         let (clash, _, rival) = all.find(|(clash, _, _)| clash.what == what)?;
-        Some(clash.held_by(rival))
+        Some(contested(clash, rival))
+    }
+}
+
+/// Why the one of two that does not have it is held back.
+fn contested(clash: &Clash, rival: &Claim) -> HeldBecause {
+    HeldBecause::Contested {
+        what: clash.what.clone(),
+        by: rival.stack.clone(),
+        place: rival.origin.clone(),
+        difference: clash.difference.clone(),
     }
 }
 

@@ -73,11 +73,9 @@ impl Drafts {
         if last.is_empty() {
             return;
         }
-        let awaited: BTreeSet<Node> = self
-            .drafts
-            .iter()
-            .flat_map(|draft| draft.after.iter().chain(&draft.courteous).copied())
-            .collect();
+        self.settle_courtesies();
+        let awaited: BTreeSet<Node> =
+            self.drafts.iter().flat_map(|draft| draft.after.iter().copied()).collect();
         let all = (0..self.drafts.len()).map(Node);
         let ends: Vec<Node> =
             all.filter(|node| !awaited.contains(node) && !last.contains(node)).collect();

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use tokio::sync::{Notify, watch};
 
 use crate::clock;
-use crate::commit::Commit;
 use crate::commit::cache::CommitCache;
+use crate::commit::{Commit, removed};
 use crate::config::settings::{HostSettings, Labels, Limits, Settings};
 use crate::data::folder::DataFolder;
 use crate::fleet::{Orders, TargetName};
 use crate::git::{Git, Source};
 use crate::model::{HostName, RepositoryName, StackName};
-use crate::report::Target;
+use crate::report::{Report, Target};
 
 use super::board::Board;
 use super::gates::Gatekeeper;
@@ -141,6 +141,19 @@ impl Context {
         let mut others =
             all.filter(|other| other.host == target.host && other.stack != target.stack);
         others.find(|other| !self.board.is_settled(other)).map(|other| other.stack)
+    }
+
+    /// What goes last waits for everything on the host: whoever has got there wakes those that wait.
+    pub(crate) fn ring_pruners(&self, commit: &Commit, report: &Report) {
+        let target = &report.target;
+        let (Some(host), Some(stack)) = (self.hosts.get(&target.host), commit.stack_of(target))
+        else {
+            return;
+        };
+        host.prunes(&target.stack, removed::has_data_to_prune(report, stack));
+        if report.is_good() && report.outcomes().next().is_some() {
+            host.ring_pruners(&target.stack);
+        }
     }
 
     fn target(&self, stack: &StackName, host: &HostName) -> Target {

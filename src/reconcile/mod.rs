@@ -2,7 +2,6 @@
 
 pub(crate) mod admission;
 pub mod apply;
-pub(crate) mod beside;
 pub mod board;
 pub(crate) mod context;
 pub(crate) mod gates;

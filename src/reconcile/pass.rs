@@ -12,6 +12,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
+use crate::commit::beside;
+pub use crate::commit::beside::Beside;
 use crate::commit::{LoadedStack, Written};
 use crate::docker::{Depth, Engine, EngineError, Scope};
 use crate::drift::{self, Findings};
@@ -25,8 +27,6 @@ use crate::model::{
 };
 use crate::plan::{self, Brake, Phase, Resolve};
 use crate::reconcile::apply::{self, Listener, Manner};
-use crate::reconcile::beside;
-pub use crate::reconcile::beside::Beside;
 use crate::report::{Failure, Report, Round, Target, Wait};
 use crate::schedule::{Fall, Recoveries, Verdict};
 
@@ -188,7 +188,11 @@ async fn attempt(
         report.now_found(&findings, &observed);
         watch_restarts(&mut memory.recoveries, &findings, &observed, (work.clock)());
         mark_degraded(report, &memory.recoveries, (work.clock)());
-        beside::weigh(work, &findings, &mut observed).await;
+        if let Sight::Live(engine) = work.sight
+            && work.policy.prune.volumes
+        {
+            beside::weigh(engine, &findings, &mut observed).await;
+        }
         let plan = make_plan(work, memory, &desired, &observed, &findings);
         report.wait = objection(work, &plan);
         let engine = match work.sight {
@@ -394,7 +398,7 @@ fn desired(
     report: &mut Report,
 ) -> Result<Arc<Desired>, Failure> {
     let facts = work.sight.facts();
-    let neighbours = beside::neighbours(work);
+    let neighbours = work.beside.neighbours(&work.stack.claims, &work.target.host);
     if let Some((revision, for_engine, desired, problems)) = &memory.desired
         && revision == work.revision
         && *for_engine == facts

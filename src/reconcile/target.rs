@@ -383,7 +383,7 @@ impl Turning<'_> {
         let cut_short = report.outcomes().any(|outcome| *outcome == Outcome::Cancelled);
         let report = Arc::new(report);
         context.board.report(&Arc::new((*report).clone().at_rest()));
-        self.ring_pruners(commit, &report);
+        context.ring_pruners(commit, &report);
         self.wait(report.wait.as_ref());
         if report.wait.is_none() {
             self.stands(standing_of(&report));
@@ -395,20 +395,6 @@ impl Turning<'_> {
         // A wait that was ended by a newer commit goes on at once.
         let due = if cut_short { clock::now() } else { self.next_due(memory, until) };
         Turn { report: Some(report), next: Next::At(due) }
-    }
-
-    /// What goes last waits for everything on the host: whoever has got there wakes those that wait.
-    fn ring_pruners(&self, commit: &Commit, report: &Report) {
-        let Request { target, .. } = self.request;
-        let (Some(host), Some(stack)) =
-            (self.context.hosts.get(&target.host), commit.stack_of(target))
-        else {
-            return;
-        };
-        host.prunes(&target.stack, removed::has_data_to_prune(report, stack));
-        if report.is_good() && report.outcomes().next().is_some() {
-            host.ring_pruners(&target.stack);
-        }
     }
 
     fn remember(&self, memory: &mut TargetMemory, report: &Report, depth: Depth) {

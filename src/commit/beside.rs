@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::pass::{Sight, Work};
+use crate::docker::Engine;
 use crate::drift::Findings;
-use crate::model::{Claims, Cure, Drift, Neighbourhood, Observed, Resource, StackName};
+use crate::model::{Claims, Cure, Drift, HostName, Neighbourhood, Observed, Resource, StackName};
 
 /// What a pass must know beside its stack: what other stacks of the host ask for, and how far they are.
 #[derive(Debug, Clone, Default)]
@@ -16,27 +16,27 @@ pub struct Beside {
     pub unsettled: Option<StackName>,
 }
 
-/// The other stacks of this host: those of the stack's own commit, and of the newest one.
-pub(super) fn neighbours(work: &Work<'_>) -> Neighbourhood {
-    let own = &work.stack.claims;
-    let newest = work.beside.newest.iter().filter(|newest| !Arc::ptr_eq(newest, own));
-    Neighbourhood {
-        claims: std::iter::once(own).chain(newest).map(Arc::clone).collect(),
-        host: Some(work.target.host.clone()),
+impl Beside {
+    /// The other stacks of a host: those of the stack's own commit, and of the newest one.
+    pub(crate) fn neighbours(&self, own: &Arc<Claims>, host: &HostName) -> Neighbourhood {
+        let newest = self.newest.iter().filter(|newest| !Arc::ptr_eq(newest, own));
+        Neighbourhood {
+            claims: std::iter::once(own).chain(newest).map(Arc::clone).collect(),
+            host: Some(host.clone()),
+        }
     }
 }
 
 /// Learns how much the volumes hold that may be removed: that is said before it is done.
-pub(super) async fn weigh(work: &Work<'_>, findings: &Findings, observed: &mut Observed) {
+pub(crate) async fn weigh(engine: &Engine, findings: &Findings, observed: &mut Observed) {
     let may_go = |drift: &Drift| match &drift.resource {
         Resource::Volume(name) if drift.cure == Cure::Remove => Some(name.clone()),
         _ => None,
     };
     let leaving: Vec<String> = findings.drifts.iter().filter_map(may_go).collect();
-    if leaving.is_empty() || !work.policy.prune.volumes {
+    if leaving.is_empty() {
         return;
     }
-    let Sight::Live(engine) = work.sight else { return };
     let sizes = engine.volume_sizes().await;
     for name in leaving {
         if let (Some(volume), Some(size)) = (observed.volumes.get_mut(&name), sizes.get(&name)) {
