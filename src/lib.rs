@@ -29,6 +29,7 @@
 //! - [`docker`]: the Engine API: observation, and one method per action.
 //! - [`forge`]: commit statuses, pull requests, comments.
 //! - [`data`]: the data folder: locks, orders, what targets reached, the journal.
+//! - [`outside`]: files outside Git that the settings name.
 //! - [`clock`]: the one place that reads the clock; the other edges may.
 //! - [`redaction`]: the secrets that no line of a log may hold; the other edges may ask it.
 //!
@@ -63,6 +64,7 @@ pub mod forge;
 pub mod git;
 pub mod model;
 pub mod oneshot;
+pub mod outside;
 pub mod plan;
 mod preview;
 mod publish;

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::compose::{Files, ReadProblem};
+use crate::config::settings::Limits;
+use crate::git::WorkingCopy;
 use crate::model::{FileMode, ManifestTree, TreeFile, TreePath};
 use crate::yaml::MAX_BYTES;
 
@@ -50,39 +52,100 @@ impl Files for DiskFiles {
     }
 }
 
-/// Largest file that is read into a tree; what is larger cannot be a manifest.
-const LARGEST_FILE: u64 = 10 << 20;
-
-/// The files below a folder as the tree of a commit would hold them: without `.git`, and without what links lead out to.
-pub(super) fn tree_of(folder: &Path) -> std::io::Result<ManifestTree> {
+/// The files below a folder as the tree of a commit would hold them: what Git would commit of them, or without Git all
+/// but `.git`. What is there and could not be used is left out, and says why.
+pub(super) fn tree_of(folder: &Path, copy: Option<&WorkingCopy>) -> std::io::Result<ManifestTree> {
     let folder = folder.canonicalize()?;
-    let mut files = BTreeMap::new();
-    let mut waiting = vec![folder.clone()];
-    while let Some(next) = waiting.pop() {
-        for entry in std::fs::read_dir(next)? {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                if entry.file_name() != ".git" {
-                    waiting.push(entry.path());
-                }
-                continue;
+    let mut reader = TreeReader {
+        largest: Limits::default().file_size,
+        active: vec![folder.clone()],
+        folder: folder.clone(),
+        files: BTreeMap::new(),
+        left_out: BTreeMap::new(),
+    };
+    match copy.and_then(|copy| Some((copy, TreePath::parse(below(&folder, &copy.root)?).ok()?))) {
+        Some((copy, at)) => {
+            for path in copy.files.iter().filter_map(|path| path.below(&at)) {
+                reader.entry(&folder.join(path.as_str()), &path, 0)?;
             }
-            let Some(path) = tree_path_of(&folder, &entry.path()) else { continue };
-            let facts = entry.path().metadata()?;
-            if facts.is_file() && facts.len() <= LARGEST_FILE {
-                let executable = facts.permissions().mode() & 0o111 != 0;
-                let mode = if executable { FileMode::Executable } else { FileMode::Regular };
-                let bytes = Arc::from(std::fs::read(entry.path())?);
-                files.insert(path, TreeFile { mode, bytes });
-            }
+            let left_out = copy.left_out.iter();
+            reader
+                .left_out
+                .extend(left_out.filter_map(|(path, why)| Some((path.below(&at)?, why.clone()))));
         }
+        None => reader.folder(&folder, &TreePath::default(), 0)?,
     }
-    Ok(ManifestTree::new(files))
+    Ok(ManifestTree::new(reader.files).with_left_out(reader.left_out))
 }
 
-/// A file's path below the folder; `None` when it is not there, or its name is none that Git would hold.
-fn tree_path_of(folder: &Path, file: &Path) -> Option<TreePath> {
-    let inside = file.canonicalize().is_ok_and(|real| real.starts_with(folder));
-    let below = file.strip_prefix(folder).ok()?.to_str()?;
-    TreePath::parse(below).ok().filter(|_| inside)
+/// Folders and links inside each other.
+const DEEPEST: usize = 64;
+
+/// A path below a folder as text.
+pub(super) fn below<'p>(path: &'p Path, folder: &Path) -> Option<&'p str> {
+    path.strip_prefix(folder).ok()?.to_str()
+}
+
+struct TreeReader {
+    /// Folders that are being read, outermost first.
+    active: Vec<PathBuf>,
+    largest: u64,
+    folder: PathBuf,
+    files: BTreeMap<TreePath, TreeFile>,
+    left_out: BTreeMap<TreePath, String>,
+}
+
+impl TreeReader {
+    fn folder(&mut self, at: &Path, shown: &TreePath, depth: usize) -> std::io::Result<()> {
+        for entry in std::fs::read_dir(at)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            // A name that is no text is none that a manifest could say.
+            let Some(path) = name.to_str().and_then(|name| shown.join(name).ok()) else { continue };
+            if name != ".git" {
+                self.entry(&entry.path(), &path, depth)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, at: &Path, shown: &TreePath, depth: usize) -> std::io::Result<()> {
+        let real = match at.canonicalize() {
+            Ok(real) if real.starts_with(&self.folder) && depth < DEEPEST => real,
+            Ok(_) => return Ok(self.leave_out(shown, "this symbolic link leaves the repository")),
+            // Git knows it, and it was taken away here.
+            Err(_) if at.symlink_metadata().is_err() => return Ok(()),
+            Err(_) => return Ok(self.leave_out(shown, "this symbolic link points at nothing")),
+        };
+        let facts = real.metadata()?;
+        if facts.is_dir() {
+            if self.active.contains(&real) {
+                return Ok(self.leave_out(shown, "this symbolic link leads back to itself"));
+            }
+            self.active.push(real.clone());
+            let read = self.folder(&real, shown, depth + 1);
+            self.active.pop();
+            return read;
+        }
+        if !facts.is_file() {
+            return Ok(());
+        }
+        if self.largest < facts.len() {
+            let (size, limit) = (facts.len(), self.largest);
+            let why = format!("this file has {size} bytes, and the limit is {limit}");
+            return Ok(self.leave_out(shown, &why));
+        }
+        let bytes: Arc<[u8]> = std::fs::read(&real)?.into();
+        if bytes.starts_with(b"version https://git-lfs.github.com/spec/") {
+            return Ok(self.leave_out(shown, "this is a Git LFS pointer, not the file itself"));
+        }
+        let executable = facts.permissions().mode() & 0o111 != 0;
+        let mode = if executable { FileMode::Executable } else { FileMode::Regular };
+        self.files.insert(shown.clone(), TreeFile { mode, bytes });
+        Ok(())
+    }
+
+    fn leave_out(&mut self, path: &TreePath, why: &str) {
+        self.left_out.insert(path.clone(), why.to_owned());
+    }
 }

@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-use options::{Chosen, Global, Stacks};
+use options::{Chosen, Global, Stacks, Variables};
 use output::Output;
 
 pub use disk::DiskFiles;
@@ -50,6 +50,8 @@ enum Command {
         #[command(flatten)]
         by_hand: orders::ByHand,
         #[command(flatten)]
+        variables: Variables,
+        #[command(flatten)]
         output: Output,
     },
     /// Say what a pass would do, and why. Exits with 0 when in sync, 2 when not.
@@ -62,6 +64,8 @@ enum Command {
         /// Plan against a saved observation (`moorline observe --output json`) instead of the hosts.
         #[arg(long, value_name = "FILE")]
         observed: Option<PathBuf>,
+        #[command(flatten)]
+        variables: Variables,
         #[command(flatten)]
         output: Output,
     },
@@ -144,7 +148,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { global, command } = arguments;
     match command {
         Command::Render(args) => render::run(&args, &Surroundings::of_process()?),
-        Command::Validate(args) => validate::run(&args, &Surroundings::of_process()?),
+        Command::Validate(args) => validate::run(&args, &global, &Surroundings::of_process()?),
         Command::Completions { shell } => {
             let mut command = Arguments::command();
             clap_complete::generate(shell, &mut command, "moorline", &mut std::io::stdout());
@@ -159,13 +163,13 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             output::log_to_stderr(global.log_format);
             commands::follow(setup)
         }
-        Command::Sync { stacks, by_hand, output } => {
-            let mut chosen = Chosen::new(&global, &stacks, None)?;
+        Command::Sync { stacks, by_hand, variables, output } => {
+            let mut chosen = Chosen::new(&global, &stacks, None)?.with(&variables)?;
             let mode = by_hand.prepare(&mut chosen)?;
             commands::sync(&chosen, mode, output.format)
         }
-        Command::Plan { stacks, revision, observed, output } => {
-            let chosen = Chosen::new(&global, &stacks, revision)?;
+        Command::Plan { stacks, revision, observed, variables, output } => {
+            let chosen = Chosen::new(&global, &stacks, revision)?.with(&variables)?;
             commands::plan(&chosen, observed.as_deref(), output.format)
         }
         Command::Drift { stacks, output } => {

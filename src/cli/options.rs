@@ -1,6 +1,6 @@
 //! Flags, environment variables and the settings file, brought together.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
 use crate::config::settings::{
-    self, DockerVariables, Overrides, ProxyVariables, SETTINGS_FILE, Settings,
+    self, DockerVariables, Overrides, ProxyVariables, SETTINGS_FILE, Settings, VariablesFrom,
 };
 use crate::connect::Surroundings;
 use crate::daemon::Setup;
@@ -93,6 +93,49 @@ impl Stacks {
     }
 }
 
+/// Variables for interpolation, over all that Git and the settings say.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct Variables {
+    /// Env file whose variables win over all others but --set; may be given several times
+    #[arg(long = "env-file", value_name = "FILE")]
+    pub(super) env_files: Vec<PathBuf>,
+    /// Variable that wins over all others
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub(super) set: Vec<String>,
+}
+
+impl Variables {
+    /// Adds them to the settings.
+    pub(super) fn add_to(&self, settings: &mut Settings, folder: &Path) -> anyhow::Result<()> {
+        let files = self
+            .env_files
+            .iter()
+            .map(|file| VariablesFrom::File { file: folder.join(file), stacks: Vec::new() });
+        settings.variables.extend(files);
+        let pairs = pairs(&self.set)?;
+        if !pairs.is_empty() {
+            let secret = |(name, value)| (name, Secret::new(value));
+            settings.variables.push(VariablesFrom::Flags(pairs.into_iter().map(secret).collect()));
+        }
+        Ok(())
+    }
+}
+
+/// `NAME=VALUE`, as flags give them.
+pub(super) fn pairs(given: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
+    given
+        .iter()
+        .map(|text| match text.split_once('=') {
+            Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+            // What was given may be a value.
+            None => Err(advised(
+                anyhow::anyhow!("--set takes NAME=VALUE, and this is neither"),
+                "for a variable without a value write `--set NAME=`",
+            )),
+        })
+        .collect()
+}
+
 /// What a command is about.
 #[derive(Debug)]
 pub(super) struct Chosen {
@@ -115,7 +158,21 @@ impl Chosen {
     }
 }
 
+impl Chosen {
+    /// The same with these variables.
+    pub(super) fn with(mut self, variables: &Variables) -> anyhow::Result<Self> {
+        variables.add_to(&mut self.setup.settings, &working_folder()?)?;
+        Ok(self)
+    }
+}
+
 impl Global {
+    /// The settings file, where there is one: for commands that need no repository.
+    pub(super) fn settings_alone(&self, folder: &Path) -> anyhow::Result<Option<Settings>> {
+        let is_there = self.settings.is_some() || folder.join(SETTINGS_FILE).exists();
+        if is_there { self.settings_file(folder).map(Some) } else { Ok(None) }
+    }
+
     /// The settings that follow from file, environment and flags.
     pub(super) fn setup(&self, as_host: Option<&str>) -> anyhow::Result<Setup> {
         let folder = working_folder()?;
@@ -141,6 +198,9 @@ impl Global {
         };
         let settings = settings.with(&flags).map_err(Problems)?;
         secret_files::check(&settings, &[&here, &of_file])?;
+        for warning in secret_files::readable_by_others(&settings) {
+            super::output::note(&format!("warning: {warning}"));
+        }
         let as_host = as_host.map(HostName::parse).transpose()?;
         Ok(Setup { settings, around: surroundings(), as_host, pace: Pace::default() })
     }

@@ -1,13 +1,14 @@
 //! `moorline render`: the Compose model after interpolation, merge and normalisation.
 
-use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use serde_json::Value;
 
+use super::options::{Variables, pairs};
 use super::{DiskFiles, Format, Surroundings, output};
-use crate::compose::{LoadRequest, Loaded, Lookup, load};
+use crate::compose::{LoadPurpose, LoadRequest, Loaded, Lookup, load};
 use crate::model::Project;
 
 /// Arguments of `render`, and of every command that loads one Compose project from the disk.
@@ -44,9 +45,18 @@ impl Args {
         self.path.as_deref()
     }
 
-    /// Whether Compose files are named one by one.
-    pub(super) fn names_files(&self) -> bool {
+    /// Whether they say what only one project can have.
+    pub(super) fn is_of_one_project(&self) -> bool {
         !self.files.is_empty()
+            || !self.profiles.is_empty()
+            || self.project_name.is_some()
+            || self.project_directory.is_some()
+    }
+
+    /// Variables of flags.
+    pub(super) fn variables(&self) -> Variables {
+        let env_files = self.env_files.iter().map(PathBuf::from).collect();
+        Variables { env_files, set: self.variables.clone() }
     }
 
     /// How to print.
@@ -57,7 +67,7 @@ impl Args {
 
 /// Runs the command.
 pub(super) fn run(args: &Args, surroundings: &Surroundings) -> anyhow::Result<ExitCode> {
-    let loaded = load_from_disk(args, surroundings)?;
+    let loaded = load_from_disk(args, surroundings, LoadPurpose::Show)?;
     output::problems(&loaded.problems);
     let Some(project) = loaded.project else { return Ok(ExitCode::FAILURE) };
     let text = match args.output {
@@ -70,10 +80,14 @@ pub(super) fn run(args: &Args, surroundings: &Surroundings) -> anyhow::Result<Ex
 }
 
 /// Loads the project that the arguments name.
-pub(super) fn load_from_disk(args: &Args, surroundings: &Surroundings) -> anyhow::Result<Loaded> {
+pub(super) fn load_from_disk(
+    args: &Args,
+    surroundings: &Surroundings,
+    purpose: LoadPurpose,
+) -> anyhow::Result<Loaded> {
     let folder = surroundings.folder.to_str().context("the working directory is not UTF-8")?;
     let files = DiskFiles { folder: surroundings.folder.clone() };
-    let variables = variables(&args.variables)?;
+    let variables = pairs(&args.variables)?;
     let home = surroundings.home.as_ref().and_then(|home| home.to_str());
     let mut compose_files = args.files.clone();
     let mut start = folder.to_owned();
@@ -94,24 +108,15 @@ pub(super) fn load_from_disk(args: &Args, surroundings: &Surroundings) -> anyhow
         lookup,
         profiles: &args.profiles,
         variables: &variables,
+        given: &[],
         env_files: &args.env_files,
+        shared_env_files: &[],
         project_name: args.project_name.as_deref(),
         default_name: None,
         project_directory: args.project_directory.as_deref(),
         home,
+        purpose,
     }))
-}
-
-fn variables(given: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
-    given
-        .iter()
-        .map(|text| {
-            let (name, value) = text
-                .split_once('=')
-                .with_context(|| format!("--set {text}: NAME=VALUE was expected"))?;
-            Ok((name.to_owned(), value.to_owned()))
-        })
-        .collect()
 }
 
 /// Dollars are doubled, so that what is printed can be loaded again.

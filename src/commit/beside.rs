@@ -1,6 +1,11 @@
 //! What a pass knows beside its stack: the other stacks of the host, and what is lost with what nobody asks for.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use super::{Commit, LoadedStack};
+use crate::config::settings::Labels;
+use crate::fleet::whole::{self, Member};
 
 use crate::docker::Engine;
 use crate::drift::Findings;
@@ -43,4 +48,35 @@ pub(crate) async fn weigh(engine: &Engine, findings: &Findings, observed: &mut O
             volume.size = Some(*size);
         }
     }
+}
+
+/// What holds across all stacks: what they share, what two of them want, and who comes first.
+pub(super) fn see_whole(commit: &mut Commit, hosts: &BTreeMap<HostName, Labels>) {
+    let members = members(commit.stacks.values().map(AsRef::as_ref), hosts);
+    let claims = Arc::new(whole::claims(&members));
+    let implied = whole::implied(&members);
+    drop(members);
+    for (name, stack) in &mut commit.stacks {
+        let loaded = Arc::make_mut(stack);
+        loaded.claims = Arc::clone(&claims);
+        let Some(first) = implied.get(name) else { continue };
+        loaded.stack.implied.clone_from(first);
+        let told = commit.fleet.as_mut().and_then(|fleet| fleet.stacks.get_mut(name));
+        told.into_iter().for_each(|stack| stack.implied.clone_from(first));
+    }
+    commit.claims = claims;
+}
+
+/// Loaded stacks as members of their commit.
+pub fn members<'a>(
+    stacks: impl IntoIterator<Item = &'a LoadedStack>,
+    hosts: &BTreeMap<HostName, Labels>,
+) -> Vec<Member<'a>> {
+    let member = |loaded: &'a LoadedStack| Member {
+        stack: &loaded.stack,
+        project: loaded.project.as_ref(),
+        hosts: Arc::new(loaded.stack.hosts.select(hosts)),
+        spreads: loaded.spreads,
+    };
+    stacks.into_iter().map(member).collect()
 }

@@ -10,6 +10,7 @@ use crate::commit::{self, Commit, Place};
 use crate::config::settings::Labels;
 use crate::git::{Git, GitError, Source, Wanted};
 use crate::model::{HostName, RepositoryName, Revision};
+use crate::outside::Outside;
 
 /// Commits that are held in memory. A fleet seldom stands at more; what is asked for again is read again.
 const HELD_MAX: usize = 4;
@@ -25,6 +26,8 @@ pub(crate) struct CommitCache {
     pub(crate) repository: RepositoryName,
     /// Hosts of the settings and their labels.
     pub(crate) hosts: Arc<BTreeMap<HostName, Labels>>,
+    /// What stacks are given from outside Git.
+    pub(crate) outside: Arc<Outside>,
     /// What was read last, newest last. Held while reading: who asks for the same meanwhile waits for it.
     pub(crate) held: Mutex<Vec<Arc<Commit>>>,
 }
@@ -37,6 +40,8 @@ impl CommitCache {
         stop: &CancellationToken,
     ) -> Result<Arc<Commit>, GitError> {
         let mut held = self.held.lock().await;
+        let state = self.outside.state_now().await;
+        held.retain(|commit| commit.revision != *revision || commit.outside == state);
         if let Some(found) = held.iter().find(|commit| commit.revision == *revision) {
             return Ok(Arc::clone(found));
         }
@@ -45,6 +50,7 @@ impl CommitCache {
             source: &self.source,
             repository: &self.repository,
             hosts: &self.hosts,
+            outside: &self.outside,
         };
         let wanted = Wanted::Revision(revision.clone());
         let commit = Arc::new(commit::read(&place, &wanted, stop).await?);

@@ -5,7 +5,10 @@
 
 pub(crate) mod beside;
 pub(crate) mod cache;
+mod loading;
 pub(crate) mod removed;
+
+pub use beside::members;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 
 use crate::compose::{
-    self, Files, LoadRequest, Lookup, ReadProblem, TREE_ROOT, TreeFiles, tree_path,
+    self, Files, LoadPurpose, LoadRequest, Lookup, ReadProblem, TREE_ROOT, TreeFiles, tree_path,
 };
 use crate::config::fleet_file::{
     self, COMPOSE_FILES, FLEET_FILE, Fleet, HostSelector, Stack, Surroundings,
@@ -23,14 +26,15 @@ use crate::config::fleet_file::{
 use crate::config::settings::Labels;
 use crate::desired::{self, RelativePaths, Shelf};
 use crate::fleet::placement;
-use crate::fleet::whole::{self, Member};
 use crate::git::{CommitFacts, Git, GitError, Pulled, Source, TreeSelection, Wanted};
 use crate::model::{
-    Claims, Desired, Diagnostic, Diagnostics, Digest, EngineFacts, HostName, Location,
-    ManifestTree, Neighbourhood, Project, RepositoryName, Revision, StackName, TreeFile, TreePath,
+    Budget, Claims, Desired, Diagnostic, Diagnostics, Digest, EngineFacts, Given, GivenFile,
+    GivenVariables, HostName, Location, ManifestTree, Neighbourhood, Project, RepositoryName,
+    Revision, StackName, TreeFile, TreePath,
 };
+use crate::outside::Outside;
 use crate::report::mask::SecretSet;
-use crate::report::{Target, secrets};
+use crate::report::{Head, Target, secrets};
 
 /// Rounds of reading: includes of includes of includes. What is still missing then does not exist.
 const ROUNDS_MAX: usize = 12;
@@ -46,6 +50,8 @@ pub struct Place<'a> {
     pub repository: &'a RepositoryName,
     /// Hosts of the settings and their labels.
     pub hosts: &'a BTreeMap<HostName, Labels>,
+    /// What stacks are given from outside Git.
+    pub outside: &'a Arc<Outside>,
 }
 
 /// One commit.
@@ -57,6 +63,8 @@ pub struct Commit {
     pub facts: CommitFacts,
     /// The fleet; `None` when the fleet file cannot be used.
     pub fleet: Option<Fleet>,
+    /// What lay outside Git when it was read.
+    pub outside: Digest,
     /// Problems of the fleet file and of reading.
     pub problems: Diagnostics,
     /// What its stacks ask for by name.
@@ -78,6 +86,7 @@ impl Commit {
     pub fn secrets(&self) -> SecretSet {
         let mut all = SecretSet::default();
         for loaded in self.stacks.values() {
+            all.extend(&loaded.secrets);
             let variables = loaded.stack.environment.iter();
             all.extend(&secrets::of_variables(&loaded.tree, variables));
             all.extend(&match &loaded.project {
@@ -86,6 +95,15 @@ impl Commit {
             });
         }
         all
+    }
+
+    /// The commit as the newest one of its branch.
+    pub fn head(&self) -> Head {
+        Head {
+            revision: self.revision.clone(),
+            subject: self.facts.subject.clone(),
+            fleet_problem: self.fleet_problem(),
+        }
     }
 
     /// Whether a target is asked for no more.
@@ -115,6 +133,8 @@ pub struct LoadedStack {
     pub tree: ManifestTree,
     /// Placement decides which of its replicas run on which of its hosts.
     pub spreads: bool,
+    /// What it is given from outside Git: nobody may read it anywhere.
+    pub secrets: SecretSet,
     /// A digest over all of this: two commits with the same one ask for the same.
     pub digest: Digest,
     /// What all stacks of its commit ask for by name.
@@ -194,6 +214,7 @@ impl LoadedStack {
             spreads: false,
             tree: ManifestTree::default(),
             claims: Arc::default(),
+            secrets: SecretSet::default(),
             shelf: Arc::default(),
         }
     }
@@ -205,6 +226,8 @@ pub async fn read(
     wanted: &Wanted,
     stop: &CancellationToken,
 ) -> Result<Commit, GitError> {
+    // Before the first look: what changes meanwhile is another state.
+    let state = place.outside.state_now().await;
     let names = COMPOSE_FILES.iter().flat_map(|name| overrides_of(name));
     let manifests = TreeSelection::named(COMPOSE_FILES.into_iter().chain([FLEET_FILE, ".env"]));
     let mut selection = manifests;
@@ -217,67 +240,56 @@ pub async fn read(
         revision: pulled.revision.clone(),
         facts: pulled.facts.clone(),
         fleet,
+        outside: state,
         problems,
         claims: Arc::default(),
         stacks: BTreeMap::new(),
         retired: BTreeMap::new(),
     };
     let Some(fleet) = commit.fleet.clone() else { return Ok(commit) };
+    let mut due: Arc<[Stack]> = fleet.stacks.values().cloned().collect();
     let mut pulled = pulled;
+    let mut outside = BTreeSet::new();
+    let mut given = Arc::new(loading::given(place.outside, &outside).await);
     for round in 0..ROUNDS_MAX {
         let mut missing = BTreeSet::new();
-        commit.stacks.clear();
-        for stack in fleet.stacks.values() {
-            let (mut loaded, asked) = load(stack, &pulled.tree);
+        let known_outside = outside.len();
+        let mut newly_outside = BTreeSet::new();
+        let mut incomplete = Vec::new();
+        for (mut loaded, mut lacks) in loading::aside(&due, &pulled.tree, &given).await {
+            let stack = &loaded.stack;
             loaded.spreads = stack.hosts.select(place.hosts).len() > 1
                 && loaded.project.as_ref().is_some_and(placement::is_asked);
-            missing.extend(asked);
+            lacks.tree.retain(|path| !selection.paths.contains(path));
+            lacks.outside.retain(|path| !outside.contains(path));
+            // What lacks nothing is not loaded again.
+            if !lacks.tree.is_empty() || !lacks.outside.is_empty() {
+                incomplete.push(stack.clone());
+            }
+            missing.extend(lacks.tree);
+            newly_outside.extend(lacks.outside);
             commit.stacks.insert(stack.name.clone(), Arc::new(loaded));
         }
-        missing.retain(|path| !selection.paths.contains(path));
-        if missing.is_empty() || round + 1 == ROUNDS_MAX {
+        outside.extend(newly_outside);
+        due = incomplete.into();
+        let asks_outside = known_outside < outside.len();
+        if (missing.is_empty() && !asks_outside) || round + 1 == ROUNDS_MAX {
             break;
         }
-        selection.paths.extend(missing);
-        pulled = place.git.pull(place.source, &revision, &selection, stop).await?;
+        if asks_outside {
+            given = Arc::new(loading::given(place.outside, &outside).await);
+        }
+        if !missing.is_empty() {
+            selection.paths.extend(missing);
+            pulled = place.git.pull(place.source, &revision, &selection, stop).await?;
+        }
     }
-    see_whole(&mut commit, place.hosts);
+    beside::see_whole(&mut commit, place.hosts);
     let unread =
         pulled.problems.0.into_iter().filter(|problem| !commit.problems.0.contains(problem));
     let unread: Vec<Diagnostic> = unread.collect();
     commit.problems.0.extend(unread);
     Ok(commit)
-}
-
-/// What holds across all stacks: what they share, what two of them want, and who comes first.
-fn see_whole(commit: &mut Commit, hosts: &BTreeMap<HostName, Labels>) {
-    let members = members(commit.stacks.values().map(AsRef::as_ref), hosts);
-    let claims = Arc::new(whole::claims(&members));
-    let implied = whole::implied(&members);
-    drop(members);
-    for (name, stack) in &mut commit.stacks {
-        let loaded = Arc::make_mut(stack);
-        loaded.claims = Arc::clone(&claims);
-        let Some(first) = implied.get(name) else { continue };
-        loaded.stack.implied.clone_from(first);
-        let told = commit.fleet.as_mut().and_then(|fleet| fleet.stacks.get_mut(name));
-        told.into_iter().for_each(|stack| stack.implied.clone_from(first));
-    }
-    commit.claims = claims;
-}
-
-/// Loaded stacks as members of their commit.
-pub fn members<'a>(
-    stacks: impl IntoIterator<Item = &'a LoadedStack>,
-    hosts: &BTreeMap<HostName, Labels>,
-) -> Vec<Member<'a>> {
-    let member = |loaded: &'a LoadedStack| Member {
-        stack: &loaded.stack,
-        project: loaded.project.as_ref(),
-        hosts: Arc::new(loaded.stack.hosts.select(hosts)),
-        spreads: loaded.spreads,
-    };
-    stacks.into_iter().map(member).collect()
 }
 
 /// `compose.yaml` → `compose.override.yaml`, `compose.override.yml`.
@@ -308,36 +320,55 @@ fn fleet_of(place: &Place<'_>, pulled: &Pulled) -> (Option<Fleet>, Diagnostics) 
 }
 
 /// Loads one stack from what was read so far. Returns what it asked for and was not there.
-pub fn load(stack: &Stack, tree: &ManifestTree) -> (LoadedStack, BTreeSet<TreePath>) {
-    let files = Recorded { tree, missing: RefCell::default(), used: RefCell::default() };
+pub fn load(stack: &Stack, tree: &ManifestTree, given: &Given) -> (LoadedStack, Lacks) {
+    load_within(stack, tree, given, &Budget::of_a_stack())
+}
+
+fn load_within(
+    stack: &Stack,
+    tree: &ManifestTree,
+    given: &Given,
+    budget: &Budget,
+) -> (LoadedStack, Lacks) {
+    let files = Recorded::new(tree, given);
+    let variables: Vec<&GivenVariables> = given.to(&stack.name).collect();
     let compose_files: Vec<String> = stack.files.iter().map(absolute).collect();
     let env_files: Vec<String> = stack.env_files.iter().map(absolute).collect();
-    let loaded = compose::load(&LoadRequest {
+    let shared: Vec<Vec<String>> =
+        stack.shared_env_files.iter().map(|file| shared(stack, file)).collect();
+    let request = LoadRequest {
         files: &files,
         folder: &absolute(&stack.path),
         compose_files: &compose_files,
         lookup: Lookup::Folder,
         profiles: &stack.profiles,
         variables: &stack.environment,
+        given: &variables,
         env_files: &env_files,
+        shared_env_files: &shared,
         project_name: stack.project.as_ref().map(StackName::as_str),
         default_name: Some(stack.name.as_str()),
         project_directory: None,
         home: None,
-    });
-    let mut missing = files.missing.into_inner();
-    let mut problems = loaded.problems;
+        purpose: LoadPurpose::Run { unset: stack.unset },
+    };
+    let loaded = compose::load_within(&request, budget);
+    let mut lacks =
+        Lacks { tree: files.missing.into_inner(), outside: files.missing_outside.into_inner() };
     if let Some(project) = &loaded.project {
-        missing.extend(wanted_files(project));
-    }
-    if loaded.project.is_none() && !problems.has_errors() {
-        let location = Location::file(stack.path.to_string());
-        problems.push(Diagnostic::error(location, "the stack has no Compose file"));
+        lacks.tree.extend(wanted_files(project));
     }
     let mut used = files.used.into_inner();
     used.insert(stack.path.clone());
     used.extend(loaded.project.iter().flat_map(wanted_files));
-    let digest = digest_of(stack, tree, &used);
+    let outside = files.used_outside.into_inner();
+    let digest = digest_of(stack, (tree, &used), (&loaded.given, &outside));
+    let secrets = secrets_of(stack, &loaded, &outside);
+    let mut problems = loaded.problems;
+    if loaded.project.is_none() && !problems.has_errors() {
+        let location = Location::file(stack.path.to_string());
+        problems.push(Diagnostic::error(location, "the stack has no Compose file"));
+    }
     let project = loaded.project.filter(|_| !problems.has_errors()).map(desired::jobs);
     let loaded = LoadedStack {
         stack: stack.clone(),
@@ -346,16 +377,65 @@ pub fn load(stack: &Stack, tree: &ManifestTree) -> (LoadedStack, BTreeSet<TreePa
         config_files: loaded.files_used.into_iter().filter(|path| is_yaml(path)).collect(),
         spreads: false,
         tree: tree.clone(),
+        secrets,
         digest,
         claims: Arc::default(),
         shelf: Arc::default(),
     };
-    (loaded, missing)
+    (loaded, lacks)
+}
+
+/// Where a shared env file may lie: at the repository's root and, over it, in the stack's folder.
+fn shared(stack: &Stack, file: &str) -> Vec<String> {
+    let mut places: Vec<String> = Vec::new();
+    for folder in [&TreePath::default(), &stack.path] {
+        places.extend(folder.join(file).iter().map(absolute));
+    }
+    places.dedup();
+    places
+}
+
+/// What a stack asked for and was not there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lacks {
+    /// In the repository.
+    pub tree: BTreeSet<TreePath>,
+    /// Outside it, where the settings let manifests read.
+    pub outside: BTreeSet<String>,
+}
+
+/// What comes from outside is secret by its place. Names are not: they stand everywhere.
+fn secrets_of(
+    stack: &Stack,
+    loaded: &compose::Loaded,
+    outside: &BTreeMap<String, Arc<[u8]>>,
+) -> SecretSet {
+    let mut names = BTreeSet::from([stack.name.to_string()]);
+    for (name, service) in loaded.project.iter().flat_map(|project| &project.services) {
+        names.extend([name.to_string(), service.image.clone(), service.container_name.clone()]);
+    }
+    let mut set = secrets::of_given(&loaded.given, &names);
+    for bytes in outside.values() {
+        set.extend(&secrets::of_env_file(bytes, &names));
+    }
+    set
 }
 
 /// A digest over a stack's policy and over every file that it is made from, wherever in the repository that is.
-fn digest_of(stack: &Stack, tree: &ManifestTree, used: &BTreeSet<TreePath>) -> Digest {
-    let below = used.iter().flat_map(|path| tree.below(path));
+fn digest_of(
+    stack: &Stack,
+    (tree, used): (&ManifestTree, &BTreeSet<TreePath>),
+    (given, outside): (&BTreeMap<String, String>, &BTreeMap<String, Arc<[u8]>>),
+) -> Digest {
+    // What lies below a folder that is used comes with it: a thousand binds of one folder are one walk through it.
+    let is_covered = |path: &TreePath| {
+        let above = path.as_str().match_indices('/').filter_map(|(at, _)| path.as_str().get(..at));
+        let is_used = |above: &str| TreePath::parse(above).is_ok_and(|above| used.contains(&above));
+        !path.as_str().is_empty()
+            && (used.contains(&TreePath::default()) || above.into_iter().any(is_used))
+    };
+    let tops: Vec<&TreePath> = used.iter().filter(|path| !is_covered(path)).collect();
+    let below = tops.iter().flat_map(|path| tree.below(path));
     let single = used.iter().filter_map(|path| Some((path, tree.file(path)?)));
     let files: BTreeMap<&TreePath, &TreeFile> = below.chain(single).collect();
     // Where the fleet file says it, and when and where it may happen, does not change what is asked for.
@@ -372,6 +452,12 @@ fn digest_of(stack: &Stack, tree: &ManifestTree, used: &BTreeSet<TreePath>) -> D
     for (path, file) in files {
         let content = Digest::of(&file.bytes);
         text.extend([path.as_str(), &format!("{:?}", file.mode), content.as_str()]);
+    }
+    for (name, value) in given {
+        text.extend([name, "=", Digest::of(value.as_bytes()).as_str()]);
+    }
+    for (path, bytes) in outside {
+        text.extend([path, Digest::of(bytes).as_str()]);
     }
     Digest::of(text.as_bytes())
 }
@@ -392,11 +478,44 @@ fn absolute(path: &TreePath) -> String {
 /// The files of a tree; remembers what was asked for and is not there.
 struct Recorded<'a> {
     tree: &'a ManifestTree,
+    given: &'a Given,
     missing: RefCell<BTreeSet<TreePath>>,
     used: RefCell<BTreeSet<TreePath>>,
+    missing_outside: RefCell<BTreeSet<String>>,
+    used_outside: RefCell<BTreeMap<String, Arc<[u8]>>>,
 }
 
-impl Recorded<'_> {
+impl<'a> Recorded<'a> {
+    fn new(tree: &'a ManifestTree, given: &'a Given) -> Self {
+        Self {
+            tree,
+            given,
+            missing: RefCell::default(),
+            used: RefCell::default(),
+            missing_outside: RefCell::default(),
+            used_outside: RefCell::default(),
+        }
+    }
+
+    /// A file outside the repository, where the settings let manifests read.
+    fn read_outside(&self, path: &str) -> Result<Arc<[u8]>, ReadProblem> {
+        if path.split('/').any(|part| part == "..") || !self.given.may_read(path) {
+            return Err(ReadProblem::Outside);
+        }
+        match self.given.files.get(path) {
+            Some(GivenFile::Content(bytes)) => {
+                self.used_outside.borrow_mut().insert(path.to_owned(), Arc::clone(bytes));
+                Ok(Arc::clone(bytes))
+            }
+            Some(GivenFile::Absent) => Err(ReadProblem::NotFound),
+            Some(GivenFile::Unreadable(why)) => Err(ReadProblem::Other(why.clone())),
+            None => {
+                self.missing_outside.borrow_mut().insert(path.to_owned());
+                Err(ReadProblem::NotFound)
+            }
+        }
+    }
+
     fn note(&self, path: &str) {
         let path = tree_path(path).and_then(|path| TreePath::parse(path).ok());
         self.missing.borrow_mut().extend(path);
@@ -405,6 +524,9 @@ impl Recorded<'_> {
 
 impl Files for Recorded<'_> {
     fn read(&self, path: &str) -> Result<Arc<[u8]>, ReadProblem> {
+        if tree_path(path).is_none() {
+            return self.read_outside(path);
+        }
         let read = TreeFiles(self.tree).read(path);
         match &read {
             Ok(_) => {
@@ -446,7 +568,14 @@ fn wanted_files(project: &Project) -> BTreeSet<TreePath> {
         paths.extend(profiles.map(|file| format!("{}/{file}", project.root)));
         if let Some(build) = &service.build {
             paths.push(build.context.clone());
-            paths.push(build.dockerfile.clone());
+            // Relative to the context, which it may lie outside of. An ignore file of its own lies beside it.
+            let dockerfile = match build.dockerfile.as_str() {
+                "" => format!("{}/Dockerfile", build.context),
+                path if path.starts_with('/') => path.to_owned(),
+                path => format!("{}/{path}", build.context),
+            };
+            paths.push(format!("{dockerfile}.dockerignore"));
+            paths.push(dockerfile);
             paths.extend(build.additional_contexts.values().cloned());
         }
     }

@@ -58,7 +58,9 @@ impl Files for TreeFiles<'_> {
         match self.0.file(&path) {
             Some(file) => Ok(Arc::clone(&file.bytes)),
             None if self.0.is_folder(&path) => Err(ReadProblem::IsFolder),
-            None => Err(ReadProblem::NotFound),
+            None => Err(self.0.left_out_at(&path).map_or(ReadProblem::NotFound, |why| {
+                ReadProblem::Other(format!("it is left out of the commit: {why}"))
+            })),
         }
     }
 

@@ -1,32 +1,35 @@
 //! References in the values of a file, filled in from the project's variables.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::attributes::{Cast, Shape};
 use super::place::Place;
 use super::text::template::{self, TemplateProblem};
-use crate::model::{Diagnostic, Diagnostics};
-use crate::yaml::{Kind, Node, Scalar, Tag};
+use super::unset::{self, Unset};
+use crate::model::{Budget, Diagnostics};
+use crate::yaml::{Kind, NODE_BYTES, Node, Scalar, Tag};
 
 /// Variables by name.
 pub(super) type Env = BTreeMap<String, String>;
 
 /// Fills in all references below a node, and turns texts into numbers and booleans where the attribute asks
-/// for them. Variables without a value are warned of once a file.
+/// for them. References to variables without a value go to `unset`: what they mean shows when the model is whole.
 pub(super) fn interpolate(
     node: &mut Node,
     shape: Option<&Shape>,
     env: &Env,
-    problems: &mut Diagnostics,
+    (unset, problems): (&mut Unset, &mut Diagnostics),
+    budget: &Budget,
 ) {
-    let mut walk = Walk { env, problems, warned: BTreeSet::new() };
+    let mut walk = Walk { env, unset, problems, budget };
     walk.node(node, shape, Place::TOP);
 }
 
 struct Walk<'a> {
     env: &'a Env,
+    unset: &'a mut Unset,
     problems: &'a mut Diagnostics,
-    warned: BTreeSet<String>,
+    budget: &'a Budget,
 }
 
 impl Walk<'_> {
@@ -64,18 +67,37 @@ impl Walk<'_> {
 
     fn fill(&mut self, node: &mut Node, place: Place<'_>) {
         let env = self.env;
-        let lookup = |name: &str| env.get(name).map(String::as_str);
+        let unset = &*self.unset;
+        let lookup = |name: &str| {
+            unset.asks(name);
+            env.get(name).map(String::as_str)
+        };
         let Some(scalar) = node.as_scalar() else { return };
-        match template::fill(&scalar.text, &lookup) {
+        // What is over is said once, when all is read.
+        if self.budget.over().is_some() {
+            return;
+        }
+        let filled = template::fill(&scalar.text, &lookup);
+        let grown = match &filled {
+            Ok(filled) => filled.text.len() + NODE_BYTES * filled.unset.len(),
+            Err(TemplateProblem::TooLarge) => template::MAX_LENGTH,
+            Err(_) => 0,
+        };
+        if self.budget.bytes(2 * grown).is_err() {
+            return;
+        }
+        match filled {
             Ok(filled) => {
-                for name in filled.unset {
-                    if self.warned.insert(name.clone()) {
-                        let message =
-                            format!("the variable {name} is not set: it stands for nothing");
-                        self.problems.push(
-                            Diagnostic::warning(node.location(), message).at(place.to_string()),
-                        );
-                    }
+                for name in &filled.unset {
+                    self.unset.note(name, node.location(), place.to_string());
+                }
+                // `${DATA}/db` with an empty DATA: another folder of the host than anybody meant.
+                if filled.text.starts_with(['/', ':'])
+                    && let Some(name) = template::begins_with(&scalar.text)
+                    && env.get(name).is_some_and(String::is_empty)
+                    && unset::is_host_path(&place.to_string())
+                {
+                    self.unset.note_beginning(name, node.location(), place.to_string());
                 }
                 node.kind = Kind::Scalar(Scalar::quoted(filled.text));
             }

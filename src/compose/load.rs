@@ -9,10 +9,13 @@ use super::files::{Files, ReadProblem, is_remote, join, parent};
 use super::interpolate::Env;
 use super::loader::Loader;
 use super::normalize::{name_resources, normalize, read_files, resolve_contents};
+use super::sealed;
 use super::text::dotenv::Variables;
 use super::text::template;
+use super::unset::Services;
 use crate::model::{
-    Diagnostic, Diagnostics, Location, Origins, Project, Service, ServiceName, StackName,
+    Budget, Diagnostic, Diagnostics, GivenContent, GivenVariables, Location, Origins, Project,
+    Service, ServiceName, StackName, UnsetPolicy,
 };
 use crate::yaml::Node;
 
@@ -52,16 +55,36 @@ pub struct LoadRequest<'a> {
     /// Variables that have the place of the shell's: they win over all env files. `COMPOSE_FILE`,
     /// `COMPOSE_PROFILES`, `COMPOSE_PROJECT_NAME` and the like have their meaning.
     pub variables: &'a BTreeMap<String, String>,
+    /// Variables from outside: they win over all others, later ones over earlier ones.
+    pub given: &'a [&'a GivenVariables],
     /// Env files in place of `.env`.
     pub env_files: &'a [String],
+    /// Further env files below those: of each, all places where it may be, later ones over earlier ones. One of them at
+    /// least must be there.
+    pub shared_env_files: &'a [Vec<String>],
     /// Project name; otherwise the manifest's, otherwise the default.
     pub project_name: Option<&'a str>,
     /// Project name where neither a request, a variable nor a manifest says one; otherwise the folder's.
     pub default_name: Option<&'a str>,
     /// The folder that relative paths in the first file are relative to; otherwise that file's folder.
     pub project_directory: Option<&'a str>,
-    /// What `~` stands for.
+    /// What `~` stands for where no variable `HOME` says otherwise.
     pub home: Option<&'a str>,
+    /// What the model is for.
+    pub purpose: LoadPurpose,
+}
+
+/// What a model is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LoadPurpose {
+    /// To be shown: as with `docker compose config`, variables without a value stand for nothing, with a warning.
+    #[default]
+    Show,
+    /// To be run: values that are not there, or that no container can read, are errors.
+    Run {
+        /// What becomes of variables without a value and without a default.
+        unset: UnsetPolicy,
+    },
 }
 
 impl std::fmt::Debug for LoadRequest<'_> {
@@ -84,13 +107,30 @@ pub struct Loaded {
     pub problems: Diagnostics,
     /// Absolute paths of the files that were read.
     pub files_used: Vec<String>,
+    /// Variables from outside, as they came out.
+    pub given: BTreeMap<String, String>,
 }
 
 /// Loads a project.
 pub fn load(request: &LoadRequest<'_>) -> Loaded {
-    let mut loader = Loader::new(request.files, request.home);
+    load_within(request, &Budget::of_a_stack())
+}
+
+/// The same within a budget; what is over it is an error of this project.
+pub fn load_within(request: &LoadRequest<'_>, budget: &Budget) -> Loaded {
+    let mut loader = Loader::new(request.files, request.home, budget);
     let project = load_with(request, &mut loader);
+    // Where it did not come that far, which services are enabled is not known.
+    let unset = loader.unset.judge(request.purpose, None);
     let mut problems = loader.problems;
+    problems.0.splice(0..0, unset);
+    if let Some(over) = budget.over() {
+        let place = Location::file(request.files.show(request.folder));
+        let message = format!("the files of this stack ask for {over}");
+        let help = "divide it into several stacks, or look for what multiplies itself";
+        // Also where a thousand other problems were found first.
+        problems.0.insert(0, Diagnostic::error(place, message).help(help));
+    }
     // What is wrong with one attribute is said once: later errors about it follow from the first.
     let mut seen = BTreeSet::new();
     // A warning does not stand for an error.
@@ -100,15 +140,22 @@ pub fn load(request: &LoadRequest<'_>) -> Loaded {
         project: project.filter(|_| !problems.has_errors()),
         problems,
         files_used: loader.used.into_iter().collect(),
+        given: loader.given,
     }
 }
 
 fn load_with(request: &LoadRequest<'_>, loader: &mut Loader<'_>) -> Option<Project> {
     let mut env: Env = request.variables.clone();
+    give(request.given, loader, &mut env);
+    loader.may_be_sealed |= env.values().any(|value| sealed::may_hold(value.as_bytes()));
     // As in the reference, $PWD is the folder where the command runs, whatever the shell says.
     env.entry("PWD".to_owned()).or_insert_with(|| request.folder.to_owned());
     let mut setting = Setting { request, loader };
     let files = setting.compose_files(&mut env)?;
+    // The stack's own word on it has the last one: the same in `render` as where a daemon without a home runs it.
+    if let Some(home) = env.get("HOME").filter(|home| !home.is_empty()) {
+        setting.loader.home = Some(home.clone());
+    }
     let folder = setting.project_folder(&files);
     let name = setting.project_name(&files, &folder, &env)?;
     env.insert("COMPOSE_PROJECT_NAME".to_owned(), name.to_string());
@@ -134,6 +181,25 @@ fn load_with(request: &LoadRequest<'_>, loader: &mut Loader<'_>) -> Option<Proje
     finish(request, loader, &model, (name, folder), &env)
 }
 
+/// Lays the variables from outside over those that are there.
+fn give(given: &[&GivenVariables], loader: &mut Loader<'_>, env: &mut Env) {
+    for from in given {
+        match &from.content {
+            GivenContent::Pairs(pairs) => loader.given.extend(pairs.clone()),
+            GivenContent::Text(text) => loader.give((&from.from, text), env),
+            GivenContent::Unreadable(why) => {
+                let message = format!("it cannot be read: {why}");
+                let help = "the settings name it under `variables`, and what it says may be needed";
+                let location = Location::file(from.from.clone());
+                loader.problems.push(Diagnostic::error(location, message).help(help));
+            }
+        }
+        for (name, value) in &loader.given {
+            env.insert(name.clone(), value.clone());
+        }
+    }
+}
+
 /// Converts the model, writes out what is implied, and checks it.
 fn finish(
     request: &LoadRequest<'_>,
@@ -143,13 +209,27 @@ fn finish(
     env: &Env,
 ) -> Option<Project> {
     let first = loader.problems.0.len();
-    let mut parts = convert(model, &mut loader.problems);
+    let mut parts = convert(model, &mut loader.problems, loader.budget);
+    // Said once, by whoever asked for this project.
+    if loader.budget.over().is_some() {
+        return None;
+    }
     let enabled = enabled(&parts, request.profiles, env);
     normalize(&mut parts, &enabled, env);
     name_resources(&mut parts, name.as_str());
     resolve_contents(&mut parts, env);
     read_files(&mut parts, &enabled, env, loader);
+    let disabled = parts.services.keys().filter(|name| !enabled.contains(*name)).cloned().collect();
+    let all = parts.services.keys().chain(&parts.broken).cloned().collect();
+    let services = Services { all: &all, disabled: &disabled };
+    let unset = loader.unset.judge(request.purpose, Some(&services));
+    let first = first + unset.len();
+    loader.problems.0.splice(0..0, unset);
     let origins = Origins::collect(std::mem::take(&mut parts.spots));
+    if request.purpose != LoadPurpose::Show && loader.may_be_sealed {
+        let sealed = sealed::check(&parts, &enabled, &origins, &loader.sealed);
+        loader.problems.0.extend(sealed);
+    }
     let problems = &mut loader.problems;
     Checks { parts: &parts, enabled: &enabled, origins: &origins, problems }.run();
     for problem in problems.0.iter_mut().skip(first).filter(|p| p.location.file.is_empty()) {
@@ -184,10 +264,15 @@ fn enabled(parts: &Parts, profiles: &[String], env: &Env) -> BTreeSet<ServiceNam
         // As in the reference: where none is named, a profile without a name is active.
         None => vec![String::new()],
     };
-    let active = if profiles.is_empty() { &from_env } else { profiles };
+    let active: BTreeSet<&str> = (if profiles.is_empty() { &from_env } else { profiles })
+        .iter()
+        .map(String::as_str)
+        .collect();
+    let is_active_profile = |name: &String| active.contains(name.as_str());
     let is_active = |service: &Service| {
         service.profiles.is_empty()
-            || active.iter().any(|profile| profile == "*" || service.profiles.contains(profile))
+            || active.contains("*")
+            || service.profiles.iter().any(is_active_profile)
     };
     let active = parts.services.iter().filter(|(_, service)| is_active(service));
     active.map(|(name, _)| name.clone()).collect()
@@ -286,13 +371,35 @@ impl Setting<'_, '_, '_> {
             }
         }
         let mut variables = Variables::new();
-        for path in paths {
+        for path in self.shared_env_files()?.into_iter().chain(paths) {
             self.loader.env_file(&path, None, env, &mut variables)?;
         }
-        for (name, variable) in variables {
-            env.entry(name).or_insert(variable.value);
-        }
+        self.loader.adopt(variables, env);
         Some(())
+    }
+
+    /// The shared env files that are there.
+    fn shared_env_files(&mut self) -> Option<Vec<String>> {
+        let request = self.request;
+        let mut paths = Vec::new();
+        for places in request.shared_env_files {
+            let is_there = |path: &&String| {
+                !matches!(
+                    request.files.read(path),
+                    Err(ReadProblem::NotFound | ReadProblem::IsFolder)
+                )
+            };
+            let found: Vec<String> = places.iter().filter(is_there).cloned().collect();
+            if found.is_empty() {
+                let shown: Vec<String> =
+                    places.iter().map(|path| request.files.show(path)).collect();
+                let message = format!("there is no env file {}", shown.join(" or "));
+                return self
+                    .refuse(message, "`env_files` under `defaults` of the fleet file names it");
+            }
+            paths.extend(found);
+        }
+        Some(paths)
     }
 
     /// Compose's own file and its override, in the folder or above it.

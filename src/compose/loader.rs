@@ -1,5 +1,6 @@
 //! Files to one canonical model: reading, extending, including, merging.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -12,9 +13,11 @@ use super::merge::{Tags, merge, merge_service, settle};
 use super::paths::Paths;
 use super::place::Place;
 use super::rules;
-use super::text::dotenv::{self, Variables};
-use crate::model::{Diagnostic, Diagnostics, Location};
-use crate::yaml::{self, Kind, Map, Node, Tag, Value};
+use super::sealed::{self, SealedVariables};
+use super::text::dotenv::{self, Variable, Variables};
+use super::unset::Unset;
+use crate::model::{Budget, Diagnostic, Diagnostics, Location};
+use crate::yaml::{self, Kind, Map, NODE_BYTES, Node, Tag, Value};
 
 /// Files that one model may be made of.
 const MAX_FILES: usize = 1_000;
@@ -22,16 +25,23 @@ const MAX_FILES: usize = 1_000;
 const MAX_CHAIN: usize = 100;
 /// Includes in includes.
 const MAX_INCLUDES: usize = 50;
-/// Nodes that `extends` may copy.
-const MAX_COPIED: usize = 1_000_000;
 /// Bytes that the files of one model may hold; a file that is read twice counts twice.
 const MAX_READ: usize = 64 * 1024 * 1024;
 
 /// Reads files and puts one model together.
 pub(super) struct Loader<'a> {
     pub(super) files: &'a dyn Files,
-    pub(super) home: Option<&'a str>,
+    /// What `~` stands for.
+    pub(super) home: Option<String>,
     pub(super) problems: Diagnostics,
+    /// References to variables without a value.
+    pub(super) unset: Unset,
+    /// Variables from outside.
+    pub(super) given: Env,
+    /// Variables of files that stand for another value.
+    pub(super) sealed: SealedVariables,
+    /// Whether anything that was read may hold such a value.
+    pub(super) may_be_sealed: bool,
     /// Files that were read, by absolute path.
     pub(super) used: BTreeSet<String>,
     /// Files that were read to extend from, interpolated and canonical.
@@ -43,7 +53,8 @@ pub(super) struct Loader<'a> {
     /// Files that were parsed before they are loaded.
     early: BTreeMap<String, Vec<Node>>,
     loads: usize,
-    copied: usize,
+    /// What this model may cost, all of it together.
+    pub(super) budget: &'a Budget,
     read: usize,
     ports: usize,
 }
@@ -69,18 +80,22 @@ struct Standing<'s> {
 }
 
 impl<'a> Loader<'a> {
-    pub(super) fn new(files: &'a dyn Files, home: Option<&'a str>) -> Self {
+    pub(super) fn new(files: &'a dyn Files, home: Option<&str>, budget: &'a Budget) -> Self {
         Self {
             files,
-            home,
+            home: home.map(str::to_owned),
             problems: Diagnostics::default(),
+            unset: Unset::default(),
+            given: Env::new(),
+            sealed: SealedVariables::default(),
+            may_be_sealed: false,
             used: BTreeSet::new(),
             bases: BTreeMap::new(),
             extended: BTreeMap::new(),
             scope: 0,
             early: BTreeMap::new(),
             loads: 0,
-            copied: 0,
+            budget,
             read: 0,
             ports: 0,
         }
@@ -107,7 +122,9 @@ impl<'a> Loader<'a> {
                 whole = Some(match whole {
                     None => document,
                     Some(earlier) => {
-                        merge(earlier, document, Some(root), Tags::Drop, &mut self.problems)
+                        let tags = Tags::Drop;
+                        let Self { problems, budget, .. } = self;
+                        merge(earlier, document, Some(root), tags, problems, budget)
                     }
                 });
             }
@@ -118,9 +135,9 @@ impl<'a> Loader<'a> {
         check(&whole, root, Demand::Whole, &mut self.problems);
         rules::check(&whole, &mut self.problems);
         default_contexts(&mut whole);
-        let paths = Paths { files: self.files, folder, home: self.home };
+        let paths = Paths { files: self.files, folder, home: self.home.as_deref() };
         paths.resolve(&mut whole, &mut self.problems);
-        resolve_environment(&mut whole, env);
+        resolve_environment(&mut whole, env, &self.unset);
         Some(whole)
     }
 
@@ -139,6 +156,7 @@ impl<'a> Loader<'a> {
         let root = attributes::root();
         let Some(documents) = self.parse(path, asked_at) else { return Vec::new() };
         let mut read = Vec::with_capacity(documents.len());
+        self.unset.reads_base(asked_at.map(|_| path.to_owned()));
         for mut document in documents {
             if document.as_map().is_none() {
                 let message = format!("a mapping was expected, and this is {}", document.noun());
@@ -149,11 +167,17 @@ impl<'a> Loader<'a> {
                 );
                 continue;
             }
-            interpolate(&mut document, Some(root), env, &mut self.problems);
+            interpolate(
+                &mut document,
+                Some(root),
+                env,
+                (&mut self.unset, &mut self.problems),
+                self.budget,
+            );
             if matches!(whose, Whose::Own) {
                 check(&document, root, Demand::Fragment, &mut self.problems);
             }
-            let mut sink = Sink::new(&mut self.problems, &mut self.ports);
+            let mut sink = Sink::new(&mut self.problems, &mut self.ports, self.budget);
             canonicalise(&mut document, root, Place::TOP, &mut sink);
             read.push(document);
         }
@@ -172,10 +196,10 @@ impl<'a> Loader<'a> {
             self.refuse(asked_at, path, message);
             return None;
         }
-        match yaml::parse(&self.files.show(path), &bytes) {
+        match yaml::parse_within(&self.files.show(path), &bytes, self.budget) {
             Ok(documents) => Some(documents),
             Err(problems) => {
-                self.problems.0.extend(problems.0);
+                problems.0.into_iter().for_each(|problem| self.problems.push(problem));
                 None
             }
         }
@@ -185,7 +209,8 @@ impl<'a> Loader<'a> {
     pub(super) fn parsed(&mut self, path: &str) -> Option<&[Node]> {
         if !self.early.contains_key(path) {
             let bytes = self.files.read(path).ok()?;
-            let documents = yaml::parse(&self.files.show(path), &bytes).ok()?;
+            let documents = yaml::parse_within(&self.files.show(path), &bytes, self.budget).ok()?;
+            self.may_be_sealed |= sealed::may_hold(&bytes);
             self.used.insert(path.to_owned());
             self.early.insert(path.to_owned(), documents);
         }
@@ -196,6 +221,7 @@ impl<'a> Loader<'a> {
     pub(super) fn read(&mut self, path: &str, asked_at: Option<&Node>) -> Option<Arc<[u8]>> {
         match self.files.read(path) {
             Ok(bytes) => {
+                self.may_be_sealed |= sealed::may_hold(&bytes);
                 self.used.insert(path.to_owned());
                 Some(bytes)
             }
@@ -280,7 +306,7 @@ impl<'a> Loader<'a> {
         let shape = attributes::root().key("services").and_then(|shape| shape.any.as_deref())?;
         let services = Place::TOP.key("services");
         let place = services.key(name);
-        let merged = merge_service(base, service, shape, place, &mut self.problems);
+        let merged = merge_service(base, service, shape, place, &mut self.problems, self.budget);
         self.extended.insert(key, merged.clone());
         Some(merged)
     }
@@ -307,6 +333,7 @@ impl<'a> Loader<'a> {
         };
         let mut base = match extends.get("file").filter(|file| !file.is_null()) {
             None => {
+                self.unset.extends(at.file, wanted);
                 if !at.services.contains(wanted) {
                     let shown = self.files.show(at.file);
                     self.problems.push(missing(&shown, at.services));
@@ -332,6 +359,7 @@ impl<'a> Loader<'a> {
                     self.problems.push(missing(&shown, services));
                     return None;
                 }
+                self.unset.extends(&other, wanted);
                 if let Some(service) = services.get(wanted) {
                     let place = Place::TOP.key("services");
                     check_service(service, place.key(wanted), &mut self.problems);
@@ -339,15 +367,15 @@ impl<'a> Loader<'a> {
                 let folder = parent(&other);
                 let standing = Standing { services, file: &other, folder };
                 let mut base = self.extended(wanted, standing, env, trail)?;
-                let paths = Paths { files: self.files, folder, home: self.home };
+                let paths = Paths { files: self.files, folder, home: self.home.as_deref() };
                 let services = Place::TOP.key("services");
                 paths.service(&mut base, services.key(name), &mut self.problems);
                 base
             }
         };
-        self.copied = self.copied.saturating_add(size(&base));
-        if self.copied > MAX_COPIED {
-            self.problems.push(extends.error("what is extended grows excessively large").at(path));
+        if let Err(over) = self.budget.bytes(base.size().saturating_mul(NODE_BYTES)) {
+            let message = format!("with what is extended up to here, it is {over}");
+            self.problems.push(extends.error(message).at(path));
             return None;
         }
         if let Some(shape) = attributes::root().key("services").and_then(|s| s.any.as_deref()) {
@@ -366,7 +394,9 @@ impl<'a> Loader<'a> {
         let documents = self.documents(path, env, Whose::Base(asked_at));
         let merged = documents
             .into_iter()
-            .reduce(|base, over| merge(base, over, Some(root), Tags::Drop, &mut self.problems))
+            .reduce(|base, over| {
+                merge(base, over, Some(root), Tags::Drop, &mut self.problems, self.budget)
+            })
             .map(Arc::new);
         self.bases.insert(key, merged.clone());
         merged
@@ -384,7 +414,8 @@ impl<'a> Loader<'a> {
                 map.retain(|entry| kept.contains(&entry.key.as_str()));
             }
             let root = attributes::root();
-            document = merge(included, document, Some(root), Tags::Keep, &mut self.problems);
+            let Self { problems, budget, .. } = self;
+            document = merge(included, document, Some(root), Tags::Keep, problems, budget);
         }
         document
     }
@@ -429,6 +460,12 @@ impl<'a> Loader<'a> {
             }
             _ => parent(first).to_owned(),
         };
+        let size: usize = env.iter().map(|(name, value)| name.len() + value.len() + 64).sum();
+        if let Err(over) = self.budget.bytes(size) {
+            let message = format!("with the variables of what is included, it is {over}");
+            self.problems.push(include.error(message).at("include"));
+            return None;
+        }
         let mut inner = env.clone();
         self.include_env(include, folder, &directory, &mut inner)?;
         self.model(&files, &directory, &inner, chain)
@@ -456,10 +493,40 @@ impl<'a> Loader<'a> {
                 self.env_file(&join(folder, text), Some(file), env, &mut variables)?;
             }
         }
-        for (name, variable) in variables {
-            env.entry(name).or_insert(variable.value);
-        }
+        self.adopt(variables, env);
         Some(())
+    }
+
+    /// Adds variables of env files that are not set already.
+    pub(super) fn adopt(&mut self, variables: Variables, env: &mut Env) {
+        for (name, variable) in variables {
+            let Entry::Vacant(free) = env.entry(name) else { continue };
+            let Variable { value, file, line, unset } = variable;
+            if !unset.is_empty() {
+                let location = Location { file: file.to_string(), line, column: 1 };
+                self.unset.note_variable(free.key(), &unset, &location);
+            }
+            free.insert(value);
+        }
+    }
+
+    /// Reads the text of an env file from outside. What it refers to may come from `env`.
+    pub(super) fn give(&mut self, (file, text): (&str, &str), env: &Env) {
+        let mut variables = Variables::new();
+        let outside = |name: &str| env.get(name).map(String::as_str);
+        match dotenv::parse((&file.into(), text), &outside, &mut variables, self.budget) {
+            Ok(()) => self.sealed.note(&variables),
+            Err(problem) => {
+                let location = Location { file: file.to_owned(), line: problem.line, column: 0 };
+                self.problems.push(Diagnostic::error(location, problem.message));
+            }
+        }
+        for (name, variable) in variables {
+            let Variable { value, file, line, unset } = variable;
+            let location = Location { file: file.to_string(), line, column: 1 };
+            self.unset.note_variable(&name, &unset, &location);
+            self.given.insert(name, value);
+        }
     }
 
     /// Reads an env file into `variables`.
@@ -476,9 +543,18 @@ impl<'a> Loader<'a> {
             self.problems.push(Diagnostic::error(Location::file(shown), "it is not UTF-8 text"));
             return None;
         };
-        let outside = |name: &str| env.get(name).map(String::as_str);
-        match dotenv::parse(text, &outside, variables) {
-            Ok(()) => Some(()),
+        let unset = &self.unset;
+        let outside = |name: &str| {
+            unset.asks(name);
+            env.get(name).map(String::as_str)
+        };
+        match dotenv::parse((&shown.as_str().into(), text), &outside, variables, self.budget) {
+            Ok(()) => {
+                if self.may_be_sealed {
+                    self.sealed.note(variables);
+                }
+                Some(())
+            }
             Err(problem) => {
                 let location = Location { file: shown, line: problem.line, column: 0 };
                 self.problems.push(Diagnostic::error(location, problem.message));
@@ -494,16 +570,8 @@ fn texts(node: Option<&Node>) -> Vec<&Node> {
     node.as_list().unwrap_or(one).iter().filter(|item| !item.is_null()).collect()
 }
 
-fn size(node: &Node) -> usize {
-    match &node.kind {
-        Kind::Scalar(scalar) => 1 + scalar.text.len() / 64,
-        Kind::List(items) => 1 + items.iter().map(size).sum::<usize>(),
-        Kind::Map(map) => 1 + map.iter().map(|entry| size(&entry.value)).sum::<usize>(),
-    }
-}
-
 /// Gives the variables of services that have no value the project's.
-fn resolve_environment(root: &mut Node, env: &Env) {
+fn resolve_environment(root: &mut Node, env: &Env, unset: &Unset) {
     let services = root.as_map_mut().and_then(|map| map.get_mut("services"));
     let Some(services) = services.and_then(Node::as_map_mut) else { return };
     for service in services {
@@ -513,6 +581,7 @@ fn resolve_environment(root: &mut Node, env: &Env) {
             if variable.value.value() == Some(Value::Null)
                 && let Some(value) = env.get(&variable.key)
             {
+                unset.asks(&variable.key);
                 variable.value.kind = Node::text(variable.value.span.clone(), value.clone()).kind;
             }
         }

@@ -1,17 +1,17 @@
 //! Implied values written out: default network, names, dependencies, env files.
 
 use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use super::convert::{Parts, Spot};
+use super::files::ReadProblem;
 use super::interpolate::Env;
 use super::loader::Loader;
-use super::text::dotenv::{self, Variables};
+use super::sealed;
+use super::text::dotenv::{self, Variable, Variables};
 use crate::model::project::{EnvFile, Link};
 use crate::model::{Diagnostic, Location, Secret, Service, ServiceName};
-
-/// Variables that env files may bring into one model.
-const MAX_VARIABLES: usize = 4_000_000;
 
 /// Writes out what is implied.
 pub(super) fn normalize(parts: &mut Parts, enabled: &BTreeSet<ServiceName>, env: &Env) {
@@ -164,40 +164,45 @@ pub(super) fn read_files(
     env: &Env,
     loader: &mut Loader<'_>,
 ) {
-    let mut read = 0_usize;
     let mut spots: Vec<Spot> = Vec::new();
     for (name, service) in parts.services.iter_mut().filter(|(name, _)| enabled.contains(*name)) {
         if !service.env_file.is_empty() {
-            let Some(variables) = env_files(name, service, env, loader, &mut spots) else {
+            let Some(variables) = env_files(name, service, env, loader) else {
                 continue;
             };
-            read += variables.len();
-            if read > MAX_VARIABLES {
-                let location = Location::file("");
-                loader.problems.push(
-                    Diagnostic::error(location, "env files make the model excessively large")
-                        .at(format!("services.{name}.env_file")),
-                );
-                return;
-            }
-            for (key, value) in variables {
-                service.environment.entry(key).or_insert(Some(value));
+            for (key, variable) in variables {
+                let Entry::Vacant(free) = service.environment.entry(key) else { continue };
+                let path = format!("services.{name}.environment.{}", free.key());
+                note_unset(loader, &variable, &path);
+                spots.push((path.into(), Arc::clone(&variable.file), variable.line, 1));
+                free.insert(Some(variable.value));
             }
         }
-        let mut from_files = Env::new();
+        let mut from_files = Variables::new();
         for path in service.label_file.clone() {
             let mut labels = Variables::new();
             if loader.env_file(&path, None, env, &mut labels).is_some() {
-                for (key, label) in labels {
-                    from_files.insert(key, label.value);
-                }
+                from_files.extend(labels);
             }
         }
         for (key, label) in from_files {
-            service.labels.entry(key).or_insert(label);
+            let Entry::Vacant(free) = service.labels.entry(key) else { continue };
+            let path = format!("services.{name}.labels.{}", free.key());
+            note_unset(loader, &label, &path);
+            spots.push((path.into(), Arc::clone(&label.file), label.line, 1));
+            free.insert(label.value);
         }
     }
     parts.spots.extend(spots);
+}
+
+/// A variable of a file refers to others that have no value.
+fn note_unset(loader: &mut Loader<'_>, variable: &Variable, path: &str) {
+    let Variable { value: _, file, line, unset } = variable;
+    for name in unset {
+        let location = Location { file: file.to_string(), line: *line, column: 1 };
+        loader.unset.note_own(name, location, path.to_owned());
+    }
 }
 
 /// The variables of a service's env files; later files win. What they refer to comes from the project, also where an
@@ -207,19 +212,11 @@ fn env_files(
     service: &Service,
     env: &Env,
     loader: &mut Loader<'_>,
-    spots: &mut Vec<Spot>,
-) -> Option<Env> {
-    let mut all = Env::new();
+) -> Option<Variables> {
+    let mut all = Variables::new();
     for file in &service.env_file {
         let variables = one_file(name, file, service, env, &all, loader)?;
-        let shown: Arc<str> = loader.files.show(&file.path).into();
-        for (key, variable) in variables {
-            if !service.environment.contains_key(&key) {
-                let path = format!("services.{name}.environment.{key}");
-                spots.push((path.into(), Arc::clone(&shown), variable.line, 1));
-            }
-            all.insert(key, variable.value);
-        }
+        all.extend(variables);
     }
     Some(all)
 }
@@ -229,7 +226,7 @@ fn one_file(
     file: &EnvFile,
     service: &Service,
     env: &Env,
-    before: &Env,
+    before: &Variables,
     loader: &mut Loader<'_>,
 ) -> Option<Variables> {
     let mut variables = Variables::new();
@@ -239,11 +236,21 @@ fn one_file(
     }
     let bytes = match loader.files.read(&file.path) {
         Ok(bytes) => bytes,
-        Err(_) if !file.required => return Some(variables),
-        Err(_) => {
+        Err(ReadProblem::NotFound | ReadProblem::IsFolder | ReadProblem::Outside)
+            if !file.required =>
+        {
+            return Some(variables);
+        }
+        Err(problem) => {
             let shown = loader.files.show(&file.path);
-            let problem =
-                Diagnostic::error(Location::file(""), format!("there is no env file {shown}"));
+            let message = match problem {
+                ReadProblem::Outside => {
+                    format!("the env file {shown} lies outside the repository, and may not be read")
+                }
+                ReadProblem::Other(why) => format!("the env file {shown} cannot be read: {why}"),
+                _ => format!("there is no env file {shown}"),
+            };
+            let problem = Diagnostic::error(Location::file(""), message);
             loader.problems.push(
                 problem
                     .at(format!("services.{name}.env_file"))
@@ -253,20 +260,24 @@ fn one_file(
         }
     };
     loader.used.insert(file.path.clone());
+    loader.may_be_sealed |= sealed::may_hold(&bytes);
     let shown = loader.files.show(&file.path);
     let Ok(text) = std::str::from_utf8(&bytes) else {
         loader.problems.push(Diagnostic::error(Location::file(shown), "it is not UTF-8 text"));
         return None;
     };
+    let unset = &loader.unset;
     let outside = |key: &str| {
+        unset.asks(key);
         env.get(key)
             .or_else(|| service.environment.get(key).and_then(Option::as_ref))
-            .or_else(|| before.get(key))
+            .or_else(|| before.get(key).map(|variable| &variable.value))
             .map(String::as_str)
     };
+    let file_and_text = (&Arc::from(shown.as_str()), text);
     let read = match file.format.as_str() {
-        "" => dotenv::parse(text, &outside, &mut variables),
-        "raw" => dotenv::parse_raw(text, &outside, &mut variables),
+        "" => dotenv::parse(file_and_text, &outside, &mut variables, loader.budget),
+        "raw" => dotenv::parse_raw(file_and_text, &outside, &mut variables, loader.budget),
         other => {
             let problem =
                 Diagnostic::error(Location::file(""), format!("{other:?} is not a format"));

@@ -175,7 +175,7 @@ impl Paths<'_> {
         if let Some(rest) = text.strip_prefix('~') {
             return match self.home {
                 Some(home) => Ok(clean(&format!("{home}/{rest}"))),
-                None => Err("~ has no meaning here: no home folder is known".to_owned()),
+                None => Err("`~` stands for the variable HOME, which has no value here".to_owned()),
             };
         }
         if is_windows_absolute(text) || text.starts_with('/') {

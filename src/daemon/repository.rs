@@ -11,12 +11,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::commit::{self, Commit, Place};
 use crate::git::{Git, GitError, Source, Wanted};
-use crate::model::RepositoryName;
+use crate::model::{Digest, RepositoryName};
 use crate::report::Target;
 use crate::schedule::{self, Failures};
 
 use crate::clock;
 use crate::commit::removed::retire;
+use crate::daemon::first_looks::FirstLooks;
 use crate::daemon::target::TargetLoop;
 use crate::data::journal::{Entry, Kind};
 use crate::reconcile::Intent;
@@ -39,6 +40,8 @@ pub(crate) struct RepositoryLoop {
     pub context: Arc<Context>,
     /// "Look now", from webhooks and signals.
     pub look_now: Arc<Notify>,
+    /// Told once the repository was read.
+    pub first_looks: FirstLooks,
 }
 
 /// The target loops that run.
@@ -106,6 +109,7 @@ impl RepositoryLoop {
             {
                 None => break,
                 Some(Ok(())) => {
+                    self.first_looks.was_read(&self.name);
                     if failures.in_a_row() > 0 {
                         tracing::info!(repository = %self.name, "repository can be read again");
                     }
@@ -131,9 +135,17 @@ impl RepositoryLoop {
                     None => std::future::pending().await,
                 }
             };
+            let known = Self::outside_known(&receiver);
+            let outside_changes = async {
+                match &known {
+                    Some(known) => self.context.cache.outside.changed(known).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = self.look_now.notified() => {}
+                () = outside_changes => {}
                 () = hinted => {}
                 () = tokio::time::sleep(wait) => {}
             }
@@ -145,7 +157,12 @@ impl RepositoryLoop {
         }
     }
 
-    /// Looks at the head; reads the commit when it is another one.
+    /// What lay outside Git when the newest commit was read.
+    fn outside_known(receiver: &watch::Receiver<Option<Arc<Commit>>>) -> Option<Digest> {
+        receiver.borrow().as_ref().map(|commit| commit.outside.clone())
+    }
+
+    /// Looks at the head; reads the commit when it is another one, or when what lies outside Git changed.
     async fn look(
         &self,
         sender: &watch::Sender<Option<Arc<Commit>>>,
@@ -154,8 +171,10 @@ impl RepositoryLoop {
         stop: &CancellationToken,
     ) -> Result<(), GitError> {
         let head = self.git.head(&self.source, stop).await?;
+        let outside = &self.context.cache.outside;
         let known = receiver.borrow().as_ref().map(|commit| commit.revision.clone());
-        if known.as_ref() == Some(&head) {
+        let is_known = known.as_ref() == Some(&head);
+        if is_known && Self::outside_known(receiver).as_ref() == Some(&outside.state_now().await) {
             return Ok(());
         }
         let place = Place {
@@ -163,10 +182,15 @@ impl RepositoryLoop {
             source: &self.source,
             repository: &self.name,
             hosts: &self.context.labels,
+            outside,
         };
         let mut commit = commit::read(&place, &Wanted::Revision(head), stop).await?;
-        tracing::info!(repository = %self.name, revision = %commit.revision, subject = %commit.facts.subject, "new commit");
-        self.tell(&commit);
+        if is_known {
+            tracing::info!(repository = %self.name, revision = %commit.revision, "what stacks are given from outside Git changed");
+        } else {
+            tracing::info!(repository = %self.name, revision = %commit.revision, subject = %commit.facts.subject, "new commit");
+            self.tell(&commit);
+        }
         for problem in &commit.problems.0 {
             tracing::warn!(repository = %self.name, "{problem}");
         }

@@ -29,7 +29,7 @@ pub(super) fn spec(
 ) -> Option<BuildSpec> {
     warn_of_what_is_left_out(desk, name, build);
     let folder = context_folder(desk, name, build)?;
-    let mut context = match context(desk, &folder, build) {
+    let mut context = match context(desk, name, &folder, build) {
         Ok(context) => context,
         Err(over) => {
             let message = format!("the build context and its ignore file are {over}");
@@ -129,9 +129,13 @@ fn context_folder(desk: &mut Desk<'_>, name: &ServiceName, build: &Build) -> Opt
         desk.refuse(path, "the build context leaves the repository", "use a folder of it");
         return None;
     };
-    let empty = !desk.input.tree.is_folder(&folder) && build.dockerfile_inline.is_empty();
+    let tree = desk.input.tree;
+    let empty = !tree.is_folder(&folder) && build.dockerfile_inline.is_empty();
     if empty {
-        let message = format!("there is no folder {folder} in the repository");
+        let message = match tree.left_out_at(&folder) {
+            Some(why) => format!("{folder} is left out of the commit: {why}"),
+            None => format!("there is no folder {folder} in the repository"),
+        };
         desk.refuse(path, message, "name a folder that holds the Dockerfile");
         return None;
     }
@@ -140,7 +144,8 @@ fn context_folder(desk: &mut Desk<'_>, name: &ServiceName, build: &Build) -> Opt
 
 /// The context's files, without those that its ignore file names.
 fn context(
-    desk: &Desk<'_>,
+    desk: &mut Desk<'_>,
+    name: &ServiceName,
     folder: &TreePath,
     build: &Build,
 ) -> Result<BTreeMap<String, BundleFile>, OverBudget> {
@@ -152,6 +157,16 @@ fn context(
     let patterns = ignore.map(|file| Paths::parse(&String::from_utf8_lossy(&file.bytes)));
     let patterns = patterns.unwrap_or_default();
     let skip = if folder.as_str().is_empty() { 0 } else { folder.as_str().len() + 1 };
+    for (path, why) in tree.left_out_below(folder) {
+        let (is_ignored, moves) = patterns.name(path.as_str().get(skip..).unwrap_or_default());
+        desk.budget.steps(moves)?;
+        if !is_ignored {
+            let message = format!("{path} is left out of the commit: {why}");
+            let help = "the image would be built without it: name it in `.dockerignore` if it is not needed";
+            desk.refuse(at(name, "build.context"), message, help);
+            break;
+        }
+    }
     let mut context = BTreeMap::new();
     for (path, file) in tree.below(folder) {
         let Some(path) = path.as_str().get(skip..) else { continue };

@@ -8,8 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::RelativePaths;
 use super::desk::Desk;
+use super::{Input, RelativePaths};
+use crate::compose::sealed;
 use crate::model::project::{FileMount, Octal, Service};
 use crate::model::{
     BundleFile, Digest, FileBundle, Mount, PARENT_FOLDER, Secret, ServiceName, TreePath, Upload,
@@ -62,10 +63,12 @@ fn below<'p>(path: &'p str, folder: &str) -> Option<&'p str> {
 pub(super) fn bind_source(
     desk: &mut Desk<'_>,
     files: &mut Files,
-    service: &ServiceName,
+    (service, attribute): (&ServiceName, &str),
     (path, read_only): (&str, bool),
 ) -> String {
     let Some(place) = relative(desk, path) else { return path.to_owned() };
+    refuse_left_out(desk, attribute, &place.tree);
+    refuse_sealed(desk, (service, attribute), &place.tree);
     if desk.input.tree.file(&place.tree).is_some() {
         // What a container may write to is shared with no other service.
         let owner = if read_only { "" } else { service.as_str() };
@@ -76,6 +79,32 @@ pub(super) fn bind_source(
         (true, true) => bundle(desk, files, &place, ""),
         (true, false) => overlay(desk, files, &place),
         (false, _) => state_path(desk, &place.relative),
+    }
+}
+
+/// What the commit holds and we do not have must not be taken for an empty folder.
+fn refuse_left_out(desk: &mut Desk<'_>, attribute: &str, path: &TreePath) {
+    let tree = desk.input.tree;
+    let itself = tree.left_out_at(path).map(|why| (path, why));
+    if let Some((path, why)) = itself.or_else(|| tree.left_out_below(path).next()) {
+        let message = format!("{path} is left out of the commit: {why}");
+        desk.refuse(attribute, message, "the service would find something else in its place");
+    }
+}
+
+/// Files that stand for other ones: see [`sealed`].
+fn refuse_sealed(desk: &mut Desk<'_>, (service, attribute): (&ServiceName, &str), path: &TreePath) {
+    let Input { project, tree, .. } = desk.input;
+    let own = project.services.get(service).map(|service| &service.extensions);
+    if own.is_some_and(sealed::allows) || sealed::allows(&project.extensions) {
+        return;
+    }
+    let single = tree.file(path).map(|file| (path, file));
+    let found = single.into_iter().chain(tree.below(path)).find_map(|(path, file)| {
+        sealed::of_file(&file.bytes).map(|seal| format!("{path} would be given as {seal}"))
+    });
+    if let Some(message) = found {
+        desk.refuse(attribute, message, sealed::HELP);
     }
 }
 
@@ -94,6 +123,11 @@ fn relative(desk: &Desk<'_>, path: &str) -> Option<Place> {
 fn state_path(desk: &Desk<'_>, relative: &str) -> String {
     let path = format!("{}/state/{}/{relative}", desk.input.host_data, desk.input.stack);
     path.trim_end_matches('/').to_owned()
+}
+
+/// The folder on the host that holds a stack's bundles, and nothing else.
+pub(super) fn bundles_folder(input: &Input<'_>) -> String {
+    format!("{}/files/{}", input.host_data, input.stack)
 }
 
 /// Files at or below a place, by path below it.
@@ -131,11 +165,12 @@ fn bundle(desk: &mut Desk<'_>, files: &mut Files, place: &Place, owner: &str) ->
         })
         .collect();
     let digest = digest(desk, owner, &content);
-    let folder = format!("{}/files/{}/{}", desk.input.host_data, desk.input.stack, digest.short());
+    let folder = format!("{}/{}", bundles_folder(&desk.input), digest.short());
+    let time = desk.input.tree.time();
     files.bundles.insert(digest.clone());
     let source = format!("{folder}/{}", place.relative);
     desk.bundles.entry(digest).or_insert_with(|| {
-        Arc::new(FileBundle { host_path: folder, files: content, overlay: false })
+        Arc::new(FileBundle { host_path: folder, files: content, overlay: false, time })
     });
     source.trim_end_matches('/').to_owned()
 }
@@ -143,11 +178,12 @@ fn bundle(desk: &mut Desk<'_>, files: &mut Files, place: &Place, owner: &str) ->
 fn overlay(desk: &mut Desk<'_>, files: &mut Files, place: &Place) -> String {
     let content = content(desk, place);
     let host_path = state_path(desk, &place.relative);
+    let time = desk.input.tree.time();
     let digest = digest(desk, &format!("overlay {}", place.relative), &content);
     files.bundles.insert(digest.clone());
     files.overlays.insert(digest.clone());
     desk.bundles.entry(digest).or_insert_with(|| {
-        Arc::new(FileBundle { host_path: host_path.clone(), files: content, overlay: true })
+        Arc::new(FileBundle { host_path: host_path.clone(), files: content, overlay: true, time })
     });
     host_path
 }
@@ -271,13 +307,14 @@ fn file_source(
 ) -> String {
     if let Some(place) = relative(desk, file) {
         let tree = desk.input.tree;
-        if tree.file(&place.tree).is_none() && !tree.is_folder(&place.tree) {
+        let is_there = tree.file(&place.tree).is_some() || tree.is_folder(&place.tree);
+        if !is_there && tree.left_out_at(&place.tree).is_none() {
             let message = format!("{} is not in the repository", place.tree);
             desk.refuse(attribute, message, "add the file, or name one by its absolute path");
             return file.to_owned();
         }
     }
-    bind_source(desk, files, service, (file, true))
+    bind_source(desk, files, (service, attribute), (file, true))
 }
 
 /// The value of the label `moorline.files`: what of a container's files its paths do not tell. `None` when there is

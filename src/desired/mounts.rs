@@ -57,8 +57,9 @@ pub(super) fn write(
         by_target.insert(&volume.target, (place, volume));
     }
     for (place, volume) in by_target.into_values() {
-        check(desk, &at(name, &format!("volumes.{place}")), volume);
-        let source = source(desk, files, name, volume);
+        let attribute = at(name, &format!("volumes.{place}"));
+        check(desk, &attribute, volume);
+        let source = source(desk, files, (name, &attribute), volume);
         if as_bind(volume) {
             host.binds.push(bind(&source, volume));
         } else {
@@ -77,11 +78,11 @@ pub(super) fn write(
 fn source(
     desk: &mut Desk<'_>,
     files: &mut Files,
-    service: &ServiceName,
+    place: (&ServiceName, &str),
     volume: &ServiceVolume,
 ) -> String {
     match volume.kind.as_str() {
-        "bind" => files::bind_source(desk, files, service, (&volume.source, volume.read_only)),
+        "bind" => files::bind_source(desk, files, place, (&volume.source, volume.read_only)),
         "volume" => desk
             .input
             .project

@@ -91,6 +91,7 @@ mod tests {
             networks: [].into(),
             volumes: [].into(),
             bundles: [].into(),
+            bundles_folder: String::new(),
             seals: [].into(),
         }
     }

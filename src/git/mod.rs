@@ -20,6 +20,7 @@ mod store;
 mod tree;
 mod watch;
 mod wire;
+mod working_copy;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -38,6 +39,7 @@ pub use source::{
     Access, CommitFacts, Credentials, Limits, Pulled, Source, Traffic, TreeSelection, Wanted,
 };
 pub use watch::{Watch, watch};
+pub use working_copy::{WorkingCopy, working_copy};
 
 use store::Store;
 use wire::{Filter, Memory};

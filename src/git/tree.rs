@@ -120,6 +120,7 @@ pub(super) fn survey(repository: &Repository, reading: &Reading) -> Result<Surve
         active: Vec::new(),
         missing: Missing::default(),
         problems: Diagnostics::default(),
+        left_out: BTreeMap::new(),
     };
     if walk.start()? == Start::NoPath {
         return Ok(Survey::NoPath);
@@ -127,8 +128,8 @@ pub(super) fn survey(repository: &Repository, reading: &Reading) -> Result<Surve
     if !walk.missing.is_empty() {
         return Ok(Survey::Missing(walk.missing));
     }
-    let tree = walk.read()?;
     let facts = facts(&commit);
+    let tree = walk.read()?.at(facts.time);
     Ok(Survey::Complete(Box::new(Complete { tree, problems: walk.problems, facts })))
 }
 
@@ -197,6 +198,7 @@ struct Walk<'a> {
     active: Vec<Vec<String>>,
     missing: Missing,
     problems: Diagnostics,
+    left_out: BTreeMap<TreePath, String>,
 }
 
 impl<'a> Walk<'a> {
@@ -448,35 +450,34 @@ impl<'a> Walk<'a> {
         let (message, help) = match obstacle {
             // It will be fetched and looked at again.
             Obstacle::Missing => return,
-            Obstacle::Nothing => {
-                ("this symbolic link points at nothing, so it is left out", "correct or remove it")
-            }
+            Obstacle::Nothing => ("this symbolic link points at nothing", "correct or remove it"),
             Obstacle::Leaves => (
-                "this symbolic link leaves the repository, so it is left out",
+                "this symbolic link leaves the repository",
                 "commit the file itself, or a link to a path inside the repository",
             ),
-            Obstacle::Endless => (
-                "this symbolic link leads back to itself, so it is left out",
-                "correct or remove it",
-            ),
+            Obstacle::Endless => {
+                ("this symbolic link leads back to itself", "correct or remove it")
+            }
             Obstacle::Submodule => (
-                "this is a submodule, whose files are in another repository, so it is left out",
+                "this is a submodule, whose files are in another repository",
                 "commit the files themselves, or add the other repository to the settings",
             ),
         };
-        self.warn(shown, message.to_owned(), help);
+        self.leave_out(shown, message.to_owned(), help);
     }
 
     fn too_large(&mut self, shown: &TreePath, bytes: Option<u64>) {
         let size = bytes.map_or_else(|| "more".to_owned(), |bytes| bytes.to_string());
         let limit = self.reading.limits.file_bytes;
-        let message =
-            format!("this file has {size} bytes, and the limit is {limit}, so it is left out");
-        self.warn(shown, message, "keep large data in an image or a volume");
+        let message = format!("this file has {size} bytes, and the limit is {limit}");
+        self.leave_out(shown, message, "keep large data in an image or a volume");
     }
 
-    fn warn(&mut self, shown: &TreePath, message: String, help: &str) {
+    /// Warns of it here; who uses it makes an error of it.
+    fn leave_out(&mut self, shown: &TreePath, why: String, help: &str) {
+        let message = format!("{why}, so it is left out");
         self.problems.push(Diagnostic::warning(Location::file(shown.as_str()), message).help(help));
+        self.left_out.insert(shown.clone(), why);
     }
 
     /// A tree beyond the limits is an error: a part of it must not pass for the whole.
@@ -494,14 +495,14 @@ impl<'a> Walk<'a> {
         for (path, found) in std::mem::take(&mut self.found) {
             let blob = self.repository.find_blob(found.id)?;
             if is_pointer(blob.content()) {
-                let message = "this is a Git LFS pointer, not the file itself, so it is left out";
+                let message = "this is a Git LFS pointer, not the file itself";
                 let help = "commit the file itself (`git lfs migrate export`)";
-                self.warn(&path, message.to_owned(), help);
+                self.leave_out(&path, message.to_owned(), help);
                 continue;
             }
             files.insert(path, TreeFile { mode: found.mode, bytes: blob.content().into() });
         }
-        Ok(ManifestTree::new(files))
+        Ok(ManifestTree::new(files).with_left_out(std::mem::take(&mut self.left_out)))
     }
 }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{
     ContainerSpec, Digest, FileMode, ImageRef, Location, Neighbourhood, NetworkSpec, Replica,
-    RepositoryName, Revision, ServiceName, StackName, Ulimit, VolumeSpec,
+    RepositoryName, Revision, ServiceName, StackName, Timestamp, Ulimit, VolumeSpec,
 };
 
 /// Stands for `..` in host paths that keep the shape of a path relative to the project's folder.
@@ -35,6 +35,8 @@ pub struct Desired {
     pub volumes: BTreeMap<String, Arc<DesiredVolume>>,
     /// Bundles of files from Git that must be on the host before containers that use them are made.
     pub bundles: BTreeMap<Digest, Arc<FileBundle>>,
+    /// The folder on the host that holds this stack's bundles and nothing else, except those of [`FileBundle::overlay`].
+    pub bundles_folder: String,
     /// What each container carries as `moorline.spec`: a digest of its specification without labels that change with
     /// every commit, keyed by the Engine. The same specification has another one on another host.
     pub seals: BTreeMap<Replica, String>,
@@ -241,8 +243,21 @@ pub struct FileBundle {
     pub host_path: String,
     /// Path below that folder to file.
     pub files: BTreeMap<String, BundleFile>,
-    /// Whether containers may write there: then the files are laid over what is there, and nothing is removed.
+    /// Whether containers may write there: then the files are laid over what is there, and what containers wrote is
+    /// kept beside it where Git changes the same file.
     pub overlay: bool,
+    /// The commit's time, which the files bear on the host: web servers tell by it that a file changed. It is no part
+    /// of the digest.
+    pub time: Option<Timestamp>,
+}
+
+impl FileBundle {
+    /// What the files are on the host: path below the bundle's folder to mode and SHA-256. For whoever compares what is
+    /// there with what was put there.
+    pub fn fingerprints(&self) -> BTreeMap<&str, (FileMode, Digest)> {
+        let files = self.files.iter();
+        files.map(|(path, file)| (path.as_str(), (file.mode, Digest::of(&file.bytes)))).collect()
+    }
 }
 
 /// One file of a bundle or of a build context.

@@ -7,6 +7,7 @@ mod desired;
 mod diagnostic;
 mod drift;
 mod forge_kind;
+mod given;
 mod held;
 mod names;
 mod observed;
@@ -38,6 +39,7 @@ pub use desired::{
 pub use diagnostic::{Diagnostic, Diagnostics, Location, Severity};
 pub use drift::{Cure, Drift, Reason, Resource, Value};
 pub use forge_kind::ForgeKind;
+pub use given::{Given, GivenContent, GivenFile, GivenVariables};
 pub use held::{Held, HeldBecause, Slowed};
 pub use names::{
     ContainerId, Digest, HostName, ImageRef, NameProblem, Replica, RepositoryName, Revision,
@@ -49,7 +51,7 @@ pub use observed::{
 };
 pub use outcome::{Outcome, StepOutcome};
 pub use plan::{Action, AnonymousVolumes, ContainerHandle, Ending, Plan, Step, StepId};
-pub use policy::{AdoptPolicy, DriftPolicy, Policy, PrunePolicy, SyncPolicy};
+pub use policy::{AdoptPolicy, DriftPolicy, Policy, PrunePolicy, SyncPolicy, UnsetPolicy};
 pub use project::{Extensions, Origins, Project, Service};
 pub use remedy::Remedy;
 pub use report::{CommitState, CommitStatus, Health, Sync};

@@ -60,6 +60,17 @@ pub enum DriftPolicy {
     Report,
 }
 
+/// What becomes of a stack that refers to variables without a value and without a default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UnsetPolicy {
+    /// It stays as it is, and all of them are named. The default: a value that is not there is not the empty value.
+    #[default]
+    Hold,
+    /// They stand for nothing, with a warning each, as with docker compose.
+    Warn,
+}
+
 /// Containers that something else made under this project's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

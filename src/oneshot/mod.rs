@@ -15,6 +15,7 @@ use crate::docker::{Depth, Engine, Scope};
 use crate::fleet::placement::{HostSight, Placement};
 use crate::git::{Git, GitError, Source, Wanted};
 use crate::model::{HostName, Observed, RepositoryName, Revision, StackName};
+use crate::outside::Outside;
 use crate::reconcile::apply::Listener;
 use crate::reconcile::pass::{Share, Sight};
 use crate::reconcile::{self, Proposal};
@@ -111,6 +112,7 @@ pub async fn read(
     let data = DataFolder::open(&settings.data).map_err(StartError::from)?;
     let labels = settings.host_labels();
     let git = Arc::new(Git::new(&data.git()));
+    let outside = Arc::new(Outside::new(settings));
     let mut all = Vec::new();
     for (name, repository) in &settings.repositories {
         let source = connect::source(repository, &settings.limits, &setup.around)
@@ -121,7 +123,8 @@ pub async fn read(
             None => Wanted::Head,
             Some(text) => Wanted::Revision(git.resolve(&source, text, stop).await.map_err(failed)?),
         };
-        let place = Place { git: &git, source: &source, repository: name, hosts: &labels };
+        let (repository, hosts) = (name, &labels);
+        let place = Place { git: &git, source: &source, repository, hosts, outside: &outside };
         let mut commit = commit::read(&place, &wanted, stop).await.map_err(failed)?;
         redaction::hide(&commit.secrets());
         if commit.fleet.is_none() {
@@ -409,7 +412,7 @@ pub async fn publish(setup: &Setup, wish: &Wish, seen: &[Seen], reports: &[Repor
             .collect();
         let board = Arc::new(Board::default());
         let targets: Vec<Target> = own.iter().map(|report| report.target.clone()).collect();
-        board.expect(&repository.commit.revision, &targets, repository.commit.fleet_problem());
+        board.expect(repository.commit.head(), &targets);
         for report in own {
             board.report(&Arc::new(report.clone()));
         }
@@ -477,6 +480,7 @@ async fn at(
         source: &seen.source,
         repository: &seen.repository,
         hosts: &labels,
+        outside: &Arc::new(Outside::new(&setup.settings)),
     };
     let read = commit::read(&place, &Wanted::Revision(revision.clone()), stop).await;
     read.map_err(|source| OnceError::Git { name: seen.repository.clone(), source })

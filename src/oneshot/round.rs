@@ -24,7 +24,7 @@ use crate::reconcile::context::{Context, Foundations};
 use crate::reconcile::host::{Host, Link};
 use crate::reconcile::limiter::PassLimiter;
 use crate::reconcile::survey;
-use crate::reconcile::{self, Around, Intent, Request, TargetMemory, Turn};
+use crate::reconcile::{self, Around, Intent, Next, Request, TargetMemory, Turn};
 use crate::report::{Failure, Report, Target, Wait};
 
 use super::{Engines, Listeners, OnceError, Seen, Wish, connect, host_data};
@@ -33,6 +33,8 @@ use super::{Engines, Listeners, OnceError, Seen, Wish, connect, host_data};
 const SETTLING_PAUSE: Duration = Duration::from_millis(500);
 /// Turns of one target that fail in a row until it is let be: the first takes back what it can, the next tidies up.
 const FAILING_TURNS: u32 = 3;
+/// Of pauses that a replica is given after it fell, those are sat out that are no longer.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// Silence of a host that was out of reach from the start proves nothing within one command, however long it runs.
 const NEVER: Duration = Duration::from_hours(24 * 365);
 
@@ -359,12 +361,17 @@ impl Course {
 
     fn after(&mut self, turn: &Turn, now: Timestamp) -> State {
         let Some(report) = &turn.report else { return State::Rests };
-        let state = self.state(report, now);
+        let soon = match turn.next {
+            Next::At(due) => due.since(now) <= LONGEST_PAUSE,
+            Next::Gone => false,
+        };
+        let state = self.state(report, soon, now);
         self.take(report);
         state
     }
 
-    fn state(&mut self, report: &Report, now: Timestamp) -> State {
+    /// `soon`: something that is held is tried again in a moment.
+    fn state(&mut self, report: &Report, soon: bool, now: Timestamp) -> State {
         let acted = report.outcomes().next().is_some();
         let failed = report.outcomes().any(|outcome| matches!(outcome, Outcome::Failed { .. }));
         if report.failure.is_some() {
@@ -377,7 +384,8 @@ impl Course {
         if report.wait.is_some() {
             return State::Waits;
         }
-        if acted && !report.is_good() || report.is_under_way {
+        let is_braked = soon && !report.is_good() && report.held().next().is_some();
+        if acted && !report.is_good() || report.is_under_way || is_braked {
             let since = *self.moving_since.get_or_insert(now);
             let lasts = now.since(since) < self.patience;
             return if lasts { State::Moves } else { State::Rests };

@@ -10,6 +10,7 @@
 
 mod approve;
 mod clash;
+mod files;
 mod ground;
 mod json;
 mod order;
@@ -96,6 +97,7 @@ pub fn make(input: Input<'_>) -> Plan {
         planner.plan_service(&service);
     }
     planner.remove_networks_and_volumes();
+    planner.remove_files();
     planner.keep_claims_apart();
     planner.drafts.put_last(&planner.last);
     planner.finish()

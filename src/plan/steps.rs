@@ -86,6 +86,11 @@ impl Drafts {
         }
     }
 
+    /// Why a step is there.
+    pub(super) fn cause(&self, node: Node) -> Option<&Cause> {
+        self.drafts.get(node.0).map(|draft| &draft.cause)
+    }
+
     /// The action of a step.
     pub(super) fn actions(&self) -> impl Iterator<Item = (Node, &Action)> {
         self.drafts.iter().enumerate().map(|(index, draft)| (Node(index), &draft.action))

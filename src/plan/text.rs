@@ -103,6 +103,10 @@ impl fmt::Display for Action {
             Self::CreateVolume(spec) => write!(out, "create volume {}", spec.name),
             Self::RemoveVolume { name } => write!(out, "remove volume {name}"),
             Self::PutFiles { digest, .. } => write!(out, "put files {}", digest.short()),
+            Self::RemoveFiles { folder, .. } => {
+                let name = folder.rsplit('/').next().unwrap_or_default();
+                write!(out, "remove files {name}")
+            }
             Self::Create { name, .. } => write!(out, "create {name}"),
             Self::Upload { container, .. } => write!(out, "copy files into {}", container.name()),
             Self::Connect { container, network, .. } => {

@@ -309,7 +309,9 @@ impl PullRequests {
         course: &mut LoopState,
         stop: &CancellationToken,
     ) -> Result<Arc<Commit>, GitError> {
-        if let Some(known) = course.base.as_ref().filter(|known| known.revision == *base) {
+        let outside = self.context.cache.outside.state_now().await;
+        let holds = |known: &&Arc<Commit>| known.revision == *base && known.outside == outside;
+        if let Some(known) = course.base.as_ref().filter(holds) {
             return Ok(Arc::clone(known));
         }
         let read = self.commit(&Wanted::Revision(base.clone()), stop).await?;
@@ -320,7 +322,8 @@ impl PullRequests {
 
     async fn commit(&self, wanted: &Wanted, stop: &CancellationToken) -> Result<Commit, GitError> {
         let (git, source) = (&self.git, &self.source);
-        let place = Place { git, source, repository: &self.name, hosts: &self.context.labels };
+        let (hosts, outside) = (&self.context.labels, &self.context.cache.outside);
+        let place = Place { git, source, repository: &self.name, hosts, outside };
         let commit = Box::pin(commit::read(&place, wanted, stop)).await?;
         self.context.board.hide(&commit.secrets());
         Ok(commit)

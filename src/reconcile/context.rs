@@ -13,6 +13,7 @@ use crate::data::folder::DataFolder;
 use crate::fleet::{Orders, TargetName};
 use crate::git::{Git, Source};
 use crate::model::{HostName, RepositoryName, StackName};
+use crate::outside::Outside;
 use crate::report::{Report, Target};
 
 use super::board::Board;
@@ -74,6 +75,7 @@ impl Context {
             source: source.clone(),
             repository: repository.clone(),
             hosts: Arc::clone(&labels),
+            outside: Arc::new(Outside::new(settings)),
             held: tokio::sync::Mutex::default(),
         };
         let roster = Roster {
@@ -108,7 +110,7 @@ impl Context {
         let digests = commit.stacks.iter().map(|(name, it)| (name.clone(), it.digest.clone()));
         self.board.hide(&commit.secrets());
         self.board.asks(digests.collect());
-        self.board.expect(&commit.revision, targets, commit.fleet_problem());
+        self.board.expect(commit.head(), targets);
         self.roster.begin(commit);
         self.gates.begin(&commit.revision, commit.fleet.as_ref(), awaited, clock::now());
     }

@@ -21,8 +21,8 @@ use crate::fleet::WaitingOn;
 use crate::fleet::approval::{self, Approval};
 use crate::fleet::placement::{self, Placement};
 use crate::model::{
-    CommitState, Cure, Desired, Diagnostics, Drift, EngineFacts, Health, ImagePolicy, ImageRef,
-    Observed, Outcome, Plan, Policy, Reason, Remedy, Replica, Resource, Revision, Slowed,
+    CommitState, Cure, Desired, Diagnostics, Digest, Drift, EngineFacts, Health, ImagePolicy,
+    ImageRef, Observed, Outcome, Plan, Policy, Reason, Remedy, Replica, Resource, Revision, Slowed,
     SyncPolicy, Timestamp,
 };
 use crate::plan::{self, Brake, Phase, Resolve};
@@ -40,8 +40,12 @@ pub struct Memory {
     pub reached: Option<Revision>,
     /// Falls and recoveries of each replica.
     pub recoveries: Recoveries,
+    /// An operator's word was for one more attempt, and that failed: from then on a failed update is taken back as ever.
+    tried_by_hand: bool,
     /// What the stack asks of this host, for as long as neither the commit nor the Engine changes.
-    desired: Option<(Revision, EngineFacts, Arc<Desired>, Diagnostics)>,
+    desired: Option<((Revision, Digest), EngineFacts, Arc<Desired>, Diagnostics)>,
+    /// What that revision asked for then: what lies outside Git may ask for something else since.
+    reached_as: Option<Digest>,
     /// What the last look was compared with, and what came out.
     compared: Option<Compared>,
 }
@@ -211,6 +215,8 @@ async fn attempt(
         let manner = Manner::of(work.policy, Arc::clone(&work.listener));
         let outcomes = apply::run(&plan, engine, &manner, stop).await;
         let nothing_done = !outcomes.iter().any(|outcome| outcome.outcome == Outcome::Done);
+        let failed = outcomes.iter().any(|it| matches!(it.outcome, Outcome::Failed { .. }));
+        memory.tried_by_hand |= work.mode == Mode::SyncByHand && failed;
         if let Some(last) = report.rounds.last_mut() {
             last.outcomes = outcomes;
         }
@@ -287,6 +293,7 @@ fn conclude(work: &Work<'_>, memory: &mut Memory, report: &mut Report) {
             || report.outcomes().any(|outcome| matches!(outcome, Outcome::Cancelled)));
     if report.sync == crate::model::Sync::Synced {
         memory.reached = Some(work.revision.clone());
+        memory.reached_as = Some(work.stack.digest.clone());
     }
 }
 
@@ -375,9 +382,10 @@ fn make_plan(
     findings: &Findings,
 ) -> Plan {
     let now = (work.clock)();
-    let by_hand = work.mode == Mode::SyncByHand;
+    let by_hand = work.mode == Mode::SyncByHand && !memory.tried_by_hand;
     let brakes = if by_hand { BTreeMap::new() } else { brakes(&memory.recoveries, desired, now) };
-    let kept = memory.reached.as_ref() == Some(work.revision);
+    let as_then = memory.reached_as.as_ref().is_none_or(|digest| *digest == work.stack.digest);
+    let kept = memory.reached.as_ref() == Some(work.revision) && as_then;
     plan::make(plan::Input {
         desired,
         observed,
@@ -399,8 +407,9 @@ fn desired(
 ) -> Result<Arc<Desired>, Failure> {
     let facts = work.sight.facts();
     let neighbours = work.beside.neighbours(&work.stack.claims, &work.target.host);
-    if let Some((revision, for_engine, desired, problems)) = &memory.desired
-        && revision == work.revision
+    let asked = (work.revision.clone(), work.stack.digest.clone());
+    if let Some((known, for_engine, desired, problems)) = &memory.desired
+        && *known == asked
         && *for_engine == facts
         && desired.neighbours == neighbours
     {
@@ -419,7 +428,7 @@ fn desired(
     desired.neighbours = neighbours;
     let desired = Arc::new(desired);
     forget_changed(memory, &desired);
-    memory.desired = Some((work.revision.clone(), facts, Arc::clone(&desired), problems));
+    memory.desired = Some((asked, facts, Arc::clone(&desired), problems));
     Ok(desired)
 }
 

@@ -4,6 +4,8 @@
 //! environment, in labels, build arguments and commands, in variables for interpolation; and what env files hold,
 //! unless it is a plain word.
 
+use std::collections::BTreeSet;
+
 use super::mask::SecretSet;
 use crate::drift::is_secret_name;
 use crate::model::{ManifestTree, Project, Service, TreePath};
@@ -50,6 +52,28 @@ pub fn of_variables<'a>(
         add_named(&mut set, name, value);
     }
     set
+}
+
+/// Values from outside Git, which are secret by their place, whatever they are called. Those that are `names` of stacks,
+/// services or images, and plain numbers and flags, would hide half of every text.
+pub fn of_given<'a>(
+    values: impl IntoIterator<Item = (&'a String, &'a String)>,
+    names: &BTreeSet<String>,
+) -> SecretSet {
+    let mut set = SecretSet::default();
+    for (_, value) in values {
+        if !names.contains(value) && !is_number_or_flag(value) {
+            set.add(value);
+        }
+        add_password(&mut set, value);
+    }
+    set
+}
+
+/// The same for an env file.
+pub fn of_env_file(bytes: &[u8], names: &BTreeSet<String>) -> SecretSet {
+    let pairs = pairs_of(&String::from_utf8_lossy(bytes));
+    of_given(pairs.iter().map(|(name, value)| (name, value)), names)
 }
 
 /// The secrets of manifests that cannot be loaded, read line by line: messages about what is wrong quote them.
@@ -136,7 +160,10 @@ fn is_number_or_flag(value: &str) -> bool {
 
 /// Names and values of an env file, read loosely: what cannot be read is taken for a value.
 fn variables(tree: &ManifestTree, path: &str) -> Vec<(String, String)> {
-    let Some(text) = text_of(tree, path) else { return Vec::new() };
+    text_of(tree, path).map(|text| pairs_of(&text)).unwrap_or_default()
+}
+
+fn pairs_of(text: &str) -> Vec<(String, String)> {
     let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
     let pairs = lines.filter_map(|line| {
         let (name, value) = line.split_once('=')?;

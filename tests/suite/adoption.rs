@@ -132,7 +132,7 @@ fn load(root: &Path, project: &Project) -> LoadedStack {
     stack.files = project.files.iter().map(below).collect();
     stack.env_files = project.env_files.iter().map(below).collect();
     stack.profiles.clone_from(&project.profiles);
-    commit::load(&stack, &tree(root, project)).0
+    commit::load(&stack, &tree(root, project), &moorline::model::Given::default()).0
 }
 
 /// Makes on the simulated Engine what docker compose made. An error when not everything can run side by side.

@@ -211,7 +211,7 @@ moorline.yaml:13:9: error: listen: expected an address and port such as `127.0.0
 moorline.yaml:14:7: error: data: expected a path
   help: `~` is the shell's: write the path in full
 moorline.yaml:15:1: error: colour: unknown attribute \"colour\"
-  help: known here: data, hosts, limits, listen, registries, repositories"
+  help: known here: data, hosts, limits, listen, readable, registries, repositories, variables"
     );
 }
 
@@ -485,6 +485,7 @@ fn needed_beside(path: &str) -> Vec<(&'static str, &'static str)> {
         ("app.installation", "repositories.name.forge.app.id", "1"),
         ("app.key_file", "repositories.name.forge.app.id", "1"),
         ("suspend.until", "stacks.name.suspend.reason", "why"),
+        ("[].stacks", "variables[].file", "a.env"),
     ] {
         if path.ends_with(part) && path.starts_with(other.split('.').next().unwrap()) {
             needed.push((other, value));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use moorline::cli::DiskFiles;
-use moorline::compose::{LoadRequest, Loaded, Lookup, load};
+use moorline::compose::{LoadPurpose, LoadRequest, Loaded, Lookup, load};
 use serde_json::Value;
 
 fn shared() -> Option<PathBuf> {
@@ -34,11 +34,14 @@ fn loaded(asked: &Asked) -> Loaded {
         lookup: Lookup::FolderAndAbove,
         profiles: &asked.profiles,
         variables: &asked.variables,
+        given: &[],
         env_files: &asked.env_files,
+        shared_env_files: &[],
         project_name: asked.project_name.as_deref(),
         default_name: None,
         project_directory: None,
         home: Some("/home/tester"),
+        purpose: LoadPurpose::Show,
     })
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use moorline::compose::{LoadRequest, Lookup, TREE_ROOT, TreeFiles, load};
+use moorline::compose::{LoadPurpose, LoadRequest, Lookup, TREE_ROOT, TreeFiles, load};
 use moorline::model::{FileMode, ManifestTree, TreeFile, TreePath};
 
 /// Numbers without chance: the same on every machine.
@@ -126,11 +126,14 @@ fn try_loading(manifest: &[u8], variables: &[u8]) -> bool {
         lookup: Lookup::Folder,
         profiles: &[],
         variables: &BTreeMap::new(),
+        given: &[],
         env_files: &[],
+        shared_env_files: &[],
         project_name: Some("fuzz"),
         default_name: None,
         project_directory: None,
         home: None,
+        purpose: LoadPurpose::Show,
     });
     let is_answered = loaded.project.is_some() || loaded.problems.has_errors();
     assert!(is_answered, "no project and no error:\n{}", String::from_utf8_lossy(manifest));

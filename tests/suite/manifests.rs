@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use moorline::compose::{LoadRequest, Loaded, Lookup, TREE_ROOT, TreeFiles, load};
-use moorline::model::{FileMode, ManifestTree, TreeFile, TreePath};
+use moorline::compose::{LoadPurpose, LoadRequest, Loaded, Lookup, TREE_ROOT, TreeFiles, load};
+use moorline::model::{FileMode, ManifestTree, TreeFile, TreePath, UnsetPolicy};
 use serde::Deserialize;
 
 const OUTCOMES: [&str; 3] = ["project.json", "problems.txt", "request.yaml"];
@@ -22,6 +22,8 @@ struct Request {
     env_files: Vec<String>,
     project_name: Option<String>,
     project_directory: Option<String>,
+    /// To be run, with this word on variables without a value; without it, to be shown.
+    run: Option<UnsetPolicy>,
 }
 
 fn tree_of(folder: &Path) -> ManifestTree {
@@ -56,11 +58,14 @@ fn loaded(folder: &Path) -> Loaded {
         lookup: Lookup::Folder,
         profiles: &request.profiles,
         variables: &request.variables,
+        given: &[],
         env_files: &request.env_files,
+        shared_env_files: &[],
         project_name: request.project_name.as_deref(),
         default_name: None,
         project_directory: request.project_directory.as_deref(),
         home: None,
+        purpose: request.run.map_or(LoadPurpose::Show, |unset| LoadPurpose::Run { unset }),
     })
 }
 

@@ -558,7 +558,7 @@ volumes:
 
 #[test]
 fn manifests_ask_for_room_volumes_ports_and_company() {
-    use moorline::compose::{LoadRequest, Lookup, TREE_ROOT, TreeFiles, load};
+    use moorline::compose::{LoadPurpose, LoadRequest, Lookup, TREE_ROOT, TreeFiles, load};
     use moorline::config::Stack;
     use moorline::fleet::placement::asks;
     use moorline::model::{FileMode, Location, ManifestTree, TreeFile, TreePath};
@@ -578,11 +578,14 @@ fn manifests_ask_for_room_volumes_ports_and_company() {
         lookup: Lookup::Folder,
         profiles: &[],
         variables: &BTreeMap::new(),
+        given: &[],
         env_files: &[],
+        shared_env_files: &[],
         project_name: Some("shop"),
         default_name: None,
         project_directory: None,
         home: None,
+        purpose: LoadPurpose::Show,
     });
     let project = loaded.project.expect("a project");
     let path = TreePath::parse("shop").unwrap();

@@ -1,16 +1,23 @@
 //! Env files: `NAME=value`, quotes, escapes, comments, references to other variables.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use super::template::{self, TemplateProblem};
+use super::template::{self, Filled, TemplateProblem};
+use crate::model::{Budget, OverBudget};
 
 /// A variable of an env file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::compose) struct Variable {
     /// Its value.
     pub(in crate::compose) value: String,
+    /// The file that sets it, as messages name it.
+    pub(in crate::compose) file: Arc<str>,
     /// The line that sets it, from 1.
     pub(in crate::compose) line: u32,
+    /// Variables without a value that it refers to.
+    pub(in crate::compose) unset: BTreeSet<String>,
 }
 
 /// Why an env file cannot be read.
@@ -25,27 +32,44 @@ pub(in crate::compose) struct DotenvProblem {
 /// The variables that an env file sets, by name.
 pub(in crate::compose) type Variables = BTreeMap<String, Variable>;
 
-/// Reads an env file into `variables`. `outside` gives the variables from elsewhere: they come first in
+/// What one variable takes beside its text, in a service too: its place there, and where it comes from.
+const VARIABLE_BYTES: usize = 192;
+
+/// Takes the memory of a variable that is set in a line.
+fn charge(budget: &Budget, line: u32, name: &str, value: &str) -> Result<(), DotenvProblem> {
+    let bytes = 2 * (name.len() + value.len()) + VARIABLE_BYTES;
+    budget.bytes(bytes).map_err(|over: OverBudget| DotenvProblem {
+        line,
+        message: format!("with the variables up to this line, it is {over}"),
+    })
+}
+
+/// Reads an env file (its name and its text) into `variables`. `outside` gives the variables from elsewhere: they come first in
 /// references, and give a value to a name that stands alone.
 pub(in crate::compose) fn parse<'v>(
-    text: &str,
+    (file, text): (&Arc<str>, &str),
     outside: &dyn Fn(&str) -> Option<&'v str>,
     variables: &mut Variables,
+    budget: &Budget,
 ) -> Result<(), DotenvProblem> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n");
     let mut parser = Parser { rest: &text, line: 1 };
     while parser.skip_to_statement() {
         let line = parser.line;
         let Some(key) = parser.key()? else { continue };
-        let value = match key.value {
+        let Filled { text: value, unset } = match key.value {
             Follows::Value => parser.value(outside, variables)?,
             Follows::Nothing => match outside(&key.name) {
-                Some(value) => value.to_owned(),
+                Some(value) => Filled { text: value.to_owned(), ..Filled::default() },
                 None => continue,
             },
         };
+        charge(budget, line, &key.name, &value)?;
+        // What each variable lacks is kept with it, and with all that refer to it.
+        unset.iter().try_for_each(|name| charge(budget, line, name, ""))?;
         if !key.name.starts_with(|first: char| first.is_ascii_digit()) {
-            variables.insert(key.name, Variable { value, line });
+            let file = Arc::clone(file);
+            variables.insert(key.name, Variable { value, file, line, unset });
         }
     }
     Ok(())
@@ -53,9 +77,10 @@ pub(in crate::compose) fn parse<'v>(
 
 /// Reads an env file of format `raw`: lines `NAME=value`, taken literally.
 pub(in crate::compose) fn parse_raw<'v>(
-    text: &str,
+    (file, text): (&Arc<str>, &str),
     outside: &dyn Fn(&str) -> Option<&'v str>,
     variables: &mut Variables,
+    budget: &Budget,
 ) -> Result<(), DotenvProblem> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     for (number, line) in (1_u32..).zip(text.lines()) {
@@ -75,7 +100,10 @@ pub(in crate::compose) fn parse_raw<'v>(
             return Err(problem(format!("the variable name {name:?} contains a blank")));
         }
         if let Some(value) = value {
-            variables.insert(name.to_owned(), Variable { value, line: number });
+            charge(budget, number, name, &value)?;
+            let (file, unset) = (Arc::clone(file), BTreeSet::new());
+            let variable = Variable { value, file, line: number, unset };
+            variables.insert(name.to_owned(), variable);
         }
     }
     Ok(())
@@ -167,13 +195,13 @@ impl<'t> Parser<'t> {
         &mut self,
         outside: &dyn Fn(&str) -> Option<&'v str>,
         variables: &Variables,
-    ) -> Result<String, DotenvProblem> {
+    ) -> Result<Filled, DotenvProblem> {
         match self.rest.chars().next() {
             Some(quote @ ('"' | '\'')) => {
                 let line = self.line;
                 let inside = self.quoted(quote)?;
                 if quote == '\'' {
-                    return Ok(inside);
+                    return Ok(Filled { text: inside, ..Filled::default() });
                 }
                 expand(&unescape(&inside), line, outside, variables)
             }
@@ -269,20 +297,25 @@ fn expand<'v>(
     line: u32,
     outside: &dyn Fn(&str) -> Option<&'v str>,
     variables: &Variables,
-) -> Result<String, DotenvProblem> {
+) -> Result<Filled, DotenvProblem> {
     if !text.contains('$') {
-        return Ok(text.to_owned());
+        return Ok(Filled { text: text.to_owned(), ..Filled::default() });
     }
-    let own = |name: &str| variables.get(name).map(|variable| variable.value.clone());
-    // A template borrows its values; those of this file are copied, because the map is about to change.
-    let copies: BTreeMap<&str, String> = names(text)
-        .filter_map(|name| match outside(name) {
-            Some(value) => Some((name, value.to_owned())),
-            None => own(name).map(|value| (name, value)),
-        })
-        .collect();
-    let lookup = |name: &str| copies.get(name).map(String::as_str);
-    template::fill(text, &lookup).map(|filled| filled.text).map_err(|problem| DotenvProblem {
+    let both = both(outside, variables);
+    let asked = RefCell::new(BTreeSet::new());
+    let lookup = |name: &str| {
+        asked.borrow_mut().insert(name.to_owned());
+        both(name)
+    };
+    let filled = template::fill(text, &lookup).map(|mut filled| {
+        // What one of them lacks, this one lacks too.
+        let asked = asked.borrow();
+        let own = asked.iter().filter(|name| outside(name).is_none());
+        let lacks = own.filter_map(|name| variables.get(name)).flat_map(|one| &one.unset);
+        filled.unset.extend(lacks.cloned());
+        filled
+    });
+    filled.map_err(|problem| DotenvProblem {
         line,
         message: match problem {
             TemplateProblem::Malformed(text) => format!("{text:?} is not a reference"),
@@ -294,9 +327,12 @@ fn expand<'v>(
     })
 }
 
-/// Everything in a text that may be a variable's name.
-fn names(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| c != '_' && !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty())
+/// Variables from elsewhere, and those that this file has set so far.
+fn both<'s, 'v: 's>(
+    outside: &'s dyn Fn(&str) -> Option<&'v str>,
+    variables: &'s Variables,
+) -> impl Fn(&str) -> Option<&'s str> {
+    move |name| outside(name).or_else(|| variables.get(name).map(|own| own.value.as_str()))
 }
 
 #[cfg(test)]
@@ -306,7 +342,7 @@ mod tests {
     fn read(text: &str) -> String {
         let mut variables = Variables::new();
         let outside = |name: &str| (name == "OUT").then_some("out");
-        match parse(text, &outside, &mut variables) {
+        match parse((&"env".into(), text), &outside, &mut variables, &Budget::of_a_stack()) {
             Ok(()) => {
                 let all = variables.iter().map(|(k, v)| format!("{k}={}@{} ", v.value, v.line));
                 all.collect::<Vec<_>>().concat()
@@ -322,5 +358,18 @@ mod tests {
         assert_eq!(read("A=\"x\ny\"\nB=2"), "A=x\ny@1 B=2@3 ");
         assert_eq!(read("A B=1"), "1: the variable name \"A B\" contains a blank");
         assert_eq!(read("\nA='x"), "2: unterminated quoted value 'x");
+    }
+
+    #[test]
+    fn lines_that_refer_to_each_other_do_not_multiply() {
+        let mut text = "A0=0123456789abcdef\n".to_owned();
+        for line in 1..17 {
+            text += &format!("A{line}=${{A{0}}}${{A{0}}}\n", line - 1);
+        }
+        for line in 0..20_000 {
+            text += &format!("B{line}=$A16\n");
+        }
+        let problem = read(&text);
+        assert!(problem.ends_with("it is more memory than one stack may take"), "{problem}");
     }
 }

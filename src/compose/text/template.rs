@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 /// The deepest nesting of `${…}` that is followed.
 const MAX_DEPTH: usize = 32;
 /// The longest text that a template may grow to.
-const MAX_LENGTH: usize = 1 << 20;
+pub(in crate::compose) const MAX_LENGTH: usize = 1 << 20;
 
 /// Why a template cannot be filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +40,18 @@ pub(in crate::compose) fn fill<'v>(
     let mut filled = Filled::default();
     Filler { lookup, unset: &mut filled.unset }.run(template, &mut filled.text, 0)?;
     Ok(filled)
+}
+
+/// The variable whose plain reference (`$NAME`, `${NAME}`) a template begins with.
+pub(in crate::compose) fn begins_with(template: &str) -> Option<&str> {
+    let after = template.strip_prefix('$')?;
+    let (inside, is_braced) = match after.strip_prefix('{') {
+        Some(inside) => (inside, true),
+        None => (after, false),
+    };
+    let (name, rest) = inside.split_at(name_length(inside));
+    let is_whole = !is_braced || rest.starts_with('}');
+    (is_whole && name.starts_with(is_name_start)).then_some(name)
 }
 
 struct Filler<'l, 'v> {

@@ -21,6 +21,13 @@ macro_rules! shared {
                 "Variables for interpolation; the daemon's own environment never leaks in",
             ),
             key(
+                concat!($prefix, ".unset"),
+                "one of hold, warn",
+                "hold",
+                "warn",
+                "Variables without a value and without a default: `hold` leaves the stack as it is and names them; `warn` takes them for empty, as docker compose does",
+            ),
+            key(
                 concat!($prefix, ".hosts"),
                 "names, or labels, or a list of both, or all",
                 "the only host",
@@ -185,7 +192,14 @@ const OWN: [Key; 7] = [
     ),
 ];
 
-const FLEET: [Key; 4] = [
+const FLEET: [Key; 5] = [
+    key(
+        "defaults.env_files",
+        "list of paths",
+        "none",
+        "[common.env]",
+        "Files of variables that stacks share: at the repository's root, and in the stack's folder over it; the stack's own `.env` or `env_files` is over both",
+    ),
     key(
         "waves",
         "list of hosts, labels or `rest`",
@@ -216,8 +230,8 @@ const FLEET: [Key; 4] = [
     ),
 ];
 
-const STACK: [Key; 11] = shared!("stacks.NAME");
-const DEFAULTS: [Key; 11] = shared!("defaults");
+const STACK: [Key; 12] = shared!("stacks.NAME");
+const DEFAULTS: [Key; 12] = shared!("defaults");
 const STACK_WINDOW: [Key; 4] = window!("stacks.NAME.windows[]");
 const FLEET_WINDOW: [Key; 4] = window!("windows[]");
 

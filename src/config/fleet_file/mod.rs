@@ -21,7 +21,7 @@ pub use window::{Cron, Window, WindowKind};
 use super::settings::Limits;
 use crate::model::{
     AdoptPolicy, DriftPolicy, Location, Policy, PrunePolicy, StackName, SyncPolicy, Timestamp,
-    TreePath,
+    TreePath, UnsetPolicy,
 };
 
 /// Where the fleet file is, below the source's path.
@@ -82,6 +82,11 @@ pub struct Stack {
     pub environment: BTreeMap<String, String>,
     /// Files of variables for interpolation; empty for `.env` in the folder.
     pub env_files: Vec<TreePath>,
+    /// Files of variables that stacks share, as `defaults` names them: at the repository's root, and in the stack's folder
+    /// over it. The stack's own are over them.
+    pub shared_env_files: Vec<String>,
+    /// What becomes of it when variables have no value.
+    pub unset: UnsetPolicy,
     /// Where it runs.
     pub hosts: HostSelector,
     /// Stacks that must be in sync and healthy first.
@@ -120,6 +125,8 @@ impl Stack {
             profiles: Vec::new(),
             environment: BTreeMap::new(),
             env_files: Vec::new(),
+            shared_env_files: Vec::new(),
+            unset: UnsetPolicy::default(),
             hosts: HostSelector::Unsaid,
             after: BTreeSet::new(),
             sync: SyncPolicy::Auto,

@@ -13,7 +13,7 @@ use crate::config::reader::{Reading, Section, raw_text, with_nearest};
 use crate::config::settings::Labels;
 use crate::model::{
     AdoptPolicy, Diagnostic, Diagnostics, DriftPolicy, HostName, Location, StackName, SyncPolicy,
-    Timestamp, TreePath, pattern,
+    Timestamp, TreePath, UnsetPolicy, pattern,
 };
 use crate::yaml::{self, Node};
 
@@ -95,7 +95,16 @@ impl FleetReader<'_> {
     fn defaults(&self) -> Option<Stack> {
         let name = StackName::parse("defaults").ok()?;
         let mut defaults = Stack::new(name, TreePath::default(), self.top.place().clone());
-        self.shared(&self.top.section("defaults"), &mut defaults);
+        let section = self.top.section("defaults");
+        self.shared(&section, &mut defaults);
+        for (text, place) in section.texts("env_files").unwrap_or_default() {
+            if text.starts_with('/') {
+                let problem = Diagnostic::error(place, "expected a relative path");
+                section.note(problem.at(section.path_of("env_files")));
+            } else {
+                defaults.shared_env_files.push(text);
+            }
+        }
         Some(defaults)
     }
 
@@ -137,6 +146,8 @@ impl FleetReader<'_> {
         }
         let sync = [("auto", SyncPolicy::Auto), ("manual", SyncPolicy::Manual)];
         stack.sync = section.one_of("sync", &sync).unwrap_or(stack.sync);
+        let unset = [("hold", UnsetPolicy::Hold), ("warn", UnsetPolicy::Warn)];
+        stack.unset = section.one_of("unset", &unset).unwrap_or(stack.unset);
         let drift = [("correct", DriftPolicy::Correct), ("report", DriftPolicy::Report)];
         stack.drift = section.one_of("drift", &drift).unwrap_or(stack.drift);
         for (text, _) in section.texts("ignore").unwrap_or_default() {

@@ -339,7 +339,7 @@ pub const SETTINGS_KEYS: &[&[Key]] = &[&[
         "address and port, or none",
         "127.0.0.1:7420",
         "0.0.0.0:8080",
-        "Where webhooks, health and metrics are served",
+        "Where webhooks and health are served",
     ),
     key(
         "data",
@@ -354,5 +354,33 @@ pub const SETTINGS_KEYS: &[&[Key]] = &[&[
         "none: pulls are anonymous",
         "/root/.docker/config.json",
         "Docker's configuration file with the credentials of registries",
+    ),
+    key(
+        "variables[].file",
+        "file",
+        "none",
+        "/etc/moorline/all.env",
+        "An env file outside Git: variables for interpolation, over all that Git says; later files over earlier ones",
+    ),
+    key(
+        "variables[].stacks",
+        "list of texts",
+        "all stacks",
+        "[shop, \"edge-*\"]",
+        "Stacks that get the file's variables; `*` stands for any run of characters",
+    ),
+    key(
+        "variables[].folder",
+        "folder",
+        "none",
+        "/etc/moorline/stacks",
+        "A folder outside Git that holds `STACK.env` for each stack that has variables",
+    ),
+    key(
+        "readable",
+        "list of folders",
+        "none",
+        "[/mnt/secrets]",
+        "Folders on this machine whose files an `env_file` may name by its absolute path",
     ),
 ]];

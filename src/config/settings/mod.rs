@@ -21,7 +21,7 @@ pub use read::parse;
 pub use remote::{RemoteUrl, Transport};
 
 use super::endpoint::Endpoint;
-use crate::model::{ForgeKind, HostName, RepositoryName, TreePath};
+use crate::model::{ForgeKind, HostName, RepositoryName, Secret, TreePath};
 use crate::schedule;
 
 /// Where the settings file is looked for when none is named.
@@ -52,6 +52,26 @@ pub struct Settings {
     pub data: PathBuf,
     /// Docker's `config.json` with credentials of registries.
     pub registries_file: Option<PathBuf>,
+    /// Where stacks get variables from outside Git; later ones over earlier ones.
+    pub variables: Vec<VariablesFrom>,
+    /// Folders outside Git whose files manifests may name as env files.
+    pub readable: Vec<PathBuf>,
+}
+
+/// Where stacks get variables from outside Git.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VariablesFrom {
+    /// An env file.
+    File {
+        /// The file.
+        file: PathBuf,
+        /// The stacks that get them, by name, `*` for any run of characters; empty for all.
+        stacks: Vec<String>,
+    },
+    /// A folder that holds an env file a stack, `STACK.env`.
+    Folder(PathBuf),
+    /// `--set`.
+    Flags(BTreeMap<String, Secret<String>>),
 }
 
 impl Default for Settings {
@@ -64,6 +84,8 @@ impl Default for Settings {
             listen: Some(LISTEN),
             data: PathBuf::from(DATA_FOLDER),
             registries_file: None,
+            variables: Vec::new(),
+            readable: Vec::new(),
         }
     }
 }

@@ -1,12 +1,12 @@
 //! The settings file: text in, settings and every problem out.
 
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use super::{
     CapacitySettings, Credentials, ForgeApp, ForgeSettings, HostSettings, HostSsh, HostTls, Limits,
     RemoteTls, RemoteUrl, ReportTo, RepositorySettings, Returning, SETTINGS_KEYS, Settings,
-    Transport,
+    Transport, VariablesFrom,
 };
 use crate::config::endpoint::Endpoint;
 use crate::config::reader::{Reading, Section, raw_text};
@@ -58,7 +58,49 @@ fn read(top: &Section<'_>, folder: &Path) -> Settings {
     }
     settings.data = top.file("data").unwrap_or(settings.data);
     settings.registries_file = top.section("registries").file("config_file");
+    let variables = top.items("variables");
+    settings.variables = variables.iter().filter_map(|item| variables_from(item)).collect();
+    for (text, place) in top.texts("readable").unwrap_or_default() {
+        match clean_folder(&text) {
+            Some(path) => settings.readable.push(path),
+            None => top.note(
+                Diagnostic::error(place, "expected an absolute path of a folder, not `/` itself")
+                    .at("readable"),
+            ),
+        }
+    }
     settings
+}
+
+/// Exactly one of a file and a folder.
+fn variables_from(item: &Section<'_>) -> Option<VariablesFrom> {
+    let (file, folder) = (item.file("file"), item.file("folder"));
+    let stacks = item.texts("stacks");
+    match (item.node("file").is_some(), item.node("folder").is_some()) {
+        (true, false) => {
+            let stacks = stacks.unwrap_or_default().into_iter().map(|(text, _)| text).collect();
+            Some(VariablesFrom::File { file: file?, stacks })
+        }
+        (false, true) => {
+            if stacks.is_some() {
+                let problem = item.problem("stacks", "has no meaning beside `folder`");
+                item.note(problem.help("the folder's files are named after their stacks"));
+            }
+            Some(VariablesFrom::Folder(folder?))
+        }
+        _ => {
+            item.note(item.problem("file", "expected either `file` or `folder`"));
+            None
+        }
+    }
+}
+
+/// An absolute path without `.` and `..`.
+fn clean_folder(text: &str) -> Option<PathBuf> {
+    let path = Path::new(text);
+    let plain = |part| matches!(part, Component::RootDir | Component::Normal(_));
+    let is_clean = path.is_absolute() && path.components().all(plain) && path.parent().is_some();
+    is_clean.then(|| path.components().collect())
 }
 
 fn bad_name(section: &Section<'_>, entry: &yaml::Entry, message: &str) {

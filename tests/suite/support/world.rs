@@ -199,7 +199,7 @@ fn load_as(name: StackName, files: &[(&str, &str)]) -> LoadedStack {
         })
         .collect();
     let stack = Stack::new(name, TreePath::default(), Location::file("fleet.yaml"));
-    commit::load(&stack, &ManifestTree::new(files)).0
+    commit::load(&stack, &ManifestTree::new(files), &moorline::model::Given::default()).0
 }
 
 /// A folder of this repository's tests.
