@@ -7,7 +7,7 @@ use moorline::config::settings::Labels;
 use moorline::config::{Stack, fleet_file};
 use moorline::fleet::whole;
 use moorline::model::{
-    Claimed, Claims, FileMode, HostName, ManifestTree, StackName, TreeFile, TreePath,
+    Claimed, Claims, FileMode, Given, HostName, ManifestTree, StackName, TreeFile, TreePath,
 };
 
 /// The stacks of a repository with these files, `fleet.yaml` among them.
@@ -23,7 +23,7 @@ fn stacks(files: &[(&str, &str)]) -> Vec<LoadedStack> {
     let (fleet, problems) = fleet_file::parse("fleet.yaml", text.as_bytes(), around).unwrap();
     assert!(problems.0.is_empty(), "{problems:?}");
     let load = |stack: &Stack| {
-        let loaded = commit::load(stack, &tree).0;
+        let loaded = commit::load(stack, &tree, &Given::default()).0;
         assert!(!loaded.problems.has_errors(), "{:?}", loaded.problems);
         loaded
     };
