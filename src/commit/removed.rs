@@ -30,7 +30,10 @@ pub(crate) fn retire(
     let kept = data.kept(repository)?;
     let had: BTreeSet<StackName> = kept.iter().map(|kept| kept.target.stack.clone()).collect();
     let has: BTreeSet<StackName> = commit.stacks.keys().cloned().collect();
-    if let Vanished::All { had } = vanished(&had, &has) {
+    let is_meant = commit.fleet.as_ref().is_some_and(|fleet| fleet.empty);
+    if let Vanished::All { had } = vanished(&had, &has)
+        && !is_meant
+    {
         tracing::warn!(%repository, had, "no stack is left in the commit; nothing is removed");
         return Ok(());
     }

@@ -18,6 +18,8 @@ mod service;
 mod shelf;
 mod unsupported;
 
+use std::collections::BTreeSet;
+
 use crate::model::{
     Desired, Diagnostics, EngineFacts, ManifestTree, Neighbourhood, Project, RepositoryName,
     Revision, StackName, TreePath,
@@ -78,6 +80,7 @@ pub fn make(input: Input<'_>) -> (Desired, Diagnostics) {
     let desired = Desired {
         stack: input.stack.clone(),
         project: input.project.name.clone(),
+        start_empty: start_empty(input.project),
         neighbours: Neighbourhood::default(),
         repository: input.repository.clone(),
         revision: input.revision.clone(),
@@ -89,4 +92,12 @@ pub fn make(input: Input<'_>) -> (Desired, Diagnostics) {
         seals,
     };
     (desired, Diagnostics(problems))
+}
+
+/// `x-moorline: {start_empty: [data]}` at the top of a Compose file.
+fn start_empty(project: &Project) -> BTreeSet<String> {
+    let ours = project.extensions.get("x-moorline");
+    let keys = ours.and_then(|ours| ours.get("start_empty")).and_then(|keys| keys.as_array());
+    let texts = keys.into_iter().flatten().filter_map(|key| key.as_str().map(str::to_owned));
+    texts.collect()
 }

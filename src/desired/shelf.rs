@@ -84,6 +84,7 @@ mod tests {
         Desired {
             stack: StackName::parse("shop").unwrap(),
             project: StackName::parse("shop").unwrap(),
+            start_empty: std::collections::BTreeSet::new(),
             neighbours: crate::model::Neighbourhood::default(),
             repository: RepositoryName::parse("main").unwrap(),
             revision: Revision::parse(&"a".repeat(40)).unwrap(),

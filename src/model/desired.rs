@@ -23,6 +23,8 @@ pub struct Desired {
     pub project: StackName,
     /// The other stacks of the commit on this host, as far as they concern this one.
     pub neighbours: Neighbourhood,
+    /// Keys of volumes that may start empty although what they are to hold seems to lie in another one.
+    pub start_empty: BTreeSet<String>,
     /// The repository that asks.
     pub repository: RepositoryName,
     /// The commit that asks.

@@ -62,6 +62,13 @@ pub enum HeldBecause {
         /// How they differ, where both could have it if they asked for the same; else empty.
         difference: String,
     },
+    /// It would be empty, while what it is to hold lies in another volume.
+    WouldStartEmpty {
+        /// Its key in the manifest.
+        key: String,
+        /// The other volume.
+        lies_in: String,
+    },
     /// The manifests of a stack of the host cannot be used, and it may ask for it.
     StackUnreadable {
         /// Which.

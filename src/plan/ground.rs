@@ -160,6 +160,10 @@ impl Planner<'_> {
             self.hold(drift, HeldBecause::ExternalMissing);
             return;
         }
+        if let Some(why) = self.would_start_empty(name) {
+            self.hold(drift, why);
+            return;
+        }
         let action = Action::CreateVolume(Box::new(volume.spec.clone()));
         let node = self.drafts.add(action, &cause(drift), []);
         self.ground.volumes.insert(name.to_owned(), node);

@@ -17,6 +17,7 @@ mod order;
 mod place;
 mod remove;
 mod replica;
+mod state;
 mod steps;
 mod succession;
 mod text;

@@ -183,6 +183,12 @@ impl fmt::Display for HeldBecause {
             Self::NameHeldByStack { container, stack } => {
                 return write!(out, "container {container} belongs to stack {stack}");
             }
+            Self::WouldStartEmpty { key, lies_in } => {
+                return write!(
+                    out,
+                    "it would be empty, and the data lies in volume {lies_in}; to keep the data write `name: {lies_in}` under `volumes.{key}`, to start empty write `x-moorline: {{start_empty: [{key}]}}` at the top of the Compose file"
+                );
+            }
             Self::StaysDeclared => "it stays for as long as Git declares it",
             Self::StackUnreadable { stack } => {
                 return write!(

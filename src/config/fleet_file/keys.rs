@@ -192,13 +192,20 @@ const OWN: [Key; 7] = [
     ),
 ];
 
-const FLEET: [Key; 5] = [
+const FLEET: [Key; 6] = [
     key(
         "defaults.env_files",
         "list of paths",
         "none",
         "[common.env]",
         "Files of variables that stacks share: at the repository's root, and in the stack's folder over it; the stack's own `.env` or `env_files` is over both",
+    ),
+    key(
+        "empty",
+        "boolean",
+        "false",
+        "true",
+        "With `stacks: {}`: no stack is meant to be left, and the last ones are removed",
     ),
     key(
         "waves",

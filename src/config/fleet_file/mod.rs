@@ -41,6 +41,8 @@ pub struct Fleet {
     pub wave_deadline: Duration,
     /// When changes may happen, for every stack.
     pub windows: Vec<Window>,
+    /// No stack is meant to be left: the last ones go.
+    pub empty: bool,
 }
 
 impl Default for Fleet {
@@ -50,6 +52,7 @@ impl Default for Fleet {
             waves: Vec::new(),
             wave_deadline: WAVE_DEADLINE,
             windows: Vec::new(),
+            empty: false,
         }
     }
 }

@@ -82,6 +82,7 @@ impl FleetReader<'_> {
             }
         }
         check_after(&stacks, &fleet);
+        fleet.empty = self.top.flag("empty").unwrap_or(false);
         fleet.waves = self.waves();
         let minute = Duration::from_mins(1);
         fleet.wave_deadline =
