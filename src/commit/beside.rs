@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Commit, LoadedStack};
 use crate::config::settings::Labels;
@@ -9,7 +10,10 @@ use crate::fleet::whole::{self, Member};
 
 use crate::docker::Engine;
 use crate::drift::Findings;
-use crate::model::{Claims, Cure, Drift, HostName, Neighbourhood, Observed, Resource, StackName};
+use crate::model::{
+    Claims, Cure, Desired, Drift, HostName, ImagePolicy, ImageRef, Neighbourhood, Observed,
+    Resource, StackName,
+};
 
 /// What a pass must know beside its stack: what other stacks of the host ask for, and how far they are.
 #[derive(Debug, Clone, Default)]
@@ -79,4 +83,19 @@ pub fn members<'a>(
         spreads: loaded.spreads,
     };
     stacks.into_iter().map(member).collect()
+}
+
+/// Images whose tag is followed at their registry, and how often it is to be asked.
+pub(crate) fn followed_tags(desired: &Desired) -> BTreeMap<ImageRef, Duration> {
+    let mut followed = BTreeMap::new();
+    for service in desired.services.values() {
+        let every = match service.image_policy {
+            ImagePolicy::PullAlways => Duration::ZERO,
+            ImagePolicy::PullEvery(every) => every,
+            ImagePolicy::PullMissing | ImagePolicy::Never | ImagePolicy::Build(_) => continue,
+        };
+        let known = followed.entry(service.image.clone()).or_insert(every);
+        *known = every.min(*known);
+    }
+    followed
 }

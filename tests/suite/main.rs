@@ -42,6 +42,7 @@ mod house;
 mod laws;
 mod loader_fuzz;
 mod manifests;
+mod mutations_real;
 mod orders;
 mod outside;
 mod placement;
