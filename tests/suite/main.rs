@@ -36,6 +36,7 @@ mod faults;
 mod fleet;
 mod forge;
 mod git;
+mod honoured;
 mod house;
 mod laws;
 mod loader_fuzz;
