@@ -128,6 +128,15 @@ fn values() -> Vec<Value> {
         "none",
         "hyperv",
         "0444",
+        "replicated-job",
+        "NONE",
+        "OTHER",
+        "word",
+        "text",
+        "env",
+        "file",
+        "disabled",
+        "cached",
     ];
     let mut values: Vec<Value> = texts.iter().map(|text| json!(text)).collect();
     values.extend([json!(7), json!(0.5), json!(true), json!(false), json!(2), json!(2000)]);
