@@ -23,5 +23,5 @@ mod text;
 mod values;
 
 pub use files::{Files, ReadProblem, TREE_ROOT, TreeFiles, tree_path};
-pub use load::{LoadRequest, Loaded, Lookup, load};
+pub use load::{LoadRequest, Loaded, Lookup, load, load_within};
 pub use values::{LoadPurpose, sealed};

@@ -31,7 +31,22 @@ pub(crate) async fn follow(
     }
     let mut unreadable = false;
     loop {
+        let known = Arc::clone(&orders.borrow());
         match data.orders() {
+            // A command that takes all orders back writes that there are none: a file that vanished says nothing. What
+            // is known holds on, and is written again, also for the next start.
+            Ok(_) if *known != Orders::default() && !data.has_orders() => {
+                match data.write_orders(&known) {
+                    Ok(()) => tracing::warn!(
+                        "the operators' orders were gone from the data folder; they hold on, and were written again"
+                    ),
+                    Err(error) if !unreadable => {
+                        unreadable = true;
+                        tracing::error!(%error, "the operators' orders are gone from the data folder; they hold on");
+                    }
+                    Err(_) => {}
+                }
+            }
             Ok(read) => {
                 unreadable = false;
                 orders.send_if_modified(|known| {
@@ -78,6 +93,11 @@ fn watcher(folder: &Path, hints: mpsc::Sender<()>) -> notify::Result<notify::Rec
 pub(crate) const FILE: &str = "orders.json";
 
 impl DataFolder {
+    /// Whether any order was ever written here.
+    fn has_orders(&self) -> bool {
+        self.root().join(FILE).exists()
+    }
+
     /// Changes the operators' orders, alone: two commands at one time do not undo each other.
     pub fn change_orders<T>(&self, change: impl FnOnce(&mut Orders) -> T) -> Result<T, DataError> {
         let _lock = self.lock_orders()?;

@@ -125,6 +125,11 @@ fn state_path(desk: &Desk<'_>, relative: &str) -> String {
     path.trim_end_matches('/').to_owned()
 }
 
+/// The folder on the host that holds a stack's bundles, and nothing else.
+pub(super) fn bundles_folder(input: &Input<'_>) -> String {
+    format!("{}/files/{}", input.host_data, input.stack)
+}
+
 /// Files at or below a place, by path below it.
 fn content(desk: &Desk<'_>, place: &Place) -> BTreeMap<String, BundleFile> {
     let tree = desk.input.tree;
@@ -160,11 +165,12 @@ fn bundle(desk: &mut Desk<'_>, files: &mut Files, place: &Place, owner: &str) ->
         })
         .collect();
     let digest = digest(desk, owner, &content);
-    let folder = format!("{}/files/{}/{}", desk.input.host_data, desk.input.stack, digest.short());
+    let folder = format!("{}/{}", bundles_folder(&desk.input), digest.short());
+    let time = desk.input.tree.time();
     files.bundles.insert(digest.clone());
     let source = format!("{folder}/{}", place.relative);
     desk.bundles.entry(digest).or_insert_with(|| {
-        Arc::new(FileBundle { host_path: folder, files: content, overlay: false })
+        Arc::new(FileBundle { host_path: folder, files: content, overlay: false, time })
     });
     source.trim_end_matches('/').to_owned()
 }
@@ -172,11 +178,12 @@ fn bundle(desk: &mut Desk<'_>, files: &mut Files, place: &Place, owner: &str) ->
 fn overlay(desk: &mut Desk<'_>, files: &mut Files, place: &Place) -> String {
     let content = content(desk, place);
     let host_path = state_path(desk, &place.relative);
+    let time = desk.input.tree.time();
     let digest = digest(desk, &format!("overlay {}", place.relative), &content);
     files.bundles.insert(digest.clone());
     files.overlays.insert(digest.clone());
     desk.bundles.entry(digest).or_insert_with(|| {
-        Arc::new(FileBundle { host_path: host_path.clone(), files: content, overlay: true })
+        Arc::new(FileBundle { host_path: host_path.clone(), files: content, overlay: true, time })
     });
     host_path
 }

@@ -83,6 +83,7 @@ pub fn make(input: Input<'_>) -> (Desired, Diagnostics) {
         networks,
         volumes,
         bundles,
+        bundles_folder: files::bundles_folder(&input),
         seals,
     };
     (desired, Diagnostics(problems))

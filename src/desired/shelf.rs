@@ -64,6 +64,7 @@ mod tests {
             depends_on: [].into(),
             may_complete: false,
             is_job: false,
+            restarts_unhealthy: true,
             update: UpdatePolicy {
                 parallelism: 1,
                 order: UpdateOrder::StopFirst,
@@ -89,6 +90,7 @@ mod tests {
             networks: [].into(),
             volumes: [].into(),
             bundles: [].into(),
+            bundles_folder: String::new(),
             seals: [].into(),
         }
     }

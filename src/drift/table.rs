@@ -232,6 +232,12 @@ const OTHERS: &[Row] = &[
     },
     Row {
         engine: "",
+        compose: &["deploy.placement", "deploy.resources.reservations.cpus"],
+        effect: Effect::Ignored,
+        note: "decide on which of several hosts a replica sits ([FLEET.md](FLEET.md)); a container does not carry them",
+    },
+    Row {
+        engine: "",
         compose: &["profiles"],
         effect: Effect::Ignored,
         note: "a service that leaves the active profiles is an orphan",
@@ -241,13 +247,11 @@ const OTHERS: &[Row] = &[
         compose: &[
             "attach",
             "develop",
-            "deploy.placement",
             "deploy.endpoint_mode",
             "deploy.labels",
             "deploy.restart_policy.delay",
             "deploy.restart_policy.window",
             "deploy.update_config.max_failure_ratio",
-            "deploy.resources.reservations.cpus",
             "deploy.resources.reservations.generic_resources",
             "credential_spec",
             "pull_refresh_after",

@@ -128,8 +128,8 @@ pub(super) fn survey(repository: &Repository, reading: &Reading) -> Result<Surve
     if !walk.missing.is_empty() {
         return Ok(Survey::Missing(walk.missing));
     }
-    let tree = walk.read()?;
     let facts = facts(&commit);
+    let tree = walk.read()?.at(facts.time);
     Ok(Survey::Complete(Box::new(Complete { tree, problems: walk.problems, facts })))
 }
 

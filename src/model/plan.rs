@@ -98,6 +98,13 @@ pub enum Action {
         /// The bundle.
         bundle: Arc<FileBundle>,
     },
+    /// Remove files from Git that no container mounts any more.
+    RemoveFiles {
+        /// Absolute folder on the host: a bundle's, or that of all bundles of a stack.
+        folder: String,
+        /// Whether a container could write there: then it stays if a file is not as it was put there.
+        written: bool,
+    },
     /// Make a container.
     Create {
         /// Its name, possibly a passing one while its predecessor holds the final one.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::{Digest, NameProblem};
+use super::{Digest, NameProblem, Timestamp};
 
 /// A path inside the tree: relative, with `/`, without `.`, `..` or empty parts. The root is the empty path.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -90,25 +90,28 @@ pub struct TreeFile {
 /// The files of a revision under the source's path: path to content. Symbolic links inside the tree
 /// are resolved; those that leave it, and submodules, were refused with a diagnostic and are absent.
 ///
+/// Cheap to copy: every stack of a commit has the whole of it.
+///
 /// A tree may be partial by design (only the folders of the stacks are read); a path that was not read is
 /// absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ManifestTree {
-    files: BTreeMap<TreePath, TreeFile>,
-    left_out: BTreeMap<TreePath, String>,
+    files: std::sync::Arc<BTreeMap<TreePath, TreeFile>>,
+    left_out: std::sync::Arc<BTreeMap<TreePath, String>>,
+    time: Option<Timestamp>,
 }
 
 impl ManifestTree {
     /// A tree of these files.
     pub fn new(files: BTreeMap<TreePath, TreeFile>) -> Self {
-        Self { files, left_out: BTreeMap::new() }
+        Self { files: std::sync::Arc::new(files), left_out: std::sync::Arc::default(), time: None }
     }
 
     /// The same with what the commit holds and the tree does not, and why. Whoever asks for it must not take it for
     /// something that was never there.
     #[must_use]
     pub fn with_left_out(self, left_out: BTreeMap<TreePath, String>) -> Self {
-        Self { left_out, ..self }
+        Self { left_out: std::sync::Arc::new(left_out), ..self }
     }
 
     /// Why a path, or a folder that it lies in, was left out, if it was.
@@ -131,6 +134,16 @@ impl ManifestTree {
         let prefix = if folder.0.is_empty() { String::new() } else { format!("{folder}/") };
         let below = self.left_out.iter().filter(move |(path, _)| path.0.starts_with(&prefix));
         below.map(|(path, why)| (path, why.as_str()))
+    }
+
+    /// The same files, as they were at the commit's time.
+    pub fn at(self, time: Timestamp) -> Self {
+        Self { time: Some(time), ..self }
+    }
+
+    /// When the commit was made; `None` where it is not known, as for files that are not committed.
+    pub fn time(&self) -> Option<Timestamp> {
+        self.time
     }
 
     /// The file at a path.

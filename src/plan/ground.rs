@@ -243,6 +243,13 @@ impl Planner<'_> {
         let bundle = self.input.desired.bundles.get(digest)?;
         let cause =
             Cause { replica: None, because: cause.because.clone(), origin: origin.cloned() };
+        if bundle.overlay {
+            self.warnings.insert(format!(
+                "files from Git are laid into {}, where a service may write: of a file that both changed, the service's version is kept beside it as FILE.before-{}",
+                bundle.host_path,
+                digest.short()
+            ));
+        }
         let action = Action::PutFiles { digest: digest.clone(), bundle: Arc::clone(bundle) };
         let node = self.drafts.add(action, &cause, []);
         self.ground.bundles.insert(digest.clone(), node);

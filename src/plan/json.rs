@@ -59,6 +59,7 @@ fn verb(action: &Action) -> &'static str {
         Action::CreateVolume(_) => "create-volume",
         Action::RemoveVolume { .. } => "remove-volume",
         Action::PutFiles { .. } => "put-files",
+        Action::RemoveFiles { .. } => "remove-files",
         Action::Create { .. } => "create",
         Action::Upload { .. } => "upload",
         Action::Connect { .. } => "connect",
@@ -87,6 +88,7 @@ fn target(action: &Action) -> String {
         | Action::RemoveVolume { name }
         | Action::Create { name, .. } => name.clone(),
         Action::PutFiles { digest, .. } => digest.to_string(),
+        Action::RemoveFiles { folder, .. } => folder.clone(),
         Action::Upload { container, .. }
         | Action::Connect { container, .. }
         | Action::Disconnect { container, .. }

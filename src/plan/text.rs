@@ -103,6 +103,10 @@ impl fmt::Display for Action {
             Self::CreateVolume(spec) => write!(out, "create volume {}", spec.name),
             Self::RemoveVolume { name } => write!(out, "remove volume {name}"),
             Self::PutFiles { digest, .. } => write!(out, "put files {}", digest.short()),
+            Self::RemoveFiles { folder, .. } => {
+                let name = folder.rsplit('/').next().unwrap_or_default();
+                write!(out, "remove files {name}")
+            }
             Self::Create { name, .. } => write!(out, "create {name}"),
             Self::Upload { container, .. } => write!(out, "copy files into {}", container.name()),
             Self::Connect { container, network, .. } => {
@@ -166,6 +170,7 @@ impl fmt::Display for HeldBecause {
             Self::StillAttached => "containers that stay are attached to it",
             Self::StillUsed => "containers that stay use it",
             Self::Unseen => "it could not be seen",
+            Self::LeftUnhealthy => "`x-moorline.health.restart` is off",
             Self::NoCure => "nothing can be done from here",
             Self::NameHeldByForeign { container } => {
                 return write!(out, "container {container} exists and was {}", Self::NotOurs);
@@ -182,6 +187,19 @@ impl fmt::Display for HeldBecause {
             Self::Slowed { slowed, until } => return write!(out, "{slowed}; next try at {until}"),
             Self::StrangerAttached { container: who } => {
                 return write!(out, "container {who}, which is not of this stack, is attached to it");
+            }
+            Self::WaitsForContainer { name } => {
+                return write!(out, "waits for container {name}, which does not run");
+            }
+            Self::PortTaken { port, container } => {
+                return write!(out, "waits for port {port}, which container {container} holds");
+            }
+            Self::DoesNotConverge { cures, observed } => {
+                let there = observed.as_ref().map_or("nothing", |value| value.0.as_str());
+                return write!(
+                    out,
+                    "its cure was carried out {cures} times and changed nothing; the Engine still says: {there}"
+                );
             }
             Self::WaitsFor { resource, why } => return waits(out, resource, why.as_deref()),
             Self::WaitsForReplica { replica, why } => return waits(out, replica, why.as_deref()),

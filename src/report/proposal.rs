@@ -108,6 +108,7 @@ fn whose(step: &Step) -> Option<String> {
         | Action::CreateVolume(_)
         | Action::RemoveVolume { .. }
         | Action::PutFiles { .. }
+        | Action::RemoveFiles { .. }
         | Action::Upload { .. }
         | Action::RunHook { .. }
         | Action::AwaitHealthy { .. }

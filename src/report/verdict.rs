@@ -49,6 +49,17 @@ pub struct Wait {
     pub state: CommitState,
 }
 
+/// The newest commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// Its id.
+    pub revision: Revision,
+    /// The first line of its message.
+    pub subject: String,
+    /// Problems of its fleet file, which keep everything as it is.
+    pub fleet_problem: Option<String>,
+}
+
 /// Why a pass could not look, or not load.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Failure {
@@ -255,6 +266,11 @@ impl Report {
                 Outcome::Done | Outcome::Blocked { .. } | Outcome::Cancelled => None,
             })
         })
+    }
+
+    /// Whether something is held that something which happens on the host may end.
+    pub fn waits_for_the_host(&self) -> bool {
+        self.held().any(|held| held.why.may_end_by_itself())
     }
 
     /// What was left alone in the last round.

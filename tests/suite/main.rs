@@ -19,6 +19,7 @@
 )]
 
 mod adoption;
+mod asked;
 mod comments;
 mod compose_real;
 mod compose_table;
@@ -37,10 +38,12 @@ mod fleet;
 mod forge;
 mod git;
 mod honoured;
+mod hostile;
 mod house;
 mod laws;
 mod loader_fuzz;
 mod manifests;
+mod mutations_real;
 mod orders;
 mod outside;
 mod placement;

@@ -119,3 +119,62 @@ fn set_policy(policy: &mut Policy, text: &str) {
         }
     }
 }
+
+/// Contents of files from Git on the simulated host, without those where services write too.
+fn bundled(world: &World) -> Vec<String> {
+    let files = world.fake.host_files();
+    let text = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
+    let ours = files.iter().filter(|(path, _)| {
+        path.starts_with("/var/lib/moorline/files/") && !path.ends_with(".complete")
+    });
+    ours.map(|(_, bytes)| text(bytes)).collect()
+}
+
+#[tokio::test]
+async fn files_from_git_go_with_the_last_container_that_mounts_them() {
+    let mut world = World::with_limits(Options::default(), short_limits()).await;
+    let compose = "services:\n  web: {image: app:v1, volumes: [\"./conf:/conf:ro\"]}\n  \
+                   other: {image: app:v1, volumes: [\"./both:/both:ro\"]}\n  \
+                   third: {image: app:v1, volumes: [\"./both:/both:ro\"]}\n";
+    world.commit_files(&[("compose.yaml", compose), ("conf/a", "1"), ("both/b", "both")]);
+    assert!(world.settle(3).await.is_good());
+    assert_eq!(bundled(&world).len(), 2);
+
+    world.commit_files(&[("compose.yaml", compose), ("conf/a", "2"), ("both/b", "both")]);
+    let plan = moorline::plan::render(&*world.plan().await);
+    assert!(plan.contains("remove files "), "{plan}");
+    assert!(world.settle(3).await.is_good());
+    let mut left = bundled(&world);
+    left.sort();
+    assert_eq!(left, ["2", "both"]);
+
+    // One of two that share files goes: the other one still has them.
+    let two = compose.lines().take(3).collect::<Vec<_>>().join("\n");
+    world.commit_files(&[("compose.yaml", &two), ("conf/a", "2"), ("both/b", "both")]);
+    assert!(world.settle(3).await.is_good());
+    assert_eq!(bundled(&world).len(), 2);
+
+    world.commit("services: {}\n");
+    assert!(world.settle(3).await.is_good());
+    assert_eq!(bundled(&world), [] as [String; 0]);
+    assert!(world.plan().await.steps.is_empty());
+}
+
+#[tokio::test]
+async fn a_file_that_its_service_wrote_to_stays_when_git_changes_it() {
+    let mut world = World::with_limits(Options::default(), short_limits()).await;
+    let compose = "services:\n  web: {image: app:v1, volumes: [\"./app.conf:/app.conf\"]}\n";
+    world.commit_files(&[("compose.yaml", compose), ("app.conf", "1")]);
+    assert!(world.settle(3).await.is_good());
+    let files = world.fake.host_files();
+    let path = files.keys().find(|path| path.ends_with("/app.conf")).unwrap().clone();
+    world.fake.write_host_file(&path, b"written");
+    world.commit_files(&[("compose.yaml", compose), ("app.conf", "2")]);
+    let plan = world.plan().await;
+    assert!(plan.warnings.iter().any(|said| said.contains("if it did, they stay")), "{plan:?}");
+    assert!(world.settle(3).await.is_good());
+    assert_eq!(world.fake.host_files()[&path], b"written");
+    let mut left = bundled(&world);
+    left.sort();
+    assert_eq!(left, ["2", "written"]);
+}

@@ -339,7 +339,7 @@ pub const SETTINGS_KEYS: &[&[Key]] = &[&[
         "address and port, or none",
         "127.0.0.1:7420",
         "0.0.0.0:8080",
-        "Where webhooks, health and metrics are served",
+        "Where webhooks and health are served",
     ),
     key(
         "data",

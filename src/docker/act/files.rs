@@ -4,21 +4,22 @@
 //! parent, files are copied into it, and it is removed. Its image is empty and made on the spot.
 //!
 //! *Guarantees.* A bundle counts as being there only when its marker, the last entry of the archive, says its digest.
-//! The marker is a sibling of the folder, so that containers that mount the folder do not see it.
+//! The marker is a sibling of the folder, so that containers that mount the folder do not see it; it also tells what was
+//! put there (`laid`). The folder of all bundles of a stack can be entered by the Engine alone: a service reads what is
+//! mounted into it, and nobody else on the host reads anything.
 //! *Caveats.* Between two daemons that put the same bundle at the same time, one may fail and has to try again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read as _;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
 
 use super::super::connect::{Ask, segment};
-use super::super::look::HELPER;
+use super::super::look::{HELPER, HELPER_NAME, helper_mark};
 use super::super::{Engine, EngineError};
 use super::Terms;
-use crate::model::{BundleFile, ContainerHandle, Digest, FileBundle, FileMode, Upload};
+use crate::model::{BundleFile, ContainerHandle, Digest, FileBundle, FileMode, Timestamp, Upload};
 
 /// The empty image of containers that carry files.
 const IMAGE: (&str, &str) = ("moorline/files", "1");
@@ -26,7 +27,7 @@ const IMAGE: (&str, &str) = ("moorline/files", "1");
 const STUMBLES: u32 = 2;
 const STUMBLE_PAUSE: Duration = Duration::from_millis(100);
 /// Where the carrying container mounts the bundle's parent folder.
-const INSIDE: &str = "/bundle";
+pub(super) const INSIDE: &str = "/bundle";
 
 impl Engine {
     pub(super) async fn upload(
@@ -44,7 +45,7 @@ impl Engine {
         Ok(())
     }
 
-    async fn put_archive(
+    pub(super) async fn put_archive(
         &self,
         address: &str,
         folder: &str,
@@ -66,7 +67,7 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let place = Place::of(bundle)?;
         let name = format!(
-            "moorline-files-{}",
+            "{HELPER_NAME}{}",
             Digest::of(format!("{digest}{}", bundle.host_path).as_bytes()).short()
         );
         let in_flight = self.helper_begins(&name);
@@ -117,15 +118,20 @@ impl Engine {
         place: &Place,
         terms: &Terms<'_>,
     ) -> Result<(), EngineError> {
-        if self.marker(helper, place).await?.as_deref() == Some(digest.as_str()) {
+        let marker = self.marker(helper, place).await?;
+        if marker.as_ref().is_some_and(|marker| marker.digest == digest.as_str()) {
             return Ok(());
+        }
+        if bundle.overlay {
+            let laid = marker.map(|marker| marker.laid).unwrap_or_default();
+            return self.lay(helper, (digest, bundle), (place, &laid), terms).await;
         }
         let what = format!("put {} files on the host", bundle.files.len());
         let archive =
             bundle_archive(digest, bundle, place).map_err(|error| not_archived(&what, error))?;
         self.put_archive(helper, INSIDE, &what, archive, terms).await?;
         match self.marker(helper, place).await? {
-            Some(there) if there == digest.as_str() => Ok(()),
+            Some(there) if there.digest == digest.as_str() => Ok(()),
             _ => {
                 let message = "the Engine took the files, and does not have them".to_owned();
                 Err(EngineError::Refused { what, status: 500, message })
@@ -133,20 +139,18 @@ impl Engine {
         }
     }
 
-    /// The digest of the bundle that is there in whole.
-    async fn marker(&self, helper: &str, place: &Place) -> Result<Option<String>, EngineError> {
-        let what = "read a marker";
-        let ask = Ask::get(format!("/containers/{}/archive", segment(helper)), what)
-            .query("path", &format!("{INSIDE}/{}", place.marker()));
-        match self.wire().read_bytes(ask).await {
-            Ok(archive) => Ok(first_file(&archive)),
-            Err(error) if error.status() == Some(404) => Ok(None),
-            Err(error) => Err(error),
-        }
+    /// The bundle that is there in whole.
+    pub(super) async fn marker(
+        &self,
+        helper: &str,
+        place: &Place,
+    ) -> Result<Option<Marker>, EngineError> {
+        let file = self.file_on_host(helper, &place.marker()).await?;
+        Ok(file.map(|bytes| Marker::read(&String::from_utf8_lossy(&bytes))))
     }
 
     /// Makes the carrying container, and its image where that is missing. One that a crash left behind gives way.
-    async fn make_helper(
+    pub(super) async fn make_helper(
         &self,
         name: &str,
         place: &Place,
@@ -155,7 +159,7 @@ impl Engine {
         let body = serde_json::json!({
             "Image": format!("{}:{}", IMAGE.0, IMAGE.1),
             "Cmd": ["moorline-files"],
-            "Labels": {HELPER: self.owner()},
+            "Labels": {HELPER: helper_mark(&self.facts().id, name, self.owner())},
             "HostConfig": {"Binds": [format!("{}:{INSIDE}", place.parent)], "NetworkMode": "none"},
         });
         let ask = Ask::post("/containers/create", "make a container that carries files")
@@ -203,66 +207,169 @@ impl Engine {
 }
 
 /// Where a bundle goes on the host.
-struct Place {
-    /// Folder that holds the bundle's own.
+pub(super) struct Place {
+    /// Folder that the carrying container mounts.
     parent: String,
-    /// The bundle's own folder.
+    /// The folder of all bundles of a stack below it, which is closed to others; empty where there is none.
+    stack: String,
+    /// The bundle's own folder below [`Self::parent`].
     folder: String,
 }
 
 impl Place {
     fn of(bundle: &FileBundle) -> Result<Self, EngineError> {
-        let path = bundle.host_path.trim_end_matches('/');
+        let place = Self::at(&bundle.host_path)?;
+        if bundle.overlay {
+            return Ok(place);
+        }
+        let closed = place.parent.rsplit_once('/').filter(|(above, _)| !above.is_empty());
+        Ok(match closed {
+            Some((above, stack)) => Self {
+                folder: format!("{stack}/{}", place.folder),
+                stack: stack.to_owned(),
+                parent: above.to_owned(),
+            },
+            None => place,
+        })
+    }
+
+    /// A folder on the host, by way of the one that holds it.
+    pub(super) fn at(path: &str) -> Result<Self, EngineError> {
+        let path = path.trim_end_matches('/');
         match path.rsplit_once('/') {
             Some((parent, folder)) if !folder.is_empty() && path.starts_with('/') => {
                 let parent = if parent.is_empty() { "/" } else { parent };
-                Ok(Self { parent: parent.to_owned(), folder: folder.to_owned() })
+                let (parent, folder) = (parent.to_owned(), folder.to_owned());
+                Ok(Self { parent, stack: String::new(), folder })
             }
             _ => Err(EngineError::Refused {
                 what: "put files on the host".to_owned(),
                 status: 400,
-                message: format!("{:?} is not an absolute folder", bundle.host_path),
+                message: format!("{path:?} is not an absolute folder"),
             }),
         }
     }
 
-    fn marker(&self) -> String {
+    /// The bundle's folder, and whatever is in it, as the carrying container sees it.
+    pub(super) fn folder(&self) -> &str {
+        &self.folder
+    }
+
+    /// The marker, as the carrying container sees it.
+    pub(super) fn marker(&self) -> String {
         format!("{}.complete", self.folder)
     }
 }
 
-fn not_archived(what: &str, error: std::io::Error) -> EngineError {
+/// What a marker says: a digest, and in its second line what was put there.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Marker {
+    /// The bundle's digest.
+    pub(super) digest: String,
+    /// Path below the bundle's folder to the SHA-256 of its content. Empty where an earlier version of Moorline wrote it.
+    pub(super) laid: BTreeMap<String, String>,
+}
+
+impl Marker {
+    pub(super) fn of(digest: &Digest, bundle: &FileBundle) -> Self {
+        let laid = bundle.fingerprints().into_iter();
+        let laid = laid.map(|(path, (_, digest))| (path.to_owned(), digest.to_string())).collect();
+        Self { digest: digest.to_string(), laid }
+    }
+
+    fn read(text: &str) -> Self {
+        let (digest, laid) = text.split_once('\n').unwrap_or((text, ""));
+        let laid = serde_json::from_str(laid).unwrap_or_default();
+        Self { digest: digest.to_owned(), laid }
+    }
+
+    pub(super) fn write(&self) -> String {
+        format!("{}\n{}", self.digest, serde_json::json!(self.laid))
+    }
+}
+
+pub(super) fn not_archived(what: &str, error: std::io::Error) -> EngineError {
     EngineError::Garbled { what: what.to_owned(), source: error.into() }
 }
 
 fn bundle_archive(digest: &Digest, bundle: &FileBundle, place: &Place) -> std::io::Result<Bytes> {
-    let mut archive = tar::Builder::new(Vec::new());
+    let mut archive = Archive::new(bundle.time);
+    if !place.stack.is_empty() {
+        archive.folder(&place.stack, CLOSED)?;
+    }
     for folder in folders(&bundle.files) {
         let path = if folder.is_empty() {
             place.folder.clone()
         } else {
             format!("{}/{folder}", place.folder)
         };
-        append_folder(&mut archive, &path)?;
+        archive.folder(&path, 0o755)?;
     }
     for (path, file) in &bundle.files {
-        append(&mut archive, &format!("{}/{path}", place.folder), mode(file.mode), &file.bytes)?;
+        archive.file(&format!("{}/{path}", place.folder), mode(file.mode), &file.bytes)?;
     }
-    append(&mut archive, &place.marker(), 0o644, digest.as_str().as_bytes())?;
-    archive.into_inner().map(Bytes::from)
+    archive.file(&place.marker(), 0o600, Marker::of(digest, bundle).write().as_bytes())?;
+    archive.finish()
+}
+
+/// The mode of a folder that only the Engine enters.
+const CLOSED: u32 = 0o700;
+
+/// An archive whose entries are of one time.
+pub(super) struct Archive {
+    inner: tar::Builder<Vec<u8>>,
+    /// Seconds since 1970.
+    time: u64,
+}
+
+impl Archive {
+    /// An empty one; without a time its entries are of 1970, so that the same content is the same archive and build
+    /// caches hit.
+    pub(super) fn new(time: Option<Timestamp>) -> Self {
+        let seconds = time.map_or(0, |time| time.as_millis() / 1000);
+        Self { inner: tar::Builder::new(Vec::new()), time: u64::try_from(seconds).unwrap_or(0) }
+    }
+
+    /// Adds a file of root's.
+    pub(super) fn file(&mut self, path: &str, mode: u32, bytes: &[u8]) -> std::io::Result<()> {
+        let mut header = header(mode, bytes.len());
+        header.set_mtime(self.time);
+        self.inner.append_data(&mut header, path, bytes)
+    }
+
+    /// Adds a folder of root's.
+    pub(super) fn folder(&mut self, path: &str, mode: u32) -> std::io::Result<()> {
+        let mut header = header(mode, 0);
+        header.set_mtime(self.time);
+        header.set_entry_type(tar::EntryType::Directory);
+        self.inner.append_data(&mut header, format!("{path}/"), std::io::empty())
+    }
+
+    /// Adds a file that is a link to itself. The Engine takes away what is there under the name, folders with all that
+    /// is in them, and then has nothing to link to: it refuses the archive, and the name is free. It is the one way to
+    /// remove something from a host without running a program on it.
+    pub(super) fn nothing(&mut self, path: &str) -> std::io::Result<()> {
+        let mut header = header(0o644, 0);
+        header.set_entry_type(tar::EntryType::Link);
+        self.inner.append_link(&mut header, path, path)
+    }
+
+    pub(super) fn finish(self) -> std::io::Result<Bytes> {
+        self.inner.into_inner().map(Bytes::from)
+    }
 }
 
 /// The tar of a build's context.
 pub(super) fn context(files: &BTreeMap<String, BundleFile>) -> Result<Bytes, EngineError> {
     let build = || {
-        let mut archive = tar::Builder::new(Vec::new());
+        let mut archive = Archive::new(None);
         for folder in folders(files).iter().filter(|folder| !folder.is_empty()) {
-            append_folder(&mut archive, folder)?;
+            archive.folder(folder, 0o755)?;
         }
         for (path, file) in files {
-            append(&mut archive, path, mode(file.mode), &file.bytes)?;
+            archive.file(path, mode(file.mode), &file.bytes)?;
         }
-        archive.into_inner().map(Bytes::from)
+        archive.finish()
     };
     build().map_err(|error| not_archived("pack the build context", error))
 }
@@ -288,14 +395,13 @@ fn upload(file: &Upload) -> std::io::Result<Bytes> {
     archive.into_inner().map(Bytes::from)
 }
 
-fn mode(mode: FileMode) -> u32 {
+pub(super) fn mode(mode: FileMode) -> u32 {
     match mode {
         FileMode::Regular => 0o644,
         FileMode::Executable => 0o755,
     }
 }
 
-/// Times are always the same, so that the same content is the same archive and build caches hit.
 fn header(mode: u32, size: usize) -> tar::Header {
     let mut header = tar::Header::new_gnu();
     header.set_mode(mode);
@@ -304,21 +410,6 @@ fn header(mode: u32, size: usize) -> tar::Header {
     header.set_uid(0);
     header.set_gid(0);
     header
-}
-
-fn append(
-    archive: &mut tar::Builder<Vec<u8>>,
-    path: &str,
-    mode: u32,
-    bytes: &[u8],
-) -> std::io::Result<()> {
-    archive.append_data(&mut header(mode, bytes.len()), path, bytes)
-}
-
-fn append_folder(archive: &mut tar::Builder<Vec<u8>>, path: &str) -> std::io::Result<()> {
-    let mut header = header(0o755, 0);
-    header.set_entry_type(tar::EntryType::Directory);
-    archive.append_data(&mut header, format!("{path}/"), std::io::empty())
 }
 
 /// All folders above the files, the root as the empty path, parents first.
@@ -334,17 +425,10 @@ fn folders(files: &BTreeMap<String, BundleFile>) -> BTreeSet<String> {
     folders
 }
 
-/// The content of an archive's first file, as text.
-fn first_file(archive: &[u8]) -> Option<String> {
-    let mut archive = tar::Archive::new(archive);
-    let mut entry = archive.entries().ok()?.next()?.ok()?;
-    let mut text = String::new();
-    entry.read_to_string(&mut text).ok()?;
-    Some(text)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+
     use super::*;
 
     fn file(text: &str, mode: FileMode) -> BundleFile {
@@ -353,12 +437,13 @@ mod tests {
 
     fn bundle() -> FileBundle {
         FileBundle {
-            host_path: "/var/lib/moorline/files/abc".to_owned(),
+            host_path: "/var/lib/moorline/files/shop/abc".to_owned(),
             files: BTreeMap::from([
                 ("conf/nginx.conf".to_owned(), file("server {}", FileMode::Regular)),
                 ("run.sh".to_owned(), file("#!/bin/sh", FileMode::Executable)),
             ]),
             overlay: false,
+            time: Some(Timestamp::from_millis(1_767_323_045_000)),
         }
     }
 
@@ -368,23 +453,26 @@ mod tests {
         let digest = Digest::of(b"x");
         let bytes = bundle_archive(&digest, &bundle, &Place::of(&bundle).unwrap()).unwrap();
         let mut archive = tar::Archive::new(&*bytes);
-        let entries: Vec<(String, u32)> = archive
+        let entries: Vec<(String, u32, u64)> = archive
             .entries()
             .unwrap()
             .map(|entry| {
                 let entry = entry.unwrap();
-                (entry.path().unwrap().display().to_string(), entry.header().mode().unwrap())
+                let header = entry.header();
+                let path = entry.path().unwrap().display().to_string();
+                (path, header.mode().unwrap(), header.mtime().unwrap())
             })
             .collect();
         let expected = [
-            ("abc/", 0o755),
-            ("abc/conf/", 0o755),
-            ("abc/conf/nginx.conf", 0o644),
-            ("abc/run.sh", 0o755),
-            ("abc.complete", 0o644),
+            ("shop/", 0o700),
+            ("shop/abc/", 0o755),
+            ("shop/abc/conf/", 0o755),
+            ("shop/abc/conf/nginx.conf", 0o644),
+            ("shop/abc/run.sh", 0o755),
+            ("shop/abc.complete", 0o600),
         ];
-        let expected: Vec<(String, u32)> =
-            expected.iter().map(|(p, m)| ((*p).to_owned(), *m)).collect();
+        let expected: Vec<(String, u32, u64)> =
+            expected.iter().map(|(p, m)| ((*p).to_owned(), *m, 1_767_323_045)).collect();
         assert_eq!(entries, expected);
     }
 

@@ -6,6 +6,7 @@
 mod containers;
 mod files;
 mod images;
+mod laid;
 mod networks;
 mod registry;
 mod verbs;
@@ -91,6 +92,9 @@ impl Engine {
             Action::CreateVolume(spec) => self.create_volume(spec, terms).await,
             Action::RemoveVolume { name } => self.remove_volume(name, terms).await,
             Action::PutFiles { digest, bundle } => self.put_files(digest, bundle, terms).await,
+            Action::RemoveFiles { folder, written } => {
+                self.remove_files(folder, *written, terms).await
+            }
             Action::Create { name, spec } => self.create(name, spec, terms).await,
             Action::Upload { container, files } => self.upload(container, files, terms).await,
             Action::Connect { container, network, endpoint } => {
@@ -157,6 +161,7 @@ impl Engine {
             | Action::Stop { container: changed, .. }
             | Action::Update { container: changed, .. } => container(changed),
             Action::PutFiles { .. }
+            | Action::RemoveFiles { .. }
             | Action::RunHook { .. }
             | Action::AwaitHealthy { .. }
             | Action::AwaitCompletion { .. }

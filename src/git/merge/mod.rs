@@ -1,4 +1,5 @@
-//! What merging a pull request would give: base and head merged in the object database, without a working tree.
+//! What merging a pull request would give: the forge's own result where it made one of the same two commits, else base
+//! and head merged in the object database, without a working tree.
 //!
 //! In: the base's and the head's commit, also of a fork. Out: a commit that [`super::Git::pull`] reads like any other,
 //! or the paths that conflict. Only commits and the folders and files that both sides changed are fetched. The result
@@ -126,14 +127,18 @@ enum Meeting {
 impl Merger<'_, '_> {
     async fn merge(&mut self, at: &HeadAt) -> Result<Merged, GitError> {
         let head = self.head(at).await?;
+        let (base_id, head_id) = (self.id(self.base)?, self.id(&head)?);
+        // The forge has the first word, if it speaks of the same two commits: it is what a merge there would give.
+        if let Some(revision) = self.forges_own(at, [base_id, head_id]).await? {
+            return Ok(Merged::Clean { revision, head });
+        }
         if self.there.is_some() {
             self.fetch_fork(&head).await?;
         }
-        let (base_id, head_id) = (self.id(self.base)?, self.id(&head)?);
         let mut common = match self.meeting(&head).await? {
             Meeting::At(common) => common,
             Meeting::Nowhere => return Ok(Merged::Unrelated { head }),
-            Meeting::Unclear => return self.unclear(at, head).await,
+            Meeting::Unclear => return Err(self.unclear()),
         };
         // One side did not move: the other is the result.
         if common == [base_id] {
@@ -155,14 +160,8 @@ impl Merger<'_, '_> {
                         common = found;
                     }
                 }
-                Merging::Cut | Merging::Unclear => return self.unclear(at, head).await,
-                Merging::Conflict(paths) => {
-                    // The forge has the last word, if it speaks of the same two commits.
-                    return Ok(match self.forges_own(at, [base_id, head_id]).await? {
-                        Some(revision) => Merged::Clean { revision, head },
-                        None => Merged::Conflict { head, paths },
-                    });
-                }
+                Merging::Cut | Merging::Unclear => return Err(self.unclear()),
+                Merging::Conflict(paths) => return Ok(Merged::Conflict { head, paths }),
                 Merging::Clean(pack, commit) => {
                     self.write(pack).await?;
                     let revision = self.revision(&commit.to_string())?;
@@ -187,16 +186,9 @@ impl Merger<'_, '_> {
         written
     }
 
-    /// What the forge says where we cannot tell; no wrong answer where it does not say.
-    async fn unclear(&mut self, at: &HeadAt, head: Revision) -> Result<Merged, GitError> {
-        let sides = [self.id(self.base)?, self.id(&head)?];
-        match self.forges_own(at, sides).await? {
-            Some(revision) => Ok(Merged::Clean { revision, head }),
-            None => {
-                let remote = self.here.source().remote.to_string();
-                Err(GitError::MergeUnclear { remote })
-            }
-        }
+    /// What is said where neither the forge nor we can tell: no wrong answer.
+    fn unclear(&self) -> GitError {
+        GitError::MergeUnclear { remote: self.here.source().remote.to_string() }
     }
 
     /// The forge's own merge of these two, if it made one.

@@ -24,6 +24,7 @@ fn story() -> Vec<Action> {
         host_path: "/files/abc".to_owned(),
         files: [("a".to_owned(), file)].into(),
         overlay: false,
+        time: None,
     };
     vec![
         Action::Pull { image: ImageRef::parse("shop/web:1").unwrap(), platform: String::new() },

@@ -2,6 +2,7 @@
 
 mod doors;
 mod faults;
+mod laid;
 mod real;
 mod simulated;
 mod stories;

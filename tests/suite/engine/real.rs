@@ -75,6 +75,7 @@ async fn real_files_reach_the_host_as_they_are() {
             (long.replace("//", "/"), file("long\n", FileMode::Regular)),
         ]),
         overlay: false,
+        time: None,
     });
     let put = Action::PutFiles { digest: Digest::of(b"1"), bundle };
     for _ in 0..2 {

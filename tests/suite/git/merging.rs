@@ -387,3 +387,41 @@ async fn the_forges_own_merge_settles_a_conflict_if_it_is_of_the_same_commits() 
     let pulled = git.pull(&source, &wanted, &TreeSelection::all(), &never()).await.unwrap();
     assert_eq!(text(&pulled, "a/lines.txt"), LINES.replace("two", "ZWEI"));
 }
+
+#[tokio::test]
+async fn the_forges_own_merge_of_the_same_commits_is_taken_before_ours() {
+    for filters in [false, true] {
+        let world = World::with_stacks();
+        if filters {
+            world.allow_filters();
+        }
+        let from = world.git(&["rev-parse", "HEAD"]);
+        let head = pull_request(&world, &from, |world| world.write("a/theirs.txt", "1\n"));
+        world.write("a/ours.txt", "1\n");
+        let base = world.push("main goes on");
+        // What a forge made of it may be told by its message: ours has another one, and so another id.
+        let tree = world.git(&["rev-parse", &format!("{base}^{{tree}}")]);
+        let made = |parents: [&str; 2]| {
+            let [one, other] = parents;
+            let made =
+                world.git(&["commit-tree", &tree, "-p", one, "-p", other, "-m", "the forge"]);
+            world.git(&["push", "-q", "--force", "origin", &format!("{made}:refs/pull/7/merge")]);
+            made
+        };
+        let daemon = Daemon::start(&world);
+        let (source, git) = (source(&daemon.url()), Git::new(&world.data()));
+        let asked = HeadAt { merged: Some("refs/pull/7/merge".to_owned()), ..at(&head) };
+        let merge = || async {
+            match git.merge(&source, &revision(&base), &asked, &never()).await.unwrap() {
+                Merged::Clean { revision, .. } => revision.to_string(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let ours = merge().await;
+        let stale = made([&from, &head]);
+        assert_eq!(merge().await, ours, "the forge's is of another base");
+        let fresh = made([&base, &head]);
+        assert!(fresh != ours && stale != ours);
+        assert_eq!(merge().await, fresh);
+    }
+}

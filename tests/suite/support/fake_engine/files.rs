@@ -17,6 +17,16 @@ pub(super) fn put(shared: &Arc<Shared>, id: &str, folder: &str, archive: &[u8]) 
     let mut files = BTreeMap::new();
     for entry in entries.flatten() {
         let mut entry = entry;
+        // As the Engine does it: what is there under the name goes first, and then there is nothing to link to.
+        if entry.header().entry_type().is_hard_link() {
+            let path =
+                format!("{}/{}", folder.trim_end_matches('/'), entry.path().unwrap().display());
+            let Some(container) = world.containers.get(id) else { return Answer::empty(404) };
+            let Some(place) = host_path(container, &path) else { continue };
+            let below = format!("{place}/");
+            world.host_files.retain(|other, _| *other != place && !other.starts_with(&below));
+            return refuse(500, &format!("link {path} {path}: no such file or directory"));
+        }
         if !entry.header().entry_type().is_file() {
             continue;
         }
@@ -58,7 +68,13 @@ pub(super) fn get(shared: &Arc<Shared>, id: &str, path: &str) -> Answer {
     let world = shared.world();
     let Some(container) = world.containers.get(id) else { return Answer::empty(404) };
     let found = match host_path(container, path) {
-        Some(place) => world.host_files.get(&place),
+        Some(place) => {
+            let below = format!("{place}/");
+            if world.host_files.keys().any(|other| other.starts_with(&below)) {
+                return folder(path);
+            }
+            world.host_files.get(&place)
+        }
         None => container.files.get(path),
     };
     let Some(bytes) = found else {
@@ -73,6 +89,18 @@ pub(super) fn get(shared: &Arc<Shared>, id: &str, path: &str) -> Answer {
     header.set_mode(0o644);
     let name = path.rsplit('/').next().unwrap_or("file");
     archive.append_data(&mut header, name, bytes.as_slice()).unwrap();
+    Answer::tar(archive.into_inner().unwrap())
+}
+
+/// The archive of a folder, without what is in it: nobody asks for that.
+fn folder(path: &str) -> Answer {
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::Directory);
+    header.set_size(0);
+    header.set_mode(0o755);
+    let name = path.rsplit('/').next().unwrap_or("folder");
+    archive.append_data(&mut header, format!("{name}/"), std::io::empty()).unwrap();
     Answer::tar(archive.into_inner().unwrap())
 }
 

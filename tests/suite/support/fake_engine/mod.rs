@@ -335,6 +335,16 @@ impl FakeEngine {
         world.volumes.iter().map(|(name, volume)| (name.clone(), volume.born)).collect()
     }
 
+    /// Somebody writes a file on the host.
+    pub fn write_host_file(&self, path: &str, bytes: &[u8]) {
+        self.shared.world().host_files.insert(path.to_owned(), bytes.to_vec());
+    }
+
+    /// Somebody removes a file on the host.
+    pub fn remove_host_file(&self, path: &str) {
+        self.shared.world().host_files.remove(path);
+    }
+
     /// Files on the simulated host, by absolute path.
     pub fn host_files(&self) -> BTreeMap<String, Vec<u8>> {
         self.shared.world().host_files.clone()
