@@ -9,13 +9,13 @@ use super::files::{Files, ReadProblem, is_remote, join, parent};
 use super::interpolate::Env;
 use super::loader::Loader;
 use super::normalize::{name_resources, normalize, read_files, resolve_contents};
-use super::sealed;
 use super::text::dotenv::Variables;
 use super::text::template;
-use super::unset::Services;
+use super::values::unset::Services;
+use super::values::{LoadPurpose, sealed};
 use crate::model::{
     Budget, Diagnostic, Diagnostics, GivenContent, GivenVariables, Location, Origins, Project,
-    Service, ServiceName, StackName, UnsetPolicy,
+    Service, ServiceName, StackName,
 };
 use crate::yaml::Node;
 
@@ -72,19 +72,6 @@ pub struct LoadRequest<'a> {
     pub home: Option<&'a str>,
     /// What the model is for.
     pub purpose: LoadPurpose,
-}
-
-/// What a model is for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum LoadPurpose {
-    /// To be shown: as with `docker compose config`, variables without a value stand for nothing, with a warning.
-    #[default]
-    Show,
-    /// To be run: values that are not there, or that no container can read, are errors.
-    Run {
-        /// What becomes of variables without a value and without a default.
-        unset: UnsetPolicy,
-    },
 }
 
 impl std::fmt::Debug for LoadRequest<'_> {

@@ -24,7 +24,7 @@ use crate::report::{Failure, Report, Target};
 use crate::commit::removed::retire;
 use crate::daemon::{self, Setup, StartError};
 use crate::data::folder::DataFolder;
-use crate::reconcile::board::Board;
+use crate::reconcile::board::{Board, Standing};
 use crate::reconcile::host::failure_of;
 use crate::reconcile::limiter::PassLimiter;
 use crate::reconcile::survey::{self, Survey, seen_by};
@@ -416,6 +416,10 @@ pub async fn publish(setup: &Setup, wish: &Wish, seen: &[Seen], reports: &[Repor
         board.expect(repository.commit.head(), &targets);
         for report in own {
             board.report(&Arc::new(report.clone()));
+            // Kept at an earlier commit, or held: what it waits for is what the newest one says.
+            if let Some(wait) = &report.wait {
+                board.stands(&report.target, Standing::Waiting(wait.clone()));
+            }
         }
         board.hide(&repository.commit.secrets());
         let places = (&repository.git, &repository.source, &board);

@@ -37,6 +37,7 @@ mod faults;
 mod fleet;
 mod forge;
 mod git;
+mod honoured;
 mod hostile;
 mod house;
 mod laws;

@@ -26,9 +26,9 @@ pub use origins::Origins;
 pub use resource::{FileObject, IpamConfig, Model, Network, Pool, SecretObject, Volume};
 pub use scalars::{Bytes, DeviceCount, Octal, Period, Ratio, parse_bytes, parse_period};
 pub use service::{
-    Blkio, CredentialSpec, Device, DevicePath, EnvFile, FileMount, Gpu, Healthcheck, Link, Logging,
-    PreStart, Provider, Rate, Service, ServiceHook, ServiceModel, ServiceNetwork, ServicePort,
-    Ulimits,
+    Blkio, CredentialSpec, Device, DevicePath, EnvFile, Extends, FileMount, Gpu, Healthcheck, Link,
+    Logging, PreStart, Provider, Rate, Service, ServiceHook, ServiceModel, ServiceNetwork,
+    ServicePort, Ulimits,
 };
 pub use volume::{BindOption, ImageOption, ServiceVolume, TmpfsOption, VolumeOption};
 
