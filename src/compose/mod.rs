@@ -20,8 +20,8 @@ mod paths;
 mod place;
 mod rules;
 mod text;
-mod unset;
+mod values;
 
 pub use files::{Files, ReadProblem, TREE_ROOT, TreeFiles, tree_path};
-pub use load::{LoadPurpose, LoadRequest, Loaded, Lookup, load, load_within};
-pub use text::sealed;
+pub use load::{LoadRequest, Loaded, Lookup, load, load_within};
+pub use values::{LoadPurpose, sealed};

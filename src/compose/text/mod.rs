@@ -2,7 +2,6 @@
 
 pub(super) mod dotenv;
 pub(super) mod ports;
-pub mod sealed;
 pub(super) mod template;
 pub(super) mod volumes;
 pub(super) mod words;

@@ -7,8 +7,8 @@ use std::sync::OnceLock;
 
 use aho_corasick::AhoCorasick;
 
-use super::super::convert::Parts;
-use super::dotenv::Variables;
+use crate::compose::convert::Parts;
+use crate::compose::text::dotenv::Variables;
 use crate::model::{Diagnostic, Extensions, Location, Origins, Secret, ServiceName};
 
 /// Beyond this many bytes a file is data; what encrypts says so at the beginning or end of much smaller ones.
