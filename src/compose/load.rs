@@ -10,7 +10,6 @@ use super::interpolate::Env;
 use super::loader::Loader;
 use super::normalize::{name_resources, normalize, read_files, resolve_contents};
 use super::text::dotenv::Variables;
-use super::text::sealed;
 use super::text::template;
 use super::values::unset::Services;
 use super::values::{LoadPurpose, sealed};
