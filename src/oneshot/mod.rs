@@ -127,7 +127,8 @@ pub async fn read(
         let place = Place { git: &git, source: &source, repository, hosts, outside: &outside };
         let mut commit = commit::read(&place, &wanted, stop).await.map_err(failed)?;
         redaction::hide(&commit.secrets());
-        if commit.fleet.is_none() {
+        // Half a fleet is acted on by no command: what it does not name would be taken for gone.
+        if commit.fleet_problem().is_some() {
             let lines: Vec<String> = commit.problems.0.iter().map(ToString::to_string).collect();
             return Err(OnceError::Fleet { problem: lines.join("\n") });
         }

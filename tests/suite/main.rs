@@ -54,3 +54,4 @@ mod spread;
 mod stories;
 mod support;
 mod webhooks;
+mod whole;

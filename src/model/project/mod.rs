@@ -76,6 +76,10 @@ pub struct Project {
     pub networks: BTreeMap<String, Network>,
     /// Volumes that services use, by key.
     pub volumes: BTreeMap<String, Volume>,
+    /// Networks that are declared, and that no service of the active profiles uses.
+    pub unused_networks: BTreeMap<String, Network>,
+    /// Volumes that are declared, and that no service of the active profiles uses.
+    pub unused_volumes: BTreeMap<String, Volume>,
     /// Configs that services use, by key.
     pub configs: BTreeMap<String, FileObject>,
     /// Secrets that services or builds use, by key.
@@ -98,6 +102,8 @@ impl Project {
             disabled: BTreeMap::new(),
             networks: BTreeMap::new(),
             volumes: BTreeMap::new(),
+            unused_networks: BTreeMap::new(),
+            unused_volumes: BTreeMap::new(),
             configs: BTreeMap::new(),
             secrets: BTreeMap::new(),
             models: BTreeMap::new(),
