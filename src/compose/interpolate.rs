@@ -7,7 +7,7 @@ use super::place::Place;
 use super::text::template::{self, TemplateProblem};
 use super::values::unset::{self, Unset};
 use crate::model::{Budget, Diagnostics};
-use crate::yaml::{Kind, NODE_BYTES, Node, Scalar, Tag};
+use crate::yaml::{Kind, NODE_BYTES, Node, Scalar, Tag, Value};
 
 /// Variables by name.
 pub(super) type Env = BTreeMap<String, String>;
@@ -23,6 +23,24 @@ pub(super) fn interpolate(
 ) {
     let mut walk = Walk { env, unset, problems, budget };
     walk.node(node, shape, Place::TOP);
+}
+
+/// Gives the variables of services that have no value the project's.
+pub(super) fn resolve_environment(root: &mut Node, env: &Env, unset: &Unset) {
+    let services = root.as_map_mut().and_then(|map| map.get_mut("services"));
+    let Some(services) = services.and_then(Node::as_map_mut) else { return };
+    for service in services {
+        let variables = service.value.as_map_mut().and_then(|map| map.get_mut("environment"));
+        let Some(variables) = variables.and_then(Node::as_map_mut) else { continue };
+        for variable in variables {
+            if variable.value.value() == Some(Value::Null)
+                && let Some(value) = env.get(&variable.key)
+            {
+                unset.asks(&variable.key);
+                variable.value.kind = Node::text(variable.value.span.clone(), value.clone()).kind;
+            }
+        }
+    }
 }
 
 struct Walk<'a> {

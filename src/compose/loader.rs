@@ -8,7 +8,7 @@ use super::attributes;
 use super::canonical::{Sink, canonicalise, default_contexts};
 use super::check::{Demand, check, check_service};
 use super::files::{Files, ReadProblem, is_remote, join, parent};
-use super::interpolate::{Env, interpolate};
+use super::interpolate::{Env, interpolate, resolve_environment};
 use super::merge::{Tags, merge, merge_service, settle};
 use super::paths::Paths;
 use super::place::Place;
@@ -17,7 +17,7 @@ use super::text::dotenv::{self, Variable, Variables};
 use super::values::sealed::{self, SealedVariables};
 use super::values::unset::Unset;
 use crate::model::{Budget, Diagnostic, Diagnostics, Location};
-use crate::yaml::{self, Kind, Map, NODE_BYTES, Node, Tag, Value};
+use crate::yaml::{self, Kind, Map, NODE_BYTES, Node, Tag};
 
 /// Files that one model may be made of.
 const MAX_FILES: usize = 1_000;
@@ -582,22 +582,4 @@ fn texts(node: Option<&Node>) -> Vec<&Node> {
     let Some(node) = node else { return Vec::new() };
     let one = std::slice::from_ref(node);
     node.as_list().unwrap_or(one).iter().filter(|item| !item.is_null()).collect()
-}
-
-/// Gives the variables of services that have no value the project's.
-fn resolve_environment(root: &mut Node, env: &Env, unset: &Unset) {
-    let services = root.as_map_mut().and_then(|map| map.get_mut("services"));
-    let Some(services) = services.and_then(Node::as_map_mut) else { return };
-    for service in services {
-        let variables = service.value.as_map_mut().and_then(|map| map.get_mut("environment"));
-        let Some(variables) = variables.and_then(Node::as_map_mut) else { continue };
-        for variable in variables {
-            if variable.value.value() == Some(Value::Null)
-                && let Some(value) = env.get(&variable.key)
-            {
-                unset.asks(&variable.key);
-                variable.value.kind = Node::text(variable.value.span.clone(), value.clone()).kind;
-            }
-        }
-    }
 }

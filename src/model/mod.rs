@@ -1,6 +1,5 @@
 //! The nouns: plain data that every floor speaks of. Nothing here waits, reads or decides.
 
-mod budget;
 mod claims;
 mod container;
 mod desired;
@@ -9,10 +8,11 @@ mod drift;
 mod forge_kind;
 mod given;
 mod held;
+mod incoming;
 mod names;
 mod observed;
 mod outcome;
-pub mod pattern;
+
 mod plan;
 mod policy;
 pub mod project;
@@ -23,7 +23,6 @@ mod timestamp;
 mod tree;
 mod unseen;
 
-pub use budget::{Budget, OverBudget};
 pub use claims::{Claim, Claimed, Claims, Clash, Neighbourhood};
 pub use container::{
     BindOptions, ContainerConfig, ContainerSpec, DeviceMapping, DeviceRequest, Empty, Endpoint,
@@ -41,6 +40,7 @@ pub use drift::{Cure, Drift, Reason, Resource, Value};
 pub use forge_kind::ForgeKind;
 pub use given::{Given, GivenContent, GivenFile, GivenVariables};
 pub use held::{Held, HeldBecause, Slowed};
+pub use incoming::{Budget, OverBudget, pattern};
 pub use names::{
     ContainerId, Digest, HostName, ImageRef, NameProblem, Replica, RepositoryName, Revision,
     ServiceName, StackName,
