@@ -202,9 +202,9 @@ async fn an_answer_without_end_is_an_error_before_it_fills_the_memory() {
             assert_eq!(*most, if what == "objects" { 4 << 20 } else { 1 << 20 }, "{what}");
             assert!(problem.to_string().contains("127.0.0.1"), "{problem}");
             assert_eq!(problem.remedy(), Remedy::Operator);
-            // What was taken, and what fits into the buffers of sockets.
-            assert!(server.sent() < 24 << 20, "{what} over {scheme}: {} bytes", server.sent());
-            assert!(begun.elapsed() < Duration::from_secs(10), "{what} over {scheme}");
+            // What was taken, and what fits into the buffers of sockets: far less than a server without end would send.
+            assert!(server.sent() < 64 << 20, "{what} over {scheme}: {} bytes", server.sent());
+            assert!(begun.elapsed() < Duration::from_secs(60), "{what} over {scheme}");
         }
     }
 }
