@@ -1,7 +1,7 @@
 //! Whatever a repository holds, a plan of it is made or refused soon and in little room.
 //!
 //! Each repository is planned by the program itself, in a process of its own, against a simulated Engine; processor time
-//! and memory are read off that process. `MOORLINE_HOSTILE=N` makes N of them instead of 510, and
+//! and memory are read off that process. `MOORLINE_HOSTILE=N` makes N of them (3 of each kind otherwise, up to a size of 250: 510 and more are for a release build), and
 //! `MOORLINE_HOSTILE_KIND=dense` only that kind. The measure is of a release build, which `MOORLINE_HOSTILE_PROGRAM` may
 //! name; a debug build, which is some ten times slower, has ten times as long.
 
@@ -95,7 +95,7 @@ fn cases() -> Vec<(&'static str, usize, Files)> {
     let kind = std::env::var("MOORLINE_HOSTILE_KIND").ok();
     let kinds: Vec<_> =
         KINDS.iter().filter(|(name, _)| kind.as_ref().is_none_or(|kind| kind == name)).collect();
-    let count = wanted.unwrap_or(15 * kinds.len());
+    let count = wanted.unwrap_or(3 * kinds.len());
     (0..count)
         .map(|number| {
             let (name, make) = kinds[number % kinds.len()];
