@@ -96,7 +96,15 @@ impl fmt::Display for Diagnostic {
         };
         write!(out, "{}: {severity}: ", self.location)?;
         if !self.path.is_empty() {
-            write!(out, "{}: ", self.path)?;
+            // Names in it may be anybody's: a key with a line end in it ends no line of ours.
+            for character in self.path.chars() {
+                if character.is_control() {
+                    write!(out, "{}", character.escape_default())?;
+                } else {
+                    write!(out, "{character}")?;
+                }
+            }
+            out.write_str(": ")?;
         }
         write!(out, "{}", self.message)?;
         if !self.help.is_empty() {

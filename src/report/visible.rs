@@ -16,7 +16,7 @@ pub fn text(text: &str) -> Cow<'_, str> {
     escape(text, acts)
 }
 
-/// Lines in which our own colours stay: `ESC [ … m`. What is of others within them went through [`line`] before it was
+/// Lines in which our own colours stay: `ESC [ … m`. What is of others within them went through [`line()`] before it was
 /// coloured.
 pub fn coloured(text: &str) -> Cow<'_, str> {
     if !text.contains('\x1b') {

@@ -262,7 +262,7 @@ fn hostile_text_stays_inert_and_nothing_invisible_is_said() {
         "{text}"
     );
     let said = PlanComment { refused: vec!["x\u{202e}y".to_owned()], ..of(Vec::new()) }.status().1;
-    assert_eq!(said, "cannot be planned: xy");
+    assert_eq!(said, "cannot be planned: x\\u{202e}y");
 }
 
 #[test]

@@ -29,10 +29,11 @@ fn check(door: &str, shown: &str) {
 #[tokio::test]
 async fn no_door_lets_text_of_others_act() {
     let harbour = Harbour::new(&["a"]).await;
-    harbour.hosts["a"].publish("app:v1", serde_json::json!({}));
+    harbour.hosts["a"].publish("app:v1", serde_json::json!({"Cmd": ["serve"]}));
     let subject = "fix \u{202e}\u{1b}[31m\u{7} this";
     harbour.push(&[("shop/compose.yaml", &manifest(EVIL))], subject);
-    let (_, text, said) = harbour.command(&["sync"]).await;
+    let (code, text, said) = harbour.command(&["sync"]).await;
+    assert_eq!(code, 0, "{text}{said}");
     check("sync", &text);
     check("sync, beside", &said);
     harbour

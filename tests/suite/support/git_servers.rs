@@ -262,6 +262,7 @@ pub(crate) struct Https {
     port: u16,
     folder: PathBuf,
     plain: bool,
+    tls: Arc<rustls::ServerConfig>,
 }
 
 /// The token that the HTTPS server wants.
@@ -287,6 +288,7 @@ impl Https {
         let port = listener.local_addr().unwrap().port();
         let moods = Arc::new(Moods::default());
         let (shared, srv) = (Arc::clone(&moods), world.root().join("srv"));
+        let own = Arc::clone(&tls);
         std::thread::spawn(move || {
             for socket in listener.incoming().flatten() {
                 let (tls, moods, srv) = (Arc::clone(&tls), Arc::clone(&shared), srv.clone());
@@ -300,7 +302,25 @@ impl Https {
                 });
             }
         });
-        Self { moods, port, folder, plain }
+        Self { moods, port, folder, plain, tls: own }
+    }
+
+    /// TLS with the same certificate in front of another server. Returns where that is reached.
+    pub(crate) async fn in_front_of(&self, behind: std::net::SocketAddr) -> std::net::SocketAddr {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::clone(&self.tls));
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    let Ok(mut inside) = acceptor.accept(socket).await else { return };
+                    let mut server = tokio::net::TcpStream::connect(behind).await.unwrap();
+                    drop(tokio::io::copy_bidirectional(&mut inside, &mut server).await);
+                });
+            }
+        });
+        address
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -339,7 +359,10 @@ fn certificates(folder: &Path) -> Arc<rustls::ServerConfig> {
     ca.distinguished_name.push(DnType::CommonName, "test authority");
     std::fs::write(folder.join("ca.pem"), ca.self_signed(&ca_key).unwrap().pem()).unwrap();
     let key = KeyPair::generate().unwrap();
-    let server = CertificateParams::new(["localhost", "git.corp.test"].map(str::to_owned)).unwrap();
+    let server = CertificateParams::new(
+        ["localhost", "git.corp.test", "forge.corp.test"].map(str::to_owned),
+    )
+    .unwrap();
     let issuer = Issuer::new(ca, ca_key);
     let certificate = server.signed_by(&key, &issuer).unwrap();
     std::fs::write(folder.join("server.pem"), certificate.pem()).unwrap();
