@@ -129,7 +129,14 @@ fn plan_all(folder: &Path, socket: &str, cases: &[(&'static str, usize, Files)])
             took.seconds,
             took.megabytes,
             took.code,
-            took.said.lines().last().unwrap_or_default().chars().take(200).collect::<String>()
+            took.said
+                .lines()
+                .find(|line| line.contains("panicked"))
+                .or(took.said.lines().last())
+                .unwrap_or_default()
+                .chars()
+                .take(200)
+                .collect::<String>()
         );
         if std::env::var_os("MOORLINE_HOSTILE_TELL").is_some() {
             println!("{line}");
