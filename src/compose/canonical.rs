@@ -4,13 +4,13 @@ use super::attributes::{ItemKey, Meeting, Shape};
 use super::place::Place;
 use super::text::{ports, volumes, words};
 use crate::model::{Budget, Diagnostic, Diagnostics};
-use crate::yaml::{Entry, Kind, Map, NODE_BYTES, Node, Scalar, Span, Tag, Value};
+use crate::yaml::{COPY_BYTES, Entry, Kind, Map, Node, Scalar, Span, Tag, Value};
 
 /// Ports that one model may publish, ranges written out.
 const MAX_PORTS: usize = 250_000;
 
 /// What one published port takes: it and its attributes, in the model and as a value.
-const PORT_BYTES: usize = 12 * NODE_BYTES;
+const PORT_BYTES: usize = 2 * COPY_BYTES;
 
 /// Words of one command line.
 const MAX_WORDS: usize = 100_000;
@@ -72,14 +72,14 @@ fn widen(node: &mut Node, shape: &Shape, place: Place<'_>, sink: &mut Sink<'_>) 
         "services.*.configs" | "services.*.secrets" | "services.*.build.secrets" => {
             each(node, |item| wrap_text(item, "source"));
         }
-        "services.*.depends_on" => named(node, |span| {
+        "services.*.depends_on" => named(node, sink.budget, 2, |span| {
             let mut map = Map::default();
             map.set("condition", Node::text(span.clone(), "service_started"));
             map.set("required", Node::plain(span.clone(), "true"));
             Kind::Map(map)
         }),
         "services.*.networks" | "services.*.models" => {
-            named(node, |_| Kind::Scalar(Scalar::plain("")));
+            named(node, sink.budget, 1, |_| Kind::Scalar(Scalar::plain("")));
         }
         "services.*.ports" => expand_ports(node, place, sink),
         "services.*.volumes[]" => widen_volume(node, place, sink),
@@ -157,9 +157,12 @@ fn listed(node: &mut Node) {
     }
 }
 
-/// A list of names becomes a mapping.
-fn named(node: &mut Node, value: impl Fn(&Span) -> Kind) {
+/// A list of names becomes a mapping; each costs as much as so many values. What is over is said once, when all is read.
+fn named(node: &mut Node, budget: &Budget, values: usize, value: impl Fn(&Span) -> Kind) {
     let Kind::List(items) = &node.kind else { return };
+    if budget.bytes(items.len() * values * COPY_BYTES).is_err() {
+        return;
+    }
     let entries = items
         .iter()
         .filter_map(|item| {
@@ -234,7 +237,7 @@ fn hosts(node: &mut Node, place: Place<'_>, sink: &mut Sink<'_>) {
     let budget = sink.budget;
     let line = |host: &str, ip: &str, span: &Span| {
         // A host stands before each of its addresses. What is over is said once, when all is read.
-        budget.bytes(host.len() + ip.len() + NODE_BYTES).ok()?;
+        budget.bytes(6 * (host.len() + ip.len()) + COPY_BYTES).ok()?;
         let ip = ip.strip_prefix('[').and_then(|ip| ip.strip_suffix(']')).unwrap_or(ip);
         Some(Node::text(span.clone(), format!("{host}={ip}")))
     };
@@ -346,7 +349,7 @@ fn command(node: &mut Node, place: Place<'_>, sink: &mut Sink<'_>) {
                 let problem = Diagnostic::warning(node.location(), message).at(place.to_string());
                 sink.problems.push(problem.help("write it as a list: [\"sh\", \"-c\", \"…\"]"));
             }
-            if sink.budget.bytes(line.words.len() * NODE_BYTES).is_err() {
+            if sink.budget.bytes(line.words.len() * COPY_BYTES / 4).is_err() {
                 return;
             }
             let word = |word| Node::text(node.span.clone(), word);
@@ -372,6 +375,10 @@ fn expand_ports(node: &mut Node, place: Place<'_>, sink: &mut Sink<'_>) {
             expanded.push(long_port(item));
             continue;
         };
+        // What is over is said once, when all is read.
+        if sink.budget.over().is_some() {
+            return;
+        }
         match ports::parse(&text) {
             Ok(ports) if *sink.ports + ports.len() > MAX_PORTS => {
                 let message = format!("more than {MAX_PORTS} ports are published");

@@ -9,6 +9,9 @@ use crate::model::{Diagnostic, Diagnostics, Location, Origins, Service, ServiceN
 /// Problems before those that come with advice that takes time.
 const MAX_ADVISED: usize = 100;
 
+/// Replicas of one service: far more than an Engine can run, and few enough to plan.
+pub(super) const MAX_REPLICAS: usize = 10_000;
+
 /// Services of a circle that are all named.
 const MAX_SHOWN: usize = 20;
 
@@ -257,6 +260,13 @@ impl Checks<'_> {
         {
             let message = "scale and deploy.replicas say different numbers";
             self.report(name, "scale", message, "keep deploy.replicas");
+        }
+        if MAX_REPLICAS < service.replicas() as usize {
+            // Said here, before anything looks at each of them.
+            let attribute = if service.scale.is_some() { "scale" } else { "deploy.replicas" };
+            let count = service.replicas();
+            let message = format!("{count} replicas are more than {MAX_REPLICAS}");
+            self.report(name, attribute, message, "ask for fewer");
         }
         if service.replicas() > 1 && !service.container_name.is_empty() {
             let message = "several containers cannot have one container_name";

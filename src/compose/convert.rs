@@ -12,7 +12,7 @@ use super::merge::merge_service;
 use super::place::Place;
 use crate::model::project::{FileObject, Model, Network, PreStart, SecretObject, Volume};
 use crate::model::{Budget, Diagnostic, Diagnostics, Extensions, Service, ServiceName};
-use crate::yaml::{Kind, NODE_BYTES, Node, Value};
+use crate::yaml::{COPY_BYTES, Kind, Node, Value};
 
 /// A place of an attribute: dotted path, file, line, column.
 pub(super) type Spot = (Box<str>, Arc<str>, u32, u32);
@@ -118,7 +118,7 @@ fn service(
     let size = if hooks.is_empty() { 0 } else { node.size() };
     for (index, hook) in hooks.iter().enumerate() {
         // Each hook has all settings of its service. What is over is said once, when all is read.
-        budget.bytes(2 * size * NODE_BYTES).ok()?;
+        budget.bytes(size * COPY_BYTES).ok()?;
         let path = format!("{path}.pre_start.{index}");
         let mut container: Service =
             read(&inherited(node, hook, problems, budget), &path, problems)?;
@@ -176,7 +176,7 @@ fn json(node: &Node) -> serde_json::Value {
 }
 
 /// What one place takes beside its path.
-const SPOT_BYTES: usize = 48;
+const SPOT_BYTES: usize = 64;
 
 /// Collects where everything below a node stands.
 fn collect(node: &Node, path: &mut String, spots: &mut Vec<Spot>, budget: &Budget) {
@@ -187,7 +187,7 @@ fn collect(node: &Node, path: &mut String, spots: &mut Vec<Spot>, budget: &Budge
             for entry in map {
                 path.push_str(dot);
                 path.push_str(&entry.key);
-                if budget.bytes(path.len() + SPOT_BYTES).is_err() {
+                if budget.bytes(2 * path.len() + SPOT_BYTES).is_err() {
                     return;
                 }
                 let span = &entry.value.span;
@@ -211,7 +211,7 @@ fn collect(node: &Node, path: &mut String, spots: &mut Vec<Spot>, budget: &Budge
             for (index, item) in items.iter().enumerate() {
                 // Writing to a String cannot fail.
                 if write!(path, "{dot}{index}").is_ok() {
-                    if budget.bytes(path.len() + SPOT_BYTES).is_err() {
+                    if budget.bytes(2 * path.len() + SPOT_BYTES).is_err() {
                         return;
                     }
                     let span = &item.span;

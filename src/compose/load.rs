@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::canonical::default_dockerfiles;
-use super::consistency::Checks;
+use super::consistency::{Checks, MAX_REPLICAS};
 use super::convert::{Parts, convert};
 use super::files::{Files, ReadProblem, is_remote, join, parent};
 use super::interpolate::Env;
@@ -18,6 +18,9 @@ use crate::model::{
     Service, ServiceName, StackName,
 };
 use crate::yaml::Node;
+
+/// What a replica takes at least, wherever all are looked at: its name, and where it may sit.
+const REPLICA_BYTES: usize = 1024;
 
 const DEFAULT_FILES: [&str; 4] =
     ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
@@ -199,6 +202,11 @@ fn finish(
     let mut parts = convert(model, &mut loader.problems, loader.budget);
     // Said once, by whoever asked for this project.
     if loader.budget.over().is_some() {
+        return None;
+    }
+    let replicas = parts.services.values().map(|service| service.replicas() as usize);
+    let taken = replicas.map(|count| count.min(MAX_REPLICAS).saturating_mul(REPLICA_BYTES)).sum();
+    if loader.budget.bytes(taken).is_err() {
         return None;
     }
     let enabled = enabled(&parts, request.profiles, env);

@@ -17,12 +17,14 @@ use super::text::dotenv::{self, Variable, Variables};
 use super::values::sealed::{self, SealedVariables};
 use super::values::unset::Unset;
 use crate::model::{Budget, Diagnostic, Diagnostics, Location};
-use crate::yaml::{self, Kind, Map, NODE_BYTES, Node, Tag};
+use crate::yaml::{self, COPY_BYTES, Kind, Map, Node, Tag};
 
 /// Files that one model may be made of.
 const MAX_FILES: usize = 1_000;
 /// Services that one service may extend in a row.
 const MAX_CHAIN: usize = 100;
+/// Steps of carrying a copied value all the way to a project.
+const COPY_STEPS: u64 = 2_800;
 /// Includes in includes.
 const MAX_INCLUDES: usize = 50;
 /// Bytes that the files of one model may hold; a file that is read twice counts twice.
@@ -387,7 +389,9 @@ impl<'a> Loader<'a> {
                 base
             }
         };
-        if let Err(over) = self.budget.bytes(base.size().saturating_mul(NODE_BYTES)) {
+        let size = base.size();
+        let memory = self.budget.bytes(size.saturating_mul(COPY_BYTES));
+        if let Err(over) = memory.and_then(|()| self.budget.steps(COPY_STEPS * size as u64)) {
             let message = format!("with what is extended up to here, it is {over}");
             self.problems.push(extends.error(message).at(path));
             return None;

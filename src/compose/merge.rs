@@ -196,7 +196,7 @@ impl Merger<'_> {
 /// later file says: many small documents laid over a large one cost its size each time.
 fn cost(node: &Node) -> u64 {
     match &node.kind {
-        Kind::Map(map) => 8 * map.len() as u64,
+        Kind::Map(map) => 10 * map.len() as u64,
         Kind::List(items) => 64 * items.len() as u64,
         Kind::Scalar(_) => 1,
     }

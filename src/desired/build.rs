@@ -16,7 +16,7 @@ const OUTSIDE_DOCKERFILE: &str = ".moorline.dockerfile";
 
 /// What one character of an ignore file takes once it is read, and one file of a context beside its path and content.
 const PARSED_BYTES: usize = 48;
-const ENTRY_BYTES: usize = 96;
+const ENTRY_BYTES: usize = 256;
 
 const SERVICE_LABEL: &str = "com.docker.compose.service";
 

@@ -133,6 +133,14 @@ pub(super) fn bundles_folder(input: &Input<'_>) -> String {
 /// Files at or below a place, by path below it.
 fn content(desk: &Desk<'_>, place: &Place) -> BTreeMap<String, BundleFile> {
     let tree = desk.input.tree;
+    // What is over is said once, for the whole stack.
+    let cost: u64 = tree
+        .below(&place.tree)
+        .map(|(path, file)| 256 + (path.as_str().len() + file.bytes.len() / 4) as u64)
+        .sum();
+    if desk.budget.steps(4 * cost).is_err() {
+        return BTreeMap::new();
+    }
     let one = |file: &crate::model::TreeFile| BundleFile {
         mode: file.mode,
         bytes: Arc::clone(&file.bytes),

@@ -76,6 +76,10 @@ pub fn make(input: Input<'_>) -> (Desired, Diagnostics) {
     let volumes = mounts::volumes(&mut desk);
     let services = service::services(&mut desk);
     unsupported::warn(&mut desk);
+    if let Some(over) = desk.budget.over() {
+        let help = "divide it into several stacks, or mount and build from smaller folders";
+        desk.refuse("services", format!("the services of this stack ask for {over}"), help);
+    }
     let Desk { bundles, seals, problems, .. } = desk;
     let desired = Desired {
         stack: input.stack.clone(),

@@ -19,7 +19,7 @@ const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 const MAX_REPLICAS: u32 = 10_000;
 
 /// What the place of one attribute takes beside its path.
-const PLACE_BYTES: usize = 128;
+const PLACE_BYTES: usize = 256;
 
 /// The project's services.
 pub(super) fn services(desk: &mut Desk<'_>) -> BTreeMap<ServiceName, Arc<DesiredService>> {
@@ -88,7 +88,7 @@ fn all_replicas(
     for number in 1..=count {
         let replica = container::replica(desk, (name, service), image, number);
         if number == 1 {
-            bytes = 2 * serde_json::to_vec(&*replica.spec).map_or(0, |payload| payload.len());
+            bytes = 4 * serde_json::to_vec(&*replica.spec).map_or(0, |payload| payload.len());
         }
         desk.afford(name, bytes)?;
         all.insert(number, Arc::new(replica));

@@ -22,6 +22,10 @@ const SHORTEST: usize = 6;
 #[derive(Clone, Default)]
 pub struct SecretSet(Option<Arc<Needles>>);
 
+/// Forms of known secrets: once there are so many, only the values themselves are added, because what finds them all in one
+/// walk takes some 500 bytes a form.
+const MOST_FORMS: usize = 50_000;
+
 /// Plain words of fewer letters than this are hidden by the name of their key only: they stand in every second sentence.
 const SHORTEST_WORD: usize = 8;
 
@@ -81,6 +85,10 @@ impl SecretSet {
 
     fn forms(&self) -> impl Iterator<Item = &String> {
         self.0.iter().flat_map(|needles| &needles.forms)
+    }
+
+    fn forms_count(&self) -> usize {
+        self.0.as_ref().map_or(0, |needles| needles.forms.len())
     }
 
     fn spared(&self) -> impl Iterator<Item = &String> {
@@ -186,6 +194,10 @@ impl SecretSet {
     }
 
     fn add_forms(&mut self, value: &str) {
+        if MOST_FORMS < self.forms_count() {
+            self.insert(std::iter::once(value.to_owned()));
+            return;
+        }
         let percent: String = value.bytes().map(|byte| escape_byte(byte, is_unreserved)).collect();
         let lower: String = value.bytes().map(escape_byte_lower).collect();
         let form = percent.replace("%20", "+");

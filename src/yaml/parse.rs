@@ -17,8 +17,11 @@ pub const MAX_DEPTH: usize = 128;
 const MAX_NODES: usize = 1_000_000;
 /// Problems of one file that are told; what is wrong a thousand times is not read further.
 const MAX_PROBLEMS: usize = 1_000;
-/// What one value takes: itself, its key and their places.
-pub const NODE_BYTES: usize = 128;
+/// What one value that is written out takes: in the tree, with its key and place, and as part of a model.
+pub const NODE_BYTES: usize = 512;
+/// What one value takes that nobody wrote out: a copy. Small files make many, so it is counted in full, with what it takes
+/// in the model, in what a host is asked, and in messages.
+pub const COPY_BYTES: usize = 1792;
 /// Nodes that aliases may add to a small file.
 const FREE_ALIAS_NODES: usize = 50_000;
 /// Nodes that aliases may add per node written out.
@@ -198,7 +201,7 @@ impl Reader<'_, '_> {
                 if is_block && event.end_mark.index > self.open_at && value.ends_with('\n') {
                     value.pop();
                 }
-                self.charge(mark, value.len())?;
+                self.charge(mark, 4 * value.len())?;
                 // Long texts count as much as the memory that they take.
                 let size = 1 + value.len() / 32;
                 let scalar = tagged_scalar(value, is_plain, tag.as_deref());
@@ -228,7 +231,7 @@ impl Reader<'_, '_> {
                 let message = format!("anchors keep more than {MAX_NODES} values");
                 return Err(Box::new(node.error(message)));
             }
-            self.charge(mark, size.saturating_mul(NODE_BYTES))?;
+            self.charge(mark, size.saturating_mul(NODE_BYTES / 2))?;
             let anchored = Anchored { node: node.clone(), size: *size, depth: *depth };
             self.anchors.insert(anchor, anchored);
         }
@@ -247,7 +250,7 @@ impl Reader<'_, '_> {
         if self.aliased > FREE_ALIAS_NODES + ALIAS_NODES_PER_NODE * self.written {
             return Err(self.refuse(mark, "aliases make the document excessively large"));
         }
-        self.charge(mark, size.saturating_mul(NODE_BYTES))?;
+        self.charge(mark, size.saturating_mul(COPY_BYTES))?;
         let node = anchored.node.clone();
         Ok(Built { node, size, depth: below })
     }

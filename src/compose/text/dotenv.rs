@@ -33,12 +33,17 @@ pub(in crate::compose) struct DotenvProblem {
 pub(in crate::compose) type Variables = BTreeMap<String, Variable>;
 
 /// What one variable takes beside its text, in a service too: its place there, and where it comes from.
-const VARIABLE_BYTES: usize = 192;
+const VARIABLE_BYTES: usize = 448;
+
+/// What reading one line takes, in steps.
+const LINE_STEPS: u64 = 600;
 
 /// Takes the memory of a variable that is set in a line.
 fn charge(budget: &Budget, line: u32, name: &str, value: &str) -> Result<(), DotenvProblem> {
-    let bytes = 2 * (name.len() + value.len()) + VARIABLE_BYTES;
-    budget.bytes(bytes).map_err(|over: OverBudget| DotenvProblem {
+    let bytes = 4 * (name.len() + value.len()) + VARIABLE_BYTES;
+    // About what reading a line takes.
+    let cost = budget.bytes(bytes).and_then(|()| budget.steps(LINE_STEPS));
+    cost.map_err(|over: OverBudget| DotenvProblem {
         line,
         message: format!("with the variables up to this line, it is {over}"),
     })

@@ -1,7 +1,7 @@
 //! Whatever a repository holds, a plan of it is made or refused soon and in little room.
 //!
 //! Each repository is planned by the program itself, in a process of its own, against a simulated Engine; processor time
-//! and memory are read off that process. `MOORLINE_HOSTILE=N` makes N of them instead of 510, and
+//! and memory are read off that process. `MOORLINE_HOSTILE=N` makes N of them (3 of each kind otherwise, up to a size of 250: 510 and more are for a release build), and
 //! `MOORLINE_HOSTILE_KIND=dense` only that kind. The measure is of a release build, which `MOORLINE_HOSTILE_PROGRAM` may
 //! name; a debug build, which is some ten times slower, has ten times as long.
 
@@ -95,10 +95,7 @@ fn cases() -> Vec<(&'static str, usize, Files)> {
     let kind = std::env::var("MOORLINE_HOSTILE_KIND").ok();
     let kinds: Vec<_> =
         KINDS.iter().filter(|(name, _)| kind.as_ref().is_none_or(|kind| kind == name)).collect();
-    // Built for speed, each kind in each size, three times; otherwise in the two smallest sizes, which take seconds.
-    // `MOORLINE_HOSTILE=2000` says another number.
-    let rounds = if cfg!(debug_assertions) { 2 } else { 3 * SIZES.len() };
-    let count = wanted.unwrap_or(rounds * kinds.len());
+    let count = wanted.unwrap_or(3 * kinds.len());
     (0..count)
         .map(|number| {
             let (name, make) = kinds[number % kinds.len()];
@@ -132,7 +129,14 @@ fn plan_all(folder: &Path, socket: &str, cases: &[(&'static str, usize, Files)])
             took.seconds,
             took.megabytes,
             took.code,
-            took.said.lines().last().unwrap_or_default().chars().take(200).collect::<String>()
+            took.said
+                .lines()
+                .find(|line| line.contains("panicked"))
+                .or(took.said.lines().last())
+                .unwrap_or_default()
+                .chars()
+                .take(200)
+                .collect::<String>()
         );
         if std::env::var_os("MOORLINE_HOSTILE_TELL").is_some() {
             println!("{line}");
