@@ -320,6 +320,18 @@ impl<'a> Loader<'a> {
         Some(merged)
     }
 
+    /// A service that is extended is copied, and what is copied is paid for.
+    fn charge_copy(&mut self, base: &Node, extends: &Node, path: String) -> Option<()> {
+        let size = base.size();
+        let memory = self.budget.bytes(size.saturating_mul(COPY_BYTES));
+        if let Err(over) = memory.and_then(|()| self.budget.steps(COPY_STEPS * size as u64)) {
+            let message = format!("with what is extended up to here, it is {over}");
+            self.problems.push(extends.error(message).at(path));
+            return None;
+        }
+        Some(())
+    }
+
     /// The service that `extends` names, itself extended, with absolute paths when it is of another file.
     fn base(
         &mut self,
@@ -389,13 +401,7 @@ impl<'a> Loader<'a> {
                 base
             }
         };
-        let size = base.size();
-        let memory = self.budget.bytes(size.saturating_mul(COPY_BYTES));
-        if let Err(over) = memory.and_then(|()| self.budget.steps(COPY_STEPS * size as u64)) {
-            let message = format!("with what is extended up to here, it is {over}");
-            self.problems.push(extends.error(message).at(path));
-            return None;
-        }
+        self.charge_copy(&base, extends, path)?;
         if let Some(shape) = attributes::root().key("services").and_then(|s| s.any.as_deref()) {
             settle(&mut base, Some(shape));
         }
