@@ -5,4 +5,5 @@
 
 pub mod folder;
 pub mod journal;
+pub mod ledger;
 pub(crate) mod orders;

@@ -39,6 +39,7 @@ mod git;
 mod house;
 mod laws;
 mod loader_fuzz;
+mod lost_folder;
 mod manifests;
 mod orders;
 mod outside;
