@@ -14,9 +14,11 @@ use crate::oneshot::doctor::{self, Check, Grade};
 use crate::oneshot::{self, Saved, Seen};
 use crate::plan as planning;
 use crate::reconcile::Intent;
+use crate::report::glance::{Detail, Glimpse, MANY, of_repository};
 use crate::report::{Report, diff};
+use crate::web::local;
 
-use super::glance::{self, Detail, MANY};
+use super::glance;
 use super::options::Chosen;
 use super::output::{self, Format, note, show, show_exact};
 use super::{listener, progress, signals};
@@ -30,6 +32,7 @@ pub(super) fn follow(setup: Setup) -> anyhow::Result<ExitCode> {
     let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
     let result: anyhow::Result<()> = runtime.block_on(async {
         let doorbell = Doorbell::new(&setup.settings);
+        let data = setup.settings.data.clone();
         let listening = listener::open(&setup.settings, doorbell.clone(), stop.clone()).await?;
         let serving = async {
             if let Some(serving) = listening {
@@ -37,7 +40,18 @@ pub(super) fn follow(setup: Setup) -> anyhow::Result<ExitCode> {
             }
             std::future::pending::<()>().await;
         };
+        let (view, ringing) = (doorbell.view(), doorbell.clone());
+        let answering = async {
+            // Not before the data folder is ours: another daemon's socket is not to be taken away.
+            view.held_folder().await;
+            let local = local::serve(&data, view.clone(), ringing.clone(), stop.clone());
+            if let Err(error) = local.await {
+                tracing::warn!(%error, "commands on this machine cannot ask this daemon");
+            }
+            std::future::pending::<()>().await;
+        };
         tokio::select! {
+            () = answering => Ok(()),
             result = daemon::run(setup, doorbell, stop.clone(), abort.clone()) => Ok(result?),
             () = serving => Ok(()),
             () = signals::listen(stop.clone(), abort.clone()) => Ok(()),
@@ -66,7 +80,7 @@ pub(super) fn pass(chosen: &Chosen, intent: Intent, format: Format) -> anyhow::R
         oneshot::publish(&chosen.setup, &chosen.wish, &seen, &reports).await;
         Ok((seen, reports))
     })?;
-    show(format, || reports_json(&reports), || glance::status(&seen, &reports, Detail::Verdicts))?;
+    show(format, || reports_json(&reports), || at_a_glance(&seen, &reports, Detail::Verdicts))?;
     tell_problems(&reports, format);
     Ok(reports)
 }
@@ -115,8 +129,11 @@ pub(super) fn drift(chosen: &Chosen, format: Format) -> anyhow::Result<ExitCode>
     Ok(exit_of(&reports))
 }
 
-/// `status`: what runs where.
+/// `status`: what runs where, as the daemon knows it; where none runs, as it is seen now.
 pub(super) fn status(chosen: &Chosen, all: bool, format: Format) -> anyhow::Result<ExitCode> {
+    if let Some(known) = ask_daemon(chosen, all)? {
+        return tell_known(chosen, known, format);
+    }
     let (seen, reports) = with_runtime(|stop| async move {
         let seen = oneshot::read(&chosen.setup, &chosen.wish, &stop).await?;
         let reports = look(chosen, &seen, &stop).await?;
@@ -127,17 +144,48 @@ pub(super) fn status(chosen: &Chosen, all: bool, format: Format) -> anyhow::Resu
     let value = || {
         let mut value = reports_json(&reports);
         if let Some(fields) = value.as_object_mut() {
+            fields.insert("daemon".to_owned(), Value::Null);
             fields.insert("troubles".to_owned(), glance::troubles_json(&troubles));
         }
         value
     };
     show(format, value, || {
-        let mut text = glance::status(&seen, &reports, detail);
+        let mut text = "no daemon runs with this data folder; looked just now\n".to_owned();
+        text.push_str(&at_a_glance(&seen, &reports, detail));
         text.push_str(&glance::troubles_text(&troubles));
         text
     })?;
     tell_problems(&reports, format);
     let unseen = reports.iter().any(|report| report.failure.is_some());
+    Ok(if unseen { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// What the daemon that runs with this data folder knows. It is not asked about another commit, or about a part.
+fn ask_daemon(chosen: &Chosen, all: bool) -> anyhow::Result<Option<Value>> {
+    if chosen.wish.revision.is_some() || !chosen.wish.stacks.is_empty() {
+        return Ok(None);
+    }
+    let call = if all { "/v1/status?all" } else { "/v1/status" };
+    let data = &chosen.setup.settings.data;
+    with_runtime(|_| async move {
+        local::ask(data, call).await.with_context(|| {
+            format!("the daemon with the data folder {} does not answer", data.display())
+        })
+    })
+}
+
+/// What the daemon knows, told as if it had been looked at here.
+fn tell_known(chosen: &Chosen, mut known: Value, format: Format) -> anyhow::Result<ExitCode> {
+    let troubles = glance::troubles(chosen)?;
+    let mut text = known["text"].take().as_str().unwrap_or_default().to_owned();
+    text.push_str(&glance::troubles_text(&troubles));
+    if let Some(fields) = known.as_object_mut() {
+        fields.remove("text");
+        fields.insert("troubles".to_owned(), glance::troubles_json(&troubles));
+    }
+    let reports = known["reports"].as_array();
+    let unseen = reports.is_some_and(|all| all.iter().any(|report| report["state"] == "error"));
+    show(format, || known.clone(), || text.clone())?;
     Ok(if unseen { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
@@ -226,6 +274,18 @@ fn saved(path: &Path) -> anyhow::Result<Vec<Saved>> {
         .map_err(|error| {
             output::advised(error, "save one with `moorline observe --output json > FILE`")
         })
+}
+
+/// What runs where, as text.
+fn at_a_glance(seen: &[Seen], reports: &[Report], detail: Detail) -> String {
+    let of = |seen: &Seen| {
+        let own: Vec<&Report> =
+            reports.iter().filter(|report| report.target.repository == seen.repository).collect();
+        let Seen { repository, commit, .. } = seen;
+        let (revision, subject) = (&commit.revision, commit.facts.subject.as_str());
+        of_repository(Glimpse { repository, revision, subject }, &own, detail)
+    };
+    seen.iter().map(of).collect()
 }
 
 fn reports_json(reports: &[Report]) -> Value {

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use crate::data::folder::DataFolder;
 use crate::data::journal::Kind;
-use crate::model::{CommitState, HostName, RepositoryName, Revision, StackName, Timestamp};
-use crate::oneshot::{self, Engines, Seen};
+use crate::model::{CommitState, HostName, RepositoryName, StackName, Timestamp};
+use crate::oneshot::{self, Engines};
 use crate::publish::health::{self, ReportingProblem};
 use crate::reconcile::Intent;
 use crate::report::{Report, status as verdict};
@@ -18,45 +18,6 @@ use super::commands::{push, with_runtime};
 use super::options::Chosen;
 use super::output::{Format, show};
 use super::progress;
-
-/// Targets above which `status` counts instead of naming each.
-pub(super) const MANY: usize = 60;
-/// Targets that are named although they are counted, because they are not well.
-const NAMED: usize = 30;
-
-/// How much `status` tells.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Detail {
-    /// One line a target.
-    Verdicts,
-    /// Its replicas too.
-    Replicas,
-    /// One line a stack, and those that are not well.
-    Counts,
-}
-
-/// What runs where, as text.
-pub(super) fn status(seen: &[Seen], reports: &[Report], detail: Detail) -> String {
-    let mut text = String::new();
-    for seen in seen {
-        let own: Vec<&Report> =
-            reports.iter().filter(|report| report.target.repository == seen.repository).collect();
-        if own.is_empty() {
-            continue;
-        }
-        let (revision, subject) = (&seen.commit.revision, &seen.commit.facts.subject);
-        push(&mut text, &format!("{} at {} {subject}", seen.repository, revision.short()));
-        match detail {
-            Detail::Counts => counted(&mut text, &own),
-            Detail::Verdicts | Detail::Replicas => {
-                for report in &own {
-                    one(&mut text, report, revision, detail);
-                }
-            }
-        }
-    }
-    text
-}
 
 /// What keeps the statuses of each repository from being said, as the daemon noted it.
 pub(super) fn troubles(
@@ -83,42 +44,6 @@ pub(super) fn troubles_text(all: &BTreeMap<RepositoryName, ReportingProblem>) ->
 pub(super) fn troubles_json(all: &BTreeMap<RepositoryName, ReportingProblem>) -> Value {
     let all = all.iter().map(|(name, trouble)| (name.to_string(), json!(trouble)));
     Value::Object(all.collect())
-}
-
-fn one(text: &mut String, report: &Report, head: &Revision, detail: Detail) {
-    let state = verdict::state(report);
-    let at = if report.revision == *head {
-        String::new()
-    } else {
-        format!(" at {}", report.revision.short())
-    };
-    push(text, &format!("  {}{at}  {state}  {}", report.target, verdict::line(report)));
-    if detail == Detail::Replicas {
-        for replica in &report.replicas {
-            push(text, &format!("    {replica}"));
-        }
-    }
-}
-
-/// One line a stack, then the targets that are not well.
-fn counted(text: &mut String, reports: &[&Report]) {
-    let mut stacks: BTreeMap<&StackName, Vec<&Report>> = BTreeMap::new();
-    for report in reports {
-        stacks.entry(&report.target.stack).or_default().push(report);
-    }
-    for (stack, own) in stacks {
-        let good = own.iter().filter(|report| report.is_good()).count();
-        push(text, &format!("  {stack}  {good} of {} hosts in sync", own.len()));
-        let mut bad: Vec<&&Report> = own.iter().filter(|report| !report.is_good()).collect();
-        bad.sort_by_key(|report| std::cmp::Reverse(verdict::state(report) as u8));
-        for report in bad.iter().take(NAMED) {
-            let (host, state) = (&report.target.host, verdict::state(report));
-            push(text, &format!("    {host}  {state}  {}", verdict::line(report)));
-        }
-        if NAMED < bad.len() {
-            push(text, &format!("    and {} more (--all names them)", bad.len() - NAMED));
-        }
-    }
 }
 
 /// One host.

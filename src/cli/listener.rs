@@ -22,17 +22,16 @@ pub(super) async fn open(
 ) -> anyhow::Result<Option<impl Future<Output = ()> + use<>>> {
     let Some(address) = settings.listen else { return Ok(None) };
     let bell = Bell::default();
-    let readiness = Readiness::default();
+    let bells = doorbell.clone();
     let doors = Doors {
         hooks: Arc::new(HookBook::new(hooks(settings)?)),
         bell: bell.clone(),
-        readiness: readiness.clone(),
+        readiness: Readiness::new(move || bells.first_looks().waits_for()),
         clock: clock::now,
     };
     let socket = web::bind(&address.to_string()).await.map_err(|error| {
         advised(error, "name another address with `--listen`, or `--listen none`")
     })?;
-    readiness.ready();
     Ok(Some(async move {
         let ringing = async {
             loop {

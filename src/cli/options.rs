@@ -198,6 +198,9 @@ impl Global {
         };
         let settings = settings.with(&flags).map_err(Problems)?;
         secret_files::check(&settings, &[&here, &of_file])?;
+        for warning in secret_files::readable_by_others(&settings) {
+            super::output::note(&format!("warning: {warning}"));
+        }
         let as_host = as_host.map(HostName::parse).transpose()?;
         Ok(Setup { settings, around: surroundings(), as_host, pace: Pace::default() })
     }

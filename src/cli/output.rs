@@ -16,7 +16,7 @@ use super::options::LogFormat;
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct Output {
     /// Form of the printed data.
-    #[arg(long = "output", value_enum, default_value = "text", value_name = "FORM")]
+    #[arg(short = 'o', long = "output", value_enum, default_value = "text", value_name = "FORM")]
     pub(super) format: Format,
 }
 

@@ -1,8 +1,9 @@
 //! Sees that what names a file with a secret is not the secret itself: errors about the file would show it.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use crate::config::settings::{RepositorySettings, Settings};
+use crate::config::settings::{HostSettings, RepositorySettings, Settings};
 use crate::report::mask::{SecretSet, mask};
 
 use super::output::advised;
@@ -27,6 +28,44 @@ pub(super) fn check(settings: &Settings, folders: &[&Path]) -> anyhow::Result<()
         }
     }
     Ok(())
+}
+
+/// What others of this machine may read of the files that hold secrets: a sentence for each.
+///
+/// It is a warning, not a refusal: where container runtimes mount secrets, they are readable to all by default, and
+/// nobody else is there.
+pub(super) fn readable_by_others(settings: &Settings) -> Vec<String> {
+    let of_repositories = settings.repositories.iter().flat_map(|(name, repository)| {
+        files(repository).map(|(what, file)| (format!("repository {name}: {what}"), file))
+    });
+    let of_hosts = settings.hosts.iter().flat_map(|(name, host)| {
+        host_files(host).map(|(what, file)| (format!("host {name}: {what}"), file))
+    });
+    of_repositories
+        .chain(of_hosts)
+        .filter_map(|(what, file)| Some((what, file.filter(|file| is_open(file))?)))
+        .map(|(what, file)| {
+            let file = file.display();
+            format!("{what} names {file}, which every user of this machine can read; say `chmod 600 {file}`")
+        })
+        .collect()
+}
+
+fn host_files(host: &HostSettings) -> [(&'static str, Option<&Path>); 3] {
+    [
+        ("`tls.key_file`", host.tls.key_file.as_deref()),
+        ("`ssh.key_file`", host.ssh.key_file.as_deref()),
+        ("`ssh.passphrase_file`", host.ssh.passphrase_file.as_deref()),
+    ]
+}
+
+/// Whether every user can read a file: it, and enter every folder on the way.
+fn is_open(file: &Path) -> bool {
+    let allows = |path: &Path, bit: u32| {
+        path.metadata().is_ok_and(|facts| facts.permissions().mode() & bit != 0)
+    };
+    let Ok(file) = file.canonicalize() else { return false };
+    allows(&file, 0o004) && file.ancestors().skip(1).all(|folder| allows(folder, 0o001))
 }
 
 fn files(repository: &RepositorySettings) -> [(&'static str, Option<&Path>); 6] {
@@ -67,6 +106,23 @@ fn is_a_secret(path: &Path, folders: &[&Path]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_is_open_only_where_all_folders_on_the_way_are() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let set = |path: &Path, mode: u32| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let file = folder.path().join("token");
+        std::fs::write(&file, "x").unwrap();
+        for (of_folder, of_file, open) in
+            [(0o755, 0o644, true), (0o755, 0o640, false), (0o700, 0o644, false)]
+        {
+            set(folder.path(), of_folder);
+            set(&file, of_file);
+            assert_eq!(is_open(&file), open, "{of_folder:o} {of_file:o}");
+        }
+    }
 
     #[test]
     fn a_token_is_told_from_a_file_that_is_not_there_yet() {

@@ -4,6 +4,7 @@
 //! variables, mounted and built files). A repository of many files costs what its few Compose files cost.
 
 pub(crate) mod cache;
+mod loading;
 pub(crate) mod removed;
 
 use std::cell::RefCell;
@@ -24,13 +25,13 @@ use crate::desired::{self, RelativePaths, Shelf};
 use crate::fleet::placement;
 use crate::git::{CommitFacts, Git, GitError, Pulled, Source, TreeSelection, Wanted};
 use crate::model::{
-    Desired, Diagnostic, Diagnostics, Digest, EngineFacts, Given, GivenContent, GivenFile,
+    Budget, Desired, Diagnostic, Diagnostics, Digest, EngineFacts, Given, GivenContent, GivenFile,
     GivenVariables, HostName, Location, ManifestTree, Project, RepositoryName, Revision, StackName,
     TreeFile, TreePath,
 };
 use crate::outside::Outside;
 use crate::report::mask::SecretSet;
-use crate::report::{Target, secrets};
+use crate::report::{Head, Target, secrets};
 
 /// Rounds of reading: includes of includes of includes. What is still missing then does not exist.
 const ROUNDS_MAX: usize = 12;
@@ -89,6 +90,15 @@ impl Commit {
             });
         }
         all
+    }
+
+    /// The commit as the newest one of its branch.
+    pub fn head(&self) -> Head {
+        Head {
+            revision: self.revision.clone(),
+            subject: self.facts.subject.clone(),
+            fleet_problem: self.fleet_problem(),
+        }
     }
 
     /// Whether a target is asked for no more.
@@ -218,28 +228,37 @@ pub async fn read(
         retired: BTreeMap::new(),
     };
     let Some(fleet) = commit.fleet.clone() else { return Ok(commit) };
+    let mut due: Arc<[Stack]> = fleet.stacks.values().cloned().collect();
     let mut pulled = pulled;
     let mut outside = BTreeSet::new();
-    let mut given = given(place.outside, &outside).await;
+    let mut given = Arc::new(given(place.outside, &outside).await);
     for round in 0..ROUNDS_MAX {
         let mut missing = BTreeSet::new();
         let known_outside = outside.len();
-        commit.stacks.clear();
-        for stack in fleet.stacks.values() {
-            let (mut loaded, lacks) = load(stack, &pulled.tree, &given);
+        let mut newly_outside = BTreeSet::new();
+        let mut incomplete = Vec::new();
+        for (mut loaded, mut lacks) in loading::aside(&due, &pulled.tree, &given).await {
+            let stack = &loaded.stack;
             loaded.spreads = stack.hosts.select(place.hosts).len() > 1
                 && loaded.project.as_ref().is_some_and(placement::is_asked);
+            lacks.tree.retain(|path| !selection.paths.contains(path));
+            lacks.outside.retain(|path| !outside.contains(path));
+            // What lacks nothing is not loaded again.
+            if !lacks.tree.is_empty() || !lacks.outside.is_empty() {
+                incomplete.push(stack.clone());
+            }
             missing.extend(lacks.tree);
-            outside.extend(lacks.outside);
+            newly_outside.extend(lacks.outside);
             commit.stacks.insert(stack.name.clone(), Arc::new(loaded));
         }
-        missing.retain(|path| !selection.paths.contains(path));
+        outside.extend(newly_outside);
+        due = incomplete.into();
         let asks_outside = known_outside < outside.len();
         if (missing.is_empty() && !asks_outside) || round + 1 == ROUNDS_MAX {
             break;
         }
         if asks_outside {
-            given = self::given(place.outside, &outside).await;
+            given = Arc::new(self::given(place.outside, &outside).await);
         }
         if !missing.is_empty() {
             selection.paths.extend(missing);
@@ -296,13 +315,22 @@ fn fleet_of(place: &Place<'_>, pulled: &Pulled) -> (Option<Fleet>, Diagnostics) 
 
 /// Loads one stack from what was read so far. Returns what it asked for and was not there.
 pub fn load(stack: &Stack, tree: &ManifestTree, given: &Given) -> (LoadedStack, Lacks) {
+    load_within(stack, tree, given, &Budget::of_a_stack())
+}
+
+fn load_within(
+    stack: &Stack,
+    tree: &ManifestTree,
+    given: &Given,
+    budget: &Budget,
+) -> (LoadedStack, Lacks) {
     let files = Recorded::new(tree, given);
     let variables: Vec<&GivenVariables> = given.to(&stack.name).collect();
     let compose_files: Vec<String> = stack.files.iter().map(absolute).collect();
     let env_files: Vec<String> = stack.env_files.iter().map(absolute).collect();
     let shared: Vec<Vec<String>> =
         stack.shared_env_files.iter().map(|file| shared(stack, file)).collect();
-    let loaded = compose::load(&LoadRequest {
+    let request = LoadRequest {
         files: &files,
         folder: &absolute(&stack.path),
         compose_files: &compose_files,
@@ -316,7 +344,8 @@ pub fn load(stack: &Stack, tree: &ManifestTree, given: &Given) -> (LoadedStack, 
         project_directory: None,
         home: None,
         purpose: LoadPurpose::Run { unset: stack.unset },
-    });
+    };
+    let loaded = compose::load_within(&request, budget);
     let mut lacks =
         Lacks { tree: files.missing.into_inner(), outside: files.missing_outside.into_inner() };
     if let Some(project) = &loaded.project {
@@ -390,7 +419,15 @@ fn digest_of(
     (tree, used): (&ManifestTree, &BTreeSet<TreePath>),
     (given, outside): (&BTreeMap<String, String>, &BTreeMap<String, Arc<[u8]>>),
 ) -> Digest {
-    let below = used.iter().flat_map(|path| tree.below(path));
+    // What lies below a folder that is used comes with it: a thousand binds of one folder are one walk through it.
+    let is_covered = |path: &TreePath| {
+        let above = path.as_str().match_indices('/').filter_map(|(at, _)| path.as_str().get(..at));
+        let is_used = |above: &str| TreePath::parse(above).is_ok_and(|above| used.contains(&above));
+        !path.as_str().is_empty()
+            && (used.contains(&TreePath::default()) || above.into_iter().any(is_used))
+    };
+    let tops: Vec<&TreePath> = used.iter().filter(|path| !is_covered(path)).collect();
+    let below = tops.iter().flat_map(|path| tree.below(path));
     let single = used.iter().filter_map(|path| Some((path, tree.file(path)?)));
     let files: BTreeMap<&TreePath, &TreeFile> = below.chain(single).collect();
     // Where the fleet file says it, and when and where it may happen, does not change what is asked for.

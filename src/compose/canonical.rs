@@ -3,11 +3,14 @@
 use super::attributes::{ItemKey, Meeting, Shape};
 use super::place::Place;
 use super::text::{ports, volumes, words};
-use crate::model::{Diagnostic, Diagnostics};
-use crate::yaml::{Entry, Kind, Map, Node, Scalar, Span, Tag, Value};
+use crate::model::{Budget, Diagnostic, Diagnostics};
+use crate::yaml::{Entry, Kind, Map, NODE_BYTES, Node, Scalar, Span, Tag, Value};
 
 /// Ports that one model may publish, ranges written out.
 const MAX_PORTS: usize = 250_000;
+
+/// What one published port takes: it and its attributes, in the model and as a value.
+const PORT_BYTES: usize = 12 * NODE_BYTES;
 
 /// Words of one command line.
 const MAX_WORDS: usize = 100_000;
@@ -16,12 +19,17 @@ const MAX_WORDS: usize = 100_000;
 pub(super) struct Sink<'p> {
     problems: &'p mut Diagnostics,
     ports: &'p mut usize,
+    budget: &'p Budget,
 }
 
 impl<'p> Sink<'p> {
     /// `ports` counts the ports that were written out so far.
-    pub(super) fn new(problems: &'p mut Diagnostics, ports: &'p mut usize) -> Self {
-        Self { problems, ports }
+    pub(super) fn new(
+        problems: &'p mut Diagnostics,
+        ports: &'p mut usize,
+        budget: &'p Budget,
+    ) -> Self {
+        Self { problems, ports, budget }
     }
 }
 
@@ -223,9 +231,12 @@ fn text_of(node: &mut Node) {
 /// Hosts become a list of `HOST=IP`; brackets around an address go. In a list, commas separate several addresses.
 fn hosts(node: &mut Node, place: Place<'_>, sink: &mut Sink<'_>) {
     let mut lines: Vec<Node> = Vec::new();
+    let budget = sink.budget;
     let line = |host: &str, ip: &str, span: &Span| {
+        // A host stands before each of its addresses. What is over is said once, when all is read.
+        budget.bytes(host.len() + ip.len() + NODE_BYTES).ok()?;
         let ip = ip.strip_prefix('[').and_then(|ip| ip.strip_suffix(']')).unwrap_or(ip);
-        Node::text(span.clone(), format!("{host}={ip}"))
+        Some(Node::text(span.clone(), format!("{host}={ip}")))
     };
     match &node.kind {
         Kind::Map(map) => {
@@ -237,7 +248,7 @@ fn hosts(node: &mut Node, place: Place<'_>, sink: &mut Sink<'_>) {
                         let message = format!("the host {} has no address", entry.key);
                         sink.problems.push(ip.error(message).at(place.key(&entry.key).to_string()));
                     }
-                    lines.push(line(&entry.key, &text.unwrap_or_default(), &ip.span));
+                    lines.extend(line(&entry.key, &text.unwrap_or_default(), &ip.span));
                 }
             }
         }
@@ -247,7 +258,7 @@ fn hosts(node: &mut Node, place: Place<'_>, sink: &mut Sink<'_>) {
                 let Some(text) = item.as_text() else { continue };
                 match text.split_once('=').or_else(|| text.split_once(':')) {
                     Some((host, ips)) => {
-                        lines.extend(ips.split(',').map(|ip| line(host, ip, &item.span)));
+                        lines.extend(ips.split(',').map_while(|ip| line(host, ip, &item.span)));
                     }
                     None => lines.push(Node::text(item.span.clone(), text)),
                 }
@@ -335,6 +346,9 @@ fn command(node: &mut Node, place: Place<'_>, sink: &mut Sink<'_>) {
                 let problem = Diagnostic::warning(node.location(), message).at(place.to_string());
                 sink.problems.push(problem.help("write it as a list: [\"sh\", \"-c\", \"…\"]"));
             }
+            if sink.budget.bytes(line.words.len() * NODE_BYTES).is_err() {
+                return;
+            }
             let word = |word| Node::text(node.span.clone(), word);
             node.kind = Kind::List(line.words.into_iter().map(word).collect());
         }
@@ -363,6 +377,7 @@ fn expand_ports(node: &mut Node, place: Place<'_>, sink: &mut Sink<'_>) {
                 let message = format!("more than {MAX_PORTS} ports are published");
                 sink.problems.push(item.error(message).at(place.index(index).to_string()));
             }
+            Ok(ports) if sink.budget.bytes(ports.len() * PORT_BYTES).is_err() => {}
             Ok(ports) => {
                 *sink.ports += ports.len();
                 expanded.extend(ports.into_iter().map(|port| port_node(&item.span, port)));

@@ -36,7 +36,7 @@ struct Checker<'p> {
 
 impl Checker<'_> {
     fn node(&mut self, node: &Node, shape: &Shape, place: Place<'_>) {
-        if node.tag == Tag::Reset {
+        if node.tag == Tag::Reset || self.problems.is_full() {
             return;
         }
         let kind = match &node.kind {
@@ -98,6 +98,7 @@ impl Checker<'_> {
                 Some(child) => self.node(&entry.value, child, here),
                 None if is_extension && shape.has_extensions => {}
                 None if shape.is_open || shape.kinds == Kinds::ANY => {}
+                None if self.problems.is_full() => return,
                 None => {
                     let known = shape.keys.keys().copied();
                     self.problems.push(unknown_key(entry, &place.to_string(), known));

@@ -6,6 +6,9 @@ use super::convert::Parts;
 use super::normalize;
 use crate::model::{Diagnostic, Diagnostics, Location, Origins, Service, ServiceName, Severity};
 
+/// Problems before those that come with advice that takes time.
+const MAX_ADVISED: usize = 100;
+
 /// Services of a circle that are all named.
 const MAX_SHOWN: usize = 20;
 
@@ -137,6 +140,9 @@ impl Checks<'_> {
     }
 
     fn undefined(&mut self, name: &ServiceName, attribute: &str, noun: &str, key: &str) {
+        if self.problems.is_full() {
+            return;
+        }
         let known: Vec<&str> = match noun {
             "network" => self.parts.networks.keys().map(String::as_str).collect(),
             "volume" => self.parts.volumes.keys().map(String::as_str).collect(),
@@ -144,12 +150,18 @@ impl Checks<'_> {
             "secret" => self.parts.secrets.keys().map(String::as_str).collect(),
             _ => self.parts.models.keys().map(String::as_str).collect(),
         };
+        let known = known.into_iter().take(self.names_to_offer());
         let help = match crate::yaml::nearest(key, known) {
             Some(near) => format!("did you mean {near:?}?"),
             None => format!("declare it under {noun}s: at the top level"),
         };
         let message = format!("the {noun} {key:?} is not declared");
         self.report(name, attribute, message, &help);
+    }
+
+    /// Names that a word is compared with: among hundreds of problems nobody looks for advice on one.
+    fn names_to_offer(&self) -> usize {
+        if self.problems.0.len() < MAX_ADVISED { usize::MAX } else { 0 }
     }
 
     fn references(&mut self, name: &ServiceName, service: &Service) {
@@ -192,6 +204,9 @@ impl Checks<'_> {
             if is_disabled && !link.required {
                 continue;
             }
+            if self.problems.is_full() {
+                return;
+            }
             let attribute = Self::why(service, other);
             if is_disabled {
                 let message = format!("the service {other} is not enabled by any profile");
@@ -203,6 +218,7 @@ impl Checks<'_> {
                 );
             } else if link.required || !is_disabled {
                 let names = self.parts.services.keys().map(ServiceName::as_str);
+                let names = names.take(self.names_to_offer());
                 let help = crate::yaml::nearest(other.as_str(), names)
                     .map_or(String::new(), |near| format!("did you mean {near:?}?"));
                 self.report(name, &attribute, format!("there is no service {other}"), &help);

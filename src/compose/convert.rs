@@ -11,8 +11,8 @@ use super::de::Reader;
 use super::merge::merge_service;
 use super::place::Place;
 use crate::model::project::{FileObject, Model, Network, PreStart, SecretObject, Volume};
-use crate::model::{Diagnostic, Diagnostics, Extensions, Service, ServiceName};
-use crate::yaml::{Kind, Node, Value};
+use crate::model::{Budget, Diagnostic, Diagnostics, Extensions, Service, ServiceName};
+use crate::yaml::{Kind, NODE_BYTES, Node, Value};
 
 /// A place of an attribute: dotted path, file, line, column.
 pub(super) type Spot = (Box<str>, Arc<str>, u32, u32);
@@ -35,14 +35,14 @@ pub(super) struct Parts {
 }
 
 /// Converts a model; what does not fit is reported and left out.
-pub(super) fn convert(root: &Node, problems: &mut Diagnostics) -> Parts {
+pub(super) fn convert(root: &Node, problems: &mut Diagnostics, budget: &Budget) -> Parts {
     let mut parts = Parts::default();
     for entry in root.get("services").and_then(Node::as_map).into_iter().flatten() {
         let Ok(name) = ServiceName::parse(&entry.key) else { continue };
         if entry.value.get("network_mode").and_then(Node::as_text) == Some("") {
             parts.unattached.insert(name.clone());
         }
-        match service(&entry.key, &entry.value, problems) {
+        match service(&entry.key, &entry.value, problems, budget) {
             Some(service) => drop(parts.services.insert(name, service)),
             None => parts.broken.push(name),
         }
@@ -54,7 +54,7 @@ pub(super) fn convert(root: &Node, problems: &mut Diagnostics) -> Parts {
     parts.models = section(root, "models", problems);
     parts.extensions = extensions(root);
     let mut path = String::new();
-    collect(root, &mut path, &mut parts.spots);
+    collect(root, &mut path, &mut parts.spots, budget);
     parts
 }
 
@@ -95,14 +95,23 @@ fn read<T: for<'de> Deserialize<'de>>(
     }
 }
 
-fn service(name: &str, node: &Node, problems: &mut Diagnostics) -> Option<Service> {
+fn service(
+    name: &str,
+    node: &Node,
+    problems: &mut Diagnostics,
+    budget: &Budget,
+) -> Option<Service> {
     let path = format!("services.{name}");
     let mut service: Service = read(node, &path, problems)?;
     service.extensions = extensions(node);
     let hooks = node.get("pre_start").and_then(Node::as_list).unwrap_or_default();
+    let size = if hooks.is_empty() { 0 } else { node.size() };
     for (index, hook) in hooks.iter().enumerate() {
+        // Each hook has all settings of its service. What is over is said once, when all is read.
+        budget.bytes(2 * size * NODE_BYTES).ok()?;
         let path = format!("{path}.pre_start.{index}");
-        let mut container: Service = read(&inherited(node, hook, problems), &path, problems)?;
+        let mut container: Service =
+            read(&inherited(node, hook, problems, budget), &path, problems)?;
         let per_replica = hook.get("per_replica").and_then(Node::value);
         let per_replica = per_replica.is_some_and(|value| value.to_text() == "true");
         let env_file = std::mem::take(&mut container.env_file);
@@ -112,7 +121,7 @@ fn service(name: &str, node: &Node, problems: &mut Diagnostics) -> Option<Servic
 }
 
 /// A container before the start: the service's own container settings, with the hook's laid over them.
-fn inherited(service: &Node, hook: &Node, problems: &mut Diagnostics) -> Node {
+fn inherited(service: &Node, hook: &Node, problems: &mut Diagnostics, budget: &Budget) -> Node {
     let Some(shape) = attributes::root().key("services").and_then(|shape| shape.any.as_deref())
     else {
         return hook.clone();
@@ -121,7 +130,7 @@ fn inherited(service: &Node, hook: &Node, problems: &mut Diagnostics) -> Node {
     if let Some(map) = base.as_map_mut() {
         map.retain(|entry| attributes::is_of_container(&entry.key) && entry.key != "volumes");
     }
-    merge_service(base, hook.clone(), shape, Place::TOP, problems)
+    merge_service(base, hook.clone(), shape, Place::TOP, problems, budget)
 }
 
 fn extensions(node: &Node) -> Extensions {
@@ -156,8 +165,11 @@ fn json(node: &Node) -> serde_json::Value {
     }
 }
 
+/// What one place takes beside its path.
+const SPOT_BYTES: usize = 48;
+
 /// Collects where everything below a node stands.
-fn collect(node: &Node, path: &mut String, spots: &mut Vec<Spot>) {
+fn collect(node: &Node, path: &mut String, spots: &mut Vec<Spot>, budget: &Budget) {
     let length = path.len();
     let dot = if path.is_empty() { "" } else { "." };
     match &node.kind {
@@ -165,6 +177,9 @@ fn collect(node: &Node, path: &mut String, spots: &mut Vec<Spot>) {
             for entry in map {
                 path.push_str(dot);
                 path.push_str(&entry.key);
+                if budget.bytes(path.len() + SPOT_BYTES).is_err() {
+                    return;
+                }
                 let span = &entry.value.span;
                 let span = if span.line == 0 { &entry.key_span } else { span };
                 let place = if matches!(entry.value.kind, Kind::Scalar(_)) {
@@ -178,7 +193,7 @@ fn collect(node: &Node, path: &mut String, spots: &mut Vec<Spot>) {
                     place.line,
                     place.column,
                 ));
-                collect(&entry.value, path, spots);
+                collect(&entry.value, path, spots, budget);
                 path.truncate(length);
             }
         }
@@ -186,6 +201,9 @@ fn collect(node: &Node, path: &mut String, spots: &mut Vec<Spot>) {
             for (index, item) in items.iter().enumerate() {
                 // Writing to a String cannot fail.
                 if write!(path, "{dot}{index}").is_ok() {
+                    if budget.bytes(path.len() + SPOT_BYTES).is_err() {
+                        return;
+                    }
                     let span = &item.span;
                     spots.push((
                         path.as_str().into(),
@@ -193,7 +211,7 @@ fn collect(node: &Node, path: &mut String, spots: &mut Vec<Spot>) {
                         span.line,
                         span.column,
                     ));
-                    collect(item, path, spots);
+                    collect(item, path, spots, budget);
                 }
                 path.truncate(length);
             }

@@ -6,8 +6,8 @@ use super::attributes::{Cast, Shape};
 use super::place::Place;
 use super::text::template::{self, TemplateProblem};
 use super::unset::{self, Unset};
-use crate::model::Diagnostics;
-use crate::yaml::{Kind, Node, Scalar, Tag};
+use crate::model::{Budget, Diagnostics};
+use crate::yaml::{Kind, NODE_BYTES, Node, Scalar, Tag};
 
 /// Variables by name.
 pub(super) type Env = BTreeMap<String, String>;
@@ -19,8 +19,9 @@ pub(super) fn interpolate(
     shape: Option<&Shape>,
     env: &Env,
     (unset, problems): (&mut Unset, &mut Diagnostics),
+    budget: &Budget,
 ) {
-    let mut walk = Walk { env, unset, problems };
+    let mut walk = Walk { env, unset, problems, budget };
     walk.node(node, shape, Place::TOP);
 }
 
@@ -28,6 +29,7 @@ struct Walk<'a> {
     env: &'a Env,
     unset: &'a mut Unset,
     problems: &'a mut Diagnostics,
+    budget: &'a Budget,
 }
 
 impl Walk<'_> {
@@ -71,7 +73,20 @@ impl Walk<'_> {
             env.get(name).map(String::as_str)
         };
         let Some(scalar) = node.as_scalar() else { return };
-        match template::fill(&scalar.text, &lookup) {
+        // What is over is said once, when all is read.
+        if self.budget.over().is_some() {
+            return;
+        }
+        let filled = template::fill(&scalar.text, &lookup);
+        let grown = match &filled {
+            Ok(filled) => filled.text.len() + NODE_BYTES * filled.unset.len(),
+            Err(TemplateProblem::TooLarge) => template::MAX_LENGTH,
+            Err(_) => 0,
+        };
+        if self.budget.bytes(2 * grown).is_err() {
+            return;
+        }
+        match filled {
             Ok(filled) => {
                 for name in &filled.unset {
                     self.unset.note(name, node.location(), place.to_string());

@@ -14,8 +14,8 @@ use super::text::dotenv::Variables;
 use super::text::template;
 use super::unset::Services;
 use crate::model::{
-    Diagnostic, Diagnostics, GivenContent, GivenVariables, Location, Origins, Project, Service,
-    ServiceName, StackName, UnsetPolicy,
+    Budget, Diagnostic, Diagnostics, GivenContent, GivenVariables, Location, Origins, Project,
+    Service, ServiceName, StackName, UnsetPolicy,
 };
 use crate::yaml::Node;
 
@@ -111,12 +111,24 @@ pub struct Loaded {
 
 /// Loads a project.
 pub fn load(request: &LoadRequest<'_>) -> Loaded {
-    let mut loader = Loader::new(request.files, request.home);
+    load_within(request, &Budget::of_a_stack())
+}
+
+/// The same within a budget; what is over it is an error of this project.
+pub fn load_within(request: &LoadRequest<'_>, budget: &Budget) -> Loaded {
+    let mut loader = Loader::new(request.files, request.home, budget);
     let project = load_with(request, &mut loader);
     // Where it did not come that far, which services are enabled is not known.
     let unset = loader.unset.judge(request.purpose, None);
     let mut problems = loader.problems;
     problems.0.splice(0..0, unset);
+    if let Some(over) = budget.over() {
+        let place = Location::file(request.files.show(request.folder));
+        let message = format!("the files of this stack ask for {over}");
+        let help = "divide it into several stacks, or look for what multiplies itself";
+        // Also where a thousand other problems were found first.
+        problems.0.insert(0, Diagnostic::error(place, message).help(help));
+    }
     // What is wrong with one attribute is said once: later errors about it follow from the first.
     let mut seen = BTreeSet::new();
     // A warning does not stand for an error.
@@ -195,7 +207,11 @@ fn finish(
     env: &Env,
 ) -> Option<Project> {
     let first = loader.problems.0.len();
-    let mut parts = convert(model, &mut loader.problems);
+    let mut parts = convert(model, &mut loader.problems, loader.budget);
+    // Said once, by whoever asked for this project.
+    if loader.budget.over().is_some() {
+        return None;
+    }
     let enabled = enabled(&parts, request.profiles, env);
     normalize(&mut parts, &enabled, env);
     name_resources(&mut parts, name.as_str());
@@ -246,10 +262,15 @@ fn enabled(parts: &Parts, profiles: &[String], env: &Env) -> BTreeSet<ServiceNam
         // As in the reference: where none is named, a profile without a name is active.
         None => vec![String::new()],
     };
-    let active = if profiles.is_empty() { &from_env } else { profiles };
+    let active: BTreeSet<&str> = (if profiles.is_empty() { &from_env } else { profiles })
+        .iter()
+        .map(String::as_str)
+        .collect();
+    let is_active_profile = |name: &String| active.contains(name.as_str());
     let is_active = |service: &Service| {
         service.profiles.is_empty()
-            || active.iter().any(|profile| profile == "*" || service.profiles.contains(profile))
+            || active.contains("*")
+            || service.profiles.iter().any(is_active_profile)
     };
     let active = parts.services.iter().filter(|(_, service)| is_active(service));
     active.map(|(name, _)| name.clone()).collect()

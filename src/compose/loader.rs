@@ -16,8 +16,8 @@ use super::rules;
 use super::sealed::{self, SealedVariables};
 use super::text::dotenv::{self, Variable, Variables};
 use super::unset::Unset;
-use crate::model::{Diagnostic, Diagnostics, Location};
-use crate::yaml::{self, Kind, Map, Node, Tag, Value};
+use crate::model::{Budget, Diagnostic, Diagnostics, Location};
+use crate::yaml::{self, Kind, Map, NODE_BYTES, Node, Tag, Value};
 
 /// Files that one model may be made of.
 const MAX_FILES: usize = 1_000;
@@ -25,8 +25,6 @@ const MAX_FILES: usize = 1_000;
 const MAX_CHAIN: usize = 100;
 /// Includes in includes.
 const MAX_INCLUDES: usize = 50;
-/// Nodes that `extends` may copy.
-const MAX_COPIED: usize = 1_000_000;
 /// Bytes that the files of one model may hold; a file that is read twice counts twice.
 const MAX_READ: usize = 64 * 1024 * 1024;
 
@@ -55,7 +53,8 @@ pub(super) struct Loader<'a> {
     /// Files that were parsed before they are loaded.
     early: BTreeMap<String, Vec<Node>>,
     loads: usize,
-    copied: usize,
+    /// What this model may cost, all of it together.
+    pub(super) budget: &'a Budget,
     read: usize,
     ports: usize,
 }
@@ -81,7 +80,7 @@ struct Standing<'s> {
 }
 
 impl<'a> Loader<'a> {
-    pub(super) fn new(files: &'a dyn Files, home: Option<&str>) -> Self {
+    pub(super) fn new(files: &'a dyn Files, home: Option<&str>, budget: &'a Budget) -> Self {
         Self {
             files,
             home: home.map(str::to_owned),
@@ -96,7 +95,7 @@ impl<'a> Loader<'a> {
             scope: 0,
             early: BTreeMap::new(),
             loads: 0,
-            copied: 0,
+            budget,
             read: 0,
             ports: 0,
         }
@@ -123,7 +122,9 @@ impl<'a> Loader<'a> {
                 whole = Some(match whole {
                     None => document,
                     Some(earlier) => {
-                        merge(earlier, document, Some(root), Tags::Drop, &mut self.problems)
+                        let tags = Tags::Drop;
+                        let Self { problems, budget, .. } = self;
+                        merge(earlier, document, Some(root), tags, problems, budget)
                     }
                 });
             }
@@ -166,11 +167,17 @@ impl<'a> Loader<'a> {
                 );
                 continue;
             }
-            interpolate(&mut document, Some(root), env, (&mut self.unset, &mut self.problems));
+            interpolate(
+                &mut document,
+                Some(root),
+                env,
+                (&mut self.unset, &mut self.problems),
+                self.budget,
+            );
             if matches!(whose, Whose::Own) {
                 check(&document, root, Demand::Fragment, &mut self.problems);
             }
-            let mut sink = Sink::new(&mut self.problems, &mut self.ports);
+            let mut sink = Sink::new(&mut self.problems, &mut self.ports, self.budget);
             canonicalise(&mut document, root, Place::TOP, &mut sink);
             read.push(document);
         }
@@ -189,10 +196,10 @@ impl<'a> Loader<'a> {
             self.refuse(asked_at, path, message);
             return None;
         }
-        match yaml::parse(&self.files.show(path), &bytes) {
+        match yaml::parse_within(&self.files.show(path), &bytes, self.budget) {
             Ok(documents) => Some(documents),
             Err(problems) => {
-                self.problems.0.extend(problems.0);
+                problems.0.into_iter().for_each(|problem| self.problems.push(problem));
                 None
             }
         }
@@ -202,7 +209,7 @@ impl<'a> Loader<'a> {
     pub(super) fn parsed(&mut self, path: &str) -> Option<&[Node]> {
         if !self.early.contains_key(path) {
             let bytes = self.files.read(path).ok()?;
-            let documents = yaml::parse(&self.files.show(path), &bytes).ok()?;
+            let documents = yaml::parse_within(&self.files.show(path), &bytes, self.budget).ok()?;
             self.may_be_sealed |= sealed::may_hold(&bytes);
             self.used.insert(path.to_owned());
             self.early.insert(path.to_owned(), documents);
@@ -299,7 +306,7 @@ impl<'a> Loader<'a> {
         let shape = attributes::root().key("services").and_then(|shape| shape.any.as_deref())?;
         let services = Place::TOP.key("services");
         let place = services.key(name);
-        let merged = merge_service(base, service, shape, place, &mut self.problems);
+        let merged = merge_service(base, service, shape, place, &mut self.problems, self.budget);
         self.extended.insert(key, merged.clone());
         Some(merged)
     }
@@ -366,9 +373,9 @@ impl<'a> Loader<'a> {
                 base
             }
         };
-        self.copied = self.copied.saturating_add(size(&base));
-        if self.copied > MAX_COPIED {
-            self.problems.push(extends.error("what is extended grows excessively large").at(path));
+        if let Err(over) = self.budget.bytes(base.size().saturating_mul(NODE_BYTES)) {
+            let message = format!("with what is extended up to here, it is {over}");
+            self.problems.push(extends.error(message).at(path));
             return None;
         }
         if let Some(shape) = attributes::root().key("services").and_then(|s| s.any.as_deref()) {
@@ -387,7 +394,9 @@ impl<'a> Loader<'a> {
         let documents = self.documents(path, env, Whose::Base(asked_at));
         let merged = documents
             .into_iter()
-            .reduce(|base, over| merge(base, over, Some(root), Tags::Drop, &mut self.problems))
+            .reduce(|base, over| {
+                merge(base, over, Some(root), Tags::Drop, &mut self.problems, self.budget)
+            })
             .map(Arc::new);
         self.bases.insert(key, merged.clone());
         merged
@@ -405,7 +414,8 @@ impl<'a> Loader<'a> {
                 map.retain(|entry| kept.contains(&entry.key.as_str()));
             }
             let root = attributes::root();
-            document = merge(included, document, Some(root), Tags::Keep, &mut self.problems);
+            let Self { problems, budget, .. } = self;
+            document = merge(included, document, Some(root), Tags::Keep, problems, budget);
         }
         document
     }
@@ -450,6 +460,12 @@ impl<'a> Loader<'a> {
             }
             _ => parent(first).to_owned(),
         };
+        let size: usize = env.iter().map(|(name, value)| name.len() + value.len() + 64).sum();
+        if let Err(over) = self.budget.bytes(size) {
+            let message = format!("with the variables of what is included, it is {over}");
+            self.problems.push(include.error(message).at("include"));
+            return None;
+        }
         let mut inner = env.clone();
         self.include_env(include, folder, &directory, &mut inner)?;
         self.model(&files, &directory, &inner, chain)
@@ -498,7 +514,7 @@ impl<'a> Loader<'a> {
     pub(super) fn give(&mut self, (file, text): (&str, &str), env: &Env) {
         let mut variables = Variables::new();
         let outside = |name: &str| env.get(name).map(String::as_str);
-        match dotenv::parse((&file.into(), text), &outside, &mut variables) {
+        match dotenv::parse((&file.into(), text), &outside, &mut variables, self.budget) {
             Ok(()) => self.sealed.note(&variables),
             Err(problem) => {
                 let location = Location { file: file.to_owned(), line: problem.line, column: 0 };
@@ -532,7 +548,7 @@ impl<'a> Loader<'a> {
             unset.asks(name);
             env.get(name).map(String::as_str)
         };
-        match dotenv::parse((&shown.as_str().into(), text), &outside, variables) {
+        match dotenv::parse((&shown.as_str().into(), text), &outside, variables, self.budget) {
             Ok(()) => {
                 if self.may_be_sealed {
                     self.sealed.note(variables);
@@ -552,14 +568,6 @@ fn texts(node: Option<&Node>) -> Vec<&Node> {
     let Some(node) = node else { return Vec::new() };
     let one = std::slice::from_ref(node);
     node.as_list().unwrap_or(one).iter().filter(|item| !item.is_null()).collect()
-}
-
-fn size(node: &Node) -> usize {
-    match &node.kind {
-        Kind::Scalar(scalar) => 1 + scalar.text.len() / 64,
-        Kind::List(items) => 1 + items.iter().map(size).sum::<usize>(),
-        Kind::Map(map) => 1 + map.iter().map(|entry| size(&entry.value)).sum::<usize>(),
-    }
 }
 
 /// Gives the variables of services that have no value the project's.

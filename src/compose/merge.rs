@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::attributes::{Meeting, Shape};
 use super::canonical::dedupe;
 use super::place::Place;
-use crate::model::Diagnostics;
+use crate::model::{Budget, Diagnostics};
 use crate::yaml::{Entry, Kind, Map, Node, Tag, Value};
 
 /// Attributes that a null in a later model takes away; other attributes keep the earlier value.
@@ -30,8 +30,9 @@ pub(super) fn merge(
     shape: Option<&Shape>,
     tags: Tags,
     problems: &mut Diagnostics,
+    budget: &Budget,
 ) -> Node {
-    Merger { tags, problems }.node(base, over, shape, Place::TOP)
+    Merger { tags, problems, budget }.node(base, over, shape, Place::TOP)
 }
 
 /// The same for one service.
@@ -41,8 +42,9 @@ pub(super) fn merge_service(
     shape: &Shape,
     place: Place<'_>,
     problems: &mut Diagnostics,
+    budget: &Budget,
 ) -> Node {
-    Merger { tags: Tags::Keep, problems }.node(base, over, Some(shape), place)
+    Merger { tags: Tags::Keep, problems, budget }.node(base, over, Some(shape), place)
 }
 
 /// Removes what is tagged `!reset`, forgets `!override`, and makes equal items one.
@@ -72,11 +74,12 @@ pub(super) fn settle(node: &mut Node, shape: Option<&Shape>) {
 struct Merger<'p> {
     tags: Tags,
     problems: &'p mut Diagnostics,
+    budget: &'p Budget,
 }
 
 impl Merger<'_> {
     fn node(&mut self, base: Node, over: Node, shape: Option<&Shape>, place: Place<'_>) -> Node {
-        if over.tag != Tag::None {
+        if over.tag != Tag::None || self.budget.steps(cost(&base) + cost(&over)).is_err() {
             return over;
         }
         if over.is_null() {
@@ -186,6 +189,16 @@ impl Merger<'_> {
             }
         }
         kept
+    }
+}
+
+/// The steps of going through a node once. A merge goes through all of both lists and mappings, however little the
+/// later file says: many small documents laid over a large one cost its size each time.
+fn cost(node: &Node) -> u64 {
+    match &node.kind {
+        Kind::Map(map) => 8 * map.len() as u64,
+        Kind::List(items) => 64 * items.len() as u64,
+        Kind::Scalar(_) => 1,
     }
 }
 

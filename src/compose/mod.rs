@@ -24,4 +24,4 @@ mod text;
 mod unset;
 
 pub use files::{Files, ReadProblem, TREE_ROOT, TreeFiles, tree_path};
-pub use load::{LoadPurpose, LoadRequest, Loaded, Lookup, load};
+pub use load::{LoadPurpose, LoadRequest, Loaded, Lookup, load, load_within};

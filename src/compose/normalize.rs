@@ -13,9 +13,6 @@ use super::text::dotenv::{self, Variable, Variables};
 use crate::model::project::{EnvFile, Link};
 use crate::model::{Diagnostic, Location, Secret, Service, ServiceName};
 
-/// Variables that env files may bring into one model.
-const MAX_VARIABLES: usize = 4_000_000;
-
 /// Writes out what is implied.
 pub(super) fn normalize(parts: &mut Parts, enabled: &BTreeSet<ServiceName>, env: &Env) {
     for (name, service) in &mut parts.services {
@@ -167,22 +164,12 @@ pub(super) fn read_files(
     env: &Env,
     loader: &mut Loader<'_>,
 ) {
-    let mut read = 0_usize;
     let mut spots: Vec<Spot> = Vec::new();
     for (name, service) in parts.services.iter_mut().filter(|(name, _)| enabled.contains(*name)) {
         if !service.env_file.is_empty() {
             let Some(variables) = env_files(name, service, env, loader) else {
                 continue;
             };
-            read += variables.len();
-            if read > MAX_VARIABLES {
-                let location = Location::file("");
-                loader.problems.push(
-                    Diagnostic::error(location, "env files make the model excessively large")
-                        .at(format!("services.{name}.env_file")),
-                );
-                return;
-            }
             for (key, variable) in variables {
                 let Entry::Vacant(free) = service.environment.entry(key) else { continue };
                 let path = format!("services.{name}.environment.{}", free.key());
@@ -289,8 +276,8 @@ fn one_file(
     };
     let file_and_text = (&Arc::from(shown.as_str()), text);
     let read = match file.format.as_str() {
-        "" => dotenv::parse(file_and_text, &outside, &mut variables),
-        "raw" => dotenv::parse_raw(file_and_text, &outside, &mut variables),
+        "" => dotenv::parse(file_and_text, &outside, &mut variables, loader.budget),
+        "raw" => dotenv::parse_raw(file_and_text, &outside, &mut variables, loader.budget),
         other => {
             let problem =
                 Diagnostic::error(Location::file(""), format!("{other:?} is not a format"));

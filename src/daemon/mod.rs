@@ -10,9 +10,12 @@
 //! second ends everything. *Assumptions:* one daemon a data folder (a lock sees to it).
 
 mod descriptors;
+mod first_looks;
+mod guard;
 mod repository;
 mod systemd;
 pub(crate) mod target;
+mod view;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -29,8 +32,9 @@ use crate::forge::{ForgeError, Pace};
 use crate::git::{Git, RemoteProblem, Source};
 use crate::model::{Digest, HostName, RepositoryName};
 
+pub use self::first_looks::FirstLooks;
 use crate::connect::{self, Surroundings};
-use crate::data::folder::{self, DataError, DataFolder};
+use crate::data::folder::{DaemonLock, DataError, DataFolder};
 use crate::data::orders;
 use crate::docker::Engine;
 use crate::fleet::Orders;
@@ -45,6 +49,7 @@ use crate::reconcile::ledger;
 use crate::reconcile::limiter::PassLimiter;
 
 use repository::RepositoryLoop;
+pub use view::View;
 
 /// Why the daemon cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -127,9 +132,14 @@ pub struct Setup {
     pub pace: Pace,
 }
 
-/// Asks for a look at a repository, from outside the daemon's own loops. Ten requests before the look are one look.
+/// What others may ask of a running daemon: a look at a repository, and what it knows. Ten requests before a look are one
+/// look.
 #[derive(Debug, Clone, Default)]
-pub struct Doorbell(Arc<BTreeMap<RepositoryName, Bells>>);
+pub struct Doorbell {
+    bells: Arc<BTreeMap<RepositoryName, Bells>>,
+    first_looks: FirstLooks,
+    view: View,
+}
 
 /// Who looks: one bell for the branch, one for pull requests.
 #[derive(Debug, Clone, Default)]
@@ -149,29 +159,44 @@ impl Doorbell {
     /// A bell for each repository of the settings.
     pub fn new(settings: &Settings) -> Self {
         let names = settings.repositories.keys();
-        Self(Arc::new(names.map(|name| (name.clone(), Bells::default())).collect()))
+        let bells = names.map(|name| (name.clone(), Bells::default())).collect();
+        Self {
+            bells: Arc::new(bells),
+            first_looks: FirstLooks::new(settings),
+            view: View::default(),
+        }
+    }
+
+    /// What the daemon has not looked at yet.
+    pub fn first_looks(&self) -> &FirstLooks {
+        &self.first_looks
+    }
+
+    /// What the daemon behind it knows.
+    pub fn view(&self) -> View {
+        self.view.clone()
     }
 
     /// Asks for a look at one repository.
     pub fn ring(&self, repository: &RepositoryName) {
-        if let Some(bells) = self.0.get(repository) {
+        if let Some(bells) = self.bells.get(repository) {
             bells.ring();
         }
     }
 
     /// Asks for a look at all repositories.
     pub fn ring_all(&self) {
-        for bells in self.0.values() {
+        for bells in self.bells.values() {
             bells.ring();
         }
     }
 
     fn of(&self, repository: &RepositoryName) -> Arc<Notify> {
-        self.0.get(repository).map(|bells| Arc::clone(&bells.branch)).unwrap_or_default()
+        self.bells.get(repository).map(|bells| Arc::clone(&bells.branch)).unwrap_or_default()
     }
 
     fn of_pulls(&self, repository: &RepositoryName) -> Arc<Notify> {
-        self.0.get(repository).map(|bells| Arc::clone(&bells.pulls)).unwrap_or_default()
+        self.bells.get(repository).map(|bells| Arc::clone(&bells.pulls)).unwrap_or_default()
     }
 }
 
@@ -187,7 +212,9 @@ pub async fn run(
         return Err(StartError::NoRepository);
     }
     let data = DataFolder::open(&settings.data)?.with_ledgers(ledger_keys(settings));
-    let _lock = only_daemon(&data).await?;
+    let lock = only_daemon(&data).await?;
+    doorbell.view.holds_folder();
+    let data = data.of_the_daemon();
     descriptors::raise_limit();
     if data.is_fresh() {
         Box::pin(hear_hosts(&setup, &data)).await?;
@@ -210,7 +237,12 @@ pub async fn run(
     };
     for (name, repository) in &settings.repositories {
         let worker = repository_loop(&setup, name, repository, foundations)?;
-        let worker = RepositoryLoop { look_now: doorbell.of(name), ..worker };
+        doorbell.view.follow(name, &worker.context);
+        let worker = RepositoryLoop {
+            look_now: doorbell.of(name),
+            first_looks: doorbell.first_looks().clone(),
+            ..worker
+        };
         let publisher = publisher_of(&worker, repository, &data, &setup)?;
         let pulls = pull_requests(&worker, repository, doorbell.of_pulls(name), &setup);
         publishers.spawn(publisher.run(pulls, stop.clone(), publishers_stop.clone()));
@@ -224,8 +256,20 @@ pub async fn run(
         "moorline {} is running", env!("CARGO_PKG_VERSION")
     );
     systemd::ready();
+    let looking = first_looks::follow(doorbell.first_looks().clone(), hosts.clone(), stop.clone());
+    tasks.spawn(looking);
+    let mut taken = None;
+    let guarded = stop.child_token();
     let broken = tokio::select! {
         () = attend(&doorbell, &hosts, &stop) => false,
+        kept = guard::keep(data.clone(), lock, &guarded) => {
+            if let Err(error) = kept {
+                tracing::error!(%error, "this daemon leaves");
+                taken = Some(error);
+                stop.cancel();
+            }
+            false
+        }
         ended = tasks.join_next(), if !tasks.is_empty() => {
             // Loops end when they are told to, which may be seen here before the telling itself.
             let told = stop.is_cancelled();
@@ -250,7 +294,11 @@ pub async fn run(
         () = tokio::time::sleep(settings.limits.stop) => tracing::warn!("stopped before everything had ended"),
         () = graceful => tracing::info!("stopped"),
     }
-    if broken { Err(StartError::Broken) } else { Ok(()) }
+    match taken {
+        Some(error) => Err(error.into()),
+        None if broken => Err(StartError::Broken),
+        None => Ok(()),
+    }
 }
 
 /// The name under which hosts remember what is kept of each repository: the same after the data folder was lost.
@@ -299,7 +347,7 @@ async fn hear_hosts(setup: &Setup, data: &DataFolder) -> Result<(), StartError> 
 const HEAR: Duration = Duration::from_secs(5);
 
 /// The daemon's lock. Whoever asks whether there is a daemon holds it for a moment, which is not a daemon.
-async fn only_daemon(data: &DataFolder) -> Result<folder::Lock, DataError> {
+async fn only_daemon(data: &DataFolder) -> Result<DaemonLock, DataError> {
     const TRIES: u32 = 5;
     for _ in 1..TRIES {
         match data.lock_daemon() {
@@ -407,6 +455,7 @@ fn repository_loop(
         git: Arc::clone(foundations.git),
         context: Arc::new(context),
         look_now: Arc::new(Notify::new()),
+        first_looks: FirstLooks::default(),
     })
 }
 

@@ -17,6 +17,7 @@ use crate::schedule::{self, Failures};
 
 use crate::clock;
 use crate::commit::removed::retire;
+use crate::daemon::first_looks::FirstLooks;
 use crate::daemon::target::TargetLoop;
 use crate::data::journal::{Entry, Kind};
 use crate::reconcile::Intent;
@@ -39,6 +40,8 @@ pub(crate) struct RepositoryLoop {
     pub context: Arc<Context>,
     /// "Look now", from webhooks and signals.
     pub look_now: Arc<Notify>,
+    /// Told once the repository was read.
+    pub first_looks: FirstLooks,
 }
 
 /// The target loops that run.
@@ -106,6 +109,7 @@ impl RepositoryLoop {
             {
                 None => break,
                 Some(Ok(())) => {
+                    self.first_looks.was_read(&self.name);
                     if failures.in_a_row() > 0 {
                         tracing::info!(repository = %self.name, "repository can be read again");
                     }

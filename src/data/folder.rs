@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,12 @@ use crate::model::{
     Timestamp,
 };
 use crate::report::Target;
+
+/// What lies in the folder.
+const FOLDERS: [&str; 5] = ["git", "pulls", "locks", "targets", "forge"];
+
+/// The mode of a folder that its owner alone may enter.
+const OWNER_ONLY: u32 = 0o700;
 
 /// How often a lock that another process holds is tried again.
 const LOCK_PAUSE: Duration = Duration::from_millis(100);
@@ -74,12 +81,22 @@ impl DataError {
 pub struct DataFolder {
     root: PathBuf,
     pub(super) ledgers: Arc<Ledgers>,
+    /// The only daemon of this folder has it: its own loops keep passes apart, also where no lock can be written.
+    sole: bool,
 }
 
 /// A lock that is given back when it is dropped, or when the process ends, however it ends.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    _file: Option<File>,
+}
+
+/// The daemon's lock: on the folder itself, which stands when a file in it is removed, and on a file, which other
+/// versions know.
+#[derive(Debug)]
+pub struct DaemonLock {
+    folder: File,
+    file: File,
 }
 
 /// What is remembered of a target.
@@ -125,12 +142,15 @@ impl Kept {
 impl DataFolder {
     /// Uses a folder, which is made when it is not there.
     pub fn open(root: &Path) -> Result<Self, DataError> {
-        let folder = Self { root: root.to_owned(), ledgers: Arc::default() };
-        for below in ["git", "pulls", "locks", "targets", "forge"] {
-            fs::create_dir_all(root.join(below)).map_err(|source| folder.unusable(source))?;
-        }
+        let folder = Self { root: root.to_owned(), ledgers: Arc::default(), sole: false };
+        folder.make().map_err(|source| folder.unusable(source))?;
         folder.settle_records().map_err(|source| folder.unusable(source))?;
         Ok(folder)
+    }
+
+    /// The same folder in the hands of the daemon that locked it.
+    pub fn of_the_daemon(&self) -> Self {
+        Self { sole: true, ..self.clone() }
     }
 
     /// The same, which has hosts remember what is kept of these repositories, under these keys.
@@ -160,6 +180,20 @@ impl DataFolder {
             fs::create_dir_all(&folder)?;
             let new = folder.join(format!("{place}.json"));
             if new.exists() { fs::remove_file(path)? } else { fs::rename(path, new)? }
+        }
+        Ok(())
+    }
+
+    /// Makes what is missing of the folder. Nobody but its owner may look into it: it holds clones, and what was said of
+    /// them. A folder that was there before and is not one of ours keeps its mode.
+    fn make(&self) -> io::Result<()> {
+        let is_ours = !self.root.exists() || self.root.join("locks").is_dir();
+        fs::DirBuilder::new().recursive(true).mode(OWNER_ONLY).create(&self.root)?;
+        if is_ours && fs::metadata(&self.root)?.permissions().mode() & 0o077 != 0 {
+            fs::set_permissions(&self.root, fs::Permissions::from_mode(OWNER_ONLY))?;
+        }
+        for below in FOLDERS {
+            fs::DirBuilder::new().recursive(true).mode(OWNER_ONLY).create(self.root.join(below))?;
         }
         Ok(())
     }
@@ -221,7 +255,7 @@ impl DataFolder {
     fn lock_briefly(&self, name: &str) -> Result<Lock, DataError> {
         let file = self.lock_file(name)?;
         file.lock().map_err(|source| self.unusable(source))?;
-        Ok(Lock { _file: file })
+        Ok(Lock { _file: Some(file) })
     }
 
     /// Where clones are kept.
@@ -243,20 +277,43 @@ impl DataFolder {
     pub(crate) fn lock_writer(&self, name: &RepositoryName) -> Result<Option<Lock>, DataError> {
         let file = self.lock_file(&format!("forge.{name}"))?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Lock { _file: file })),
+            Ok(()) => Ok(Some(Lock { _file: Some(file) })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(source)) => Err(self.unusable(source)),
         }
     }
 
     /// The daemon's own lock: one daemon a folder.
-    pub fn lock_daemon(&self) -> Result<Lock, DataError> {
+    pub fn lock_daemon(&self) -> Result<DaemonLock, DataError> {
+        let folder = File::open(&self.root).map_err(|source| self.unusable(source))?;
         let file = self.lock_file("daemon")?;
-        match file.try_lock() {
-            Ok(()) => Ok(Lock { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(DataError::Taken { folder: self.root.clone() }),
-            Err(TryLockError::Error(source)) => Err(self.unusable(source)),
+        for part in [&folder, &file] {
+            match part.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    return Err(DataError::Taken { folder: self.root.clone() });
+                }
+                Err(TryLockError::Error(source)) => return Err(self.unusable(source)),
+            }
         }
+        Ok(DaemonLock { folder, file })
+    }
+
+    /// Whether the daemon's lock still keeps others away: neither the folder nor the lock's file was removed or replaced.
+    pub fn is_locked_by(&self, lock: &DaemonLock) -> bool {
+        let is_same = |held: &File, path: &Path| {
+            let place = |facts: fs::Metadata| (facts.dev(), facts.ino());
+            let held = held.metadata().map(place).ok();
+            held.is_some() && held == fs::metadata(path).map(place).ok()
+        };
+        is_same(&lock.folder, &self.root) && is_same(&lock.file, &self.lock_path("daemon"))
+    }
+
+    /// Makes the folder anew where it was removed, and locks it. A file that can be written is the proof.
+    pub fn heal(&self) -> Result<(), DataError> {
+        self.make().map_err(|source| self.unusable(source))?;
+        let proof = self.root.join("locks").join("written");
+        write_whole(&proof, b"").map_err(|source| self.unusable(source))
     }
 
     /// A target's lock: one pass at a time, whichever process runs it. Waits until it is free or `stop` says so.
@@ -265,10 +322,16 @@ impl DataFolder {
         target: &Target,
         stop: &CancellationToken,
     ) -> Result<Lock, DataError> {
-        let file = self.lock_file(&file_name(target))?;
+        let file = match self.lock_file(&file_name(target)) {
+            Ok(file) => file,
+            // A full or broken disk must not keep a service down: the daemon's own loops run one pass at a time, and a
+            // command beside it can write no lock either.
+            Err(_) if self.sole => return Ok(Lock { _file: None }),
+            Err(error) => return Err(error),
+        };
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(Lock { _file: file }),
+                Ok(()) => return Ok(Lock { _file: Some(file) }),
                 Err(TryLockError::Error(source)) => return Err(self.unusable(source)),
                 Err(TryLockError::WouldBlock) => {}
             }
@@ -398,10 +461,16 @@ impl DataFolder {
         let form = Form { version: ledger::VERSION, record };
         let text = serde_json::to_vec(&form).map_err(|error| self.unusable(error.into()))?;
         let path = self.record_path(target);
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(|source| self.unusable(source))?;
-        }
-        write_whole(&path, &text).map_err(|source| self.unusable(source))?;
+        let written = write_whole(&path, &text).or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                self.make()?;
+                let folder = path.parent().unwrap_or(&self.root);
+                fs::DirBuilder::new().recursive(true).mode(OWNER_ONLY).create(folder)?;
+                write_whole(&path, &text)
+            }
+            _ => Err(error),
+        });
+        written.map_err(|source| self.unusable(source))?;
         self.ledger_bell(&target.host).notify_one();
         Ok(())
     }
@@ -412,9 +481,18 @@ impl DataFolder {
     }
 
     fn lock_file(&self, name: &str) -> Result<File, DataError> {
-        let path = self.root.join("locks").join(format!("{name}.lock"));
-        let open = File::options().create(true).truncate(false).write(true).open(path);
-        open.map_err(|source| self.unusable(source))
+        let path = self.lock_path(name);
+        let open = || File::options().create(true).truncate(false).write(true).open(&path);
+        let opened = open().or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound => self.make().and_then(|()| open()),
+            // Where nothing can be written, what is there can still be locked.
+            _ => File::open(&path).map_err(|_| error),
+        });
+        opened.map_err(|source| self.unusable(source))
+    }
+
+    fn lock_path(&self, name: &str) -> PathBuf {
+        self.root.join("locks").join(format!("{name}.lock"))
     }
 
     pub(super) fn unusable(&self, source: io::Error) -> DataError {

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
-use crate::data::ledger::VERSION;
+use crate::data::ledger::{Kept, VERSION};
 use crate::fleet::Orders;
 use crate::model::Digest;
 
@@ -34,7 +34,22 @@ pub(crate) async fn follow(
     }
     let mut unreadable = false;
     loop {
+        let known = Arc::clone(&orders.borrow());
         match data.orders() {
+            // A command that takes all orders back writes that there are none: a file that vanished says nothing. What
+            // is known holds on, and is written again, also for the next start.
+            Ok(_) if *known != Orders::default() && !data.has_orders() => {
+                match data.write_orders(&known) {
+                    Ok(()) => tracing::warn!(
+                        "the operators' orders were gone from the data folder; they hold on, and were written again"
+                    ),
+                    Err(error) if !unreadable => {
+                        unreadable = true;
+                        tracing::error!(%error, "the operators' orders are gone from the data folder; they hold on");
+                    }
+                    Err(_) => {}
+                }
+            }
             Ok(read) => {
                 unreadable = false;
                 orders.send_if_modified(|known| {
@@ -88,6 +103,17 @@ fn new_lineage() -> String {
 pub(crate) const FILE: &str = "orders.json";
 
 impl DataFolder {
+    /// Writes orders whose file is gone, as the beginning of a lineage of their own: what hosts remember is added.
+    pub(crate) fn write_orders(&self, orders: &Orders) -> Result<(), DataError> {
+        let (lineage, orders) = (new_lineage(), orders.clone());
+        self.write_kept_orders(&Kept { version: VERSION, lineage, changed: 1, orders })
+    }
+
+    /// Whether any order was ever written here.
+    fn has_orders(&self) -> bool {
+        self.root().join(FILE).exists()
+    }
+
     /// Changes the operators' orders, alone: two commands at one time do not undo each other.
     pub fn change_orders<T>(&self, change: impl FnOnce(&mut Orders) -> T) -> Result<T, DataError> {
         let _lock = self.lock_orders()?;

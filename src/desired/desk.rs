@@ -47,6 +47,18 @@ impl<'a> Desk<'a> {
         api == (0, 0) || (major, minor) <= api
     }
 
+    /// Takes the memory and the time of something that many bytes long; `None`, and an error, where too little is left.
+    pub(super) fn afford(&mut self, service: &ServiceName, bytes: usize) -> Option<()> {
+        // A digest over it is made as well.
+        let cost = self.budget.bytes(bytes).and_then(|()| self.budget.steps(4 * bytes as u64));
+        if let Err(over) = cost {
+            let message = format!("with the services up to this one, the stack asks for {over}");
+            let help = "divide it into several stacks, or ask for fewer replicas";
+            self.refuse(format!("services.{service}"), message, help);
+        }
+        cost.ok()
+    }
+
     /// Where the manifest says something, or its first file.
     pub(super) fn place(&self, path: &str) -> Location {
         self.input.project.origins.nearest(path).unwrap_or_else(|| {

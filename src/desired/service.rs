@@ -8,8 +8,8 @@ use super::desk::{Desk, at};
 use super::{build, container};
 use crate::model::project::{Link, Service, ServiceHook, ServicePort, Update, parse_period};
 use crate::model::{
-    Condition, Dependency, DesiredService, Digest, FailureAction, Hook, ImagePolicy, ImageRef,
-    Location, ServiceName, UpdateOrder, UpdatePolicy,
+    Condition, Dependency, DesiredReplica, DesiredService, Digest, FailureAction, Hook,
+    ImagePolicy, ImageRef, Location, ServiceName, UpdateOrder, UpdatePolicy,
 };
 
 /// Grace of a stop that asks for none: the Engine's.
@@ -17,6 +17,9 @@ const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
 /// Replicas of one service: far more than an Engine can run, and few enough to plan.
 const MAX_REPLICAS: u32 = 10_000;
+
+/// What the place of one attribute takes beside its path.
+const PLACE_BYTES: usize = 128;
 
 /// The project's services.
 pub(super) fn services(desk: &mut Desk<'_>) -> BTreeMap<ServiceName, Arc<DesiredService>> {
@@ -48,11 +51,12 @@ fn one(
     let image = image(desk, name, service)?;
     let count = replicas(desk, name, service);
     let image_policy = image_policy(desk, (name, service), &image);
-    let replicas = (1..=count)
-        .map(|number| (number, Arc::new(container::replica(desk, (name, service), &image, number))))
-        .collect();
+    let replicas = all_replicas(desk, (name, service), &image, count)?;
     let deploy = service.deploy.as_ref();
     let mode = deploy.map_or("", |deploy| deploy.mode.as_str());
+    let origins = origins(desk, name, service);
+    let bytes = origins.keys().map(|path| path.len() + PLACE_BYTES).sum();
+    desk.afford(name, bytes)?;
     Some(DesiredService {
         origin: desk.input.project.origins.nearest(&format!("services.{name}")),
         image,
@@ -67,8 +71,28 @@ fn one(
             .map_or(DEFAULT_GRACE, crate::model::project::Period::as_duration),
         post_start: service.post_start.iter().map(hook).collect(),
         pre_stop: service.pre_stop.iter().map(hook).collect(),
-        origins: origins(desk, name, service),
+        origins,
     })
+}
+
+/// A service's replicas. They differ in little, and each is a whole payload: a large service many times is counted.
+fn all_replicas(
+    desk: &mut Desk<'_>,
+    (name, service): (&ServiceName, &Service),
+    image: &ImageRef,
+    count: u32,
+) -> Option<BTreeMap<u32, Arc<DesiredReplica>>> {
+    let mut all = BTreeMap::new();
+    let mut bytes = 0;
+    for number in 1..=count {
+        let replica = container::replica(desk, (name, service), image, number);
+        if number == 1 {
+            bytes = 2 * serde_json::to_vec(&*replica.spec).map_or(0, |payload| payload.len());
+        }
+        desk.afford(name, bytes)?;
+        all.insert(number, Arc::new(replica));
+    }
+    Some(all)
 }
 
 /// The manifest's image, else `PROJECT-SERVICE`.

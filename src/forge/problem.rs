@@ -97,6 +97,12 @@ pub enum ForgeError {
         /// Host and port.
         host: String,
     },
+    /// Who we are would be said in clear.
+    #[error("http would carry the token to {host} in clear")]
+    Insecure {
+        /// Host and port.
+        host: String,
+    },
     /// The request is refused as it is.
     #[error("{host} refuses with {code}: {message}")]
     Rejected {
@@ -185,6 +191,7 @@ impl ForgeError {
             | Self::UnknownForge { .. }
             | Self::Token { .. }
             | Self::BadToken { .. }
+            | Self::Insecure { .. }
             | Self::Tls { .. }
             | Self::Unauthorised { .. }
             | Self::Denied { .. }

@@ -10,6 +10,7 @@ use std::cell::Cell;
 pub struct Budget {
     steps: Cell<u64>,
     bytes: Cell<u64>,
+    granted: (u64, u64),
 }
 
 /// What there was not enough of.
@@ -36,7 +37,33 @@ impl Budget {
 
     /// So many steps and bytes.
     pub fn new(steps: u64, bytes: u64) -> Self {
-        Self { steps: Cell::new(steps), bytes: Cell::new(bytes) }
+        Self { steps: Cell::new(steps), bytes: Cell::new(bytes), granted: (steps, bytes) }
+    }
+
+    /// What all stacks of one commit may take together.
+    pub fn of_a_commit() -> Self {
+        Self::new(4 * Self::STEPS, Self::BYTES + Self::BYTES / 2)
+    }
+
+    /// What one stack may take of this, which all share.
+    pub fn share(&self) -> Self {
+        let left = |cell: &Cell<u64>| if cell.get() == SPENT { 0 } else { cell.get() };
+        Self::new(Self::STEPS.min(left(&self.steps)), Self::BYTES.min(left(&self.bytes)))
+    }
+
+    /// Takes what a share of this has spent.
+    pub fn settle(&self, share: &Self) -> Result<(), OverBudget> {
+        let spent = |cell: &Cell<u64>, granted: u64| match cell.get() {
+            SPENT => granted,
+            left => granted.saturating_sub(left),
+        };
+        self.steps(spent(&share.steps, share.granted.0))?;
+        take(&self.bytes, spent(&share.bytes, share.granted.1)).ok_or(OverBudget::Bytes)
+    }
+
+    /// Whether nothing is left of it.
+    pub fn is_empty(&self) -> bool {
+        self.over().is_some() || self.steps.get() == 0 || self.bytes.get() == 0
     }
 
     /// Takes steps. Once there were not enough, there are none.
@@ -80,5 +107,17 @@ mod tests {
         assert_eq!(budget.bytes(11), Err(OverBudget::Bytes));
         assert_eq!(budget.bytes(0), Err(OverBudget::Bytes));
         assert_eq!(budget.over(), Some(OverBudget::Bytes));
+    }
+
+    #[test]
+    fn what_a_stack_spends_is_missing_from_its_commit() {
+        let commit = Budget::new(100, 50);
+        let stack = commit.share();
+        assert_eq!(stack.bytes(20), Ok(()));
+        assert_eq!(commit.settle(&stack), Ok(()));
+        let greedy = commit.share();
+        assert_eq!(greedy.bytes(31), Err(OverBudget::Bytes));
+        assert_eq!(commit.settle(&greedy), Ok(()));
+        assert!(commit.is_empty());
     }
 }

@@ -112,9 +112,35 @@ impl fmt::Display for Diagnostic {
 pub struct Diagnostics(pub Vec<Diagnostic>);
 
 impl Diagnostics {
-    /// Adds one.
-    pub fn push(&mut self, diagnostic: Diagnostic) {
+    /// Problems of one load that are kept: nobody reads a thousandth, and what is wrong in a large model a million times
+    /// would take more room than the model.
+    pub const MOST: usize = 1_000;
+    /// Bytes of a message, of its path and of its advice.
+    const LONGEST: usize = 4_000;
+
+    /// Adds one, with texts of at most a few thousand bytes. Of more than [`Self::MOST`] the first stay, but an error
+    /// takes the place of a warning.
+    pub fn push(&mut self, mut diagnostic: Diagnostic) {
+        if Self::MOST <= self.0.len() {
+            let is_warning = |known: &Diagnostic| known.severity == Severity::Warning;
+            let Some(place) = self.0.iter().rposition(is_warning) else { return };
+            if is_warning(&diagnostic) {
+                return;
+            }
+            self.0.remove(place);
+        }
+        for text in [&mut diagnostic.message, &mut diagnostic.path, &mut diagnostic.help] {
+            if Self::LONGEST < text.len() {
+                text.truncate(text.floor_char_boundary(Self::LONGEST));
+                text.push('…');
+            }
+        }
         self.0.push(diagnostic);
+    }
+
+    /// Whether a further error would not be kept: what only looks for more of them may stop.
+    pub fn is_full(&self) -> bool {
+        Self::MOST <= self.0.len() && self.0.iter().all(|known| known.severity == Severity::Error)
     }
 
     /// Whether any is an error.

@@ -90,26 +90,28 @@ pub struct TreeFile {
 /// The files of a revision under the source's path: path to content. Symbolic links inside the tree
 /// are resolved; those that leave it, and submodules, were refused with a diagnostic and are absent.
 ///
+/// Cheap to copy: every stack of a commit has the whole of it.
+///
 /// A tree may be partial by design (only the folders of the stacks are read); a path that was not read is
 /// absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ManifestTree {
-    files: BTreeMap<TreePath, TreeFile>,
-    left_out: BTreeMap<TreePath, String>,
+    files: std::sync::Arc<BTreeMap<TreePath, TreeFile>>,
+    left_out: std::sync::Arc<BTreeMap<TreePath, String>>,
     time: Option<Timestamp>,
 }
 
 impl ManifestTree {
     /// A tree of these files.
     pub fn new(files: BTreeMap<TreePath, TreeFile>) -> Self {
-        Self { files, left_out: BTreeMap::new(), time: None }
+        Self { files: std::sync::Arc::new(files), left_out: std::sync::Arc::default(), time: None }
     }
 
     /// The same with what the commit holds and the tree does not, and why. Whoever asks for it must not take it for
     /// something that was never there.
     #[must_use]
     pub fn with_left_out(self, left_out: BTreeMap<TreePath, String>) -> Self {
-        Self { left_out, ..self }
+        Self { left_out: std::sync::Arc::new(left_out), ..self }
     }
 
     /// Why a path, or a folder that it lies in, was left out, if it was.

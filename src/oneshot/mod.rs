@@ -412,7 +412,7 @@ pub async fn publish(setup: &Setup, wish: &Wish, seen: &[Seen], reports: &[Repor
             .collect();
         let board = Arc::new(Board::default());
         let targets: Vec<Target> = own.iter().map(|report| report.target.clone()).collect();
-        board.expect(&repository.commit.revision, &targets, repository.commit.fleet_problem());
+        board.expect(repository.commit.head(), &targets);
         for report in own {
             board.report(&Arc::new(report.clone()));
         }

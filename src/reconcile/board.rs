@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 use crate::model::{CommitState, CommitStatus, Digest, HostName, Revision, StackName};
 use crate::report::mask::{SecretSet, mask};
-use crate::report::{Report, Target, Wait, status};
+use crate::report::{Head, Report, Target, Wait, status};
 
 use crate::reconcile::superseded::Superseded;
 use crate::redaction;
@@ -25,9 +25,7 @@ pub struct Board {
 
 #[derive(Debug, Default)]
 struct Inner {
-    head: Option<Revision>,
-    /// Problems of the fleet file of the head, which keep everything as it is.
-    fleet_problem: Option<String>,
+    head: Option<Head>,
     stacks: BTreeMap<StackName, OnHosts>,
     /// What each stack asks for at the head, and what it will at the next one.
     asked: BTreeMap<StackName, Digest>,
@@ -37,6 +35,15 @@ struct Inner {
     /// The head of the last start.
     recalled: Option<Recollection>,
     secrets: SecretSet,
+}
+
+/// All that is known at one instant.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// The newest commit.
+    pub head: Head,
+    /// What each target does, and its last report.
+    pub targets: Vec<(Target, Standing, Option<Arc<Report>>)>,
 }
 
 /// What was said of a head, for the next start.
@@ -107,7 +114,7 @@ impl Board {
     /// What is said of the head now, for the next start.
     pub fn recollection(&self) -> Option<Recollection> {
         let mut inner = self.inner();
-        let revision = inner.head.clone()?;
+        let revision = inner.revision()?;
         let mut stacks = inner.of_stacks(None);
         for status in stacks.values_mut() {
             status.description = mask(&status.description, &inner.secrets);
@@ -128,7 +135,18 @@ impl Board {
 
     /// The head; `None` before there is one.
     pub fn head(&self) -> Option<Revision> {
-        self.inner().head.clone()
+        self.inner().revision()
+    }
+
+    /// All that is known now; `None` before there is a head.
+    pub fn known(&self) -> Option<Known> {
+        let inner = self.inner();
+        let head = inner.head.clone()?;
+        let targets = inner.targets().map(|(target, entry)| {
+            let Entry { standing, report } = entry.clone();
+            (target.clone(), standing, report)
+        });
+        Some(Known { head, targets: targets.collect() })
     }
 
     /// A digest over what the hosts run and how they differ: it changes when a plan could.
@@ -147,11 +165,10 @@ impl Board {
     }
 
     /// The head of the branch and the targets that it asks for.
-    pub fn expect(&self, head: &Revision, targets: &[Target], fleet_problem: Option<String>) {
+    pub fn expect(&self, head: Head, targets: &[Target]) {
         let mut inner = self.inner();
-        inner.overtake(head);
-        inner.head = Some(head.clone());
-        inner.fleet_problem = fleet_problem;
+        inner.overtake(&head.revision);
+        inner.head = Some(head);
         let mut before = std::mem::take(&mut inner.stacks);
         for target in targets {
             let known = before.get_mut(&target.stack).and_then(|on| on.targets.remove(target));
@@ -204,11 +221,14 @@ impl Board {
     /// All statuses of the head; `None` before there is one.
     pub fn commit_report(&self, as_host: Option<&HostName>) -> Option<CommitReport> {
         let mut inner = self.inner();
-        let head = inner.head.clone()?;
+        let head = inner.revision()?;
         let of_stack = inner.of_stacks(as_host).into_iter();
         let mut statuses: Vec<CommitStatus> = of_stack.map(|(_, status)| status).collect();
         if as_host.is_none() {
-            statuses.push(roll_up(&statuses, inner.fleet_problem.as_deref()));
+            statuses.push(roll_up(
+                &statuses,
+                inner.head.as_ref().and_then(|head| head.fleet_problem.as_deref()),
+            ));
         }
         Some(CommitReport { revision: head, statuses })
     }
@@ -223,7 +243,7 @@ impl Board {
     /// How every target compares with the head; `None` while that is still to come for one of them.
     pub fn looks(&self) -> Option<(Revision, Vec<Look>)> {
         let inner = self.inner();
-        let head = inner.head.clone()?;
+        let head = inner.revision()?;
         let looks = inner.targets().map(|(target, entry)| {
             let Entry { standing, report } = entry;
             match (standing, report) {
@@ -243,11 +263,15 @@ impl Board {
 }
 
 impl Inner {
+    fn revision(&self) -> Option<Revision> {
+        self.head.as_ref().map(|head| head.revision.clone())
+    }
+
     /// One status a stack at the head.
     fn of_stacks(&mut self, as_host: Option<&HostName>) -> BTreeMap<StackName, CommitStatus> {
-        let Some(head) = &self.head else { return BTreeMap::new() };
+        let Some(head) = self.revision() else { return BTreeMap::new() };
         let said = |(stack, on_hosts): (&StackName, &mut OnHosts)| {
-            (stack.clone(), on_hosts.status(stack, head, as_host))
+            (stack.clone(), on_hosts.status(stack, &head, as_host))
         };
         self.stacks.iter_mut().map(said).collect()
     }
@@ -258,11 +282,11 @@ impl Inner {
 
     /// The head is about to be another one: what the old one was not done with is said on it.
     fn overtake(&mut self, next: &Revision) {
-        if self.head.as_ref() == Some(next) {
+        if self.revision().as_ref() == Some(next) {
             self.asked = std::mem::take(&mut self.asked_next);
             return;
         }
-        let last = match self.head.clone() {
+        let last = match self.revision() {
             Some(revision) => Some(Recollection {
                 revision,
                 stacks: self.of_stacks(None),
@@ -287,9 +311,11 @@ impl Inner {
 
     /// What a past commit shares with the head is settled when the head's is.
     fn settle_pasts(&mut self, stack: &StackName) {
-        let (Some(head), Some(on_hosts)) = (&self.head, self.stacks.get_mut(stack)) else { return };
+        let (Some(head), Some(on_hosts)) = (self.revision(), self.stacks.get_mut(stack)) else {
+            return;
+        };
         for past in &mut self.pasts {
-            past.follow(stack, &on_hosts.status(stack, head, None));
+            past.follow(stack, &on_hosts.status(stack, &head, None));
         }
     }
 }

@@ -110,7 +110,7 @@ impl Context {
         let digests = commit.stacks.iter().map(|(name, it)| (name.clone(), it.digest.clone()));
         self.board.hide(&commit.secrets());
         self.board.asks(digests.collect());
-        self.board.expect(&commit.revision, targets, commit.fleet_problem());
+        self.board.expect(commit.head(), targets);
         self.roster.begin(commit);
         self.gates.begin(&commit.revision, commit.fleet.as_ref(), awaited, clock::now());
     }

@@ -3,6 +3,7 @@
 pub mod comment;
 pub mod diff;
 pub mod drift_report;
+pub mod glance;
 mod markdown;
 pub mod mask;
 pub mod proposal;
@@ -11,4 +12,4 @@ pub mod status;
 mod verdict;
 mod waiting;
 
-pub use verdict::{Failure, Report, Round, Target, Wait};
+pub use verdict::{Failure, Head, Report, Round, Target, Wait};

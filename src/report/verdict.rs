@@ -49,6 +49,17 @@ pub struct Wait {
     pub state: CommitState,
 }
 
+/// The newest commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// Its id.
+    pub revision: Revision,
+    /// The first line of its message.
+    pub subject: String,
+    /// Problems of its fleet file, which keep everything as it is.
+    pub fleet_problem: Option<String>,
+}
+
 /// Why a pass could not look, or not load.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Failure {

@@ -1,7 +1,8 @@
 //! The listener: few connections at a time, small bodies, short waits, clear answers.
 
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -14,7 +15,6 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -42,29 +42,25 @@ pub enum WebError {
     },
 }
 
-/// Whether the daemon does its work, for `/readyz`. Cheap to copy.
-#[derive(Debug, Clone)]
-pub struct Readiness(Arc<Mutex<Option<String>>>);
-
-impl Default for Readiness {
-    fn default() -> Self {
-        Self(Arc::new(Mutex::new(Some("starting".to_owned()))))
-    }
-}
+/// Tells at `/readyz` what the daemon still waits for before it does all of its work, without secrets; `None` when it
+/// does. Cheap to copy.
+#[derive(Clone)]
+pub struct Readiness(Arc<dyn Fn() -> Option<String> + Send + Sync>);
 
 impl Readiness {
-    /// It does.
-    pub fn ready(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
-    /// It does not, and why; without secrets.
-    pub fn not_ready(&self, why: &str) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.to_owned());
+    /// Asks this each time.
+    pub fn new(waits_for: impl Fn() -> Option<String> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(waits_for))
     }
 
     fn why_not(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        (self.0)()
+    }
+}
+
+impl std::fmt::Debug for Readiness {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_tuple("Readiness").field(&self.why_not()).finish()
     }
 }
 
@@ -105,20 +101,26 @@ pub async fn bind(address: &str) -> Result<TcpListener, WebError> {
 
 /// Answers until it is stopped; connections that are open then may end their request for two more seconds.
 pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
-    let seats = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let mut connections = JoinSet::new();
+    let mut open = Open::default();
     loop {
-        let taken = stop.run_until_cancelled(async {
-            let seat = Arc::clone(&seats).acquire_owned().await;
-            (seat, listener.accept().await)
-        });
-        let Some((Ok(seat), accepted)) = taken.await else { break };
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            Some(ended) = connections.join_next(), if !connections.is_empty() => {
+                if let Ok(number) = ended {
+                    open.0.remove(&number);
+                }
+                continue;
+            }
+            accepted = listener.accept() => accepted,
+        };
         match accepted {
             Ok((stream, peer)) => {
+                let (number, end) = open.enter(peer.ip());
                 let (router, stop) = (router.clone(), stop.clone());
                 connections.spawn(async move {
-                    converse(stream, peer, router, stop).await;
-                    drop(seat);
+                    end.run_until_cancelled(converse(stream, peer, router, stop)).await;
+                    number
                 });
             }
             // Out of descriptors, most often: the next one may fit again.
@@ -127,11 +129,36 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
         }
-        while connections.try_join_next().is_some() {}
     }
     let ended = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(Duration::from_secs(2), ended).await.is_err() {
         connections.shutdown().await;
+    }
+}
+
+/// The connections that are open, by the order in which they came.
+#[derive(Debug, Default)]
+struct Open(BTreeMap<u64, (IpAddr, CancellationToken)>);
+
+impl Open {
+    /// Takes one more in: its number, and what ends it. Where there are too many, the oldest goes of whoever has most:
+    /// whoever asks something is answered at once, so an old connection is one that asks nothing, or slowly.
+    fn enter(&mut self, peer: IpAddr) -> (u64, CancellationToken) {
+        if MOST_CONNECTIONS <= self.0.len() {
+            let mut held: BTreeMap<IpAddr, usize> = BTreeMap::new();
+            self.0.values().for_each(|(peer, _)| *held.entry(*peer).or_default() += 1);
+            let most = held.into_iter().max_by_key(|(_, count)| *count).map(|(peer, _)| peer);
+            let oldest = self.0.iter().find(|(_, (peer, _))| Some(*peer) == most);
+            if let Some(oldest) = oldest.map(|(number, _)| *number)
+                && let Some((_, end)) = self.0.remove(&oldest)
+            {
+                end.cancel();
+            }
+        }
+        let number = self.0.last_key_value().map_or(0, |(last, _)| last + 1);
+        let end = CancellationToken::new();
+        self.0.insert(number, (peer, end.clone()));
+        (number, end)
     }
 }
 

@@ -4,6 +4,7 @@
 mod bell;
 mod hooks;
 mod listener;
+pub mod local;
 
 pub use bell::{Bell, LookNow};
 pub use hooks::{Answered, Hook, HookBook, Refusal};

@@ -1,12 +1,13 @@
 //! Events to tree.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use libyaml_safer::{Event, EventData, Mark, Parser, ScalarStyle};
 
 use super::{Entry, Kind, Map, Node, Scalar, Span, Tag};
-use crate::model::{Diagnostic, Diagnostics, Location};
+use crate::model::{Budget, Diagnostic, Diagnostics, Location, OverBudget};
 
 /// The largest file that is read, in bytes.
 pub const MAX_BYTES: usize = 32 * 1024 * 1024;
@@ -16,6 +17,8 @@ pub const MAX_DEPTH: usize = 128;
 const MAX_NODES: usize = 1_000_000;
 /// Problems of one file that are told; what is wrong a thousand times is not read further.
 const MAX_PROBLEMS: usize = 1_000;
+/// What one value takes: itself, its key and their places.
+pub const NODE_BYTES: usize = 128;
 /// Nodes that aliases may add to a small file.
 const FREE_ALIAS_NODES: usize = 50_000;
 /// Nodes that aliases may add per node written out.
@@ -24,15 +27,21 @@ const ALIAS_NODES_PER_NODE: usize = 10;
 /// Reads a file of any number of documents. Empty documents are left out. All duplicate keys are reported at
 /// once; a syntax error, or what exceeds a limit, ends the reading.
 pub fn parse(file: &str, bytes: &[u8]) -> Result<Vec<Node>, Diagnostics> {
+    parse_within(file, bytes, &Budget::of_a_stack())
+}
+
+/// The same, where the file is one of several that share a budget.
+pub fn parse_within(file: &str, bytes: &[u8], budget: &Budget) -> Result<Vec<Node>, Diagnostics> {
     // The parser panics on some malformed texts where it should refuse them (its own words: "TODO: What is
     // expected here?"). A manifest may hold any bytes, so that is caught and becomes an error like any other.
-    std::panic::catch_unwind(|| parse_guarded(file, bytes)).unwrap_or_else(|_| {
+    let read = AssertUnwindSafe(|| parse_guarded(file, bytes, budget));
+    std::panic::catch_unwind(read).unwrap_or_else(|_| {
         let problem = Diagnostic::error(Location::file(file), "not valid YAML");
         Err(Diagnostics(vec![problem.help("check quotes, tags and block texts")]))
     })
 }
 
-fn parse_guarded(file: &str, bytes: &[u8]) -> Result<Vec<Node>, Diagnostics> {
+fn parse_guarded(file: &str, bytes: &[u8], budget: &Budget) -> Result<Vec<Node>, Diagnostics> {
     let file: Arc<str> = Arc::from(file);
     if bytes.len() > MAX_BYTES {
         let message = format!("the file is larger than {} MiB", MAX_BYTES / 1024 / 1024);
@@ -57,6 +66,7 @@ fn parse_guarded(file: &str, bytes: &[u8]) -> Result<Vec<Node>, Diagnostics> {
         written: 0,
         aliased: 0,
         anchored: 0,
+        budget,
         problems: Diagnostics::default(),
     };
     let documents = match reader.stream() {
@@ -97,6 +107,7 @@ struct Reader<'r, 'b> {
     aliased: usize,
     /// Values that anchors keep.
     anchored: usize,
+    budget: &'r Budget,
     problems: Diagnostics,
 }
 
@@ -154,6 +165,16 @@ impl Reader<'_, '_> {
         Box::new(Diagnostic::error(self.at(mark).location(), message))
     }
 
+    /// Takes memory for a value that is being read, or copied.
+    fn charge(&self, mark: Mark, bytes: usize) -> Fails<()> {
+        self.budget.bytes(bytes).map_err(|over| self.over(mark, over))
+    }
+
+    #[expect(clippy::unnecessary_box_returns, reason = "as above")]
+    fn over(&self, mark: Mark, over: OverBudget) -> Box<Diagnostic> {
+        self.refuse(mark, format!("what was read so far is {over}"))
+    }
+
     fn node(&mut self, event: Event, depth: usize) -> Fails<Built> {
         if depth > MAX_DEPTH {
             let message = format!("nested deeper than {MAX_DEPTH} levels");
@@ -167,6 +188,7 @@ impl Reader<'_, '_> {
         if self.problems.0.len() > MAX_PROBLEMS {
             return Err(self.refuse(mark, format!("more than {MAX_PROBLEMS} problems before this")));
         }
+        self.charge(mark, NODE_BYTES)?;
         let span = self.at(mark);
         match event.data {
             EventData::Alias { anchor } => self.alias(&anchor, mark, depth),
@@ -176,28 +198,29 @@ impl Reader<'_, '_> {
                 if is_block && event.end_mark.index > self.open_at && value.ends_with('\n') {
                     value.pop();
                 }
+                self.charge(mark, value.len())?;
                 // Long texts count as much as the memory that they take.
                 let size = 1 + value.len() / 32;
                 let scalar = tagged_scalar(value, is_plain, tag.as_deref());
                 let node =
                     Node { span, tag: merge_tag(tag.as_deref()), kind: Kind::Scalar(scalar) };
-                self.finish(anchor, Built { node, size, depth: 0 })
+                self.finish(anchor, mark, Built { node, size, depth: 0 })
             }
             EventData::SequenceStart { anchor, tag, .. } => {
                 let (items, size, below) = self.list(depth)?;
                 let node = Node { span, tag: merge_tag(tag.as_deref()), kind: Kind::List(items) };
-                self.finish(anchor, Built { node, size, depth: below })
+                self.finish(anchor, mark, Built { node, size, depth: below })
             }
             EventData::MappingStart { anchor, tag, .. } => {
                 let (map, size, below) = self.map(depth)?;
                 let node = Node { span, tag: merge_tag(tag.as_deref()), kind: Kind::Map(map) };
-                self.finish(anchor, Built { node, size, depth: below })
+                self.finish(anchor, mark, Built { node, size, depth: below })
             }
             _ => Err(self.refuse(mark, "a value was expected")),
         }
     }
 
-    fn finish(&mut self, anchor: Option<String>, built: Built) -> Fails<Built> {
+    fn finish(&mut self, anchor: Option<String>, mark: Mark, built: Built) -> Fails<Built> {
         if let Some(anchor) = anchor {
             let Built { node, size, depth } = &built;
             self.anchored = self.anchored.saturating_add(*size);
@@ -205,6 +228,7 @@ impl Reader<'_, '_> {
                 let message = format!("anchors keep more than {MAX_NODES} values");
                 return Err(Box::new(node.error(message)));
             }
+            self.charge(mark, size.saturating_mul(NODE_BYTES))?;
             let anchored = Anchored { node: node.clone(), size: *size, depth: *depth };
             self.anchors.insert(anchor, anchored);
         }
@@ -223,6 +247,7 @@ impl Reader<'_, '_> {
         if self.aliased > FREE_ALIAS_NODES + ALIAS_NODES_PER_NODE * self.written {
             return Err(self.refuse(mark, "aliases make the document excessively large"));
         }
+        self.charge(mark, size.saturating_mul(NODE_BYTES))?;
         let node = anchored.node.clone();
         Ok(Built { node, size, depth: below })
     }

@@ -3,12 +3,17 @@
 use super::Entry;
 use crate::model::Diagnostic;
 
+/// Names that a word is compared with: a slip in a model of more is told without advice.
+const MOST_NAMES: usize = 1_000;
+
 /// The known name that is nearest to a word, if one is near enough to be a likely slip.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = (word.chars().count() / 3).clamp(1, 3);
+    let word = word.to_lowercase();
     known
         .into_iter()
-        .map(|name| (distance(&word.to_lowercase(), name, allowed), name))
+        .take(MOST_NAMES)
+        .map(|name| (distance(&word, name, allowed), name))
         .filter(|(distance, _)| *distance <= allowed)
         .min()
         .map(|(_, name)| name)
@@ -36,6 +41,10 @@ fn distance(a: &str, b: &str, most: usize) -> usize {
                 best = best.min(at(&before, j - 1) + 1);
             }
             row.push(best);
+        }
+        // No way through a row gets shorter below it.
+        if row.iter().chain(&above).all(|edits| *edits > most) {
+            return most + 1;
         }
         before = std::mem::replace(&mut above, row);
     }

@@ -152,6 +152,15 @@ impl Node {
         }
     }
 
+    /// How many values it holds, itself included; long texts count as several.
+    pub fn size(&self) -> usize {
+        match &self.kind {
+            Kind::Scalar(scalar) => 1 + scalar.text.len() / 64,
+            Kind::List(items) => 1 + items.iter().map(Self::size).sum::<usize>(),
+            Kind::Map(map) => 1 + map.iter().map(|entry| entry.value.size()).sum::<usize>(),
+        }
+    }
+
     /// A text that two nodes share exactly when they mean the same, wherever they stand.
     pub fn fingerprint(&self) -> String {
         let mut text = String::new();

@@ -19,6 +19,7 @@
 )]
 
 mod adoption;
+mod asked;
 mod comments;
 mod compose_real;
 mod compose_table;
@@ -36,6 +37,7 @@ mod faults;
 mod fleet;
 mod forge;
 mod git;
+mod hostile;
 mod house;
 mod laws;
 mod loader_fuzz;

@@ -1,7 +1,7 @@
 //! The daemon's listener: webhooks of each forge, and health.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use moorline::model::{RepositoryName, Secret, Timestamp};
 use moorline::web::{Bell, Doors, Hook, HookBook, LookNow, Readiness, bind, serve};
@@ -16,7 +16,7 @@ const SECRET: &str = "correct horse battery staple";
 struct Listener {
     url: String,
     bell: Bell,
-    readiness: Readiness,
+    why_not: Arc<Mutex<Option<String>>>,
     stop: CancellationToken,
     tasks: JoinSet<()>,
 }
@@ -39,19 +39,21 @@ async fn listen() -> Listener {
         (name("hub"), hook(Some(moorline::model::ForgeKind::GitHub), &[SECRET])),
         (name("bare"), hook(None, &[])),
     ]);
+    let why_not = Arc::new(Mutex::new(Some("starting".to_owned())));
+    let told = Arc::clone(&why_not);
     let doors = Doors {
         hooks: Arc::new(HookBook::new(hooks)),
         bell: Bell::default(),
-        readiness: Readiness::default(),
+        readiness: Readiness::new(move || told.lock().unwrap().clone()),
         clock: || Timestamp::from_millis(1_795_219_200_000),
     };
-    let (bell, readiness) = (doors.bell.clone(), doors.readiness.clone());
+    let bell = doors.bell.clone();
     let listener = bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(serve(listener, doors.router(), stop.clone()));
-    Listener { url, bell, readiness, stop, tasks }
+    Listener { url, bell, why_not, stop, tasks }
 }
 
 fn hex_of(secret: &str, body: &[u8]) -> String {
@@ -220,11 +222,27 @@ async fn health_is_told_without_a_secret() {
     let listener = listen().await;
     assert_eq!(listener.get("/healthz").await, (200, "ok\n".into()));
     assert_eq!(listener.get("/readyz").await, (503, "not ready: starting\n".into()));
-    listener.readiness.ready();
+    *listener.why_not.lock().unwrap() = None;
     assert_eq!(listener.get("/readyz").await, (200, "ready\n".into()));
-    listener.readiness.not_ready("no repository could be read");
+    *listener.why_not.lock().unwrap() = Some("no repository could be read".to_owned());
     assert_eq!(listener.get("/readyz").await.0, 503);
     assert_eq!(listener.get("/hooks/hub").await.0, 405);
     assert_eq!(listener.get("/etc/passwd").await.0, 404);
     listener.end().await;
+}
+
+#[tokio::test]
+async fn connections_that_say_nothing_lock_nobody_out() {
+    let listener = listen().await;
+    let address = listener.url.strip_prefix("http://").unwrap().to_owned();
+    let mut idle = Vec::new();
+    for _ in 0..300 {
+        idle.push(tokio::net::TcpStream::connect(&address).await.unwrap());
+    }
+    let asked = std::time::Instant::now();
+    let health = plain_client().get(format!("{}/healthz", listener.url)).send().await.unwrap();
+    assert_eq!(health.status(), 200);
+    // Far less than it takes until those that say nothing are ended by themselves.
+    assert!(asked.elapsed() < std::time::Duration::from_secs(5), "{:?}", asked.elapsed());
+    drop(idle);
 }

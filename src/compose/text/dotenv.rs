@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::template::{self, Filled, TemplateProblem};
+use crate::model::{Budget, OverBudget};
 
 /// A variable of an env file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,12 +32,25 @@ pub(in crate::compose) struct DotenvProblem {
 /// The variables that an env file sets, by name.
 pub(in crate::compose) type Variables = BTreeMap<String, Variable>;
 
+/// What one variable takes beside its text, in a service too: its place there, and where it comes from.
+const VARIABLE_BYTES: usize = 192;
+
+/// Takes the memory of a variable that is set in a line.
+fn charge(budget: &Budget, line: u32, name: &str, value: &str) -> Result<(), DotenvProblem> {
+    let bytes = 2 * (name.len() + value.len()) + VARIABLE_BYTES;
+    budget.bytes(bytes).map_err(|over: OverBudget| DotenvProblem {
+        line,
+        message: format!("with the variables up to this line, it is {over}"),
+    })
+}
+
 /// Reads an env file (its name and its text) into `variables`. `outside` gives the variables from elsewhere: they come first in
 /// references, and give a value to a name that stands alone.
 pub(in crate::compose) fn parse<'v>(
     (file, text): (&Arc<str>, &str),
     outside: &dyn Fn(&str) -> Option<&'v str>,
     variables: &mut Variables,
+    budget: &Budget,
 ) -> Result<(), DotenvProblem> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n");
     let mut parser = Parser { rest: &text, line: 1 };
@@ -50,6 +64,9 @@ pub(in crate::compose) fn parse<'v>(
                 None => continue,
             },
         };
+        charge(budget, line, &key.name, &value)?;
+        // What each variable lacks is kept with it, and with all that refer to it.
+        unset.iter().try_for_each(|name| charge(budget, line, name, ""))?;
         if !key.name.starts_with(|first: char| first.is_ascii_digit()) {
             let file = Arc::clone(file);
             variables.insert(key.name, Variable { value, file, line, unset });
@@ -63,6 +80,7 @@ pub(in crate::compose) fn parse_raw<'v>(
     (file, text): (&Arc<str>, &str),
     outside: &dyn Fn(&str) -> Option<&'v str>,
     variables: &mut Variables,
+    budget: &Budget,
 ) -> Result<(), DotenvProblem> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     for (number, line) in (1_u32..).zip(text.lines()) {
@@ -82,6 +100,7 @@ pub(in crate::compose) fn parse_raw<'v>(
             return Err(problem(format!("the variable name {name:?} contains a blank")));
         }
         if let Some(value) = value {
+            charge(budget, number, name, &value)?;
             let (file, unset) = (Arc::clone(file), BTreeSet::new());
             let variable = Variable { value, file, line: number, unset };
             variables.insert(name.to_owned(), variable);
@@ -282,18 +301,11 @@ fn expand<'v>(
     if !text.contains('$') {
         return Ok(Filled { text: text.to_owned(), ..Filled::default() });
     }
-    let own = |name: &str| variables.get(name).map(|variable| variable.value.clone());
-    // A template borrows its values; those of this file are copied, because the map is about to change.
-    let copies: BTreeMap<&str, String> = names(text)
-        .filter_map(|name| match outside(name) {
-            Some(value) => Some((name, value.to_owned())),
-            None => own(name).map(|value| (name, value)),
-        })
-        .collect();
+    let both = both(outside, variables);
     let asked = RefCell::new(BTreeSet::new());
     let lookup = |name: &str| {
         asked.borrow_mut().insert(name.to_owned());
-        copies.get(name).map(String::as_str)
+        both(name)
     };
     let filled = template::fill(text, &lookup).map(|mut filled| {
         // What one of them lacks, this one lacks too.
@@ -315,9 +327,12 @@ fn expand<'v>(
     })
 }
 
-/// Everything in a text that may be a variable's name.
-fn names(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| c != '_' && !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty())
+/// Variables from elsewhere, and those that this file has set so far.
+fn both<'s, 'v: 's>(
+    outside: &'s dyn Fn(&str) -> Option<&'v str>,
+    variables: &'s Variables,
+) -> impl Fn(&str) -> Option<&'s str> {
+    move |name| outside(name).or_else(|| variables.get(name).map(|own| own.value.as_str()))
 }
 
 #[cfg(test)]
@@ -327,7 +342,7 @@ mod tests {
     fn read(text: &str) -> String {
         let mut variables = Variables::new();
         let outside = |name: &str| (name == "OUT").then_some("out");
-        match parse((&"env".into(), text), &outside, &mut variables) {
+        match parse((&"env".into(), text), &outside, &mut variables, &Budget::of_a_stack()) {
             Ok(()) => {
                 let all = variables.iter().map(|(k, v)| format!("{k}={}@{} ", v.value, v.line));
                 all.collect::<Vec<_>>().concat()
@@ -343,5 +358,18 @@ mod tests {
         assert_eq!(read("A=\"x\ny\"\nB=2"), "A=x\ny@1 B=2@3 ");
         assert_eq!(read("A B=1"), "1: the variable name \"A B\" contains a blank");
         assert_eq!(read("\nA='x"), "2: unterminated quoted value 'x");
+    }
+
+    #[test]
+    fn lines_that_refer_to_each_other_do_not_multiply() {
+        let mut text = "A0=0123456789abcdef\n".to_owned();
+        for line in 1..17 {
+            text += &format!("A{line}=${{A{0}}}${{A{0}}}\n", line - 1);
+        }
+        for line in 0..20_000 {
+            text += &format!("B{line}=$A16\n");
+        }
+        let problem = read(&text);
+        assert!(problem.ends_with("it is more memory than one stack may take"), "{problem}");
     }
 }

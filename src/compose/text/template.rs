@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 /// The deepest nesting of `${…}` that is followed.
 const MAX_DEPTH: usize = 32;
 /// The longest text that a template may grow to.
-const MAX_LENGTH: usize = 1 << 20;
+pub(in crate::compose) const MAX_LENGTH: usize = 1 << 20;
 
 /// Why a template cannot be filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::{Body as _, Incoming};
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::de::DeserializeOwned;
@@ -20,7 +20,9 @@ use super::dial::Dialer;
 use super::endpoint::{Endpoint, Limits};
 
 /// More than any list of an Engine that anybody runs; keeps a mad one from eating our memory.
-const LARGEST_BODY: usize = 256 << 20;
+const LARGEST_BODY: usize = 96 << 20;
+/// More than any refusal.
+const LARGEST_REFUSAL: usize = 256 << 10;
 /// Idle connections close after this, so that a fleet does not hold thousands.
 const IDLE: Duration = Duration::from_secs(2);
 /// Read at a time, and the most that the headers of an answer may be. Left to itself the client keeps buffers that are as
@@ -237,7 +239,7 @@ impl Wire {
         if status.is_success() || status == StatusCode::NOT_MODIFIED {
             return Ok(response);
         }
-        let message = refusal(&body_of(&what, response).await?, status);
+        let message = refusal(&body_within(&what, response, LARGEST_REFUSAL).await?, status);
         Err(EngineError::Refused { what, status: status.as_u16(), message })
     }
 
@@ -251,7 +253,15 @@ impl Wire {
         parts.uri = format!("http://engine{}{asked}", self.version()).parse()?;
         parts.headers.remove(http::header::HOST);
         let body = body.map_err(Cause::from).boxed_unsync();
-        Ok(self.client.request(Request::from_parts(parts, body)).await?)
+        let response = self.client.request(Request::from_parts(parts, body)).await?;
+        // These calls answer with little or nothing, and their client would read any amount.
+        match response.body().size_hint().lower() {
+            length if length > LARGEST_REFUSAL as u64 => {
+                let why = format!("an answer of {length} bytes is not read");
+                Err(bollard::errors::Error::IOError { err: std::io::Error::other(why) })
+            }
+            _ => Ok(response),
+        }
     }
 
     async fn within<T>(
@@ -288,9 +298,23 @@ impl std::fmt::Debug for Wire {
 }
 
 async fn body_of(what: &str, response: Response<Incoming>) -> Result<Bytes, EngineError> {
-    let body = Limited::new(response.into_body(), LARGEST_BODY).collect().await;
-    body.map(http_body_util::Collected::to_bytes)
-        .map_err(|source| EngineError::Broken { what: what.to_owned(), source })
+    body_within(what, response, LARGEST_BODY).await
+}
+
+async fn body_within(
+    what: &str,
+    response: Response<Incoming>,
+    most: usize,
+) -> Result<Bytes, EngineError> {
+    let body = Limited::new(response.into_body(), most).collect().await;
+    body.map(http_body_util::Collected::to_bytes).map_err(|source| {
+        let what = what.to_owned();
+        if source.is::<LengthLimitError>() {
+            let why = format!("it is larger than {} KiB, and is not read", most >> 10);
+            return EngineError::Garbled { what, source: why.into() };
+        }
+        EngineError::Broken { what, source }
+    })
 }
 
 pub(in crate::docker) fn parse<'de, T: Deserialize<'de>>(

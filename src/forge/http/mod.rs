@@ -185,6 +185,9 @@ impl Http {
         credential: Option<&Credential>,
     ) -> Result<Answer, ForgeError> {
         let mut request = self.client.request(ask.method.clone(), address.clone());
+        if credential.is_some() && address.scheme() != "https" && !is_this_machine(address) {
+            return Err(ForgeError::Insecure { host: self.host() });
+        }
         if let Some(credential) = credential {
             request = request.header(credential.name.clone(), credential.value.clone());
         }
@@ -223,11 +226,9 @@ impl Http {
         {
             body.extend_from_slice(&chunk);
             if LARGEST_ANSWER < body.len() {
-                return Err(ForgeError::Rejected {
-                    host: self.host(),
-                    code,
-                    message: "the answer has no end".to_owned(),
-                });
+                let most = LARGEST_ANSWER >> 20;
+                let message = format!("the answer is larger than {most} MiB, and is not read");
+                return Err(ForgeError::Rejected { host: self.host(), code, message });
             }
         }
         Ok(Answer { code, headers, body, host: self.host() })
@@ -292,6 +293,16 @@ fn tls(settings: &ForgeSettings, base: &Url) -> Result<rustls::ClientConfig, For
         .map_err(|problem| failed(problem.to_string()))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
+}
+
+/// Whether an address never leaves this machine.
+fn is_this_machine(address: &Url) -> bool {
+    match address.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
 }
 
 /// A body whose texts hold no secret: whatever went wrong above, the token itself never leaves in one.

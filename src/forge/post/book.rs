@@ -339,9 +339,10 @@ impl StatusBook {
                 let own = backoff(self.failures, self.pace.backoff, now);
                 own.max(problem.wait().unwrap_or_default())
             }
-            ForgeError::Token { .. } | ForgeError::BadToken { .. } | ForgeError::Tls { .. } => {
-                self.pace.backoff
-            }
+            ForgeError::Token { .. }
+            | ForgeError::BadToken { .. }
+            | ForgeError::Insecure { .. }
+            | ForgeError::Tls { .. } => self.pace.backoff,
             ForgeError::Unauthorised { .. } => {
                 let mut warning = None;
                 for right in [Right::Statuses, Right::Comments] {

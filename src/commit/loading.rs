@@ -1,0 +1,68 @@
+//! All stacks of a commit, one after the other, and none at the cost of others.
+//!
+//! What a repository holds may have been written by anybody. So a stack is loaded off the threads on which everything
+//! else waits, within a budget of its own, and what makes the loader fail fails that stack.
+
+use std::sync::Arc;
+
+use super::{Lacks, LoadedStack, load_within};
+use crate::config::fleet_file::Stack;
+use crate::model::{Budget, Diagnostic, Diagnostics, Given, ManifestTree};
+
+/// A stack, and what it asked for and was not there.
+pub(super) type Loaded = (LoadedStack, Lacks);
+
+/// Loads the stacks on a thread that nobody waits for but whoever asked.
+pub(super) async fn aside(
+    stacks: &Arc<[Stack]>,
+    tree: &ManifestTree,
+    given: &Arc<Given>,
+) -> Vec<Loaded> {
+    let (asked, files, given) = (Arc::clone(stacks), tree.clone(), Arc::clone(given));
+    let loading = tokio::task::spawn_blocking(move || all(&asked, &files, &given));
+    match loading.await {
+        Ok(loaded) => loaded,
+        // Not started, because the program ends: nobody reads the answer.
+        Err(_) => stacks.iter().map(|stack| refused(stack, "it was not loaded", "")).collect(),
+    }
+}
+
+/// Loads stacks by name, within what one commit may take. A panic is an error of the stack that caused it.
+fn all(stacks: &[Stack], tree: &ManifestTree, given: &Given) -> Vec<Loaded> {
+    let whole = Budget::of_a_commit();
+    stacks
+        .iter()
+        .map(|stack| {
+            if whole.is_empty() {
+                let message = "the stacks before it took all that one commit may take";
+                return refused(
+                    stack,
+                    message,
+                    "divide the repository, or look for what multiplies itself",
+                );
+            }
+            let share = whole.share();
+            let load = std::panic::AssertUnwindSafe(|| load_within(stack, tree, given, &share));
+            let loaded = std::panic::catch_unwind(load).unwrap_or_else(|_| {
+                refused(
+                    stack,
+                    "the loader failed on this stack, which is a fault of Moorline",
+                    "report it",
+                )
+            });
+            // What is over is told by the share that is next.
+            let _is_over = whole.settle(&share).is_err();
+            loaded
+        })
+        .collect()
+}
+
+/// A stack that cannot be used, and why.
+fn refused(stack: &Stack, message: &str, help: &str) -> Loaded {
+    let problem = Diagnostic::error(stack.origin.clone(), message).help(help);
+    let problems = Diagnostics(vec![problem]);
+    (
+        LoadedStack { project: None, problems, ..LoadedStack::emptied(stack.clone()) },
+        Lacks::default(),
+    )
+}

@@ -1,0 +1,183 @@
+//! What a running daemon tells of itself: what it knows of each target, and since when.
+//!
+//! Everything here is read off what the loops left on the board. Nothing is looked up, so that an answer is there at once
+//! even when every host hangs.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock;
+use crate::model::{Remedy, RepositoryName, Sync, Timestamp};
+use crate::reconcile::board::{Known, Standing};
+use crate::reconcile::context::Context;
+use crate::reconcile::host::Link;
+use crate::redaction;
+use crate::report::glance::{self, Detail, Glimpse};
+use crate::report::{Failure, Report, Target};
+
+/// Asked from outside the daemon's own loops. Cheap to copy.
+#[derive(Debug, Clone)]
+pub struct View {
+    started: Timestamp,
+    holds: CancellationToken,
+    contexts: Arc<Mutex<BTreeMap<RepositoryName, Arc<Context>>>>,
+}
+
+impl Default for View {
+    fn default() -> Self {
+        Self { started: clock::now(), holds: CancellationToken::new(), contexts: Arc::default() }
+    }
+}
+
+impl View {
+    /// The data folder is this daemon's, and nobody else's.
+    pub(super) fn holds_folder(&self) {
+        self.holds.cancel();
+    }
+
+    /// Resolves when the data folder is this daemon's.
+    pub async fn held_folder(&self) {
+        self.holds.cancelled().await;
+    }
+
+    pub(super) fn follow(&self, name: &RepositoryName, context: &Arc<Context>) {
+        let mut contexts = self.contexts.lock().unwrap_or_else(PoisonError::into_inner);
+        contexts.insert(name.clone(), Arc::clone(context));
+    }
+
+    fn contexts(&self) -> BTreeMap<RepositoryName, Arc<Context>> {
+        self.contexts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The daemon itself, its hosts, and every target: `{daemon, hosts, repositories, reports, text}`. `text` is the same
+    /// for people. Without secrets.
+    pub fn status(&self, all: bool) -> Value {
+        let mut reports = Vec::new();
+        let mut repositories = serde_json::Map::new();
+        let mut text = self.head();
+        for (name, context) in self.contexts() {
+            let Some(known) = context.board.known() else {
+                writeln!(text, "{name}: not read yet, for {}", age(self.started)).ok();
+                repositories.insert(name.to_string(), Value::Null);
+                continue;
+            };
+            let own = reports_of(&known);
+            text.push_str(&repository_text(&name, &known, &own, all));
+            repositories.insert(
+                name.to_string(),
+                json!({
+                    "head": known.head.revision,
+                    "subject": known.head.subject,
+                    "fleet_problem": known.head.fleet_problem,
+                    "statuses": context.board.commit_report(None).map(|said| said.statuses),
+                }),
+            );
+            reports.extend(own.iter().map(Report::to_json));
+        }
+        let (hosts, hosts_text) = self.hosts();
+        text.push_str(&hosts_text);
+        let value = json!({
+            "daemon": {
+                "version": env!("CARGO_PKG_VERSION"),
+                "pid": std::process::id(),
+                "since": self.started,
+            },
+            "hosts": hosts,
+            "repositories": repositories,
+            "reports": reports,
+            "text": text,
+        });
+        redaction::hushed_value(value)
+    }
+
+    fn head(&self) -> String {
+        let pid = std::process::id();
+        format!("daemon {} runs since {} (pid {pid})\n", env!("CARGO_PKG_VERSION"), self.started)
+    }
+
+    /// Hosts that cannot be reached are named; the others are only counted.
+    fn hosts(&self) -> (Value, String) {
+        let mut all = BTreeMap::new();
+        for context in self.contexts().into_values() {
+            for (name, host) in &context.hosts {
+                all.insert(name.clone(), host.link().borrow().clone());
+            }
+        }
+        let mut text = String::new();
+        let value = all.iter().map(|(name, link)| {
+            let (state, since, why) = match link {
+                Link::Up(_) => ("up", None, None),
+                Link::Connecting => ("connecting", None, None),
+                Link::Down { since, failure } => ("down", Some(*since), Some(&failure.message)),
+            };
+            if let (Some(since), Some(why)) = (since, why) {
+                writeln!(text, "host {name}  out of reach since {since}: {why}").ok();
+            }
+            (name.to_string(), json!({ "state": state, "since": since, "why": why }))
+        });
+        let value = Value::Object(value.collect());
+        (value, text)
+    }
+
+    /// What operators said beside Git, as the daemon holds it.
+    pub fn orders(&self) -> Value {
+        let first = self.contexts().into_values().next();
+        let orders = first.map(|context| json!(**context.orders.borrow()));
+        redaction::hushed_value(orders.unwrap_or(Value::Null))
+    }
+}
+
+fn repository_text(name: &RepositoryName, known: &Known, reports: &[Report], all: bool) -> String {
+    let head = &known.head;
+    let mut text = String::new();
+    if let Some(problem) = &head.fleet_problem {
+        writeln!(text, "{name}: the fleet file is refused, everything stays as it is: {problem}")
+            .ok();
+    }
+    let looked = known.targets.iter().filter_map(|(.., last)| last.as_ref()).map(|it| it.at).max();
+    let reports: Vec<&Report> = reports.iter().collect();
+    let few = all || reports.len() <= glance::MANY;
+    let detail = if few { Detail::Replicas } else { Detail::Counts };
+    let glimpse = Glimpse { repository: name, revision: &head.revision, subject: &head.subject };
+    text.push_str(&glance::of_repository(glimpse, &reports, detail));
+    if let Some(looked) = looked {
+        writeln!(text, "  last looked {} ago", age(looked)).ok();
+    }
+    text
+}
+
+/// A report of each target: the last one, with what came after it.
+fn reports_of(known: &Known) -> Vec<Report> {
+    let of = |(target, standing, last): &(Target, Standing, Option<Arc<Report>>)| {
+        let mut report = last.as_deref().cloned().unwrap_or_else(|| {
+            let message = "not looked at yet".to_owned();
+            let failure = Failure { message, remedy: Remedy::Retry };
+            Report::failed(target.clone(), known.head.revision.clone(), clock::now(), failure)
+        });
+        match standing {
+            Standing::Waiting(wait) => {
+                if last.is_none() {
+                    (report.failure, report.sync) = (None, Sync::OutOfSync);
+                }
+                report.wait = Some(wait.clone());
+            }
+            Standing::Deploying => report.is_under_way = true,
+            Standing::New | Standing::Reported => {}
+        }
+        report
+    };
+    known.targets.iter().map(of).collect()
+}
+
+fn age(since: Timestamp) -> String {
+    let seconds = clock::now().since(since).as_secs();
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        _ => format!("{} h", seconds / 3_600),
+    }
+}
