@@ -14,6 +14,8 @@ pub const POLL_INTERVAL: Duration = Duration::from_mins(1);
 pub const POLL_JITTER_PERCENT: u32 = 10;
 /// How often a host is looked at in full although no event called for it.
 pub const FULL_LOOK_INTERVAL: Duration = Duration::from_mins(5);
+/// How often a target is looked at at least while something of it is held that the host may free.
+pub const HELD_LOOK: Duration = Duration::from_secs(15);
 /// Jitter of full looks, in percent either way.
 pub const FULL_LOOK_JITTER_PERCENT: u32 = 5;
 /// Pause after the first failure that trying again may cure; doubles each time.

@@ -100,7 +100,10 @@ impl TargetLoop {
             link,
         };
         let around = Around { listener: self.listener.clone(), commits: &self.commits, stop };
-        Some(reconcile::target(&self.context, request, memory, around).await)
+        let turn = reconcile::target(&self.context, request, memory, around).await;
+        let is_waiting = turn.report.as_ref().is_some_and(|report| report.waits_for_the_host());
+        bell.listen_for(memory.pass.desired(), is_waiting);
+        Some(turn)
     }
 
     fn quiet(&self) -> Timestamp {

@@ -178,6 +178,7 @@ fn endpoint(config: Option<&ServiceNetwork>, called: Called<'_>) -> Endpoint {
         link_local_ips: link_local_ips.clone(),
     };
     Endpoint {
+        endpoint_id: String::new(),
         ipam_config: (ipam != EndpointIpam::default()).then_some(ipam),
         links: Vec::new(),
         aliases,

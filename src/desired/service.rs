@@ -65,6 +65,7 @@ fn one(
         depends_on: dependencies(desk, service),
         may_complete: may_complete(service),
         is_job: awaited || says_job(service) || mode.ends_with("-job"),
+        restarts_unhealthy: restarts_unhealthy(service),
         update: update(deploy.and_then(|deploy| deploy.update_config.as_ref())),
         stop_grace: service
             .stop_grace_period
@@ -311,6 +312,13 @@ fn says_job(service: &Service) -> bool {
         .and_then(|ours| ours.get("job"))
         .and_then(serde_json::Value::as_bool)
         .unwrap_or(false)
+}
+
+/// `x-moorline: {health: {restart: false}}` says that an unhealthy container is only told of.
+fn restarts_unhealthy(service: &Service) -> bool {
+    let ours = service.extensions.get("x-moorline");
+    let said = ours.and_then(|ours| ours.get("health")).and_then(|health| health.get("restart"));
+    said.and_then(serde_json::Value::as_bool).unwrap_or(true)
 }
 
 fn update(config: Option<&Update>) -> UpdatePolicy {

@@ -64,6 +64,7 @@ mod tests {
             depends_on: [].into(),
             may_complete: false,
             is_job: false,
+            restarts_unhealthy: true,
             update: UpdatePolicy {
                 parallelism: 1,
                 order: UpdateOrder::StopFirst,

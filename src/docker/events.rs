@@ -73,12 +73,19 @@ pub struct EngineEvent {
 }
 
 impl EngineEvent {
-    /// The Compose project that it is about, if the Engine tells: containers carry their labels.
+    /// The Compose project that it is about, if that is known: containers carry their labels, and one that joined or
+    /// left a network was seen before.
     pub fn project(&self) -> Option<&str> {
         ["moorline.stack", "com.docker.compose.project"]
             .iter()
             .find_map(|label| self.attributes.get(*label))
             .map(String::as_str)
+    }
+
+    /// Whether by it something became there or free: a name, a port, a network, a volume.
+    pub fn comes_or_goes(&self) -> bool {
+        let words = ["create", "start", "restart", "die", "stop", "rename", "destroy", "remove"];
+        words.contains(&self.action.as_str())
     }
 
     /// The name of what it is about.
@@ -214,12 +221,23 @@ struct Reader {
 }
 
 impl Reader {
+    /// A container that joined or left a network is told by its id alone; whose it is, is known from the last look.
+    fn name_project(&self, event: &mut EngineEvent) {
+        if event.kind == EventKind::Network
+            && let Some(container) = event.container()
+            && let Some((label, stack)) = self.watch.0.stack_of(container)
+        {
+            event.attributes.insert(label.to_owned(), stack);
+        }
+    }
+
     async fn next(&mut self) -> Option<Result<EngineEvent, EngineError>> {
         loop {
             let line = self.lines.as_mut()?.next().await;
             let ended = match line {
                 Ok(Some(line)) => match parse_line(&line) {
-                    Some(event) => {
+                    Some(mut event) => {
+                        self.name_project(&mut event);
                         doubt(&self.watch.0, &event);
                         self.engine.touch(&event);
                         return Some(Ok(event));

@@ -122,8 +122,9 @@ impl Engine {
         if depth == Depth::Full {
             self.refresh_facts().await?;
         }
+        let how = (depth, self.facts().id);
         let looker =
-            Looker::new(self.wire(), self.memory(), &self.shared.registries, scopes, depth, now);
+            Looker::new(self.wire(), self.memory(), &self.shared.registries, scopes, how, now);
         let sight = Box::pin(looker.look()).await?;
         self.sweep(sight.helpers, now).await;
         Ok(sight.view.taken(now.plus(began.elapsed()), self.facts()))

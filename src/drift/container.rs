@@ -301,6 +301,11 @@ fn networks(
             }
         }
     }
+    found.extend(lost_interfaces(container, asked).into_iter().map(|reason| Difference {
+        attribute: "networks".to_owned(),
+        reason,
+        cure: Cure::InPlace,
+    }));
     let mode = match container.spec.host.network_mode.as_str() {
         "" | "default" => "bridge",
         mode => mode,
@@ -320,6 +325,21 @@ fn networks(
         });
     }
     found
+}
+
+/// Networks that a running container is to be in, and of which the Engine says that it has no interface there.
+fn lost_interfaces(
+    container: &ObservedContainer,
+    asked: &BTreeMap<String, Box<Endpoint>>,
+) -> Vec<Reason> {
+    let lost = asked.keys().filter(|network| container.lost_interfaces.contains(*network));
+    lost.map(|network| Reason::EndpointChanged {
+        network: network.clone(),
+        field: "interface".to_owned(),
+        desired: Some(Value("attached".to_owned())),
+        observed: None,
+    })
+    .collect()
 }
 
 fn endpoint(
@@ -347,6 +367,7 @@ fn endpoint(
             mac_address,
             gw_priority,
             // Told by the Engine, whatever was asked for.
+            endpoint_id: _,
             ip_address: _,
             ipv6_gateway: _,
         } = endpoint;
@@ -394,7 +415,8 @@ fn endpoint(
                 desired: value(wanted),
                 observed: value(there),
             },
-            cure: Cure::InPlace,
+            // Engines take a fixed MAC address where a container is made, and pass over it when one joins later.
+            cure: if *field == "mac_address" { Cure::Replace } else { Cure::InPlace },
         })
         .collect()
 }

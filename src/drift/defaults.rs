@@ -117,6 +117,8 @@ impl Knowledge<'_> {
             | Field::Volumes
             | Field::Shell => !self.image_known,
             Field::Hostname => self.is_engine_hostname(text),
+            // Who lives in another container's network is told that one's names.
+            Field::Domainname => spec.host.network_mode.starts_with("container:"),
             Field::LogDriver => {
                 self.same_spec || is_default_of(&engine.log_driver, "json-file", text)
             }

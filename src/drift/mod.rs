@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 mod adopt;
 mod container;
+mod cures;
 mod defaults;
 mod gaps;
 mod host;
@@ -20,7 +21,10 @@ mod state;
 mod table;
 
 pub use adopt::{ADOPTED_LABEL, settle};
+pub(crate) use cures::observed_value;
+pub use cures::{CURES_MAX, Cures};
 pub use mask::is_secret_name;
+pub(crate) use mounts::split_bind;
 pub use table::{Effect, Row, markdown, rows};
 
 use self::gaps::Gaps;
@@ -52,7 +56,7 @@ pub struct Findings {
 /// Reasons and cures:
 /// - a replica without container: `Missing` (`NotRun` for a job), cure `Create`; cure `None` when a container that
 ///   is not ours holds its name or number;
-/// - state: `NotStarted`, `Stopped`, `Paused`, `Unhealthy`, `JobFailed` are cured by `Revive`; `Restarting` by `None`
+/// - state: `NotStarted`, `Stopped`, `Paused`, `Unhealthy`, `JobFailed`, `LeftBehind` are cured by `Revive`; `Restarting` by `None`
 ///   (the Engine is at it); `Broken` by `Replace` (`None` while the Engine removes it);
 /// - fields: `Changed` is cured `InPlace` for limits and restart policy that the Engine can change live, else by
 ///   `Replace`; `Disconnected`, `Attached`, `EndpointChanged` and `Renamed` are cured `InPlace`;
@@ -98,8 +102,8 @@ fn one_replica(
     found.keepers.insert(wanted.replica.clone(), keeper.id.clone());
     let resource =
         Resource::Replica { replica: wanted.replica.clone(), container: Some(keeper.id.clone()) };
-    let (state, health) = state::judge(service, keeper);
-    if let Some((reason, cure)) = state {
+    let (state, health) = state::judge(service, keeper, look.observed);
+    if let Some((reason, cure)) = state.or_else(|| state::left_behind(keeper, look.observed)) {
         let origin = service.origin.clone();
         found.drifts.push(Drift { resource: resource.clone(), reason, cure, origin });
     }

@@ -22,7 +22,9 @@ pub(super) fn write(out: &mut Sheet, binds: &[String], mounts: &[Mount]) {
 /// Source, target and options of `source:target[:options]`; a drive letter belongs to its path.
 pub(crate) fn split_bind(bind: &str) -> Option<(String, &str, &str)> {
     let (mut source, mut rest) = bind.split_once(':').map(|(a, b)| (a.to_owned(), b))?;
-    if source.len() == 1 && rest.starts_with(['\\', '/']) {
+    // A lone slash is the root of the host, not a drive.
+    let is_drive = source.len() == 1 && source.starts_with(|c: char| c.is_ascii_alphabetic());
+    if is_drive && rest.starts_with(['\\', '/']) {
         let (more, tail) = rest.split_once(':')?;
         source = format!("{source}:{more}");
         rest = tail;

@@ -1,7 +1,10 @@
 //! What a container does, against what its service should be doing.
 
+use std::time::Duration;
+
 use crate::model::{
-    ContainerState, Cure, DesiredService, Health, HealthCheckState, ObservedContainer, Reason,
+    ContainerState, Cure, DesiredService, Health, HealthCheckState, Observed, ObservedContainer,
+    Reason,
 };
 
 /// The Engine's restarts after which a service counts as failing, as in the contract's "5 failures".
@@ -11,9 +14,10 @@ const RESTARTS_UNTIL_DEGRADED: u32 = 5;
 pub(super) fn judge(
     service: &DesiredService,
     container: &ObservedContainer,
+    observed: &Observed,
 ) -> (Option<(Reason, Cure)>, Health) {
     match container.state {
-        ContainerState::Running => running(container),
+        ContainerState::Running => running(service, container),
         ContainerState::Paused => (Some((Reason::Paused, Cure::Revive)), Health::Suspended),
         ContainerState::Restarting => {
             // The Engine's own restart policy is at work, and is not fought.
@@ -25,26 +29,77 @@ pub(super) fn judge(
             (Some((Reason::NotRun, Cure::Revive)), Health::Progressing)
         }
         ContainerState::Created => (Some((Reason::NotStarted, Cure::Revive)), Health::Progressing),
-        ContainerState::Exited(exit_code) => exited(service, exit_code),
+        ContainerState::Exited(exit_code) => {
+            let was_ended = container.stopped_by_hand || went_with_engine(container, observed);
+            exited(service, exit_code, was_ended)
+        }
         ContainerState::Removing => (Some((Reason::Broken, Cure::None)), Health::Progressing),
         ContainerState::Dead => (Some((Reason::Broken, Cure::Replace)), Health::Degraded),
         ContainerState::Unknown => (None, Health::Unknown),
     }
 }
 
-fn running(container: &ObservedContainer) -> (Option<(Reason, Cure)>, Health) {
+fn running(
+    service: &DesiredService,
+    container: &ObservedContainer,
+) -> (Option<(Reason, Cure)>, Health) {
     match container.health {
         HealthCheckState::None | HealthCheckState::Healthy => (None, Health::Healthy),
         HealthCheckState::Starting => (None, Health::Progressing),
-        HealthCheckState::Unhealthy => (Some((Reason::Unhealthy, Cure::Revive)), Health::Degraded),
+        HealthCheckState::Unhealthy => {
+            let cure = if service.restarts_unhealthy { Cure::Revive } else { Cure::None };
+            (Some((Reason::Unhealthy, cure)), Health::Degraded)
+        }
     }
 }
 
-fn exited(service: &DesiredService, exit_code: i64) -> (Option<(Reason, Cure)>, Health) {
-    let complete = exit_code == 0 && (service.may_complete || service.is_job);
+/// What was stopped is not what ended: only a job is complete whoever ended it.
+fn exited(
+    service: &DesiredService,
+    exit_code: i64,
+    was_ended: bool,
+) -> (Option<(Reason, Cure)>, Health) {
+    let complete = exit_code == 0 && (service.is_job || (service.may_complete && !was_ended));
     match (complete, service.is_job) {
         (true, _) => (None, Health::Healthy),
         (false, true) => (Some((Reason::JobFailed { exit_code }, Cure::Revive)), Health::Degraded),
         (false, false) => (Some((Reason::Stopped { exit_code }, Cure::Revive)), Health::Degraded),
     }
+}
+
+/// Within this time an Engine that goes down ends all of its containers.
+const SHUTDOWN: Duration = Duration::from_secs(30);
+
+/// Whether a container seems to have ended because its Engine went down: before the Engine's last start, and beside the
+/// last of the stack's containers that did. The Engine remembers nothing else of its own end.
+fn went_with_engine(container: &ObservedContainer, observed: &Observed) -> bool {
+    let (Some(started), Some(ended)) = (observed.engine_started_at, container.finished_at) else {
+        return false;
+    };
+    let ends = observed.containers.iter().filter_map(|one| one.finished_at);
+    let last = ends.filter(|end| *end < started).max();
+    ended < started && last.is_some_and(|last| last.since(ended) <= SHUTDOWN)
+}
+
+/// The difference of a running container whose namespaces' owner was started after it.
+///
+/// A network, PID or IPC namespace ends with the process that made it. When that container is started again, whoever
+/// joined the old namespace keeps a dead one: it runs, is healthy by its own account, and reaches nobody. The Engine
+/// tells of it only by the instants of both starts. Volumes (`volumes_from`) outlive the process and need no restart.
+pub(super) fn left_behind(
+    container: &ObservedContainer,
+    observed: &Observed,
+) -> Option<(Reason, Cure)> {
+    if !container.state.is_up() {
+        return None;
+    }
+    let started = container.started_at?;
+    let mut parents = container.spec.host.namespaces_of().filter_map(|reference| {
+        let all = &observed.containers;
+        all.iter().find(|other| other.id.as_str() == reference || other.name == reference)
+    });
+    let parent = parents.find(|parent| {
+        parent.state.is_up() && parent.started_at.is_some_and(|since| started < since)
+    })?;
+    Some((Reason::LeftBehind { parent: parent.name.clone() }, Cure::Revive))
 }

@@ -480,6 +480,9 @@ pub struct Endpoint {
     /// The fixed IPv6 address once more, as the reference sends it; inspect tells the gateway here.
     #[serde(rename = "IPv6Gateway")]
     pub ipv6_gateway: String,
+    /// The interface's id: told by inspect while the container runs, taken out when it is read.
+    #[serde(rename = "EndpointID")]
+    pub endpoint_id: String,
 }
 }
 

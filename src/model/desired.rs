@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{
-    ContainerSpec, Digest, FileMode, ImageRef, Location, NetworkSpec, Replica, RepositoryName,
-    Revision, ServiceName, StackName, Timestamp, Ulimit, VolumeSpec,
+    ContainerSpec, Digest, FileMode, HostConfig, ImageRef, Location, NetworkSpec, Replica,
+    RepositoryName, Revision, ServiceName, StackName, Timestamp, Ulimit, VolumeSpec,
 };
 
 /// Stands for `..` in host paths that keep the shape of a path relative to the project's folder.
@@ -39,6 +39,16 @@ pub struct Desired {
 }
 
 impl Desired {
+    /// Whether what becomes of a container of this name or id concerns the stack: it holds a name that a replica is to
+    /// have, or a replica lives with it.
+    pub fn needs_container(&self, name: &str, id: &str) -> bool {
+        let mut replicas = self.services.values().flat_map(|service| service.replicas.values());
+        replicas.any(|replica| {
+            let mut stands_on = replica.spec.host.stands_on();
+            replica.name == name || stands_on.any(|other| other == name || other == id)
+        })
+    }
+
     /// Whether a container's `moorline.spec` says that it was made from what is asked of this replica now.
     pub fn is_seal_of(&self, replica: &Replica, label: Option<&str>) -> bool {
         self.seals.get(replica).is_some_and(|seal| label == Some(seal))
@@ -62,6 +72,8 @@ pub struct DesiredService {
     pub may_complete: bool,
     /// Some other service waits for its completion, or the manifest says `x-moorline: {job: true}`.
     pub is_job: bool,
+    /// Whether an unhealthy container is restarted. `x-moorline: {health: {restart: false}}` leaves it alone; default: yes.
+    pub restarts_unhealthy: bool,
     /// How its containers are replaced.
     pub update: UpdatePolicy,
     /// A stop's grace period.
@@ -90,6 +102,37 @@ pub struct DesiredReplica {
     pub bundles: BTreeSet<Digest>,
     /// Replicas whose namespaces or volumes it shares: replaced when they are.
     pub shares: BTreeSet<Replica>,
+}
+
+/// What a container needs of its host, read off its configuration.
+impl HostConfig {
+    /// Names or ids of the containers whose network, PID or IPC namespace it lives in.
+    pub fn namespaces_of(&self) -> impl Iterator<Item = &str> {
+        [&self.network_mode, &self.pid_mode, &self.ipc_mode]
+            .into_iter()
+            .filter_map(|mode| mode.strip_prefix("container:"))
+    }
+
+    /// Names or ids of the containers whose volumes it mounts.
+    pub fn volumes_of(&self) -> impl Iterator<Item = &str> {
+        self.volumes_from.iter().filter_map(|from| from.split(':').next())
+    }
+
+    /// Fixed host ports that it publishes: address, port, protocol. Those that the Engine chooses are left out.
+    pub fn host_ports(&self) -> impl Iterator<Item = (&str, u16, &str)> {
+        self.port_bindings.iter().flat_map(|(port, hosts)| {
+            let protocol = port.split('/').nth(1).unwrap_or("tcp");
+            hosts.iter().flatten().filter_map(move |host| {
+                let number = host.host_port.parse::<u16>().ok().filter(|number| *number != 0)?;
+                Some((host.host_ip.as_str(), number, protocol))
+            })
+        })
+    }
+
+    /// Names or ids of the containers that must be there before it can be.
+    pub fn stands_on(&self) -> impl Iterator<Item = &str> {
+        self.namespaces_of().chain(self.volumes_of())
+    }
 }
 
 /// Where an image comes from.

@@ -116,6 +116,11 @@ pub enum Reason {
         /// What is there; `None` when it is not set.
         observed: Option<Value>,
     },
+    /// It lives in the namespaces of a container that was started after it, and has a dead one.
+    LeftBehind {
+        /// The other container's name.
+        parent: String,
+    },
     /// A predecessor that was kept until its successor is up.
     Superseded,
     /// A job's definition changed since it last ran, or it never ran.
@@ -151,6 +156,9 @@ impl fmt::Display for Reason {
             Self::Attached { network } => write!(out, "attached to {network}"),
             Self::EndpointChanged { network, field, .. } => {
                 write!(out, "{field} on {network} changed")
+            }
+            Self::LeftBehind { parent } => {
+                write!(out, "left behind by {parent}, which was started after it")
             }
             Self::Superseded => write!(out, "superseded"),
             Self::NotRun => write!(out, "not run"),

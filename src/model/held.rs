@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Drift, Reason, Replica, Resource, Timestamp};
+use super::{Drift, Reason, Replica, Resource, Timestamp, Value};
 
 /// Something seen and deliberately left alone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,6 +93,27 @@ pub enum HeldBecause {
         /// Why that is not there; `None` when only its absence is known.
         why: Option<Box<HeldBecause>>,
     },
+    /// It waits for a container of another stack, in whose namespaces or with whose volumes it is to live.
+    WaitsForContainer {
+        /// The container's name.
+        name: String,
+    },
+    /// A container that is not of this stack holds a host port that it publishes.
+    PortTaken {
+        /// Port and protocol, such as `8080/tcp`.
+        port: String,
+        /// Who holds it.
+        container: String,
+    },
+    /// Its cure was carried out so often, and the difference is still there.
+    DoesNotConverge {
+        /// How often.
+        cures: u32,
+        /// What the Engine says that there is; `None` when it says that it is not set.
+        observed: Option<Value>,
+    },
+    /// It is unhealthy, and the manifest says to leave it so.
+    LeftUnhealthy,
     /// It could not be seen.
     Unseen,
     /// What was to take its place did not come up; the predecessor runs.
@@ -114,6 +135,19 @@ pub enum HeldBecause {
 }
 
 impl HeldBecause {
+    /// Whether something that happens on the host may end it; a word in policy or a commit ends the others.
+    pub fn may_end_by_itself(&self) -> bool {
+        !matches!(
+            self,
+            Self::VolumeKept
+                | Self::PruneVolumesOff
+                | Self::PruneServicesOff
+                | Self::PruneNetworksOff
+                | Self::ReportOnly
+                | Self::LeftUnhealthy
+        )
+    }
+
     /// Whether it was taken back because what was asked for did not come up.
     pub fn is_rollback(&self) -> bool {
         matches!(self, Self::RolledBack { .. })

@@ -45,7 +45,7 @@ pub use names::{
 };
 pub use observed::{
     ContainerState, EngineFacts, HealthCheckState, ImageSight, Observed, ObservedContainer,
-    ObservedImage, ObservedMount, ObservedNetwork, ObservedVolume, Ownership,
+    ObservedImage, ObservedMount, ObservedNetwork, ObservedVolume, Ownership, TakenPort,
 };
 pub use outcome::{Outcome, StepOutcome};
 pub use plan::{Action, AnonymousVolumes, ContainerHandle, Ending, Plan, Step, StepId};

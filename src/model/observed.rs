@@ -1,6 +1,6 @@
 //! What a host runs, as far as it could be seen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,25 @@ pub struct Observed {
     pub images: BTreeMap<ImageRef, ImageSight>,
     /// What could not be seen.
     pub gaps: Vec<Gap>,
+    /// Host ports that the stack asks for and that containers outside of it hold now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports_taken: Vec<TakenPort>,
+    /// When the Engine itself last started, by its own clock, if it tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine_started_at: Option<Timestamp>,
+}
+
+/// A host port that a running container holds.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TakenPort {
+    /// The host's address on which it is published; `0.0.0.0` or `::` for all.
+    pub address: String,
+    /// Its number.
+    pub port: u16,
+    /// `tcp`, `udp` or `sctp`.
+    pub protocol: String,
+    /// The container's name.
+    pub container: String,
 }
 
 /// Facts of an Engine that change what it can be asked for and what it fills in by itself.
@@ -103,6 +122,9 @@ pub struct ObservedContainer {
     pub started_at: Option<Timestamp>,
     /// When it last ended, if it ever did.
     pub finished_at: Option<Timestamp>,
+    /// Whether it ended because it was told to: a stop or a deadly signal through the Engine.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stopped_by_hand: bool,
     /// The Engine's error text of the last start, if any.
     pub error: String,
     /// Anonymous and named volumes by target, so that a successor can inherit anonymous ones.
@@ -111,6 +133,9 @@ pub struct ObservedContainer {
     /// the container sees. Absent where it was not asked for; then adoption trusts the path.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, Digest>,
+    /// Networks that it belongs to and has no interface in, although it runs.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub lost_interfaces: BTreeSet<String>,
 }
 
 impl ObservedContainer {

@@ -6,6 +6,7 @@ use crate::model::{
 };
 
 use super::{Brake, Phase, Planner};
+use crate::drift::observed_value;
 
 impl<'a> Planner<'a> {
     /// Sorts all drifts into those to act on and those to hold.
@@ -41,6 +42,10 @@ impl<'a> Planner<'a> {
         if drift.cure == Cure::None {
             return Some(Self::patience(drift));
         }
+        if let Some(cures) = self.input.cures.exhausted(drift) {
+            let observed = observed_value(&drift.reason);
+            return Some(HeldBecause::DoesNotConverge { cures, observed });
+        }
         match &drift.resource {
             Resource::Replica { replica, container } => {
                 let container = container.as_ref().and_then(|id| self.containers.get(id).copied());
@@ -65,6 +70,7 @@ impl<'a> Planner<'a> {
             Reason::Missing | Reason::NotRun if is_replica => HeldBecause::PlaceTaken,
             Reason::Missing => HeldBecause::ExternalMissing,
             Reason::Broken => HeldBecause::BeingRemoved,
+            Reason::Unhealthy => HeldBecause::LeftUnhealthy,
             Reason::ImageMissing => HeldBecause::ImageWithheld,
             _ if matches!(drift.resource, Resource::Volume(_)) => HeldBecause::VolumeKept,
             _ => HeldBecause::NoCure,

@@ -9,6 +9,7 @@
 //! came; nothing else is remembered.
 
 mod approve;
+mod claims;
 mod files;
 mod ground;
 mod json;
@@ -22,7 +23,7 @@ mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::drift::Findings;
+use crate::drift::{Cures, Findings};
 use crate::model::{
     ContainerId, Desired, DesiredReplica, DesiredService, Drift, Held, HeldBecause, Observed,
     ObservedContainer, Plan, Policy, Reason, Replica, Resource, ServiceName, Slowed, Timestamp,
@@ -48,6 +49,8 @@ pub struct Input<'a> {
     pub policy: &'a Policy,
     /// Replicas whose recovery is slowed down.
     pub brakes: &'a BTreeMap<Replica, Brake>,
+    /// Differences that were cured before, and are still there.
+    pub cures: &'a Cures,
     /// Whether this revision was reached before.
     pub phase: Phase,
     /// Whether what was rolled back is tried again.

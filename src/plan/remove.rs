@@ -134,85 +134,10 @@ impl Planner<'_> {
             .map(|(node, _)| node)
             .collect()
     }
-
-    /// Makes starts wait for the stops of containers that hold the same host ports, and names wait for their holders.
-    pub(super) fn keep_claims_apart(&mut self) {
-        let stops: Vec<(Node, &ObservedContainer)> = self
-            .drafts
-            .actions()
-            .filter_map(|(node, action)| match action {
-                Action::Stop { container: ContainerHandle::Observed { id, .. }, .. } => {
-                    Some((node, *self.containers.get(id)?))
-                }
-                _ => None,
-            })
-            .filter(|(_, container)| !fixed_ports(container).is_empty())
-            .collect();
-        let mut edges: Vec<(Node, Node)> = Vec::new();
-        if !stops.is_empty() {
-            for (start, ports, own) in self.starts_with_ports() {
-                let rivals = stops.iter().filter(|(_, c)| own.as_deref() != Some(c.id.as_str()));
-                let rivals =
-                    rivals.filter(|(_, c)| fixed_ports(c).iter().any(|p| ports.contains(p)));
-                edges.extend(rivals.map(|(stop, _)| (start, *stop)));
-            }
-        }
-        edges.extend(self.name_claims());
-        for (node, after) in edges {
-            self.drafts.wait_if_possible(node, after);
-        }
-    }
-
-    /// Starts, with the host ports that they need and the observed container that they are about.
-    fn starts_with_ports(&self) -> Vec<(Node, BTreeSet<String>, Option<String>)> {
-        let specs = self.drafts.actions().filter_map(|(_, action)| match action {
-            Action::Create { name, spec } => {
-                Some((name.as_str(), published(&spec.host.port_bindings)))
-            }
-            _ => None,
-        });
-        let planned: std::collections::BTreeMap<_, _> = specs.collect();
-        self.drafts
-            .actions()
-            .filter_map(|(node, action)| match action {
-                Action::Start { container: ContainerHandle::Planned { name } } => {
-                    Some((node, planned.get(name.as_str())?.clone(), None))
-                }
-                Action::Start { container: ContainerHandle::Observed { id, .. } } => {
-                    let container = self.containers.get(id)?;
-                    Some((node, fixed_ports(container), Some(id.as_str().to_owned())))
-                }
-                _ => None,
-            })
-            .collect()
-    }
-
-    /// Creates and renames that need a name which another step frees.
-    fn name_claims(&self) -> Vec<(Node, Node)> {
-        let mut freed: Vec<(&str, Node)> = Vec::new();
-        let mut wanted: Vec<(&str, Node)> = Vec::new();
-        for (node, action) in self.drafts.actions() {
-            match action {
-                Action::Create { name, .. } => wanted.push((name, node)),
-                Action::Rename { container, name } => {
-                    wanted.push((name, node));
-                    freed.push((container.name(), node));
-                }
-                Action::Remove { container, .. } => freed.push((container.name(), node)),
-                _ => {}
-            }
-        }
-        let free: std::collections::BTreeMap<&str, Node> = freed.into_iter().collect();
-        wanted
-            .into_iter()
-            .filter_map(|(name, node)| Some((node, *free.get(name)?)))
-            .filter(|(node, holder)| node != holder)
-            .collect()
-    }
 }
 
 /// Host ports that a container was given by name (not chosen by the Engine).
-fn fixed_ports(container: &ObservedContainer) -> BTreeSet<String> {
+pub(super) fn fixed_ports(container: &ObservedContainer) -> BTreeSet<String> {
     published(&container.spec.host.port_bindings)
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::desired::sealed;
 use crate::model::{
     Action, ContainerHandle, ContainerSpec, ContainerState, Cure, DesiredReplica, DesiredService,
-    Drift, ObservedContainer, Reason, Replica, Resource, ServiceName,
+    Drift, HeldBecause, ObservedContainer, Reason, Replica, Resource, ServiceName,
 };
 
 use super::place::{Standing, handle};
@@ -61,7 +61,7 @@ impl Planner<'_> {
             (Some((Affair::Revive | Affair::Change, _)), Some(container)) => {
                 self.mend(desired, container, &drifts);
             }
-            (None, Some(container)) => self.follow_renewal(service, desired, container),
+            (None, Some(container)) => self.follow_renewal(service, desired, container, roll),
             _ => {}
         }
     }
@@ -96,10 +96,13 @@ impl Planner<'_> {
         let Some(service) = self.service(&desired.replica.service) else { return };
         let started = match (&drift.reason, container.state) {
             (Reason::Paused, _) => {
-                self.drafts.add(Action::Unpause { container: target.clone() }, &cause, before)
+                // It goes on where it was: nothing that stands on it is touched.
+                self.drafts.add(Action::Unpause { container: target }, &cause, before);
+                return;
             }
             (_, ContainerState::Running | ContainerState::Restarting) => {
                 let grace = self.grace_of(container);
+                before.extend(self.starts_of(&desired.shares));
                 self.drafts.add(
                     Action::Restart { container: target.clone(), grace },
                     &cause,
@@ -162,6 +165,7 @@ impl Planner<'_> {
         service: &DesiredService,
         desired: &DesiredReplica,
         container: &ObservedContainer,
+        roll: &mut Roll,
     ) {
         if !container.state.is_up() {
             return;
@@ -188,12 +192,13 @@ impl Planner<'_> {
             cure: Cure::Revive,
             origin: service.origin.clone(),
         };
+        if desired.shares.iter().any(|other| self.is_another_container(other)) {
+            // The old namespaces, and the volumes of the old container, are gone for good.
+            self.replace(service, desired, container, &drift, roll);
+            return;
+        }
         let cause = cause(&drift);
-        let after: Vec<Node> = waited
-            .iter()
-            .filter_map(|replica| self.standing.get(replica))
-            .filter_map(|standing| standing.started)
-            .collect();
+        let after = self.starts_of(waited.iter());
         let grace = self.grace_of(container);
         let target = handle(container);
         let started =
@@ -269,6 +274,52 @@ impl Planner<'_> {
         last
     }
 
+    /// Whether this plan makes another container for a replica.
+    fn is_another_container(&self, replica: &Replica) -> bool {
+        self.standing.get(replica).is_some_and(|standing| standing.made.is_some())
+    }
+
+    /// The steps of this plan that start these replicas.
+    fn starts_of<'r>(&self, replicas: impl IntoIterator<Item = &'r Replica>) -> Vec<Node> {
+        let standings = replicas.into_iter().filter_map(|replica| self.standing.get(replica));
+        standings.filter_map(|standing| standing.started).collect()
+    }
+
+    /// Why a container cannot live with another one that is not of this stack: that one does not run, or is not there.
+    fn parent_withheld(&self, desired: &DesiredReplica) -> Option<HeldBecause> {
+        let is_own = |name: &str| {
+            let shares = desired.shares.iter().filter_map(|other| self.desired(other));
+            shares.into_iter().any(|(_, own)| own.name == name)
+        };
+        let there = |name: &str| {
+            let all = &self.input.observed.containers;
+            all.iter().find(|one| one.name == name || one.id.as_str() == name)
+        };
+        let host = &desired.spec.host;
+        let runs = |name: &str| there(name).is_some_and(|one| one.state.is_up());
+        let missing = host.namespaces_of().find(|name| !is_own(name) && !runs(name));
+        let missing = missing
+            .or_else(|| host.volumes_of().find(|name| !is_own(name) && there(name).is_none()))?;
+        Some(HeldBecause::WaitsForContainer { name: missing.to_owned() })
+    }
+
+    /// Why a container cannot have a host port: one that is not of this stack holds it. Found before anything is
+    /// stopped for it.
+    fn port_withheld(&self, desired: &DesiredReplica) -> Option<HeldBecause> {
+        let is_any = |address: &str| matches!(address, "" | "0.0.0.0" | "::");
+        desired.spec.host.host_ports().find_map(|(address, port, protocol)| {
+            let mut taken = self.input.observed.ports_taken.iter();
+            let rival = taken.find(|taken| {
+                let meet = is_any(address) || is_any(&taken.address) || address == taken.address;
+                taken.port == port && taken.protocol == protocol && meet
+            })?;
+            Some(HeldBecause::PortTaken {
+                port: format!("{port}/{protocol}"),
+                container: rival.container.clone(),
+            })
+        })
+    }
+
     /// Starts a container and runs its `post_start` hooks. Returns the last step.
     pub(super) fn start(
         &mut self,
@@ -294,9 +345,11 @@ impl Planner<'_> {
     ) -> Option<Vec<Node>> {
         let name = &desired.replica.service;
         let withheld = self.image_withheld(name).or_else(|| self.ground_withheld(desired));
-        let result = match withheld {
-            Some(why) if drift.cure != Cure::Revive => Err(why),
-            _ => self.dependencies(name, drift),
+        let withheld = withheld.filter(|_| drift.cure != Cure::Revive);
+        let elsewhere = || self.parent_withheld(desired).or_else(|| self.port_withheld(desired));
+        let result = match withheld.or_else(elsewhere) {
+            Some(why) => Err(why),
+            None => self.dependencies(name, drift),
         };
         match result {
             Ok(nodes) => Some(nodes),

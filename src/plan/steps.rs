@@ -25,6 +25,9 @@ struct Draft {
     /// Edges that only keep two containers from claiming one thing (a host port): dropped where they would close a
     /// circle, because then waiting cannot help.
     courteous: BTreeSet<Node>,
+    /// Those of `after` that only make a downtime shorter: a stop that waits until its successor may start. They give
+    /// way where they would close a circle.
+    patient: BTreeSet<Node>,
 }
 
 /// Collects steps.
@@ -46,6 +49,7 @@ impl Drafts {
             cause: cause.clone(),
             after: after.into_iter().collect(),
             courteous: BTreeSet::new(),
+            patient: BTreeSet::new(),
         });
         Node(self.drafts.len() - 1)
     }
@@ -66,6 +70,23 @@ impl Drafts {
         {
             draft.courteous.insert(after);
         }
+    }
+
+    /// Says that a step waits for others only for the sake of a shorter downtime.
+    pub(super) fn is_patient(&mut self, node: Node, after: &[Node]) {
+        if let Some(draft) = self.drafts.get_mut(node.0) {
+            draft.patient.extend(after.iter().copied().filter(|it| draft.after.contains(it)));
+        }
+    }
+
+    /// Has a renaming done in two steps, the first of them under a passing name.
+    pub(super) fn precede_by_rename(&mut self, node: Node, passing: String) {
+        let Some(draft) = self.drafts.get(node.0) else { return };
+        let Action::Rename { container, .. } = &draft.action else { return };
+        let action = Action::Rename { container: container.clone(), name: passing };
+        let cause = draft.cause.clone();
+        let first = self.add(action, &cause, []);
+        self.wait(node, first);
     }
 
     /// Why a step is there.
@@ -133,9 +154,23 @@ impl Drafts {
             let wishes =
                 self.drafts.get_mut(index).map(|draft| std::mem::take(&mut draft.courteous));
             for wish in wishes.into_iter().flatten() {
+                self.give_way(wish, Node(index));
                 if !self.reaches(wish, Node(index)) {
                     self.wait(Node(index), wish);
                 }
+            }
+        }
+    }
+
+    /// Lets go of what a step waits for only out of patience, where that waits for `to`.
+    fn give_way(&mut self, from: Node, to: Node) {
+        let patient = self.drafts.get(from.0).map(|draft| draft.patient.clone());
+        for before in patient.into_iter().flatten() {
+            if self.reaches(before, to)
+                && let Some(draft) = self.drafts.get_mut(from.0)
+            {
+                draft.after.remove(&before);
+                draft.patient.remove(&before);
             }
         }
     }

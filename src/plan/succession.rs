@@ -136,6 +136,9 @@ impl Planner<'_> {
             UpdateOrder::StopFirst => {
                 let stops: Vec<Node> =
                     running.map(|old| self.stop_container(old, cause, ready.clone())).collect();
+                for stop in &stops {
+                    self.drafts.is_patient(*stop, &ready);
+                }
                 let before = ready.into_iter().chain(stops.iter().copied()).collect();
                 let (started, up) = self.bring_up((service, monitor), &new, cause, before);
                 (started, up, stops)

@@ -170,6 +170,7 @@ impl fmt::Display for HeldBecause {
             Self::StillAttached => "containers that stay are attached to it",
             Self::StillUsed => "containers that stay use it",
             Self::Unseen => "it could not be seen",
+            Self::LeftUnhealthy => "`x-moorline.health.restart` is off",
             Self::NoCure => "nothing can be done from here",
             Self::NameHeldByForeign { container } => {
                 return write!(out, "container {container} exists and was {}", Self::NotOurs);
@@ -186,6 +187,19 @@ impl fmt::Display for HeldBecause {
             Self::Slowed { slowed, until } => return write!(out, "{slowed}; next try at {until}"),
             Self::StrangerAttached { container: who } => {
                 return write!(out, "container {who}, which is not of this stack, is attached to it");
+            }
+            Self::WaitsForContainer { name } => {
+                return write!(out, "waits for container {name}, which does not run");
+            }
+            Self::PortTaken { port, container } => {
+                return write!(out, "waits for port {port}, which container {container} holds");
+            }
+            Self::DoesNotConverge { cures, observed } => {
+                let there = observed.as_ref().map_or("nothing", |value| value.0.as_str());
+                return write!(
+                    out,
+                    "its cure was carried out {cures} times and changed nothing; the Engine still says: {there}"
+                );
             }
             Self::WaitsFor { resource, why } => return waits(out, resource, why.as_deref()),
             Self::WaitsForReplica { replica, why } => return waits(out, replica, why.as_deref()),

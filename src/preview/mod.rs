@@ -5,12 +5,15 @@
 //! deployments are read from. Planned again when the base, the head or the hosts change; stale when that is not
 //! possible; withdrawn when the pull request closes.
 
+mod files;
+mod memory;
 mod merge;
+mod merged;
 mod planner;
+mod widened;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +21,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::commit::{self, Commit, Place};
-use crate::forge::{Forge, ForgeError, Head, Postbox, PullRequest};
+use crate::forge::{Fate, Forge, ForgeError, Head, Postbox, PullRequest};
 use crate::git::{Git, GitError, Source, Wanted};
 use crate::model::{Digest, HostName, Remedy, RepositoryName, Revision, Timestamp};
 use crate::report::comment::{Freshness, PlanComment};
@@ -26,6 +29,8 @@ use crate::schedule;
 
 use crate::clock;
 use crate::reconcile::context::Context;
+use memory::Memory;
+use merged::Merged;
 use words::Words;
 
 /// What a repository's pull requests are planned with.
@@ -72,6 +77,21 @@ struct LoopState {
     /// The default branch's name, once it is known.
     branch: Option<String>,
     warned: BTreeSet<String>,
+    /// Those that were merged and are not deployed yet.
+    merged: BTreeMap<u64, Merged>,
+    /// The head of the branch, and since when it is.
+    head: Option<(Revision, Timestamp)>,
+}
+
+impl LoopState {
+    /// The head of the branch as it is now.
+    fn sees(&mut self, head: Option<Revision>) {
+        if let Some(head) = head
+            && self.head.as_ref().is_none_or(|(known, _)| *known != head)
+        {
+            self.head = Some((head, clock::now()));
+        }
+    }
 }
 
 impl PullRequests {
@@ -81,24 +101,30 @@ impl PullRequests {
             tracing::info!(repository = %self.name, "pull requests of a repository on this machine are not planned");
             return;
         }
-        let words = Words::new(&forge, postbox, self.as_host.as_ref());
+        let words = Words::new(&forge, &self.source.path, postbox, self.as_host.as_ref());
+        let mut memory = Memory::open(self.context.data.forge(), &self.name);
         let mut course = LoopState { branch: self.source.branch.clone(), ..LoopState::default() };
         let mut list_at = clock::now();
         let mut round = 0_u64;
         loop {
             let changed = self.context.board.changed();
+            course.sees(self.context.board.head());
             if list_at <= clock::now() {
-                let wait = match Box::pin(self.list(&forge, &words, &mut course, stop)).await {
-                    Ok(()) => {
-                        let seed = schedule::seed(self.name.as_str(), round);
-                        schedule::jittered(self.interval, 10, seed)
-                    }
-                    Err(wait) => wait,
-                };
+                let wait =
+                    match Box::pin(self.list(&forge, (&words, &mut memory), &mut course, stop))
+                        .await
+                    {
+                        Ok(()) => {
+                            let seed = schedule::seed(self.name.as_str(), round);
+                            schedule::jittered(self.interval, 10, seed)
+                        }
+                        Err(wait) => wait,
+                    };
                 round = round.wrapping_add(1);
                 list_at = clock::now().plus(wait);
             }
-            Box::pin(self.plan_all(&words, &mut course, stop)).await;
+            self.follow_merged((&words, &mut memory), &mut course);
+            Box::pin(self.plan_all((&words, &mut memory), &mut course, stop)).await;
             let due = course.known.values().filter_map(|known| known.again_at).min();
             let pause = due.map_or(list_at, |due| due.min(list_at)).since(clock::now());
             tokio::select! {
@@ -119,7 +145,7 @@ impl PullRequests {
     async fn list(
         &self,
         forge: &Forge,
-        words: &Words,
+        (words, memory): (&Words, &mut Memory),
         course: &mut LoopState,
         stop: &CancellationToken,
     ) -> Result<(), Duration> {
@@ -141,17 +167,79 @@ impl PullRequests {
         }
         ours.sort_by_key(|request| request.number);
         let numbers: BTreeSet<u64> = ours.iter().map(|request| request.number).collect();
-        let before = self.remembered();
-        for gone in before.difference(&numbers) {
-            tracing::info!(repository = %self.name, number = gone, "pull request is closed; its plan is withdrawn");
-            words.withdraw(*gone, "The pull request is closed, or no longer for this branch.");
-            course.known.remove(gone);
+        let gone: Vec<u64> = memory
+            .numbers()
+            .filter(|number| !numbers.contains(number) && !course.merged.contains_key(number))
+            .collect();
+        for number in gone {
+            match stop.run_until_cancelled(forge.fate(number)).await {
+                None => return Ok(()),
+                Some(Ok(Fate::Merged(commit))) => self.merged(number, commit, memory, course),
+                Some(Err(problem)) if problem.remedy() == Remedy::Retry => {
+                    return Err(self.complain(&problem, course));
+                }
+                Some(_) => {
+                    tracing::info!(repository = %self.name, number, "pull request is closed; its plan is withdrawn");
+                    words.withdraw(
+                        number,
+                        "The pull request is closed, or no longer for this branch.",
+                    );
+                    memory.forget(number);
+                }
+            }
+            course.known.remove(&number);
         }
-        if before != numbers {
-            self.remember(&numbers);
+        for number in numbers {
+            memory.is_open(number);
         }
         course.open = ours;
         Ok(())
+    }
+
+    /// One that was merged: its plan stays, and what becomes of it is added.
+    fn merged(
+        &self,
+        number: u64,
+        commit: Option<Head>,
+        memory: &mut Memory,
+        course: &mut LoopState,
+    ) {
+        tracing::info!(repository = %self.name, number, "pull request is merged");
+        let Some(shown) = memory.body(number) else {
+            memory.forget(number);
+            return;
+        };
+        let plan = course.known.get(&number).and_then(|known| known.comment.as_ref());
+        let stacks = plan.map(|plan| plan.stacks.iter().map(|stack| stack.name.clone()).collect());
+        let known_head = course.known.get(&number).map(|known| known.base.clone());
+        let merged = Merged {
+            commit,
+            head: known_head.or_else(|| self.context.board.head()),
+            since: clock::now(),
+            stacks: stacks.unwrap_or_default(),
+            shown,
+        };
+        course.merged.insert(number, merged);
+    }
+
+    /// Says what became of those that were merged.
+    fn follow_merged(&self, (words, memory): (&Words, &mut Memory), course: &mut LoopState) {
+        let now = clock::now();
+        let began = course.head.as_ref().map_or(now, |(_, since)| *since);
+        let board = &self.context.board;
+        let mut done = Vec::new();
+        for (number, merged) in &course.merged {
+            let verdict = merged.verdict(board, self.as_host.as_ref(), (began, now));
+            let said = (verdict.mark, verdict.words.as_str());
+            words.outcome(*number, said, &merged.shown, &board.secrets());
+            if verdict.is_last {
+                done.push(*number);
+            }
+        }
+        for number in done {
+            course.merged.remove(&number);
+            memory.forget(number);
+        }
     }
 
     /// Whether it wants to be merged into the branch that is followed; `None` when that cannot be told yet.
@@ -178,12 +266,24 @@ impl PullRequests {
     }
 
     /// Plans what is new or changed.
-    async fn plan_all(&self, words: &Words, course: &mut LoopState, stop: &CancellationToken) {
+    async fn plan_all(
+        &self,
+        (words, memory): (&Words, &mut Memory),
+        course: &mut LoopState,
+        stop: &CancellationToken,
+    ) {
         let Some(base) = self.context.board.head() else { return };
         if course.open.is_empty() || !self.hosts_are_tried() {
             return;
         }
         let sight = self.sight();
+        for request in &course.open {
+            let Head::Full(head) = &request.head else { continue };
+            let is_new = course.known.get(&request.number).is_none_or(|it| it.head != request.head);
+            if is_new && !memory.knows(request.number, &request.head) {
+                words.planning(request, head);
+            }
+        }
         for request in course.open.clone() {
             if stop.is_cancelled()
                 || !is_due(course.known.get(&request.number), &request, &base, &sight)
@@ -204,7 +304,8 @@ impl PullRequests {
                 failures: 0,
                 again_at: None,
             };
-            let now = self.say(words, &request, (planned, known), now);
+            let (now, body) = self.say(words, &request, (planned, known), now);
+            memory.planned(request.number, &request.head, body.as_deref());
             course.known.insert(request.number, now);
         }
     }
@@ -216,7 +317,7 @@ impl PullRequests {
         request: &PullRequest,
         (planned, before): (Result<Proposal, GitError>, Option<Known>),
         now: Known,
-    ) -> Known {
+    ) -> (Known, Option<String>) {
         let failures = before.as_ref().map_or(0, |known| known.failures);
         let said = before.as_ref().and_then(|known| known.comment.clone());
         let retry = |remedy: Remedy| {
@@ -241,13 +342,13 @@ impl PullRequests {
                     }
                     None => comment,
                 };
-                words.say(request, &head, &comment, &self.context.board.secrets());
-                Known { comment: Some(comment), ..now }
+                let body = words.say(request, &head, &comment, &self.context.board.secrets());
+                (Known { comment: Some(comment), ..now }, body)
             }
             // The list is older than the branch, or the reference than the list: the next look knows more.
             Err(GitError::NoRevision { .. }) => {
                 let (failures, again_at) = retry(Remedy::Retry);
-                Known { comment: said, failures, again_at, ..now }
+                (Known { comment: said, failures, again_at, ..now }, None)
             }
             Err(error) => {
                 let (failures, again_at) = retry(error.remedy());
@@ -261,14 +362,17 @@ impl PullRequests {
                 let why = error.to_string();
                 let comment = said
                     .map(|said| PlanComment { freshness: Freshness::Stale(why.clone()), ..said });
-                match (&comment, head) {
+                let body = match (&comment, head) {
                     (Some(comment), Some(head)) => {
-                        words.say(request, &head, comment, &self.context.board.secrets());
+                        words.say(request, &head, comment, &self.context.board.secrets())
                     }
-                    (None, Some(head)) => words.cannot(request, &head, &why),
-                    (_, None) => {}
-                }
-                Known { comment, failures, again_at, ..now }
+                    (None, Some(head)) => {
+                        words.cannot(request, &head, &why);
+                        None
+                    }
+                    (_, None) => None,
+                };
+                (Known { comment, failures, again_at, ..now }, body)
             }
         }
     }
@@ -356,23 +460,6 @@ impl PullRequests {
             _ => self.interval.max(UNWILLING),
         }
     }
-
-    fn memory(&self) -> PathBuf {
-        self.context.data.forge().join(format!("{}.pulls.json", self.name))
-    }
-
-    /// Pull requests that were open at the last look.
-    fn remembered(&self) -> BTreeSet<u64> {
-        let text = std::fs::read_to_string(self.memory()).unwrap_or_default();
-        serde_json::from_str(&text).unwrap_or_default()
-    }
-
-    fn remember(&self, numbers: &BTreeSet<u64>) {
-        let text = serde_json::to_vec(numbers).unwrap_or_default();
-        if let Err(error) = crate::data::folder::write_whole(&self.memory(), &text) {
-            tracing::warn!(%error, "cannot remember which pull requests are open");
-        }
-    }
 }
 
 /// Between two rounds, so that a due time in the past does not spin.
@@ -402,7 +489,7 @@ fn empty(base: &Revision, head: &Revision) -> PlanComment {
         stacks: Vec::new(),
         base: base.clone(),
         head: head.clone(),
-        plan_hash: Digest::of(b""),
+        plan_hash: None,
         notes: Vec::new(),
         freshness: Freshness::Fresh,
     }

@@ -6,14 +6,20 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::commit::{Commit, LoadedStack};
-use crate::config::fleet_file::{Stack, Vanished, vanished};
+use crate::config::fleet_file::{Stack, Vanished, Window, vanished};
 use crate::docker::Depth;
-use crate::model::{HostName, Policy, Remedy, RepositoryName, StackName};
+use crate::fleet::waves::Gate;
+use crate::fleet::{self, Clearance, TargetName, windows};
+use crate::model::{CommitState, HostName, Policy, Remedy, RepositoryName, StackName};
 use crate::reconcile::pass::{Share, Sight};
 use crate::reconcile::{self, Proposal};
 use crate::report::comment::PlanComment;
-use crate::report::proposal::{self, Novelty};
-use crate::report::{Failure, Report, Target};
+use crate::report::danger::Danger;
+use crate::report::proposal::{self, Circumstances, Novelty};
+use crate::report::{Failure, Report, Target, Wait};
+
+use super::files;
+use super::widened::{self, Sides};
 
 use crate::clock;
 use crate::reconcile::context::Context;
@@ -32,6 +38,10 @@ struct Change {
     stack: Arc<LoadedStack>,
     policy: Policy,
     novelty: Novelty,
+    /// What the pull request allows that the branch does not.
+    dangers: Vec<Danger>,
+    /// What would keep the merge result from being deployed here.
+    wait: Option<Wait>,
 }
 
 impl Planner<'_> {
@@ -51,13 +61,27 @@ impl Planner<'_> {
         let mut reports = Vec::new();
         for change in &changes {
             let share = shares.get(&change.target.stack).filter(|_| change.stack.spreads);
-            let report = Box::pin(self.plan(change, share, merged, stop)).await;
-            reports.push((report, change.novelty));
+            let mut report = Box::pin(self.plan(change, share, merged, stop)).await;
+            report.wait = report.wait.take().or_else(|| change.wait.clone());
+            reports.push((report, change));
         }
         let all: Vec<&Report> = reports.iter().map(|(report, _)| report).collect();
         comment.plan_hash = proposal::hash(&all);
-        comment.stacks =
-            reports.iter().map(|(report, novelty)| proposal::of(report, *novelty)).collect();
+        comment.stacks = reports
+            .iter()
+            .map(|(report, change)| {
+                let host = self.context.hosts.get(&change.target.host);
+                let data = host.map_or_else(String::new, |host| host.data.clone());
+                let before = base.stacks.get(&change.target.stack).map(|stack| &**stack);
+                let around = Circumstances {
+                    novelty: change.novelty,
+                    data,
+                    dangers: change.dangers.clone(),
+                    files: files::changed(before, &change.stack),
+                };
+                proposal::of(report, around)
+            })
+            .collect();
         let touched: BTreeSet<&StackName> =
             changes.iter().map(|change| &change.target.stack).collect();
         match merged.stacks.keys().filter(|name| !touched.contains(name)).count() {
@@ -78,18 +102,30 @@ impl Planner<'_> {
         self.context.roster.shares(merged, &looked)
     }
 
-    /// What differs, in the order of stacks and hosts.
+    /// What differs, in the order of stacks and hosts. What the merge result allows decides: whoever may merge may change
+    /// it.
     fn changes(&self, comment: &mut PlanComment, base: &Commit, merged: &Commit) -> Vec<Change> {
         let mut changes = Vec::new();
         for (name, stack) in &merged.stacks {
             let before = base.stacks.get(name);
-            let policy = self.policy(comment, before.map(|before| &before.stack), &stack.stack);
+            let policy = stack.stack.policy(&self.context.limits);
             let (had, has) = (before.map(|before| self.targets(before)), self.targets(stack));
             let had = had.unwrap_or_default();
             let same = before.is_some_and(|before| before.digest == stack.digest);
-            for host in has.iter().filter(|host| !same || !had.contains(*host)) {
+            for host in &has {
+                let dangers = before.map_or_else(Vec::new, |before| {
+                    self.widened((base, before), (merged, stack), (&had, host))
+                });
+                // What waits now and would not any more is a change too.
+                let is_released = self.wait(base, name, host).is_some()
+                    && self.wait(merged, name, host).is_none();
+                if same && had.contains(host) && dangers.is_empty() && !is_released {
+                    continue;
+                }
                 let novelty = if had.contains(host) { Novelty::Known } else { Novelty::New };
-                changes.push(self.change(host, Arc::clone(stack), (policy.clone(), novelty)));
+                let wait = self.wait(merged, name, host);
+                let change = self.change(host, Arc::clone(stack), (policy.clone(), novelty));
+                changes.push(Change { dangers, wait, ..change });
             }
             // It leaves these hosts; where it asks for none any more, it stays where it is.
             for host in had.iter().filter(|host| !has.contains(*host) && !has.is_empty()) {
@@ -127,7 +163,7 @@ impl Planner<'_> {
     ) -> Change {
         let name = stack.stack.name.clone();
         let target = Target { repository: self.name.clone(), stack: name, host: host.clone() };
-        Change { target, stack, policy, novelty }
+        Change { target, stack, policy, novelty, dangers: Vec::new(), wait: None }
     }
 
     fn targets(&self, stack: &LoadedStack) -> BTreeSet<HostName> {
@@ -135,19 +171,42 @@ impl Planner<'_> {
         chosen.filter(|host| self.context.hosts.contains_key(host)).collect()
     }
 
-    /// The target branch's word; that of a fleet file without one for a stack that is new.
-    fn policy(&self, comment: &mut PlanComment, before: Option<&Stack>, after: &Stack) -> Policy {
-        let usual = Stack::new(after.name.clone(), after.path.clone(), after.origin.clone());
-        let allowed = before.unwrap_or(&usual).policy(&self.context.limits);
-        let asked = after.policy(&self.context.limits);
-        if allowed != asked {
-            comment.notes.push(format!(
-                "{}: what is allowed would change ({}). Planned with what is allowed now.",
-                after.name,
-                differences(&allowed, &asked).join(", ")
-            ));
+    /// What a stack is allowed more than before, on one host.
+    fn widened(
+        &self,
+        (base, before): (&Commit, &LoadedStack),
+        (merged, after): (&Commit, &LoadedStack),
+        (hosts, host): (&BTreeSet<HostName>, &HostName),
+    ) -> Vec<Danger> {
+        let (before, after) = (&before.stack, &after.stack);
+        let windows = [self.windows(base, before, host), self.windows(merged, after, host)];
+        let sides = Sides { before, after, windows, hosts, host };
+        widened::widened(&sides, clock::now())
+    }
+
+    fn windows<'a>(
+        &self,
+        commit: &'a Commit,
+        stack: &'a Stack,
+        host: &HostName,
+    ) -> Vec<&'a Window> {
+        let labels = self.context.labels.get(host).cloned().unwrap_or_default();
+        let of = |fleet| windows::of_target(fleet, stack, host, &labels);
+        commit.fleet.as_ref().map_or_else(Vec::new, of)
+    }
+
+    /// What keeps a commit from being deployed to a stack on a host now: a suspension, an operator's order, a window.
+    fn wait(&self, commit: &Commit, name: &StackName, host: &HostName) -> Option<Wait> {
+        let stack = &commit.stacks.get(name)?.stack;
+        let (now, orders) = (clock::now(), self.context.orders.borrow().clone());
+        let opening = windows::opening(&self.windows(commit, stack, host), now);
+        let target = TargetName { stack: name.clone(), host: host.clone() };
+        match fleet::clearance(&target, stack, &orders.brakes, (&opening, &Gate::Go), now) {
+            Clearance::All => None,
+            Clearance::Nothing(hold) | Clearance::RecoverOnly(hold) => {
+                Some(Wait { on: hold.on, until: hold.until, state: CommitState::Pending })
+            }
         }
-        allowed
     }
 
     async fn plan(
@@ -190,17 +249,4 @@ impl Planner<'_> {
         };
         reconcile::propose(proposal, stop).await
     }
-}
-
-/// What two policies do not share, in the fleet file's words.
-fn differences(one: &Policy, other: &Policy) -> Vec<&'static str> {
-    let Policy { sync, drift, ignore, prune, adopt, .. } = one;
-    let all = [
-        ("sync", *sync != other.sync),
-        ("drift", *drift != other.drift),
-        ("ignore", *ignore != other.ignore),
-        ("prune", *prune != other.prune),
-        ("adopt", *adopt != other.adopt),
-    ];
-    all.into_iter().filter(|(_, differs)| *differs).map(|(word, _)| word).collect()
 }

@@ -1,13 +1,17 @@
 //! What is said on a pull request: the status `moorline/plan` of its head, and its comment.
 
+use crate::compose::tree_path;
 use crate::forge::{CommentMode, Forge, Letter, Marker, Place, Postbox, PullRequest, StatusTarget};
-use crate::model::{CommitState, HostName, Revision};
+use crate::model::{CommitState, HostName, Location, Revision, TreePath};
 use crate::report::comment::{self, Dialect, PlanComment};
 use crate::report::mask::SecretSet;
 use crate::report::status;
 
 /// How it is said on one forge.
 pub(crate) struct Words {
+    forge: Forge,
+    /// The folder of the repository that is taken for its root.
+    path: TreePath,
     postbox: Postbox,
     dialect: Dialect,
     context: String,
@@ -16,14 +20,20 @@ pub(crate) struct Words {
 
 impl Words {
     /// The words of a forge; daemons that keep one host each have a status and a comment each.
-    pub(crate) fn new(forge: &Forge, postbox: Postbox, as_host: Option<&HostName>) -> Self {
+    pub(crate) fn new(
+        forge: &Forge,
+        path: &TreePath,
+        postbox: Postbox,
+        as_host: Option<&HostName>,
+    ) -> Self {
         let limits = forge.limits();
         let (context, marker) = match as_host {
             None => ("moorline/plan".to_owned(), Marker::new("plan")),
             Some(host) => (format!("moorline/plan@{host}"), Marker::new(&format!("plan {host}"))),
         };
         let dialect = Dialect { limit: limits.comment, folds: limits.folds };
-        Self { postbox, dialect, context, marker }
+        let (forge, path) = (forge.clone(), path.clone());
+        Self { forge, path, postbox, dialect, context, marker }
     }
 
     /// Secrets to take out of everything from now on.
@@ -31,19 +41,27 @@ impl Words {
         self.postbox.hide(secrets);
     }
 
-    /// The plan. A pull request that touches no stack gets no comment, unless it has one.
+    /// A new head is seen, and its plan is on its way.
+    pub(crate) fn planning(&self, request: &PullRequest, head: &Revision) {
+        self.status(request, head, (CommitState::Pending, "planning …"));
+    }
+
+    /// The plan. A pull request that touches no stack gets no comment, unless it has one. Gives what the comment says.
     pub(crate) fn say(
         &self,
         request: &PullRequest,
         head: &Revision,
         plan: &PlanComment,
         secrets: &SecretSet,
-    ) {
+    ) -> Option<String> {
         let (state, words) = plan.status();
         self.status(request, head, (state, &words));
-        let silent = plan.stacks.is_empty() && plan.refused.is_empty();
+        let link = |at: &Location| Some(self.link(head, at));
+        let body = comment::plan(plan, self.dialect, &link, secrets);
+        let silent = plan.is_silent();
         let mode = if silent { CommentMode::OnlyUpdate } else { CommentMode::Upsert };
-        self.comment(request.number, comment::plan(plan, self.dialect, secrets), mode);
+        self.comment(request.number, body.clone(), mode);
+        (!silent).then_some(body)
     }
 
     /// There never was a plan, and there cannot be one now.
@@ -58,12 +76,33 @@ impl Words {
         self.comment(number, body, CommentMode::OnlyUpdate);
     }
 
+    /// What became of a merged pull request; the plan that was shown stays, folded.
+    pub(crate) fn outcome(
+        &self,
+        number: u64,
+        said: (&str, &str),
+        shown: &str,
+        secrets: &SecretSet,
+    ) {
+        let body = comment::outcome(said, shown, self.dialect, secrets);
+        self.comment(number, body, CommentMode::OnlyUpdate);
+    }
+
+    /// The page of a manifest's place at a commit.
+    fn link(&self, revision: &Revision, at: &Location) -> String {
+        let file = tree_path(&at.file).unwrap_or(&at.file);
+        let whole = self.path.join(file).map_or_else(|_| file.to_owned(), |path| path.to_string());
+        self.forge.file_link(revision, &whole, usize::try_from(at.line).unwrap_or(1).max(1))
+    }
+
     fn status(&self, request: &PullRequest, head: &Revision, (state, words): (CommitState, &str)) {
         // A fork's branch is not one of the repository's.
         let branch = (!request.fork).then(|| request.head_branch.clone());
         let pull_request = Some(request.number);
         let target = StatusTarget { revision: head.clone(), branch, pull_request };
-        let status = status::line_of(self.context.clone(), state, words);
+        let mut status = status::line_of(self.context.clone(), state, words);
+        // There is the comment.
+        status.link = Some(self.forge.pull_link(request.number));
         self.postbox.put(Letter::Status { target, status });
     }
 

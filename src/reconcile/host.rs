@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::docker::{Endpoint, Engine, EngineError, EngineEvent, EngineSettings, EventKind};
 use crate::fleet::Orders;
-use crate::model::{HostName, Remedy, StackName, Timestamp};
+use crate::model::{Desired, HostName, Remedy, StackName, Timestamp};
 use crate::reconcile::ledger::{self, Known};
 use crate::report::Failure;
 use crate::schedule;
@@ -41,6 +41,45 @@ pub enum Link {
 pub struct TargetBell {
     notify: Notify,
     thorough: std::sync::atomic::AtomicBool,
+    interest: Mutex<Interest>,
+}
+
+/// What a target wants to hear of beside what happens to its own.
+#[derive(Debug, Default)]
+struct Interest {
+    /// What it asks of the host: whatever becomes of things with these names concerns it, whosever they are.
+    desired: Option<Arc<Desired>>,
+    /// Something of it is held until anything on the host becomes there or free.
+    is_waiting: bool,
+}
+
+impl Interest {
+    fn heeds(&self, event: &EngineEvent) -> bool {
+        let Some(desired) = &self.desired else { return false };
+        let (name, id) = (event.name(), event.id.as_str());
+        match event.kind {
+            EventKind::Container => {
+                let comes_or_goes = event.comes_or_goes();
+                comes_or_goes && (self.is_waiting || desired.needs_container(name, id))
+            }
+            EventKind::Network => {
+                let mut networks = desired.networks.values();
+                (self.is_waiting && event.comes_or_goes())
+                    || networks.any(|network| network.spec.name == name)
+            }
+            EventKind::Volume => {
+                let mut volumes = desired.volumes.values();
+                (self.is_waiting && event.comes_or_goes())
+                    || volumes.any(|volume| volume.spec.name == name)
+            }
+            // What loses its name, or goes, is told by its id alone.
+            EventKind::Image => {
+                let mut images = desired.services.values().map(|service| service.image.as_str());
+                let known = images.any(|image| image == name || image == id);
+                known || self.is_waiting || matches!(event.action.as_str(), "untag" | "delete")
+            }
+        }
+    }
 }
 
 /// What a ring asks for.
@@ -59,6 +98,17 @@ impl TargetBell {
             self.thorough.store(true, std::sync::atomic::Ordering::Release);
         }
         self.notify.notify_one();
+    }
+
+    /// Says what to ring for beside what happens to the target's own: what it asks for, and whether it waits for
+    /// anything on the host to become there or free.
+    pub(crate) fn listen_for(&self, desired: Option<&Arc<Desired>>, is_waiting: bool) {
+        *self.interest.lock().unwrap_or_else(PoisonError::into_inner) =
+            Interest { desired: desired.cloned(), is_waiting };
+    }
+
+    fn heeds(&self, event: &EngineEvent) -> bool {
+        self.interest.lock().unwrap_or_else(PoisonError::into_inner).heeds(event)
     }
 
     /// Waits for a ring.
@@ -168,22 +218,17 @@ impl Host {
 
     fn ring_for(&self, event: &EngineEvent) {
         let bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);
-        match (event.kind, event.project()) {
-            (EventKind::Container, project) => {
-                let list = project.and_then(|project| bells.get(project));
-                list.into_iter().flatten().for_each(|bell| bell.ring(Ring::Changed));
+        // The Engine tells networks and volumes without labels; Compose's names begin with the project's.
+        let is_named = |stack: &str| {
+            let rest = event.name().strip_prefix(stack);
+            matches!(event.kind, EventKind::Network | EventKind::Volume)
+                && rest.is_some_and(|rest| rest.starts_with('_'))
+        };
+        for (stack, list) in bells.iter() {
+            let own = event.project() == Some(stack.as_str()) || is_named(stack.as_str());
+            for bell in list.iter().filter(|bell| own || bell.heeds(event)) {
+                bell.ring(Ring::Changed);
             }
-            // The Engine does not tell these by label; Compose's names begin with the project's.
-            (EventKind::Network | EventKind::Volume, _) => {
-                let concerned = bells.iter().filter(|(stack, _)| {
-                    event
-                        .name()
-                        .strip_prefix(stack.as_str())
-                        .is_some_and(|rest| rest.starts_with('_'))
-                });
-                concerned.flat_map(|(_, list)| list).for_each(|bell| bell.ring(Ring::Changed));
-            }
-            (EventKind::Image, _) => {}
         }
     }
 

@@ -14,20 +14,22 @@ use tokio_util::sync::CancellationToken;
 
 use crate::commit::{LoadedStack, Written};
 use crate::docker::{Depth, Engine, EngineError, Scope};
-use crate::drift::{self, Findings};
+use crate::drift::{self, Cures, Findings};
 use crate::fleet::WaitingOn;
 use crate::fleet::approval::{self, Approval};
 use crate::fleet::placement::{self, Placement};
 use crate::model::{
     CommitState, Cure, Desired, Diagnostics, Digest, Drift, EngineFacts, Health, ImagePolicy,
     ImageRef, Observed, Outcome, Plan, Policy, Reason, Remedy, Replica, Resource, Revision, Slowed,
-    SyncPolicy, Timestamp,
+    StepOutcome, SyncPolicy, Timestamp,
 };
 use crate::plan::{self, Brake, Phase, Resolve};
 use crate::reconcile::apply::{self, Listener, Manner};
 use crate::report::{Failure, Report, Round, Target, Wait};
-use crate::schedule::{Fall, Recoveries, Verdict};
+use crate::schedule::{Attempts, Fall, Recoveries, Verdict};
 
+/// A call that fails later than this failed for another reason than a stale look.
+const STALE_WITHIN: Duration = Duration::from_secs(5);
 /// Rounds of one pass: deploy, take back what failed, and look once more.
 const ROUNDS_MAX: usize = 3;
 
@@ -38,6 +40,8 @@ pub struct Memory {
     pub reached: Option<Revision>,
     /// Falls and recoveries of each replica.
     pub recoveries: Recoveries,
+    /// Cures that changed nothing.
+    pub cures: Cures,
     /// An operator's word was for one more attempt, and that failed: from then on a failed update is taken back as ever.
     tried_by_hand: bool,
     /// What the stack asks of this host, for as long as neither the commit nor the Engine changes.
@@ -59,6 +63,11 @@ struct Compared {
 }
 
 impl Memory {
+    /// What the stack asks of this host, as far as it was ever made out.
+    pub fn desired(&self) -> Option<&Arc<Desired>> {
+        self.desired.as_ref().map(|(_, _, desired, _)| desired)
+    }
+
     /// What is left of it after a start: the revision that was reached.
     pub fn since(reached: Option<Revision>) -> Self {
         Self { reached, ..Self::default() }
@@ -188,7 +197,8 @@ async fn attempt(
         report.now_found(&findings, &observed, work.policy);
         watch_restarts(&mut memory.recoveries, &findings, &observed, (work.clock)());
         mark_degraded(report, &memory.recoveries, (work.clock)());
-        let plan = make_plan(work, memory, &desired, &observed, &findings);
+        memory.cures.look(&findings);
+        let plan = make_plan(work, memory, (&desired, &observed, &findings));
         report.wait = objection(work, &plan);
         let engine = match work.sight {
             Sight::Live(engine) if may_apply(work) => Some(engine),
@@ -202,10 +212,14 @@ async fn attempt(
         let plan = Arc::new(plan);
         report.rounds.push(Round { plan: Arc::clone(&plan), outcomes: Vec::new() });
         let Some(engine) = engine.filter(|_| !idle && !stop.is_cancelled()) else { break };
-        remember_recoveries(memory, &plan, &findings, (work.clock)());
+        remember_recoveries(&mut memory.recoveries, &plan, (&findings, &observed), (work.clock)());
         let manner = Manner::of(work.policy, Arc::clone(&work.listener));
         let outcomes = apply::run(&plan, engine, &manner, stop).await;
-        let nothing_done = !outcomes.iter().any(|outcome| outcome.outcome == Outcome::Done);
+        // What was refused at once was planned from a look that is not true any more: somebody else was faster, or a
+        // call of a process that was killed came to its end. Looking again tells.
+        let stale = round == 0 && outcomes.iter().any(is_stale);
+        let nothing_done = !stale && !outcomes.iter().any(|one| one.outcome == Outcome::Done);
+        memory.cures.carried_out(&findings.drifts, &plan, &outcomes);
         let failed = outcomes.iter().any(|it| matches!(it.outcome, Outcome::Failed { .. }));
         memory.tried_by_hand |= work.mode == Mode::SyncByHand && failed;
         if let Some(last) = report.rounds.last_mut() {
@@ -218,6 +232,12 @@ async fn attempt(
     }
     conclude(work, memory, report);
     Ok(())
+}
+
+/// A refusal that came at once, and that trying again may cure.
+fn is_stale(outcome: &StepOutcome) -> bool {
+    let retry = matches!(outcome.outcome, Outcome::Failed { remedy: Remedy::Retry, .. });
+    retry && Duration::from_millis(outcome.millis) < STALE_WITHIN
 }
 
 /// What a look found; the last comparison's answer where nothing has changed since.
@@ -247,9 +267,20 @@ fn compare(
 
 /// A digest of all that a comparison reads of an observation, which is everything but when it was made.
 fn digest(observed: &Observed) -> u64 {
-    let Observed { taken_at: _, engine, containers, networks, volumes, images, gaps } = observed;
+    let Observed {
+        taken_at: _,
+        engine,
+        containers,
+        networks,
+        volumes,
+        images,
+        gaps,
+        engine_started_at,
+        ports_taken,
+    } = observed;
     let mut hasher = DefaultHasher::new();
     (engine, containers, networks, volumes, images, gaps).hash(&mut hasher);
+    (engine_started_at, ports_taken).hash(&mut hasher);
     hasher.finish()
 }
 
@@ -368,9 +399,7 @@ fn objection(work: &Work<'_>, plan: &Plan) -> Option<Wait> {
 fn make_plan(
     work: &Work<'_>,
     memory: &Memory,
-    desired: &Desired,
-    observed: &Observed,
-    findings: &Findings,
+    (desired, observed, findings): (&Desired, &Observed, &Findings),
 ) -> Plan {
     let now = (work.clock)();
     let by_hand = work.mode == Mode::SyncByHand && !memory.tried_by_hand;
@@ -383,6 +412,7 @@ fn make_plan(
         findings,
         policy: work.policy,
         brakes: &brakes,
+        cures: &memory.cures,
         phase: if kept { Phase::Keep } else { Phase::Deploy },
         resolve: if by_hand { Resolve::Retry } else { Resolve::Hold },
         now,
@@ -429,6 +459,7 @@ fn forget_changed(memory: &mut Memory, desired: &Desired) {
         let before = all(before);
         for replica in now.iter().filter(|(name, digest)| before.get(name) != Some(digest)) {
             memory.recoveries.forget(replica.0);
+            memory.cures.forget(replica.0);
         }
     }
     memory.recoveries.keep_only(&now.into_keys().collect());
@@ -505,8 +536,7 @@ fn brakes(recoveries: &Recoveries, desired: &Desired, now: Timestamp) -> BTreeMa
                 Verdict::Go => return None,
                 Verdict::Wait(_) => Slowed::FailedJustNow,
                 Verdict::Degraded(_) => {
-                    let failures =
-                        recoveries.of(&one.replica).map_or(0, crate::schedule::Attempts::failures);
+                    let failures = recoveries.of(&one.replica).map_or(0, Attempts::failures);
                     Slowed::KeepsFailing { failures }
                 }
             };
@@ -517,21 +547,35 @@ fn brakes(recoveries: &Recoveries, desired: &Desired, now: Timestamp) -> BTreeMa
 }
 
 /// Notes which replicas this plan brings back, so that one that falls again and again is given time.
-fn remember_recoveries(memory: &mut Memory, plan: &Plan, findings: &Findings, now: Timestamp) {
+fn remember_recoveries(
+    recoveries: &mut Recoveries,
+    plan: &Plan,
+    (findings, observed): (&Findings, &Observed),
+    now: Timestamp,
+) {
     let served: BTreeSet<&Replica> =
         plan.steps.iter().filter_map(|step| step.replica.as_ref()).collect();
     let mut fallen: BTreeMap<&Replica, Fall> = BTreeMap::new();
     for drift in &findings.drifts {
         if let Resource::Replica { replica, .. } = &drift.resource
             && let Some(fall) = fall(drift)
+            && !by_hand(drift, observed)
             && served.contains(replica)
         {
             fallen.insert(replica, fall);
         }
     }
     for (replica, fall) in fallen {
-        memory.recoveries.record(replica, fall, now);
+        recoveries.record(replica, fall, now);
     }
+}
+
+/// Whether somebody stopped, killed or paused it on purpose: that is no failure, and it comes back at once however
+/// often.
+fn by_hand(drift: &Drift, observed: &Observed) -> bool {
+    let Resource::Replica { container: Some(id), .. } = &drift.resource else { return false };
+    let stopped = || observed.containers.iter().any(|one| one.id == *id && one.stopped_by_hand);
+    drift.reason == Reason::Paused || stopped()
 }
 
 /// How a replica came to be down, as far as its drift tells. A missing one counts only when it was there before.

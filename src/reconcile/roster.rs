@@ -241,9 +241,11 @@ impl Roster {
         // What was given a seat and is not there yet keeps it: whoever makes it may be at it just now.
         for (key, hosts) in &inner.placement.seats {
             if !world.seats.contains_key(key) {
-                let promised = hosts
-                    .keys()
-                    .map(|host| Seat { host: host.clone(), since: Timestamp::default() });
+                let promised = hosts.keys().map(|host| Seat {
+                    host: host.clone(),
+                    since: Timestamp::default(),
+                    is_only_made: false,
+                });
                 world.seats.insert(key.clone(), promised.collect());
             }
         }

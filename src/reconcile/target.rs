@@ -377,7 +377,9 @@ impl Turning<'_> {
         if self.is_gone(commit, &report) {
             return Turn { report: Some(report), next: Next::Gone };
         }
+        let again = report.waits_for_the_host().then(|| clock::now().plus(schedule::HELD_LOOK));
         let until = report.wait.as_ref().and_then(|wait| wait.until);
+        let until = until.into_iter().chain(again).min();
         // A wait that was ended by a newer commit goes on at once.
         let due = if cut_short { clock::now() } else { self.next_due(memory, until) };
         Turn { report: Some(report), next: Next::At(due) }

@@ -9,6 +9,15 @@ use crate::model::{Cure, Drift, Reason, Resource};
 
 use super::Report;
 
+/// A file before and after, as a unified diff; empty when nothing differs.
+pub fn text(path: &str, before: &str, after: &str) -> String {
+    TextDiff::from_lines(before, after)
+        .unified_diff()
+        .context_radius(3)
+        .header(&format!("a/{path}"), &format!("b/{path}"))
+        .to_string()
+}
+
 /// The remaining drift of a report; empty when there is none.
 ///
 /// ```text

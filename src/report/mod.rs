@@ -1,6 +1,8 @@
 //! A plan, its outcomes and health, said in one line or in many. Text only: nothing here sends it.
 
+pub mod change;
 pub mod comment;
+pub mod danger;
 pub mod diff;
 pub mod drift_report;
 pub mod glance;

@@ -1,33 +1,39 @@
-//! What a pass would do, in the words of a pull request's comment: numbers, consequences, what is held.
+//! What a pass would do, in the words of a pull request's comment: numbers, dangers, changes, what is held.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::Report;
-use super::comment::{Counts, StackPlan, Verdict};
-use crate::model::{Action, Digest, Plan, Resource, Severity, Step};
+use super::change::{Mark, changes, fates, whose};
+use super::comment::{Counts, FileChange, StackPlan, Verdict};
+pub use super::danger::Novelty;
+use super::danger::{Danger, dangers};
+use crate::model::{Action, Digest, Plan, Resource, Severity};
 use crate::plan;
 
-/// Whether the target branch has the stack already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Novelty {
-    /// It has.
-    Known,
-    /// The pull request brings it.
-    New,
-    /// The pull request takes it away.
-    Gone,
+/// What is known of a stack besides its report.
+#[derive(Debug, Clone)]
+pub struct Circumstances {
+    /// Whether the target branch has it.
+    pub novelty: Novelty,
+    /// Folder of Moorline's own data on the host.
+    pub data: String,
+    /// What the pull request allows itself, and what else was seen beside the report.
+    pub dangers: Vec<Danger>,
+    /// Files that containers see and that change.
+    pub files: Vec<FileChange>,
 }
 
 /// One stack on one host, as the comment shows it.
-pub fn of(report: &Report, novelty: Novelty) -> StackPlan {
-    let last = report.rounds.last().map(|round| &*round.plan);
+pub fn of(report: &Report, around: Circumstances) -> StackPlan {
+    let Circumstances { novelty, data, dangers: given, files } = around;
     let mut problems: Vec<String> = report.problems.0.iter().map(ToString::to_string).collect();
     let refused = report.problems.has_errors();
     if let Some(failure) = report.failure.as_ref().filter(|_| !refused) {
         problems.push(failure.message.clone());
     }
-    let steps = last.is_some_and(|plan| !plan.steps.is_empty());
-    let held = last.is_some_and(|plan| !plan.held.is_empty());
+    let plans = || report.rounds.iter().map(|round| &*round.plan);
+    let steps = plans().any(|plan| !plan.steps.is_empty());
+    let held = plans().any(|plan| !plan.held.is_empty());
     let verdict = match (refused, report.failure.is_some()) {
         (true, _) => Verdict::Refused,
         (false, true) => Verdict::Unseen,
@@ -35,13 +41,22 @@ pub fn of(report: &Report, novelty: Novelty) -> StackPlan {
         (false, false) if held => Verdict::Held,
         (false, false) => Verdict::Unchanged,
     };
+    let mut dangers: Vec<Danger> =
+        given.into_iter().chain(dangers(report, novelty, &data)).collect();
+    dangers.sort();
+    dangers.dedup();
+    let said: BTreeSet<&str> = dangers.iter().map(|danger| danger.text.as_str()).collect();
+    let warnings = warnings(report, novelty, &said);
     StackPlan {
         name: report.target.stack.clone(),
         host: report.target.host.clone(),
         verdict,
-        counts: last.map_or(Counts::default(), counts),
-        plan_text: last.map_or(String::new(), plan::render),
-        warnings: last.map_or(Vec::new(), |plan| warnings(plan, novelty)),
+        counts: counts(plans()),
+        dangers,
+        changes: changes(report),
+        files,
+        plan_text: plan_text(report),
+        warnings,
         held: report
             .held()
             .map(|held| format!("{} {}: {}", held.drift.resource, held.drift.reason, held.why))
@@ -50,141 +65,77 @@ pub fn of(report: &Report, novelty: Novelty) -> StackPlan {
     }
 }
 
-/// One digest over the plans of all stacks, and over why there is none.
-pub fn hash(reports: &[&Report]) -> Digest {
+/// The steps, round by round: what a later round does is only seen once the one before is done.
+fn plan_text(report: &Report) -> String {
+    let rounds: Vec<String> = report.rounds.iter().map(|round| plan::render(&round.plan)).collect();
+    rounds.join("\nand then\n")
+}
+
+/// One digest over the plans of all stacks; `None` where one of them was refused, because there is no plan then.
+pub fn hash(reports: &[&Report]) -> Option<Digest> {
     let mut text = String::new();
     for report in reports {
+        let mut problems = report.problems.0.iter();
+        if problems.any(|problem| problem.severity == Severity::Error) {
+            return None;
+        }
         text.push_str(&report.target.to_string());
         for round in &report.rounds {
             text.push_str(plan::hash(&round.plan).as_str());
         }
-        let errors = report.problems.0.iter().filter(|one| one.severity == Severity::Error);
-        text.extend(errors.map(ToString::to_string));
         text.push('\n');
     }
-    Digest::of(text.as_bytes())
-}
-
-/// What becomes of one container.
-#[derive(Default)]
-struct Fate {
-    made: bool,
-    removed: bool,
-    changed: bool,
-}
-
-/// The fate of each container: replicas by their name, others by the container's.
-fn fates(plan: &Plan) -> BTreeMap<String, Fate> {
-    let mut fates: BTreeMap<String, Fate> = BTreeMap::new();
-    for step in &plan.steps {
-        let Some(name) = whose(step) else { continue };
-        let fate = fates.entry(name).or_default();
-        match &step.action {
-            Action::Create { .. } => fate.made = true,
-            Action::Remove { .. } => fate.removed = true,
-            _ => fate.changed = true,
-        }
-    }
-    fates
-}
-
-/// Whose step it is, if it is a container's and changes it.
-fn whose(step: &Step) -> Option<String> {
-    let container = match &step.action {
-        Action::Create { name, .. } => name.as_str(),
-        Action::Remove { container, .. }
-        | Action::Connect { container, .. }
-        | Action::Disconnect { container, .. }
-        | Action::Start { container }
-        | Action::Restart { container, .. }
-        | Action::Unpause { container }
-        | Action::Stop { container, .. }
-        | Action::Rename { container, .. }
-        | Action::Update { container, .. } => container.name(),
-        Action::Pull { .. }
-        | Action::Build { .. }
-        | Action::CreateNetwork(_)
-        | Action::RemoveNetwork { .. }
-        | Action::CreateVolume(_)
-        | Action::RemoveVolume { .. }
-        | Action::PutFiles { .. }
-        | Action::RemoveFiles { .. }
-        | Action::Upload { .. }
-        | Action::RunHook { .. }
-        | Action::AwaitHealthy { .. }
-        | Action::AwaitCompletion { .. }
-        | Action::Delay { .. } => return None,
-    };
-    Some(step.replica.as_ref().map_or_else(|| container.to_owned(), ToString::to_string))
+    Some(Digest::of(text.as_bytes()))
 }
 
 /// Containers, networks and volumes, by what becomes of them.
-pub fn counts(plan: &Plan) -> Counts {
+pub fn counts<'a>(plans: impl IntoIterator<Item = &'a Plan>) -> Counts {
     let mut counts = Counts::default();
-    for fate in fates(plan).values() {
-        match (fate.made, fate.removed, fate.changed) {
-            (true, true, _) => counts.replace += 1,
-            (true, false, _) => counts.create += 1,
-            (false, true, _) => counts.remove += 1,
-            (false, false, true) => counts.change += 1,
-            (false, false, false) => {}
+    for mark in fates(plans).values().filter_map(super::change::Fate::mark) {
+        match mark {
+            Mark::Create => counts.create += 1,
+            Mark::Change => counts.change += 1,
+            Mark::Replace => counts.replace += 1,
+            Mark::Remove => counts.remove += 1,
         }
     }
-    // A network or volume of one name that goes and comes is another one afterwards.
-    let (mut made, mut removed) = (BTreeSet::new(), BTreeSet::new());
-    for step in &plan.steps {
-        match &step.action {
-            Action::CreateNetwork(spec) => drop(made.insert(("network", spec.name.as_str()))),
-            Action::CreateVolume(spec) => drop(made.insert(("volume", spec.name.as_str()))),
-            Action::RemoveNetwork { name, .. } => drop(removed.insert(("network", name.as_str()))),
-            Action::RemoveVolume { name } => drop(removed.insert(("volume", name.as_str()))),
-            _ => {}
-        }
-    }
-    counts.replace += made.intersection(&removed).count();
-    counts.create += made.difference(&removed).count();
-    counts.remove += removed.difference(&made).count();
     counts
 }
 
-fn warnings(plan: &Plan, novelty: Novelty) -> Vec<String> {
-    let mut warnings = plan.warnings.clone();
-    let replaced: Vec<String> = fates(plan)
-        .into_iter()
-        .filter(|(_, fate)| fate.made && fate.removed)
-        .map(|(name, _)| name)
-        .collect();
-    match replaced.as_slice() {
-        [] => {}
-        [one] => warnings.push(format!("{one} is replaced")),
-        many => warnings.push(format!("{} are replaced", many.join(", "))),
-    }
-    let mut seen = BTreeSet::new();
-    for step in &plan.steps {
-        let warning = match &step.action {
-            Action::CreateVolume(spec) if novelty == Novelty::Known => {
-                format!("volume {} is new, and empty", spec.name)
-            }
-            Action::Rename { container, name } if is_final(plan, name) => {
-                format!("{} is called {name} from then on", container.name())
-            }
-            _ => continue,
-        };
-        if seen.insert(warning.clone()) {
-            warnings.push(warning);
-        }
-    }
-    let volumes: Vec<String> = plan
-        .held
-        .iter()
-        .filter(|held| matches!(held.drift.resource, Resource::Volume(_)))
-        .map(|held| format!("{} {}, and is left as it is", held.drift.resource, held.drift.reason))
-        .collect();
-    warnings.extend(volumes);
+/// Remarks that are no danger; what is `said` as one is not said again.
+fn warnings(report: &Report, novelty: Novelty, said: &BTreeSet<&str>) -> Vec<String> {
+    let mut warnings = Vec::new();
     match novelty {
         Novelty::New => warnings.push("the stack is new here".to_owned()),
         Novelty::Gone => warnings.push("the stack is no longer in the repository".to_owned()),
         Novelty::Known => {}
+    }
+    if let Some(wait) = &report.wait {
+        warnings.push(match wait.until {
+            Some(until) => format!("waits until {until}: {wait}"),
+            None => format!("waits: {wait}"),
+        });
+    }
+    let mut seen = BTreeSet::new();
+    for plan in report.rounds.iter().map(|round| &*round.plan) {
+        let others = plan.warnings.iter().filter(|text| !said.contains(text.as_str()));
+        let renamed = plan.steps.iter().filter_map(|step| match &step.action {
+            Action::Rename { container, name } if is_final(plan, name) => {
+                Some(format!("{} is called {name} from then on", container.name()))
+            }
+            _ => None,
+        });
+        let kept = plan.held.iter().filter_map(|held| match &held.drift.resource {
+            Resource::Volume(_) => {
+                Some(format!("{} {}, and is left as it is", held.drift.resource, held.drift.reason))
+            }
+            _ => None,
+        });
+        for text in others.cloned().chain(renamed).chain(kept) {
+            if seen.insert(text.clone()) {
+                warnings.push(text);
+            }
+        }
     }
     warnings
 }
@@ -193,7 +144,7 @@ fn warnings(plan: &Plan, novelty: Novelty) -> Vec<String> {
 fn is_final(plan: &Plan, name: &str) -> bool {
     !plan.steps.iter().any(|step| match &step.action {
         Action::Create { .. } | Action::Remove { .. } => {
-            whose(step).is_some_and(|whose| name.contains(&whose))
+            whose(step).is_some_and(|(_, whose)| name.contains(&whose))
         }
         _ => false,
     })

@@ -268,6 +268,11 @@ impl Report {
         })
     }
 
+    /// Whether something is held that something which happens on the host may end.
+    pub fn waits_for_the_host(&self) -> bool {
+        self.held().any(|held| held.why.may_end_by_itself())
+    }
+
     /// What was left alone in the last round.
     pub fn held(&self) -> impl Iterator<Item = &Held> {
         self.rounds.last().into_iter().flat_map(|round| round.plan.held.iter())

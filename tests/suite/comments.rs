@@ -1,9 +1,15 @@
-//! The pull request's comment: what it says, how long it may be, and what it must not say.
+//! The pull request's comment: what it says, how long it may be, and what it must not say. Whole comments are files in
+//! `tests/comments`; `UPDATE=1` writes them anew.
 
-use moorline::model::{CommitState, Digest, HostName, Revision, StackName};
+use std::path::Path;
+
+use moorline::model::{CommitState, Digest, HostName, Location, Revision, StackName};
+use moorline::report::change::{Change, Mark};
 use moorline::report::comment::{
-    Counts, Dialect, Freshness, PlanComment, StackPlan, Verdict, plan, withdrawn,
+    Counts, Dialect, FileChange, Freshness, PlanComment, StackPlan, Verdict, outcome, plan,
+    withdrawn,
 };
+use moorline::report::danger::{Danger, Risk};
 use moorline::report::mask::SecretSet;
 
 const GITHUB: Dialect = Dialect { limit: 64_512, folds: true };
@@ -20,6 +26,9 @@ fn stack(name: &str, verdict: Verdict, plan_text: &str) -> StackPlan {
         } else {
             Counts::default()
         },
+        dangers: Vec::new(),
+        changes: Vec::new(),
+        files: Vec::new(),
         plan_text: plan_text.to_owned(),
         warnings: Vec::new(),
         held: Vec::new(),
@@ -33,51 +42,235 @@ fn of(stacks: Vec<StackPlan>) -> PlanComment {
         stacks,
         base: Revision::parse(&"a".repeat(40)).unwrap(),
         head: Revision::parse(&"b".repeat(40)).unwrap(),
-        plan_hash: Digest::of(b"plan"),
+        plan_hash: Some(Digest::of(b"plan")),
         notes: Vec::new(),
         freshness: Freshness::Fresh,
     }
 }
 
-#[test]
-fn the_verdict_comes_first_then_the_table_then_each_plan_folded() {
-    let mut shop = stack("shop", Verdict::Changes, "  1  create web-2\n- web: v1\n+ web: v2");
-    shop.warnings.push("web-1 is down while it is replaced".into());
-    shop.held.push("volume data: prune.volumes is off".into());
-    let comment = of(vec![stack("blog", Verdict::Unchanged, ""), shop]);
-    let text = plan(&comment, GITHUB, &SecretSet::default());
-    let expected = "\
-## Moorline: 1 stack changes: 1 to create, 1 to replace
+fn link(at: &Location) -> Option<String> {
+    Some(format!("https://git.example.com/acme/fleet/src/commit/bbbb/{}#L{}", at.file, at.line))
+}
 
-| stack | host | verdict | create | change | replace | remove |
-|---|---|---|--:|--:|--:|--:|
-| `shop` | `edge-1` | ✏️ changes | 1 | 0 | 1 | 0 |
-| `blog` | `edge-1` | ✅ nothing to do | 0 | 0 | 0 | 0 |
+fn shown(comment: &PlanComment, dialect: Dialect, secrets: &SecretSet) -> String {
+    plan(comment, dialect, &link, secrets)
+}
 
-**Warnings**
+fn at(file: &str, line: u32) -> Option<Location> {
+    Some(Location { file: file.to_owned(), line, column: 5 })
+}
 
-- ⚠️ `shop`: web-1 is down while it is replaced
+fn change(mark: Mark, name: &str, details: &[&str], origin: Option<Location>) -> Change {
+    let details = details.iter().map(|text| (*text).to_owned()).collect();
+    Change { mark, name: name.to_owned(), details, origin }
+}
 
-<details><summary>shop on edge-1: 1 to create, 1 to replace</summary>
+fn danger(risk: Risk, text: &str, origin: Option<Location>) -> Danger {
+    Danger { risk, text: text.to_owned(), origin }
+}
 
-- ✋ held: volume data: prune.volumes is off
+/// Compares with a file, or writes it.
+fn golden(name: &str, text: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/comments").join(name);
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&file, text).unwrap();
+    }
+    let expected = std::fs::read_to_string(&file).unwrap_or_default();
+    assert_eq!(text, expected, "{} differs; UPDATE=1 writes it", file.display());
+}
 
-```diff
-  1  create web-2
-- web: v1
-+ web: v2
-```
-
-</details>
-
----
-Head `bbbbbbbbbbbb` on base `aaaaaaaaaaaa`, plan `";
-    assert!(text.starts_with(expected), "{text}");
-    let unfolded = plan(&comment, BITBUCKET, &SecretSet::default());
-    assert!(
-        !unfolded.contains("<details>") && unfolded.contains("#### shop on edge-1"),
-        "{unfolded}"
+/// A shop whose database loses its volume, and a new version of its web server.
+fn shop() -> StackPlan {
+    let manifest = "stacks/shop/compose.yaml";
+    let mut shop = stack(
+        "shop",
+        Verdict::Changes,
+        "   1  pull web:2: web-1 image changed\n   2  stop shop-web-1 after 1: image changed\nnote  web-1 is down while it is replaced",
     );
+    shop.counts = Counts { create: 2, change: 1, replace: 1, remove: 1 };
+    shop.dangers = vec![
+        danger(
+            Risk::Widened,
+            "prune.volumes is switched on: volumes that nobody asks for are removed with their data",
+            at("fleet.yaml", 4),
+        ),
+        danger(Risk::DataRemoved, "volume shop_old is removed with its data", None),
+        danger(
+            Risk::HostAccess,
+            "agent gets the host's socket /var/run/docker.sock (read-only): whoever is in it may own the host",
+            at(manifest, 21),
+        ),
+        danger(
+            Risk::Port,
+            "web publishes port 8080 on all addresses (for 80/tcp)",
+            at(manifest, 9),
+        ),
+        danger(
+            Risk::Downtime,
+            "web is down while it is replaced, for at most 10 m 10 s",
+            at(manifest, 4),
+        ),
+    ];
+    shop.changes = vec![
+        change(Mark::Remove, "volume shop_old", &["orphaned"], None),
+        change(
+            Mark::Replace,
+            "web-1",
+            &[
+                "image web:1 → web:2",
+                "env LOG_LEVEL info → debug",
+                "env DB_PASSWORD *** (differs)",
+                "port 80/tcp (none) → 8080",
+            ],
+            at(manifest, 4),
+        ),
+        change(
+            Mark::Change,
+            "db-1",
+            &["deploy.resources.limits.memory 512 MiB → 1 GiB"],
+            at(manifest, 14),
+        ),
+        change(Mark::Create, "agent-1", &["image agent:1"], at(manifest, 18)),
+        change(Mark::Create, "network shop_agents", &[], at(manifest, 30)),
+    ];
+    shop.files = vec![
+        FileChange {
+            path: "stacks/shop/nginx.conf".to_owned(),
+            diff: Some("--- a/stacks/shop/nginx.conf\n+++ b/stacks/shop/nginx.conf\n@@ -1,2 +1,2 @@\n server {\n-  listen 80;\n+  listen 8080;\n".to_owned()),
+        },
+        FileChange { path: "stacks/shop/token".to_owned(), diff: None },
+    ];
+    shop.held = vec!["volume shop_data driver changed: its data would be lost".to_owned()];
+    shop
+}
+
+#[test]
+fn danger_comes_first_then_a_narrow_table_then_each_container_then_what_is_folded() {
+    let mut blog = stack("blog", Verdict::Unchanged, "");
+    blog.counts = Counts::default();
+    let mut comment = of(vec![blog, shop()]);
+    comment.notes.push("4 other stacks are not touched.".to_owned());
+    golden("a_dangerous_change.md", &shown(&comment, GITHUB, &SecretSet::default()));
+    golden(
+        "a_dangerous_change_without_folding.md",
+        &shown(&comment, BITBUCKET, &SecretSet::default()),
+    );
+    let (state, words) = comment.status();
+    assert_eq!(state, CommitState::Success);
+    assert!(words.starts_with("danger: shop: prune.volumes is switched on"), "{words}");
+}
+
+#[test]
+fn a_harmless_change_is_short() {
+    let mut web = stack("web", Verdict::Changes, "   1  create web-web-2: missing");
+    web.counts = Counts { create: 1, ..Counts::default() };
+    web.changes = vec![change(Mark::Create, "web-2", &["image web:1"], at("web/compose.yaml", 3))];
+    let comment = of(vec![web]);
+    golden("a_harmless_change.md", &shown(&comment, GITHUB, &SecretSet::default()));
+    assert_eq!(comment.status().1, "1 stack changes: 1 to create");
+}
+
+#[test]
+fn a_refusal_says_everything_at_once_and_has_no_hash() {
+    let mut shop = stack("shop", Verdict::Refused, "");
+    shop.problems = vec![
+        "shop/compose.yaml:3:5: error: unknown attribute \"imag\"".to_owned(),
+        "shop/compose.yaml:7:5: error: \"80:80:80:80\" is not a port".to_owned(),
+    ];
+    let comment = PlanComment { plan_hash: None, ..of(vec![shop]) };
+    golden("a_refused_manifest.md", &shown(&comment, GITHUB, &SecretSet::default()));
+    let told = comment.status();
+    assert_eq!(told.0, CommitState::Failure);
+    assert!(
+        told.1.starts_with("1 stack refused: shop/compose.yaml:3:5: error: unknown"),
+        "{told:?}"
+    );
+}
+
+/// So many sites that get the same, and one that is dangerous.
+fn sites(count: usize) -> PlanComment {
+    let site = |number: usize| {
+        let name = format!("site-{number:03}");
+        let mut site =
+            stack(&name, Verdict::Changes, &format!("   1  stop {name}-web-1: image changed"));
+        site.counts = Counts { replace: 1, ..Counts::default() };
+        let manifest = format!("{name}/compose.yaml");
+        site.dangers = vec![danger(
+            Risk::Downtime,
+            "web is down while it is replaced, for at most 20 s",
+            at(&manifest, 3),
+        )];
+        site.changes =
+            vec![change(Mark::Replace, "web-1", &["image web:1 → web:2"], at(&manifest, 3))];
+        site
+    };
+    let mut all: Vec<StackPlan> = (1..count).map(site).collect();
+    all.push(shop());
+    of(all)
+}
+
+#[test]
+fn forty_and_four_hundred_stacks_fit_and_the_dangerous_one_is_first() {
+    golden("forty_stacks.md", &shown(&sites(40), GITHUB, &SecretSet::default()));
+    for dialect in [GITHUB, BITBUCKET] {
+        let text = shown(&sites(400), dialect, &SecretSet::default());
+        assert!(text.len() <= dialect.limit, "{}", text.len());
+        assert!(text.contains("site-001 on edge-1 and 398 more like it"), "{text}");
+        let (shop, site) =
+            (text.find("- 🔴 shop on edge-1").unwrap(), text.find("site-001").unwrap());
+        assert!(shop < site, "the dangerous one comes first\n{text}");
+        assert!(!text.contains("left out"), "{text}");
+    }
+    // Four hundred that differ do not fit whole; what is dangerous does.
+    let mut differing = sites(400);
+    for (number, stack) in differing.stacks.iter_mut().enumerate() {
+        stack.changes.push(change(
+            Mark::Create,
+            &format!("extra-{number}"),
+            &["image extra:1"],
+            None,
+        ));
+    }
+    let text = shown(&differing, BITBUCKET, &SecretSet::default());
+    assert!(text.len() <= BITBUCKET.limit, "{}", text.len());
+    assert!(text.contains("volume shop\\_old is removed with its data"), "{text}");
+}
+
+#[test]
+fn after_the_merge_the_plan_stays_folded_beneath_the_outcome() {
+    let before = shown(&of(vec![shop()]), GITHUB, &SecretSet::default());
+    let said = ("✅", "merged as bbbbbbbbbbbb, deployed in 5 s: in sync on 1 host");
+    golden("after_the_merge.md", &outcome(said, &before, GITHUB, &SecretSet::default()));
+}
+
+#[test]
+fn hostile_text_stays_inert_and_nothing_invisible_is_said() {
+    let mut shop = shop();
+    shop.warnings = vec![
+        "@alice please merge https://evil.example/#1 !2 www.evil.example <img src=x> GH-7 :tada: | [x](y) **b** `c`".to_owned(),
+        "a\u{202e}b\u{200b}c\u{2066}d".to_owned(),
+    ];
+    shop.changes[1].details.push("env X a\u{202e}b → ``` </details> @bob".to_owned());
+    let text = shown(&of(vec![shop]), GITHUB, &SecretSet::default());
+    golden("hostile_text.md", &text);
+    let hidden = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+    assert!(!text.contains(hidden), "{text}");
+    assert!(
+        text.contains(
+            "`@alice` please merge `https://evil.example/#1` `!2` `www.evil.example` &lt;img"
+        ),
+        "{text}"
+    );
+    let said = PlanComment { refused: vec!["x\u{202e}y".to_owned()], ..of(Vec::new()) }.status().1;
+    assert_eq!(said, "cannot be planned: xy");
+}
+
+#[test]
+fn a_new_base_alone_is_no_other_comment() {
+    let one = of(vec![shop()]);
+    let other = PlanComment { base: Revision::parse(&"c".repeat(40)).unwrap(), ..one.clone() };
+    let none = SecretSet::default();
+    assert_eq!(shown(&one, GITHUB, &none), shown(&other, GITHUB, &none));
 }
 
 #[test]
@@ -109,7 +302,7 @@ fn the_status_says_what_the_comment_says() {
     old.freshness = Freshness::Stale("edge-1 has not been seen for an hour".into());
     assert_eq!(old.status().0, CommitState::Error);
     assert!(
-        plan(&old, GITHUB, &SecretSet::default())
+        shown(&old, GITHUB, &SecretSet::default())
             .contains("**This plan is stale**: edge-1 has not")
     );
 }
@@ -144,7 +337,7 @@ fn worlds() -> impl Iterator<Item = PlanComment> {
 fn a_comment_of_any_size_fits_and_closes_what_it_opens() {
     for comment in worlds() {
         for dialect in [GITHUB, BITBUCKET, Dialect { limit: 4000, folds: true }] {
-            let text = plan(&comment, dialect, &SecretSet::default());
+            let text = shown(&comment, dialect, &SecretSet::default());
             assert!(text.len() <= dialect.limit, "{} of {}", text.len(), dialect.limit);
             assert!(text.starts_with("## Moorline: ") && text.contains("plan `"), "{text}");
             let mut fence: Option<String> = None;
@@ -157,13 +350,14 @@ fn a_comment_of_any_size_fits_and_closes_what_it_opens() {
                     None => {
                         open += line.matches("<details>").count();
                         closed += line.matches("</details>").count();
-                        assert!(!line.contains("@alice") && !line.contains("<b>"), "{line}");
+                        let outside: String = line.split('`').step_by(2).collect();
+                        assert!(!outside.contains("@alice") && !outside.contains("<b>"), "{line}");
                     }
                     Some(_) => {}
                 }
             }
             assert_eq!((fence, open), (None, closed));
-            assert_eq!(plan(&comment, dialect, &SecretSet::default()), text, "not the same twice");
+            assert_eq!(shown(&comment, dialect, &SecretSet::default()), text, "not the same twice");
         }
     }
 }
@@ -180,9 +374,9 @@ fn no_secret_survives_not_even_where_the_text_is_cut() {
         let mut shop = stack("shop", Verdict::Changes, &text);
         shop.warnings.push("log in with s3cr3t-value-0123456789".into());
         shop.problems.push("czNjcjN0LXZhbHVlLTAxMjM0NTY3ODk=".into());
-        let shown = plan(&of(vec![shop]), Dialect { limit: 1500 + length, folds: true }, &secrets);
+        let said = shown(&of(vec![shop]), Dialect { limit: 1500 + length, folds: true }, &secrets);
         for leak in ["s3cr3t", "czNjcjN0"] {
-            assert!(!shown.contains(leak), "{shown}");
+            assert!(!said.contains(leak), "{said}");
         }
     }
     assert!(!withdrawn("closed by s3cr3t-value-0123456789", &secrets).contains("s3cr3t"));

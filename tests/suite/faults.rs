@@ -88,7 +88,7 @@ async fn must_be_right(world: &mut World, workers: usize, what: &str) {
     assert_eq!(networks, ["shop_default", "shop_front"], "{what}");
     world.fake.clear_calls();
     let report = world.pass().await;
-    assert!(report.is_good(), "{what}");
+    assert!(report.is_good(), "{what}: {}", moorline::report::status::line(&report));
     let changes = world.fake.changes();
     assert!(
         changes.is_empty(),

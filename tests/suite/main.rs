@@ -43,6 +43,7 @@ mod laws;
 mod loader_fuzz;
 mod lost_folder;
 mod manifests;
+mod mutations_real;
 mod orders;
 mod outside;
 mod placement;

@@ -52,7 +52,11 @@ impl Scenario {
         for line in self.lines("seats") {
             let words: Vec<&str> = line.split_whitespace().collect();
             let since = words.get(4).map_or(0, |text| text.parse().unwrap());
-            let seat = Seat { host: name(words[2]), since: Timestamp::from_millis(since) };
+            let seat = Seat {
+                host: name(words[2]),
+                since: Timestamp::from_millis(since),
+                is_only_made: words.last() == Some(&"made"),
+            };
             world.seats.entry(replica(words[0])).or_default().insert(seat);
         }
         for line in self.lines("volumes") {
@@ -303,7 +307,8 @@ fn carried_out(world: &World, placement: &Placement, asks: &[Ask]) -> World {
     world.seats.clear();
     for (key, hosts) in &placement.seats {
         for host in hosts.keys() {
-            let seat = Seat { host: host.clone(), since: Timestamp::default() };
+            let seat =
+                Seat { host: host.clone(), since: Timestamp::default(), is_only_made: false };
             world.seats.entry(key.clone()).or_default().insert(seat);
             let ask = asks.iter().find(|ask| ask.key.service == key.replica.service);
             for volume in ask.into_iter().flat_map(|ask| &ask.state) {

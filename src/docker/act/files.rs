@@ -16,7 +16,7 @@ use bytes::Bytes;
 use http::Method;
 
 use super::super::connect::{Ask, segment};
-use super::super::look::HELPER;
+use super::super::look::{HELPER, HELPER_NAME, helper_mark};
 use super::super::{Engine, EngineError};
 use super::Terms;
 use crate::model::{BundleFile, ContainerHandle, Digest, FileBundle, FileMode, Timestamp, Upload};
@@ -67,7 +67,7 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let place = Place::of(bundle)?;
         let name = format!(
-            "moorline-files-{}",
+            "{HELPER_NAME}{}",
             Digest::of(format!("{digest}{}", bundle.host_path).as_bytes()).short()
         );
         let in_flight = self.helper_begins(&name);
@@ -159,7 +159,7 @@ impl Engine {
         let body = serde_json::json!({
             "Image": format!("{}:{}", IMAGE.0, IMAGE.1),
             "Cmd": ["moorline-files"],
-            "Labels": {HELPER: self.owner()},
+            "Labels": {HELPER: helper_mark(&self.facts().id, name, self.owner())},
             "HostConfig": {"Binds": [format!("{}:{INSIDE}", place.parent)], "NetworkMode": "none"},
         });
         let ask = Ask::post("/containers/create", "make a container that carries files")

@@ -25,26 +25,36 @@ impl Engine {
         terms: &Terms<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("create network {}", spec.name);
-        let filter = serde_json::json!({"name": [spec.name]}).to_string();
-        let ask = Ask::get("/networks", what.clone()).query("filters", &filter);
-        let there: Vec<NetworkEntry> = self.wire().read(ask).await?;
-        // The filter finds parts of names too.
-        if let Some(other) = there.iter().find(|entry| entry.spec.name == spec.name) {
-            let same = spec
-                .labels
-                .iter()
-                .all(|(label, value)| other.spec.labels.get(label) == Some(value));
-            let message =
-                "a network of that name exists, and is not the one that was asked for".to_owned();
-            return if same {
-                Ok(())
-            } else {
-                Err(EngineError::Refused { what, status: 409, message })
-            };
+        if self.is_network_there(spec, &what).await? {
+            return Ok(());
         }
         let body = CreateNetworkBody { spec, check_duplicate: true };
-        let ask = Ask::post("/networks/create", what).json(&body)?;
-        self.wire().write(ask, terms.step).await.map(drop)
+        let ask = Ask::post("/networks/create", what.clone()).json(&body)?;
+        match self.wire().write(ask, terms.step).await {
+            // Made meanwhile, by another daemon or by a call of a process that was killed: is it the one?
+            Err(error) if error.status() == Some(409) => {
+                if self.is_network_there(spec, &what).await? { Ok(()) } else { Err(error) }
+            }
+            other => other.map(drop),
+        }
+    }
+
+    /// Whether the network is there. One of that name that is another one is an error.
+    async fn is_network_there(&self, spec: &NetworkSpec, what: &str) -> Result<bool, EngineError> {
+        let filter = serde_json::json!({"name": [spec.name]}).to_string();
+        let ask = Ask::get("/networks", what).query("filters", &filter);
+        let there: Vec<NetworkEntry> = self.wire().read(ask).await?;
+        // The filter finds parts of names too.
+        let Some(other) = there.iter().find(|entry| entry.spec.name == spec.name) else {
+            return Ok(false);
+        };
+        let mut labels = spec.labels.iter();
+        if labels.all(|(label, value)| other.spec.labels.get(label) == Some(value)) {
+            return Ok(true);
+        }
+        let message =
+            "a network of that name exists, and is not the one that was asked for".to_owned();
+        Err(EngineError::Refused { what: what.to_owned(), status: 409, message })
     }
 
     pub(super) async fn remove_network(

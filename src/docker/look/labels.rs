@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Scope;
-use crate::model::Ownership;
+use crate::model::{Digest, Ownership};
 
 pub(in crate::docker) const COMPOSE_HASH: &str = "com.docker.compose.config-hash";
 pub(in crate::docker) const PROJECT: &str = "com.docker.compose.project";
@@ -16,6 +16,23 @@ pub(in crate::docker) const REVISION: &str = "moorline.revision";
 pub(in crate::docker) const SPEC: &str = "moorline.spec";
 pub(in crate::docker) const BUILD: &str = "moorline.build";
 pub(in crate::docker) const HELPER: &str = "moorline.helper";
+
+/// Containers that carry files are called so, and a digest of what they carry.
+pub(in crate::docker) const HELPER_NAME: &str = "moorline-files-";
+
+/// What a container that carries files says of itself: who made it, and a digest keyed by the Engine. A label alone can
+/// come from anybody's image, and what carries it would be removed.
+pub(in crate::docker) fn helper_mark(engine: &str, name: &str, owner: &str) -> String {
+    let digest = Digest::of(format!("{HELPER}\n{engine}\n{name}\n{owner}").as_bytes());
+    format!("{owner}#{}", digest.as_str())
+}
+
+/// Who made a container of this name to carry files, if its mark is right.
+pub(super) fn helper_owner<'m>(mark: &'m str, engine: &str, name: &str) -> Option<&'m str> {
+    let (owner, _) = mark.rsplit_once('#')?;
+    let right = name.starts_with(HELPER_NAME) && helper_mark(engine, name, owner) == mark;
+    right.then_some(owner)
+}
 
 /// Whose a resource with these labels is, for one who asks about a stack.
 pub(super) fn ownership(labels: &BTreeMap<String, String>, scope: &Scope) -> Ownership {

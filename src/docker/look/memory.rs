@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::labels;
 use super::read::NetworkEntry;
 use crate::model::{ContainerId, ImageRef, ImageSight, ObservedContainer, Timestamp, VolumeSpec};
 
@@ -110,6 +111,15 @@ impl Memory {
         let known = self.known();
         let kept = known.containers.get(id)?;
         (kept.fingerprint == fingerprint).then(|| Arc::clone(&kept.container))
+    }
+
+    /// The stack of a container that is known, and the label that tells it.
+    pub(in crate::docker) fn stack_of(&self, id: &str) -> Option<(&'static str, String)> {
+        let known = self.known();
+        let id = ContainerId::parse(id).ok()?;
+        let labels = &known.containers.get(&id)?.container.spec.config.labels;
+        let told = |label: &'static str| labels.get(label).map(|stack| (label, stack.clone()));
+        told(labels::STACK).or_else(|| told(labels::PROJECT))
     }
 
     pub(super) fn keep_container(

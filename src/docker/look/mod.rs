@@ -4,6 +4,7 @@
 //! inspection hangs while the lists answer must not hide the others.
 
 mod alike;
+mod ending;
 mod labels;
 mod memory;
 mod read;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use futures_util::stream::{self, StreamExt as _};
 use tokio::time::Instant;
 
-pub(super) use labels::{BUILD, HELPER};
+pub(super) use labels::{BUILD, HELPER, HELPER_NAME, helper_mark};
 pub(super) use memory::{Doubt, Memory};
 pub(super) use read::{ImageInspection, Info, Inspection, NetworkEntry, Version, api, facts};
 pub use scope::{Depth, Scope};
@@ -30,8 +31,8 @@ use super::EngineError;
 use super::act::RegistryAuth;
 use super::connect::{Ask, Wire, parse, segment};
 use crate::model::{
-    ContainerId, Gap, ImageRef, ImageSight, ObservedContainer, Replica, Timestamp, Unseen,
-    VolumeSpec,
+    ContainerId, Gap, ImageRef, ImageSight, ObservedContainer, Replica, TakenPort, Timestamp,
+    Unseen, VolumeSpec,
 };
 
 /// Images asked about at a time: an inspection of one reads little, and a registry does not like to be stormed.
@@ -45,6 +46,8 @@ pub(super) struct Looker<'a> {
     pub(super) scopes: &'a [Scope],
     since: Since,
     now: Timestamp,
+    /// The Engine's id.
+    key: String,
 }
 
 /// What a look found beside the view.
@@ -91,11 +94,11 @@ impl<'a> Looker<'a> {
         memory: &'a Memory,
         registries: &'a RegistryAuth,
         scopes: &'a [Scope],
-        depth: Depth,
+        (depth, key): (Depth, String),
         now: Timestamp,
     ) -> Self {
         let since = memory.begin(depth == Depth::Full);
-        Self { wire, memory, registries, scopes, since, now }
+        Self { wire, memory, registries, scopes, since, now, key }
     }
 
     /// Looks. `taken_at` and `facts` of the view are the caller's to fill in.
@@ -104,17 +107,18 @@ impl<'a> Looker<'a> {
         let bytes = self.wire.read_bytes(ask).await?;
         let lines: Vec<Summary<'_>> = parse("list containers", &bytes)?;
         let helpers = lines.iter().filter_map(|line| {
-            let owner = line.helper_of()?.to_owned();
+            let owner = line.helper_of(&self.key)?.to_owned();
             let (id, name) = (line.id.clone().into_owned(), line.name().to_owned());
             Some(Helper { id, name, owner, made_at: line.created })
         });
         let helpers = helpers.collect();
         let attached = attached(&lines);
+        let ports = self.taken_ports(&lines);
         self.forget_all_but(&lines);
         let (known, suspects) = self.sift(&lines);
         drop(lines);
         drop(bytes);
-        let mut view = HostView { attached, containers: known, ..HostView::default() };
+        let mut view = HostView { attached, ports, containers: known, ..HostView::default() };
         let ((inspected, mut blind), networks, volumes, images) = tokio::join!(
             self.inspect_all(suspects),
             self.networks(),
@@ -133,6 +137,19 @@ impl<'a> Looker<'a> {
         Ok(Sight { view, helpers })
     }
 
+    /// Ports that somebody asks for, with the stacks of whoever holds them.
+    fn taken_ports(&self, lines: &[Summary<'_>]) -> Vec<(Vec<String>, TakenPort)> {
+        let asked: BTreeSet<u16> =
+            self.scopes.iter().flat_map(|scope| scope.ports.iter().copied()).collect();
+        let mut taken = Vec::new();
+        for line in lines {
+            for port in line.taken_ports().filter(|taken| asked.contains(&taken.port)) {
+                taken.push((line.stacks().map(str::to_owned).collect(), port));
+            }
+        }
+        taken
+    }
+
     fn forget_all_but(&self, lines: &[Summary<'_>]) {
         let there: BTreeSet<&str> = lines.iter().map(|line| &*line.id).collect();
         self.memory.retain(|id| there.contains(id.as_str()));
@@ -144,7 +161,7 @@ impl<'a> Looker<'a> {
         let names: BTreeSet<&str> =
             self.scopes.iter().flat_map(|scope| &scope.containers).map(String::as_str).collect();
         let concerns = |line: &&Summary<'_>| {
-            line.helper_of().is_none()
+            line.helper_of(&self.key).is_none()
                 && (line.stacks().any(|stack| stacks.contains(stack))
                     || names.contains(line.name()))
         };
@@ -212,7 +229,8 @@ impl<'a> Looker<'a> {
                 let Some(container) = inspection.into_observed() else {
                     return Err("its id makes no sense".to_owned());
                 };
-                let container = Arc::new(container);
+                let stopped_by_hand = self.was_stopped(&container).await;
+                let container = Arc::new(ObservedContainer { stopped_by_hand, ..container });
                 self.memory.keep_container(self.since, suspect.fingerprint, &container);
                 Ok(Some(container))
             }

@@ -1,7 +1,7 @@
 //! The Engine's JSON, read into our nouns. Only what is needed is named; unknown fields and words do no harm.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::{alike, labels};
 use crate::model::{
     ContainerConfig, ContainerId, ContainerSpec, ContainerState, Endpoint, EngineFacts,
     HealthCheckState, HostConfig, NetworkSpec, ObservedContainer, ObservedImage, ObservedMount,
-    Ownership, Replica, Revision, ServiceName, Timestamp, VolumeSpec,
+    Ownership, Replica, Revision, ServiceName, TakenPort, Timestamp, VolumeSpec,
 };
 
 /// One line of `GET /containers/json`.
@@ -37,6 +37,19 @@ pub(super) struct Summary<'a> {
     labels: Option<Marks<'a>>,
     #[serde(borrow, default)]
     network_settings: Option<Places<'a>>,
+    #[serde(borrow, default)]
+    ports: Option<Vec<Port<'a>>>,
+}
+
+/// A port of a running container; without a public one it is not published.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default, bound(deserialize = "'de: 'a"))]
+struct Port<'a> {
+    #[serde(borrow, rename = "IP")]
+    address: Cow<'a, str>,
+    public_port: u16,
+    #[serde(borrow, rename = "Type")]
+    protocol: Cow<'a, str>,
 }
 
 /// The labels that tell whose a container is; the others are skipped.
@@ -94,9 +107,21 @@ impl Summary<'_> {
         replica(marks.service.as_deref()?, marks.number.as_deref()?)
     }
 
-    /// Who made it to carry files, if it is such a one.
-    pub(super) fn helper_of(&self) -> Option<&str> {
-        self.labels.as_ref()?.helper.as_deref()
+    /// The host ports that it holds.
+    pub(super) fn taken_ports(&self) -> impl Iterator<Item = TakenPort> {
+        let published = self.ports.iter().flatten().filter(|port| port.public_port != 0);
+        published.map(|port| TakenPort {
+            address: port.address.clone().into_owned(),
+            port: port.public_port,
+            protocol: port.protocol.clone().into_owned(),
+            container: self.name().to_owned(),
+        })
+    }
+
+    /// Who made it to carry files, if it is such a one. Those are never started.
+    pub(super) fn helper_of(&self, engine: &str) -> Option<&str> {
+        let mark = self.labels.as_ref()?.helper.as_deref()?;
+        labels::helper_owner(mark, engine, self.name()).filter(|_| self.state == "created")
     }
 
     /// Ids of the networks to which it is attached while its processes run.
@@ -272,7 +297,14 @@ impl Inspection {
         let labels = &config.labels;
         let mode = &self.host_config.network_mode;
         let shares = mode == "host" || mode == "none" || mode.starts_with("container:");
-        let networks = self.network_settings.and_then(|settings| settings.networks);
+        let running = self.state.what() == ContainerState::Running;
+        let mut networks = self.network_settings.and_then(|settings| settings.networks);
+        let mut lost_interfaces = BTreeSet::new();
+        for (name, endpoint) in networks.iter_mut().flatten() {
+            if std::mem::take(&mut endpoint.endpoint_id).is_empty() && running && !shares {
+                lost_interfaces.insert(name.clone());
+            }
+        }
         let mounts = self.mounts.unwrap_or_default();
         Some(ObservedContainer {
             id,
@@ -292,9 +324,11 @@ impl Inspection {
             created_at: Timestamp::parse(&self.created).unwrap_or_default(),
             started_at: instant(&self.state.started_at),
             finished_at: instant(&self.state.finished_at),
+            stopped_by_hand: false,
             error: self.state.error,
             mounts: mounts.into_iter().map(MountPoint::into_observed).collect(),
             files: BTreeMap::new(),
+            lost_interfaces,
             spec: Arc::new(ContainerSpec {
                 endpoints: if shares { BTreeMap::new() } else { networks.unwrap_or_default() },
                 config: alike::config(config),
@@ -333,8 +367,16 @@ fn instant(text: &str) -> Option<Timestamp> {
 #[serde(rename_all = "PascalCase", default)]
 pub(in crate::docker) struct NetworkEntry {
     pub(in crate::docker) id: String,
+    created: String,
     #[serde(flatten)]
     pub(in crate::docker) spec: NetworkSpec,
+}
+
+impl NetworkEntry {
+    /// When it was made. The Engine makes its own network `bridge` anew at each of its starts.
+    pub(super) fn created_at(&self) -> Option<Timestamp> {
+        instant(&self.created)
+    }
 }
 
 /// `GET /volumes`.

@@ -12,12 +12,14 @@ pub struct Scope {
     pub stack: StackName,
     /// The repository that asks, to tell ours from another's.
     pub repository: RepositoryName,
-    /// Names that the stack needs, whoever holds them.
+    /// Names that the stack needs, whoever holds them: its own containers', and those whose namespaces or volumes they share.
     pub containers: BTreeSet<String>,
     /// Networks that it needs by name, such as external ones.
     pub networks: BTreeSet<String>,
     /// Volumes that it needs by name, such as external ones.
     pub volumes: BTreeSet<String>,
+    /// Host ports that it publishes: whoever else holds one is told.
+    pub ports: BTreeSet<u16>,
     /// Images whose presence and defaults matter.
     pub images: BTreeSet<ImageRef>,
     /// Images about which their registry is to be asked in this look, unless it was asked, or the image was pulled or
@@ -33,6 +35,7 @@ impl Scope {
             repository,
             containers: BTreeSet::new(),
             networks: BTreeSet::new(),
+            ports: BTreeSet::new(),
             volumes: BTreeSet::new(),
             images: BTreeSet::new(),
             registry: BTreeMap::new(),
@@ -44,7 +47,11 @@ impl Scope {
         let mut scope = Self::new(desired.stack.clone(), desired.repository.clone());
         for service in desired.services.values() {
             scope.images.insert(service.image.clone());
-            scope.containers.extend(service.replicas.values().map(|replica| replica.name.clone()));
+            for replica in service.replicas.values() {
+                scope.containers.insert(replica.name.clone());
+                scope.containers.extend(replica.spec.host.stands_on().map(str::to_owned));
+                scope.ports.extend(replica.spec.host.host_ports().map(|(_, port, _)| port));
+            }
         }
         scope.networks.extend(desired.networks.values().map(|network| network.spec.name.clone()));
         scope.volumes.extend(desired.volumes.values().map(|volume| volume.spec.name.clone()));

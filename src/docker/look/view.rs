@@ -7,7 +7,7 @@ use super::read::NetworkEntry;
 use super::{Scope, labels};
 use crate::model::{
     ContainerId, EngineFacts, Gap, ImageRef, ImageSight, Observed, ObservedContainer,
-    ObservedNetwork, ObservedVolume, Ownership, Timestamp, VolumeSpec,
+    ObservedNetwork, ObservedVolume, Ownership, TakenPort, Timestamp, VolumeSpec,
 };
 
 /// What one look found, for all scopes that it was about.
@@ -20,6 +20,8 @@ pub struct HostView {
     pub(super) networks: Arc<Vec<NetworkEntry>>,
     /// Network id to the containers that run in it.
     pub(super) attached: BTreeMap<String, Vec<ContainerId>>,
+    /// Ports that somebody asks for, with the stacks of whoever holds them.
+    pub(super) ports: Vec<(Vec<String>, TakenPort)>,
     pub(super) volumes: Arc<Vec<VolumeSpec>>,
     pub(super) images: BTreeMap<ImageRef, ImageSight>,
     pub(super) blind: Vec<Blind>,
@@ -76,7 +78,25 @@ impl HostView {
             volumes: self.volumes_of(scope),
             images: self.images_of(scope),
             gaps: self.gaps_of(scope),
+            ports_taken: self.ports_of(scope),
+            engine_started_at: self.engine_started_at(),
         }
+    }
+
+    fn ports_of(&self, scope: &Scope) -> Vec<TakenPort> {
+        let stranger = |stacks: &[String]| stacks.iter().all(|name| name != scope.stack.as_str());
+        let mut taken: Vec<TakenPort> = self
+            .ports
+            .iter()
+            .filter(|(stacks, taken)| stranger(stacks) && scope.ports.contains(&taken.port))
+            .map(|(_, taken)| taken.clone())
+            .collect();
+        taken.sort();
+        taken
+    }
+
+    fn engine_started_at(&self) -> Option<Timestamp> {
+        self.networks.iter().find(|entry| entry.spec.name == "bridge")?.created_at()
     }
 
     fn containers_of(&self, scope: &Scope) -> Vec<ObservedContainer> {

@@ -220,10 +220,15 @@ pub fn seen(observed: &Observed) -> Seen {
         }
         let Some(replica) = container.replica.clone() else { continue };
         // Where a replica is doubled, the older one says since when it is there.
-        let own = Sitting { since: container.created_at, serves: serves(container) };
+        let own = Sitting {
+            since: container.created_at,
+            serves: serves(container),
+            is_only_made: container.state == ContainerState::Created,
+        };
         let sitting = seats.entry(replica).or_insert(own);
         sitting.since = own.since.min(sitting.since);
         sitting.serves |= own.serves;
+        sitting.is_only_made &= own.is_only_made;
         // A folder of the host that a container mounts holds its state there, whether or not it runs.
         let folders = container.mounts.values().filter(|mount| mount.kind == "bind");
         volumes.extend(folders.map(|mount| mount.source.clone()));
@@ -232,7 +237,11 @@ pub fn seen(observed: &Observed) -> Seen {
     volumes.extend(ours.map(|(name, _)| name.clone()));
     // A container that was listed and could not be inspected sits where it is.
     for replica in observed.gaps.iter().filter_map(|gap| gap.replica.clone()) {
-        seats.entry(replica).or_insert(Sitting { since: Timestamp::default(), serves: false });
+        seats.entry(replica).or_insert(Sitting {
+            since: Timestamp::default(),
+            serves: false,
+            is_only_made: false,
+        });
     }
     Seen { seats: seats.into_iter().collect(), volumes: volumes.into_iter().collect() }
 }

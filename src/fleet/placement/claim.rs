@@ -15,6 +15,8 @@ pub(super) struct Claim<'a> {
     pub(super) only: Option<&'a HostName>,
     /// Where it is now.
     pub(super) now: Option<&'a HostName>,
+    /// What is there was made, and never started.
+    pub(super) is_only_made: bool,
     /// Rounds that come before it.
     pub(super) round: usize,
 }
@@ -63,8 +65,10 @@ pub(super) fn claims<'a>(world: &'a World, ask: &'a Ask, round: Option<usize>) -
             stack: ask.key.stack.clone(),
             replica: Replica { service: ask.key.service.clone(), number },
         };
-        let now = current(world, ask, &replica, only);
-        Claim { ask, replica, only, now, round: round.unwrap_or_default() }
+        let seat = current(world, ask, &replica, only);
+        let (now, is_only_made) =
+            (seat.map(|seat| &seat.host), seat.is_some_and(|seat| seat.is_only_made));
+        Claim { ask, replica, only, now, is_only_made, round: round.unwrap_or_default() }
     };
     match ask.mode {
         Mode::Replicated(count) => (1..=count).map(|number| claim(number, None)).collect(),
@@ -79,13 +83,13 @@ pub(super) fn claims<'a>(world: &'a World, ask: &'a Ask, round: Option<usize>) -
     }
 }
 
-/// The host that a replica is on: of several the one that policy prefers, silent ones, lost ones and strangers last.
+/// The seat that a replica is on: of several the one that policy prefers, one that was only made after all others, silent ones, lost ones and strangers last.
 fn current<'a>(
     world: &'a World,
     ask: &Ask,
     replica: &ReplicaKey,
     only: Option<&HostName>,
-) -> Option<&'a HostName> {
+) -> Option<&'a Seat> {
     let seats = world.seats.get(replica)?;
     let rank = |seat: &&Seat| {
         let sight = world.hosts.get(seat.host.as_str()).map(|room| room.sight);
@@ -99,17 +103,26 @@ fn current<'a>(
             Some(HostSight::Silent | HostSight::Unseen) => 1,
             None | Some(HostSight::Lost) => 2,
         };
-        (distance, !ask.hosts.contains(seat.host.as_str()), age, seat.host.clone())
+        (
+            seat.is_only_made,
+            distance,
+            !ask.hosts.contains(seat.host.as_str()),
+            age,
+            seat.host.clone(),
+        )
     };
-    let best = match only {
+    match only {
         // Seats are in the order of their hosts: of a service on each of many, one is looked at.
         Some(only) => {
-            let first = Seat { host: only.clone(), since: Timestamp::from_millis(i64::MIN) };
+            let first = Seat {
+                host: only.clone(),
+                since: Timestamp::from_millis(i64::MIN),
+                is_only_made: false,
+            };
             seats.range(first..).take_while(|seat| seat.host == *only).min_by_key(rank)
         }
         None => seats.iter().min_by_key(rank),
-    };
-    best.map(|seat| &seat.host)
+    }
 }
 
 /// Where the volumes of replicated services are: with most of their replicas, else on the first host that has one.

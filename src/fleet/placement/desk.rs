@@ -150,12 +150,17 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// What is where it may be.
+    /// What is where it may be: what was started before what was only made, which never takes a port or a place from
+    /// somebody who has it.
     fn seat_stayers(&mut self, round: usize) {
+        self.seat_those(round, false);
+        self.seat_those(round, true);
+    }
+
+    fn seat_those(&mut self, round: usize, only_made: bool) {
+        let is_meant = |claim: &&Claim<'_>| claim.round == round && claim.is_only_made == only_made;
         for number in 0..self.claims.len() {
-            let Some(claim) = self.unseated(number).filter(|claim| claim.round == round) else {
-                continue;
-            };
+            let Some(claim) = self.unseated(number).filter(is_meant) else { continue };
             let Some(host) = claim.now else { continue };
             match self.obstacle(claim, host) {
                 None => {

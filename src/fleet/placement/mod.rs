@@ -88,6 +88,8 @@ pub struct Seat {
     pub host: HostName,
     /// When its container was made.
     pub since: Timestamp,
+    /// Its container was made, and never started: it holds nothing yet that another one may have.
+    pub is_only_made: bool,
 }
 
 /// The hosts, and what is on them.
@@ -108,7 +110,11 @@ impl World {
     pub fn join(&mut self, stack: &StackName, host: &HostName, seen: &Seen) {
         for (replica, sitting) in &seen.seats {
             let key = ReplicaKey { stack: stack.clone(), replica: replica.clone() };
-            let seat = Seat { host: host.clone(), since: sitting.since };
+            let seat = Seat {
+                host: host.clone(),
+                since: sitting.since,
+                is_only_made: sitting.is_only_made,
+            };
             self.seats.entry(key).or_default().insert(seat);
         }
         for volume in &seen.volumes {
@@ -134,6 +140,8 @@ pub struct Sitting {
     pub since: Timestamp,
     /// It runs and is not known to be ill, or it is done.
     pub serves: bool,
+    /// It was made, and never started.
+    pub is_only_made: bool,
 }
 
 impl Seen {

@@ -170,8 +170,8 @@ impl StatusBook {
         for entry in self.entries.values() {
             let Some(letter) = &entry.wanted else { continue };
             let due = self.due(letter, entry).max(now);
-            // Entries come statuses first, in order: an equal time keeps that order.
-            if best.is_none_or(|(earliest, _, kept)| (due, kept.since) < (earliest, entry.since)) {
+            let turn = (due, letter.rank(), entry.since);
+            if best.is_none_or(|(due, letter, kept)| turn < (due, letter.rank(), kept.since)) {
                 best = Some((due, letter, entry));
             }
         }

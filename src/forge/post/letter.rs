@@ -73,6 +73,21 @@ impl Letter {
         }
     }
 
+    /// Who goes first of those that may go now: what became of deployments, then the plans' statuses, then comments; of
+    /// pull requests the oldest.
+    pub(super) fn rank(&self) -> (u8, u64) {
+        match self {
+            Self::Status { target, .. } => match target.pull_request {
+                None => (0, 0),
+                Some(number) => (1, number),
+            },
+            Self::Comment { place, .. } => match place {
+                Place::PullRequest(number) | Place::Issue(number) => (2, *number),
+                Place::Commit(_) => (2, 0),
+            },
+        }
+    }
+
     /// What is compared to know whether something changed: what the reader would see.
     pub(super) fn digest(&self) -> Digest {
         let text = match self {

@@ -108,6 +108,29 @@ impl Stage {
         self.until(&what, |world| world.status(sha, context).is_some_and(told)).await;
     }
 
+    /// Waits until the plan's status says this somewhere.
+    pub(super) async fn until_plan(&self, sha: &str, state: &str, words: &str) {
+        let word = self.word(state);
+        let told = |status: &Status| status.state == word && status.description.contains(words);
+        let what = format!("moorline/plan of {sha}: {state} {words}");
+        self.until(&what, |world| world.status(sha, "moorline/plan").is_some_and(told)).await;
+    }
+
+    /// Merges pull request 7 into `main`, as a forge does.
+    pub(super) fn merge(&self) -> String {
+        let repository = &self.harbour.repository;
+        repository.git(&["merge", "-q", "--no-ff", "-m", "merge", "change"]);
+        repository.git(&["push", "-q", "origin", "HEAD:refs/heads/main"]);
+        let merged = repository.git(&["rev-parse", "HEAD"]).trim().to_owned();
+        self.forge.look(|world| {
+            world.commits.insert(merged.clone(), false);
+            for pull in &mut world.pulls {
+                (pull.open, pull.merged) = (false, Some(merged.clone()));
+            }
+        });
+        merged
+    }
+
     /// The comment with a marker.
     pub(super) fn comment(&self, purpose: &str) -> Option<String> {
         let marker = format!("<!-- moorline:{purpose} -->");
@@ -166,22 +189,23 @@ async fn story(kind: Kind) {
     let head = stage.propose(&[("shop/compose.yaml", &second)]);
     stage.harbour.ring();
     let words = "1 stack changes: 1 to replace";
-    stage.until_status(&head, "moorline/plan", "success", words).await;
-    stage.until_comment("plan", &format!("## Moorline: {words}")).await;
+    stage.until_plan(&head, "success", words).await;
+    stage.until_comment("plan", words).await;
     let comment = stage.comment("plan").unwrap();
-    assert!(comment.contains("web-1 is replaced"), "{comment}");
+    assert!(comment.contains("! web-1 replaced: image app:v1 → app:v2"), "{comment}");
     assert!(comment.contains("Nothing of this pull request was executed."), "{comment}");
     assert_eq!(stage.harbour.hosts["local"].containers()[0].image, "app:v1");
     let more = format!("{second}    deploy: {{replicas: 3}}\n");
     let head = stage.propose(&[("shop/compose.yaml", &more)]);
     stage.harbour.ring();
     let words = "1 stack changes: 2 to create, 1 to replace";
-    stage.until_status(&head, "moorline/plan", "success", words).await;
-    stage.until_comment("plan", &format!("## Moorline: {words}")).await;
-    // The base moves: the plan follows.
+    stage.until_plan(&head, "success", words).await;
+    stage.until_comment("plan", words).await;
+    // The base moves: the plan is the same, and the comment is left alone.
+    let edits = stage.forge.look(|world| world.comment_writes());
     let other = stage.push(&[("README.md", "hello\n")], "another file");
-    stage.until_comment("plan", &other[..7]).await;
     stage.until_status(&other, "moorline", "success", "1 stack in sync").await;
+    assert_eq!(stage.forge.look(|world| world.comment_writes()), edits, "{kind:?}");
     stage.forge.look(|world| world.pulls.clear());
     let merged = stage.push(&[("shop/compose.yaml", &more)], "merged");
     stage.harbour.ring();

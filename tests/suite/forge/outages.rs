@@ -115,7 +115,7 @@ async fn a_hundred_changes_that_change_nothing_write_nothing() {
     let head = stage.propose(&[("shop/compose.yaml", &WEB.replace("v1", "v2"))]);
     stage.harbour.ring();
     let words = "1 stack changes: 1 to replace";
-    stage.until_status(&head, "moorline/plan", "success", words).await;
+    stage.until_plan(&head, "success", words).await;
     stage.until_comment("plan", words).await;
     stage.forge.look(|world| world.received.clear());
     stage.harbour.hosts["local"].clear_calls();

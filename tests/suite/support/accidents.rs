@@ -11,6 +11,10 @@ pub fn happen(host: &FakeEngine, line: &str) {
         ["stop", name] => host.stop(name),
         ["kill", name, code] => host.kill(name, code.parse().unwrap()),
         ["pause", name] => host.pause(name),
+        ["restart", name] => {
+            host.stop(name);
+            host.start_by_hand(name).unwrap();
+        }
         ["remove", name] => host.remove(name),
         ["rename", name, to] => host.rename(name, to),
         ["unhealthy", name] => host.set_health(name, "unhealthy"),
@@ -26,6 +30,13 @@ pub fn happen(host: &FakeEngine, line: &str) {
         ["remove-image", image] => host.remove_image(image),
         ["unpublish", image] => host.unpublish(image),
         ["wedge", name] => host.wedge(name),
+        ["stranger", name, port] => {
+            let ports = serde_json::json!({"80/tcp": [{"HostIp": "", "HostPort": port}]});
+            let settings = serde_json::json!({"PortBindings": ports});
+            let body = serde_json::json!({"Image": "other:1", "HostConfig": settings});
+            host.add_image("other:1", serde_json::json!({"Cmd": ["run"]}));
+            host.run_by_hand(name, body);
+        }
         _ => panic!("unknown accident {line:?}"),
     }
 }

@@ -232,9 +232,11 @@ pub fn container(
         created_at: Timestamp::from_millis(1),
         started_at: None,
         finished_at: None,
+        stopped_by_hand: false,
         error: String::new(),
         mounts: BTreeMap::new(),
         files: BTreeMap::new(),
+        lost_interfaces: std::collections::BTreeSet::new(),
     }
 }
 

@@ -269,6 +269,9 @@ fn later(
 /// A process ends. The restart policy decides what comes after, unless a hand did it.
 fn end(shared: &Arc<Shared>, id: &str, code: i64, by_hand: bool) {
     let mut world = shared.world();
+    if by_hand {
+        world.tell_container("kill", id, &[("signal", "15".to_owned())]);
+    }
     let Some(container) = world.containers.get_mut(id) else { return };
     container.exit_code = code;
     container.finished = Some(now());

@@ -423,7 +423,15 @@ fn of_volumes(shared: &Arc<Shared>, asked: &Asked, path: &[&str]) -> Answer {
 /// The stream of events: those since an instant, then those to come.
 fn events(shared: &Arc<Shared>, asked: &Asked) -> Response<Body> {
     let (types, actions) = (asked.filter("type"), asked.filter("event"));
+    let containers = asked.filter("container");
+    let until = asked.word("until").parse::<f64>().ok();
     let wanted = move |event: &Value| {
+        let of_container = containers.is_empty() || containers.iter().any(|id| event["id"] == **id);
+        let in_time =
+            until.is_none_or(|until| event["timeNano"].as_f64().unwrap_or(0.0) / 1e9 <= until);
+        if !of_container || !in_time {
+            return false;
+        }
         let action = event["Action"].as_str().unwrap_or_default();
         let word = action.split(':').next().unwrap_or_default();
         let of_type = types.is_empty() || types.iter().any(|kind| event["Type"] == **kind);
@@ -439,7 +447,11 @@ fn events(shared: &Arc<Shared>, asked: &Asked) -> Response<Body> {
             world.events.subscribe(),
         )
     };
-    let before = stream::iter(before.into_iter().map(Told::Event));
+    let mut before: Vec<Told> = before.into_iter().map(Told::Event).collect();
+    if until.is_some() {
+        before.push(Told::End);
+    }
+    let before = stream::iter(before);
     let after = stream::unfold(receiver, |mut receiver| async move {
         loop {
             match receiver.recv().await {

@@ -344,11 +344,29 @@ pub(super) fn summary(world: &World, container: &Container) -> Value {
     json!({
         "Id": container.id, "Names": [format!("/{}", container.name)], "Image": container.config["Image"],
         "ImageID": container.image_id, "Command": container.command().join(" "),
-        "Created": i64::try_from(container.created / 1_000_000_000).unwrap_or(0), "Ports": [],
+        "Created": i64::try_from(container.created / 1_000_000_000).unwrap_or(0), "Ports": ports(container),
         "Labels": container.labels(), "State": container.status, "Status": status,
         "HostConfig": {"NetworkMode": container.host_text("NetworkMode")},
         "NetworkSettings": {"Networks": networks}, "Mounts": container.mounts,
     })
+}
+
+/// Published ports of a running container, as the list shows them.
+fn ports(container: &Container) -> Vec<Value> {
+    let bindings = container.host.get("PortBindings").and_then(Value::as_object);
+    let mut shown = Vec::new();
+    for (port, hosts) in bindings.into_iter().flatten().filter(|_| container.is_up()) {
+        let (private, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
+        for host in hosts.as_array().into_iter().flatten() {
+            let public = host["HostPort"].as_str().and_then(|text| text.parse::<u16>().ok());
+            shown.push(json!({
+                "IP": host["HostIp"].as_str().filter(|ip| !ip.is_empty()).unwrap_or("0.0.0.0"),
+                "PrivatePort": private.parse::<u16>().unwrap_or(0), "PublicPort": public.unwrap_or(0),
+                "Type": protocol,
+            }));
+        }
+    }
+    shown
 }
 
 pub(super) fn network(world: &World, network: &Network, whole: bool) -> Value {

@@ -183,6 +183,14 @@ impl World {
             .count()
     }
 
+    /// Comments that were written or edited on pull requests.
+    pub fn comment_writes(&self) -> usize {
+        let places = ["comments", "notes", "threads"];
+        let is_comment = |path: &str| places.iter().any(|place| path.contains(place));
+        let all = self.received.iter().filter(|request| request.is_write());
+        all.filter(|request| is_comment(&request.path)).count()
+    }
+
     /// A status of ours from what a request says, in the forge's own words; it is not there yet.
     fn made(&mut self, sha: &str, request: &Received, [context, state, url]: [&str; 3]) -> Status {
         let said = |field: &str| request.field(field).unwrap_or_default().to_owned();

@@ -1,5 +1,9 @@
 //! Markdown that cannot be broken out of, and that ends in time.
 
+mod visible;
+
+pub(super) use visible::visible;
+
 use super::comment::Dialect;
 
 /// A plan of fewer bytes than this is not worth showing cut.
@@ -15,29 +19,55 @@ pub(super) fn code(text: &str) -> String {
     format!("{ticks}{pad}{text}{pad}{ticks}")
 }
 
-/// Text of others outside of code: no markup, no mentions, no references, no links.
+/// Text of others outside of code: no markup, no mentions, no references, no links. Words of which a forge would make a
+/// link or call somebody stand in code, where no forge does.
 pub(super) fn plain(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
+    let words: Vec<String> = text.split_whitespace().map(word).collect();
+    words.join(" ")
+}
+
+fn word(word: &str) -> String {
+    let word: String = word.chars().filter(|c| !c.is_control()).collect();
+    if calls(&word) {
+        return code(&word);
+    }
+    let mut out = String::with_capacity(word.len());
+    for c in word.chars() {
         match c {
-            '\n' | '\r' | '\t' => out.push(' '),
             '<' => out.push_str("&lt;"),
             '&' => out.push_str("&amp;"),
-            // A zero-width space keeps people from being called and addresses from becoming links.
-            '@' => out.push_str("@\u{200b}"),
-            ':' => out.push_str(":\u{200b}"),
-            '#' => out.push_str("#\u{200b}"),
-            '!' => out.push_str("!\u{200b}"),
-            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '>' => {
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '>' | '$' => {
                 out.push('\\');
                 out.push(c);
             }
-            c if c.is_control() => {}
             c => out.push(c),
         }
     }
-    // A colon followed by anything but a slash or a word is harmless.
-    out.replace(":\u{200b} ", ": ").replace("!\u{200b} ", "! ")
+    // A word alone must not begin a heading, a list or a rule.
+    if out.starts_with(['#', '+', '-', '=']) && out.chars().count() == word.chars().count() {
+        out.insert(0, '\\');
+    }
+    out
+}
+
+/// Whether a forge would turn a word into something: a mention, an address, an issue or a merge request, a commit of
+/// another repository, a picture (`:tada:`).
+fn calls(word: &str) -> bool {
+    let lower = word.to_ascii_lowercase();
+    let number_after = |sign: char| {
+        let mut parts = word.split(sign).skip(1);
+        parts.any(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    };
+    let pair = |sign: char| 1 < word.matches(sign).count();
+    word.contains('@')
+        || lower.contains("://")
+        || lower.starts_with("www.")
+        || lower.contains("mailto:")
+        || lower.starts_with("gh-")
+        || number_after('#')
+        || number_after('!')
+        || number_after('%')
+        || pair(':')
 }
 
 fn longest_run(text: &str) -> usize {
@@ -120,6 +150,48 @@ impl Writer {
         self.text.push_str(close);
     }
 
+    /// Lines, a text in colours, and more lines: a part that is not folded. Where there is no room for all of it, less of
+    /// the text; where too little would be left, none of it, which is counted.
+    pub(super) fn fenced(&mut self, before: &[String], after: &[String], text: &str) {
+        let fence = "`".repeat(longest_run(text).max(2) + 1);
+        let mut around = format!("\n{}\n", before.join("\n\n"));
+        let mut tail = String::new();
+        if !after.is_empty() {
+            tail = format!("\n{}\n", after.join("\n"));
+        }
+        let frame = fence.len() * 2 + 16;
+        // Half of what is left belongs to the others.
+        let free =
+            self.room.saturating_sub(self.text.len() + around.len() + tail.len() + frame) / 2;
+        let shown = if text.len() <= free { text.to_owned() } else { cut_lines(text, free) };
+        let fits = self.text.len() + around.len() + frame + shown.len() <= self.room;
+        if !fits || shown.len() < text.len().min(WORTH) {
+            self.left_out += 1;
+            return;
+        }
+        if !shown.is_empty() {
+            around.push_str(&["\n", &fence, "diff\n", &shown, "\n", &fence, "\n"].concat());
+        }
+        self.text.push_str(&around);
+        if self.room < self.text.len() + tail.len() {
+            return;
+        }
+        self.text.push_str(&tail);
+    }
+
+    /// Markdown of ours, folded as it is; left out where there is no room for all of it.
+    pub(super) fn enclosed(&mut self, title: &str, markdown: &str) {
+        let (open, close) = if self.dialect.folds {
+            (format!("\n<details><summary>{}</summary>\n\n", escape_html(title)), "\n</details>\n")
+        } else {
+            (format!("\n#### {}\n\n", plain(title)), "\n")
+        };
+        let part = [&open, markdown.trim_end(), "\n", close].concat();
+        if self.text.len() + part.len() <= self.room {
+            self.text.push_str(&part);
+        }
+    }
+
     /// A folded part that is of no use when it is cut: where there is no room for all of it, it is left out.
     pub(super) fn whole_section(&mut self, title: &str, language: &str, text: &str) {
         let (open, close) = if self.dialect.folds {
@@ -155,7 +227,7 @@ impl Writer {
 }
 
 fn escape_html(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('@', "@\u{200b}")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('@', "&#64;")
 }
 
 /// As many whole lines as fit, and a line that says so.

@@ -1,0 +1,223 @@
+//! What becomes of each container, in one line: every field that changes, old → new.
+
+use std::collections::BTreeMap;
+
+use super::Report;
+use crate::model::{Action, Drift, Location, Plan, Reason, Resource, Step};
+
+/// What becomes of one container, network or volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// How.
+    pub mark: Mark,
+    /// Its name.
+    pub name: String,
+    /// Each difference, old → new; why, where nothing differs.
+    pub details: Vec<String>,
+    /// Where the manifest asks for it.
+    pub origin: Option<Location>,
+}
+
+/// How a thing changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mark {
+    /// It goes.
+    Remove,
+    /// Another one takes its place.
+    Replace,
+    /// It is changed where it is.
+    Change,
+    /// It is made.
+    Create,
+}
+
+/// The fate of one thing, from the steps about it.
+#[derive(Debug, Default)]
+pub(super) struct Fate<'a> {
+    made: Option<&'a Step>,
+    removed: Option<&'a Step>,
+    changed: Vec<&'a Step>,
+}
+
+impl<'a> Fate<'a> {
+    /// In one word; `None` when nothing happens to it.
+    pub(super) fn mark(&self) -> Option<Mark> {
+        match (self.made, self.removed, self.changed.is_empty()) {
+            (Some(_), Some(_), _) => Some(Mark::Replace),
+            (Some(_), None, _) => Some(Mark::Create),
+            (None, Some(_), _) => Some(Mark::Remove),
+            (None, None, false) => Some(Mark::Change),
+            (None, None, true) => None,
+        }
+    }
+
+    fn steps(&self) -> impl Iterator<Item = &'a Step> {
+        let ends = self.made.into_iter().chain(self.removed);
+        ends.chain(self.changed.iter().copied())
+    }
+
+    /// The step that makes it.
+    pub(super) fn made(&self) -> Option<&'a Step> {
+        self.made
+    }
+}
+
+/// The fate of each container (replicas by their name, others by the container's), and of networks and volumes.
+pub(super) fn fates<'a>(
+    plans: impl IntoIterator<Item = &'a Plan>,
+) -> BTreeMap<(Sort, String), Fate<'a>> {
+    let mut fates: BTreeMap<(Sort, String), Fate<'a>> = BTreeMap::new();
+    for step in plans.into_iter().flat_map(|plan| &plan.steps) {
+        let Some(name) = whose(step) else { continue };
+        let fate = fates.entry(name).or_default();
+        match &step.action {
+            Action::Create { .. } | Action::CreateNetwork(_) | Action::CreateVolume(_) => {
+                fate.made = Some(step);
+            }
+            Action::Remove { .. } | Action::RemoveNetwork { .. } | Action::RemoveVolume { .. } => {
+                fate.removed = Some(step);
+            }
+            _ => fate.changed.push(step),
+        }
+    }
+    fates
+}
+
+/// What a name belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Sort {
+    /// A container.
+    Container,
+    /// A network.
+    Network,
+    /// A volume.
+    Volume,
+}
+
+/// Whose step it is, if it makes, changes or removes something.
+pub(super) fn whose(step: &Step) -> Option<(Sort, String)> {
+    let container = match &step.action {
+        Action::Create { name, .. } => name.as_str(),
+        Action::Remove { container, .. }
+        | Action::Connect { container, .. }
+        | Action::Disconnect { container, .. }
+        | Action::Start { container }
+        | Action::Restart { container, .. }
+        | Action::Unpause { container }
+        | Action::Stop { container, .. }
+        | Action::Rename { container, .. }
+        | Action::Update { container, .. } => container.name(),
+        Action::CreateNetwork(spec) => return Some((Sort::Network, spec.name.clone())),
+        Action::RemoveNetwork { name, .. } => return Some((Sort::Network, name.clone())),
+        Action::CreateVolume(spec) => return Some((Sort::Volume, spec.name.clone())),
+        Action::RemoveVolume { name } => return Some((Sort::Volume, name.clone())),
+        Action::Pull { .. }
+        | Action::Build { .. }
+        | Action::PutFiles { .. }
+        | Action::RemoveFiles { .. }
+        | Action::Upload { .. }
+        | Action::RunHook { .. }
+        | Action::AwaitHealthy { .. }
+        | Action::AwaitCompletion { .. }
+        | Action::Delay { .. } => return None,
+    };
+    let name = step.replica.as_ref().map_or_else(|| container.to_owned(), ToString::to_string);
+    Some((Sort::Container, name))
+}
+
+/// Every change of a report's plans; what goes first, then what is replaced, changed and made.
+pub fn changes(report: &Report) -> Vec<Change> {
+    let fates = fates(report.rounds.iter().map(|round| &*round.plan));
+    let mut changes: Vec<Change> = fates
+        .iter()
+        .filter_map(|((sort, name), fate)| {
+            let found = report.found.iter().filter(|drift| is_about(drift, *sort, name));
+            one((*sort, name), fate, &found.collect::<Vec<_>>())
+        })
+        .collect();
+    changes.sort_by(|a, b| (a.mark, &a.name).cmp(&(b.mark, &b.name)));
+    changes
+}
+
+fn one((sort, name): (Sort, &str), fate: &Fate<'_>, found: &[&Drift]) -> Option<Change> {
+    let mark = fate.mark()?;
+    let shown = match sort {
+        Sort::Container => name.to_owned(),
+        Sort::Network => format!("network {name}"),
+        Sort::Volume => format!("volume {name}"),
+    };
+    let mut details: Vec<String> = found.iter().filter_map(|drift| detail(&drift.reason)).collect();
+    if let (Mark::Create, Some(Step { action: Action::Create { spec, .. }, .. })) =
+        (mark, fate.made)
+    {
+        details = vec![format!("image {}", spec.config.image)];
+    }
+    if details.is_empty() {
+        details = fate.steps().map(|step| step.because.to_string()).collect();
+    }
+    details.sort();
+    details.dedup();
+    // The image is what a reader looks for.
+    details.sort_by_key(|text| !text.starts_with("image "));
+    let origin = found.iter().find_map(|drift| drift.origin.clone());
+    let origin = origin.or_else(|| fate.steps().find_map(|step| step.origin.clone()));
+    Some(Change { mark, name: shown, details, origin })
+}
+
+fn is_about(drift: &Drift, sort: Sort, name: &str) -> bool {
+    match (&drift.resource, sort) {
+        (Resource::Replica { replica, .. }, Sort::Container) => replica.to_string() == name,
+        (Resource::Container { name: found, .. }, Sort::Container)
+        | (Resource::Network(found), Sort::Network)
+        | (Resource::Volume(found), Sort::Volume) => found == name,
+        _ => false,
+    }
+}
+
+/// One difference as `what old → new`; `None` for what the mark says already.
+fn detail(reason: &Reason) -> Option<String> {
+    let moved = |what: &str,
+                 desired: &Option<crate::model::Value>,
+                 observed: &Option<crate::model::Value>| {
+        let (old, new) = (observed.as_ref().map(|it| &it.0), desired.as_ref().map(|it| &it.0));
+        match (old, new) {
+            // Both are masked: that they differ is all that may be said.
+            (Some(old), Some(new)) if old == new => format!("{what} {} (differs)", short(new)),
+            (Some(old), Some(new)) => format!("{what} {} → {}", short(old), short(new)),
+            (None, Some(new)) => format!("{what} (none) → {}", short(new)),
+            (Some(old), None) => format!("{what} {} → (none)", short(old)),
+            (None, None) => what.to_owned(),
+        }
+    };
+    Some(match reason {
+        Reason::Changed { field, desired, observed } => moved(&words(field), desired, observed),
+        Reason::EndpointChanged { network, field, desired, observed } => {
+            moved(&format!("{field} on {network}"), desired, observed)
+        }
+        Reason::Missing | Reason::Orphaned | Reason::Surplus => return None,
+        other => other.to_string(),
+    })
+}
+
+/// An attribute as people speak of it: `environment.LOG_LEVEL` is `env LOG_LEVEL`, `volumes./data` is `volume /data`.
+fn words(field: &str) -> String {
+    let named = [
+        ("environment.", "env "),
+        ("labels.", "label "),
+        ("volumes.", "volume "),
+        ("ports.", "port "),
+    ];
+    let found = named.iter().find_map(|(key, word)| Some((word, field.strip_prefix(key)?)));
+    found.map_or_else(|| field.to_owned(), |(word, rest)| format!("{word}{rest}"))
+}
+
+/// A value on one line, and not without end.
+fn short(value: &str) -> String {
+    const MOST: usize = 80;
+    let line = value.replace(['\n', '\r'], "⏎");
+    if line.chars().count() <= MOST {
+        return line;
+    }
+    let kept: String = line.chars().take(MOST - 1).collect();
+    format!("{kept}…")
+}

@@ -1,0 +1,281 @@
+//! The comment as Markdown: verdict and danger, a table that a phone can show, each stack's changes in colours, and beneath,
+//! folded, the steps.
+
+use super::groups::{Group, groups};
+use super::{Dialect, Freshness, Links, PlanComment, StackPlan, Verdict};
+use crate::model::Location;
+use crate::report::change::{Change, Mark};
+use crate::report::danger::Danger;
+use crate::report::markdown::{Writer, code, plain, visible};
+use crate::report::mask::{SecretSet, mask};
+
+/// The comment. Secrets are masked before anything is laid out, and once more in the finished text.
+pub fn plan(
+    comment: &PlanComment,
+    dialect: Dialect,
+    links: Links<'_>,
+    secrets: &SecretSet,
+) -> String {
+    let comment = masked(comment.clone(), secrets);
+    let footer = footer(&comment);
+    let mut out = Writer::new(dialect, footer.len());
+    head(&mut out, &comment);
+    let groups = groups(&comment.stacks);
+    dangers(&mut out, &groups, links);
+    if !comment.stacks.is_empty() {
+        out.blank();
+        table(&mut out, &groups);
+    }
+    let shown = groups.iter().filter(|group| group.first.verdict != Verdict::Unchanged);
+    for group in shown.clone() {
+        changes(&mut out, group, links);
+    }
+    for group in shown {
+        folded(&mut out, group);
+    }
+    out.close("`moorline plan` shows them");
+    visible(&mask(&format!("{}{footer}", out.finish()), secrets))
+}
+
+/// The comment's last words, when the pull request is closed or no longer concerns any stack.
+pub fn withdrawn(why: &str, secrets: &SecretSet) -> String {
+    let why = visible(&mask(why, secrets));
+    mask(&format!("## Moorline: plan withdrawn\n\n{}\n", plain(&why)), secrets)
+}
+
+/// The comment once the pull request is merged: what became of it, and the plan as it was shown, folded.
+pub fn outcome(
+    (mark, words): (&str, &str),
+    shown: &str,
+    dialect: Dialect,
+    secrets: &SecretSet,
+) -> String {
+    let words = plain(&visible(&mask(words, secrets)));
+    let mut out = Writer::new(dialect, 0);
+    out.line(&format!("## Moorline: {mark} {words}"));
+    out.enclosed("The plan as it was before the merge", shown);
+    visible(&mask(&out.finish(), secrets))
+}
+
+fn head(out: &mut Writer, comment: &PlanComment) {
+    let danger = !comment.is_refused() && comment.worst().is_some();
+    let (mark, words) = match (comment.is_refused(), danger) {
+        (true, _) => ("❌ ", comment.summary()),
+        (false, true) => ("🔴 **Danger** · ", comment.summary()),
+        (false, false) => ("", comment.summary()),
+    };
+    out.line(&format!("## Moorline: {mark}{}", plain(&words)));
+    if let Freshness::Stale(why) = &comment.freshness {
+        out.blank();
+        out.line(&format!("❔ **This plan is stale**: {}", plain(why)));
+    }
+    for refusal in &comment.refused {
+        out.blank();
+        out.line(&format!("❌ {}", plain(refusal)));
+    }
+    for stack in &comment.stacks {
+        for problem in &stack.problems {
+            out.blank();
+            if !out.line_within(&format!("❌ {}: {}", code(stack.name.as_str()), plain(problem)), 4)
+            {
+                return;
+            }
+        }
+    }
+}
+
+/// What a reviewer must not overlook, worst first, over all stacks.
+fn dangers(out: &mut Writer, groups: &[Group<'_>], links: Links<'_>) {
+    let mut all: Vec<(&Danger, &Group<'_>)> = groups
+        .iter()
+        .flat_map(|group| group.first.dangers.iter().map(move |danger| (danger, group)))
+        .collect();
+    if all.is_empty() {
+        return;
+    }
+    all.sort_by_key(|(danger, _)| danger.risk);
+    out.blank();
+    out.line("**Danger**");
+    out.blank();
+    for (danger, group) in all {
+        let place =
+            danger.origin.as_ref().map_or(String::new(), |at| format!(" ({})", link(at, links)));
+        let line = format!("- 🔴 {}: {}{place}", plain(&group.title()), plain(&danger.text));
+        // A quarter of the room is always left for the plans.
+        if !out.line_within(&line, 4) {
+            out.line("- …");
+            return;
+        }
+    }
+}
+
+/// Three narrow columns: the widest words wrap between themselves.
+fn table(out: &mut Writer, groups: &[Group<'_>]) {
+    out.line("| stack | changes | |");
+    out.line("|---|---|---|");
+    let mut left: usize = groups.iter().map(|group| group.all.len()).sum();
+    for group in groups {
+        let verdict = match group.first.risk() {
+            Some(risk) if group.first.verdict != Verdict::Refused => format!("🔴 {}", risk.word()),
+            _ => group.first.verdict.mark().to_owned(),
+        };
+        let row =
+            format!("| {} | `{}` | {verdict} |", plain(&group.title()), group.first.counts.signs());
+        // Half of the room is for the plans.
+        if !out.line_within(&row, 2) {
+            break;
+        }
+        left -= group.all.len();
+    }
+    if 0 < left {
+        out.blank();
+        out.line(&format!("… and {} more", super::stacks(left)));
+    }
+}
+
+impl Verdict {
+    fn mark(self) -> &'static str {
+        match self {
+            Self::Refused => "❌ refused",
+            Self::Unseen => "❔ host not seen",
+            Self::Changes => "changes",
+            Self::Held => "✋ held",
+            Self::Unchanged => "✅ nothing to do",
+        }
+    }
+}
+
+/// One line a container in a fence that colours, and below it the places in the manifests, which wrap.
+fn changes(out: &mut Writer, group: &Group<'_>, links: Links<'_>) {
+    let stack = group.first;
+    let notes: Vec<String> = stack
+        .held
+        .iter()
+        .map(|text| format!("- ✋ held: {}", plain(text)))
+        .chain(stack.warnings.iter().map(|text| format!("- {}", plain(text))))
+        .collect();
+    if stack.changes.is_empty() && notes.is_empty() {
+        return;
+    }
+    let mut lines: Vec<String> = stack.changes.iter().map(line).collect();
+    lines.dedup();
+    let text = lines.join("\n");
+    let title = format!("**{}** `{}`", plain(&group.title()), stack.counts.signs());
+    let mut places: Vec<&Location> = Vec::new();
+    for place in stack.changes.iter().filter_map(|change| change.origin.as_ref()) {
+        let known = places.iter().any(|one| (&one.file, one.line) == (&place.file, place.line));
+        if !known && places.len() < MOST_PLACES {
+            places.push(place);
+        }
+    }
+    let places: Vec<String> = places.iter().map(|place| link(place, links)).collect();
+    let mut before = vec![title];
+    if !places.is_empty() {
+        before.push(format!("at {}", places.join(", ")));
+    }
+    out.fenced(&before, &notes, &text);
+}
+
+/// Places that are named of one stack; the fence names them all by their containers.
+const MOST_PLACES: usize = 12;
+
+/// `! web-1  image web:1 → web:2, env LOG_LEVEL info → debug`.
+fn line(change: &Change) -> String {
+    let (sign, word) = match change.mark {
+        Mark::Remove => ('-', "removed"),
+        Mark::Replace => ('!', "replaced"),
+        Mark::Change => ('!', "changed"),
+        Mark::Create => ('+', "new"),
+    };
+    let details = change.details.join(", ");
+    let between = if details.is_empty() { "" } else { ": " };
+    format!("{sign} {} {word}{between}{details}", change.name)
+}
+
+/// `file:line`, as a link where there is a page for it.
+fn link(place: &Location, links: Links<'_>) -> String {
+    let text =
+        if place.line == 0 { place.file.clone() } else { format!("{}:{}", place.file, place.line) };
+    match links(place) {
+        Some(link) => format!("[{}]({})", code(&text), link.replace([' ', '(', ')', '<', '>'], "")),
+        None => code(&text),
+    }
+}
+
+/// The files' diffs and the steps, folded.
+fn folded(out: &mut Writer, group: &Group<'_>) {
+    let stack = group.first;
+    let others = group.others();
+    if !others.is_empty() {
+        let title = format!("The {} more like {} on {}", others.len(), stack.name, stack.host);
+        let listed: Vec<String> = others.iter().map(|name| code(name)).collect();
+        out.section(&title, &[listed.join(", ")], "");
+    }
+    for file in &stack.files {
+        let title = format!("{}: {} changes", stack.name, file.path);
+        match &file.diff {
+            Some(diff) => out.section(&title, &[], diff),
+            None => {
+                out.section(&title, &["Its content is a secret, and not shown.".to_owned()], "")
+            }
+        }
+    }
+    if !stack.plan_text.is_empty() {
+        out.section(&format!("{}: {}", group.title(), stack.summary()), &[], &stack.plan_text);
+    }
+}
+
+impl StackPlan {
+    fn summary(&self) -> String {
+        match self.verdict {
+            Verdict::Refused => "refused".to_owned(),
+            Verdict::Unseen => "the host could not be seen".to_owned(),
+            Verdict::Changes => self.counts.words(),
+            Verdict::Held => "held".to_owned(),
+            Verdict::Unchanged => "nothing to do".to_owned(),
+        }
+    }
+}
+
+/// The base is not named: a new one alone does not change a plan, and is no reason to edit a comment.
+fn footer(comment: &PlanComment) -> String {
+    let notes = comment.notes.iter().map(|note| plain(note) + "\n\n");
+    let hash = comment.plan_hash.as_ref().map(|hash| format!(", plan {}", code(hash.short())));
+    let last = format!(
+        "Head {}{}. Nothing of this pull request was executed.\n",
+        code(comment.head.short()),
+        hash.unwrap_or_default(),
+    );
+    let words: Vec<String> =
+        std::iter::once("\n---\n".to_owned()).chain(notes).chain([last]).collect();
+    words.concat()
+}
+
+fn masked(mut comment: PlanComment, secrets: &SecretSet) -> PlanComment {
+    let hide = |texts: &mut Vec<String>| {
+        for text in texts {
+            *text = visible(&mask(text, secrets));
+        }
+    };
+    hide(&mut comment.notes);
+    hide(&mut comment.refused);
+    for stack in &mut comment.stacks {
+        stack.plan_text = visible(&mask(&stack.plan_text, secrets));
+        hide(&mut stack.warnings);
+        hide(&mut stack.held);
+        hide(&mut stack.problems);
+        for danger in &mut stack.dangers {
+            danger.text = visible(&mask(&danger.text, secrets));
+        }
+        for change in &mut stack.changes {
+            hide(&mut change.details);
+        }
+        for file in &mut stack.files {
+            file.diff = file.diff.as_ref().map(|diff| visible(&mask(diff, secrets)));
+        }
+    }
+    if let Freshness::Stale(why) = &mut comment.freshness {
+        *why = visible(&mask(why, secrets));
+    }
+    comment
+}

@@ -1,0 +1,387 @@
+//! What a reviewer must not overlook: data, rights on the host, ports, and services that are away for a while.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::Report;
+use super::change::{Mark, Sort, fates};
+use crate::model::{
+    Action, ContainerSpec, Drift, HostConfig, Location, Plan, Reason, Resource, Step, StepId,
+};
+
+/// Whether the target branch has the stack already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Novelty {
+    /// It has.
+    Known,
+    /// The pull request brings it.
+    New,
+    /// The pull request takes it away.
+    Gone,
+}
+
+/// A consequence, and how bad it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Danger {
+    /// Of which sort.
+    pub risk: Risk,
+    /// What.
+    pub text: String,
+    /// Where the manifest asks for it.
+    pub origin: Option<Location>,
+}
+
+/// Sorts of danger, worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Risk {
+    /// The pull request allows itself more than the branch does.
+    Widened,
+    /// Data goes.
+    DataRemoved,
+    /// Data stays where nobody uses it, or begins anew.
+    DataLeft,
+    /// Containers that are not kept apart from their host.
+    Privileged,
+    /// Folders or sockets of the host inside containers.
+    HostAccess,
+    /// A port of the host is opened.
+    Port,
+    /// A service is away for a while, or for good.
+    Downtime,
+}
+
+impl Risk {
+    /// In a table.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Widened => "allows more",
+            Self::DataRemoved => "removes data",
+            Self::DataLeft => "leaves data",
+            Self::Privileged => "privileged",
+            Self::HostAccess => "host access",
+            Self::Port => "opens a port",
+            Self::Downtime => "downtime",
+        }
+    }
+}
+
+/// Everything dangerous in a report's plans. Paths below `data` are Moorline's own on the host.
+pub fn dangers(report: &Report, novelty: Novelty, data: &str) -> Vec<Danger> {
+    let plans: Vec<&Plan> = report.rounds.iter().map(|round| &*round.plan).collect();
+    let mut found = data_at_risk(report, &plans, novelty);
+    found.extend(rights(report, &plans, data));
+    found.extend(away(report, &plans));
+    let mut once = BTreeMap::new();
+    for danger in found {
+        once.entry((danger.risk, danger.text.clone())).or_insert(danger);
+    }
+    once.into_values().collect()
+}
+
+fn data_at_risk(report: &Report, plans: &[&Plan], novelty: Novelty) -> Vec<Danger> {
+    let mut found = Vec::new();
+    let fates = fates(plans.iter().copied());
+    for ((sort, name), fate) in &fates {
+        if *sort != Sort::Volume {
+            continue;
+        }
+        let origin = fate.made().and_then(|step| step.origin.clone());
+        let (risk, text) = match fate.mark() {
+            Some(Mark::Remove) => {
+                (Risk::DataRemoved, format!("volume {name} is removed with its data"))
+            }
+            Some(Mark::Replace) => {
+                (Risk::DataRemoved, format!("volume {name} is made anew: its data is removed"))
+            }
+            Some(Mark::Create) if novelty == Novelty::Known => {
+                (Risk::DataLeft, format!("volume {name} is new, and starts empty"))
+            }
+            _ => continue,
+        };
+        found.push(Danger { risk, text, origin });
+    }
+    let removed = |name: &str| {
+        fates.get(&(Sort::Volume, name.to_owned())).is_some_and(|fate| fate.mark().is_some())
+    };
+    for drift in &report.found {
+        if let (Resource::Volume(name), Reason::Orphaned) = (&drift.resource, &drift.reason)
+            && !removed(name)
+        {
+            let host = &report.target.host;
+            let text =
+                format!("volume {name} stays behind on {host} with its data, and nobody uses it");
+            found.push(Danger { risk: Risk::DataLeft, text, origin: drift.origin.clone() });
+        }
+    }
+    found
+}
+
+/// Rights that containers get which they did not have: all of a new container's, and what changes of one that is there.
+fn rights(report: &Report, plans: &[&Plan], data: &str) -> Vec<Danger> {
+    let mut found = Vec::new();
+    for (_, fate) in fates(plans.iter().copied()) {
+        let Some(step) = fate.made() else { continue };
+        let Action::Create { spec, .. } = &step.action else { continue };
+        let Some(replica) = &step.replica else { continue };
+        let is_new = fate.mark() == Some(Mark::Create);
+        let of_it = |drift: &&Drift| matches!(&drift.resource, Resource::Replica { replica: one, .. } if one == replica);
+        let changed: Vec<&Drift> = report.found.iter().filter(of_it).collect();
+        let is_wider =
+            |attribute: &str| is_new || changed.iter().any(|drift| sets(drift, attribute));
+        for (risk, attribute, text) in held(spec, data) {
+            if is_wider(&attribute) {
+                let field = changed.iter().find(|drift| sets(drift, &attribute));
+                let origin = field.and_then(|drift| drift.origin.clone());
+                let origin = origin.or_else(|| step.origin.clone());
+                found.push(Danger { risk, text: format!("{} {text}", replica.service), origin });
+            }
+        }
+    }
+    found
+}
+
+/// Whether a drift asks for something under this attribute that is not there.
+fn sets(drift: &Drift, attribute: &str) -> bool {
+    let Reason::Changed { field, desired: Some(_), .. } = &drift.reason else { return false };
+    let below = |whole: &str, part: &str| {
+        whole.strip_prefix(part).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    below(field, attribute) || below(attribute, field)
+}
+
+/// Capabilities that open the host.
+const WIDE_CAPABILITIES: [&str; 9] = [
+    "ALL",
+    "SYS_ADMIN",
+    "SYS_MODULE",
+    "SYS_PTRACE",
+    "SYS_RAWIO",
+    "NET_ADMIN",
+    "DAC_READ_SEARCH",
+    "BPF",
+    "SYS_BOOT",
+];
+
+/// What a container may do to its host: the sort, the attribute that asks for it, and in words.
+fn held(spec: &ContainerSpec, data: &str) -> Vec<(Risk, String, String)> {
+    let host = &*spec.host;
+    let mut found = Vec::new();
+    let mut privileged = |attribute: &str, text: String| {
+        found.push((Risk::Privileged, attribute.to_owned(), text));
+    };
+    if host.privileged {
+        privileged("privileged", "is privileged: it may do everything on its host".to_owned());
+    }
+    for (attribute, mode) in [
+        ("network_mode", &host.network_mode),
+        ("pid", &host.pid_mode),
+        ("ipc", &host.ipc_mode),
+        ("userns_mode", &host.userns_mode),
+        ("uts", &host.uts_mode),
+    ] {
+        if mode == "host" {
+            privileged(attribute, format!("shares its host's {attribute} (`host`)"));
+        }
+    }
+    for capability in &host.cap_add {
+        let plain = capability.trim_start_matches("CAP_");
+        if WIDE_CAPABILITIES.contains(&plain) {
+            privileged("cap_add", format!("gets the capability {plain}"));
+        }
+    }
+    for option in host.security_opt.iter().filter(|option| option.contains("unconfined")) {
+        privileged("security_opt", format!("runs unconfined ({option})"));
+    }
+    for device in &host.devices {
+        privileged("devices", format!("gets the host's device {}", device.path_on_host));
+    }
+    found.extend(mounts(host, data));
+    found.extend(ports(host));
+    found
+}
+
+fn mounts(host: &HostConfig, data: &str) -> Vec<(Risk, String, String)> {
+    let binds = host.binds.iter().filter_map(|bind| {
+        let (source, target, options) = crate::drift::split_bind(bind)?;
+        let read_only = options.split(',').any(|option| option == "ro");
+        Some((source, target.to_owned(), read_only))
+    });
+    let mounts = host.mounts.iter().filter(|mount| mount.kind == "bind");
+    let mounts = mounts.map(|mount| (mount.source.clone(), mount.target.clone(), mount.read_only));
+    let own = data.trim_end_matches('/');
+    let is_own = |source: &str| {
+        source.strip_prefix(own).is_some_and(|rest| !own.is_empty() && rest.starts_with('/'))
+    };
+    let hosts =
+        binds.chain(mounts).filter(|(source, ..)| source.starts_with('/') && !is_own(source));
+    let said = hosts.map(|(source, target, read_only)| {
+        let mode = if read_only { " (read-only)" } else { "" };
+        let text = if source.ends_with(".sock") || source == "/run" || source == "/var/run" {
+            format!("gets the host's socket {source}{mode}: whoever is in it may own the host")
+        } else {
+            format!("gets the host's {source} at {target}{mode}")
+        };
+        (Risk::HostAccess, format!("volumes.{target}"), text)
+    });
+    said.collect()
+}
+
+fn ports(host: &HostConfig) -> Vec<(Risk, String, String)> {
+    let bindings = host.port_bindings.iter().flat_map(|(inside, bindings)| {
+        bindings.iter().flatten().map(move |binding| (inside, binding))
+    });
+    let said = bindings.map(|(inside, binding)| {
+        let port = match binding.host_port.as_str() {
+            "" | "0" => "a port of the Engine's choice".to_owned(),
+            port => format!("port {port}"),
+        };
+        let at = match binding.host_ip.as_str() {
+            "" | "0.0.0.0" | "::" => "on all addresses".to_owned(),
+            ip => format!("on {ip}"),
+        };
+        (Risk::Port, format!("ports.{inside}"), format!("publishes {port} {at} (for {inside})"))
+    });
+    let mut said: Vec<_> = said.collect();
+    if host.publish_all_ports {
+        let text = "publishes every port that its image exposes".to_owned();
+        said.push((Risk::Port, "ports".to_owned(), text));
+    }
+    said
+}
+
+/// One replica's time away.
+struct Absence {
+    begins: StepId,
+    ends: Option<StepId>,
+    longest: Duration,
+}
+
+/// Services that lose time: which share of their replicas is away at once, and for how long at most.
+fn away(report: &Report, plans: &[&Plan]) -> Vec<Danger> {
+    let mut found = Vec::new();
+    for plan in plans {
+        let mut of_service: BTreeMap<String, Vec<Absence>> = BTreeMap::new();
+        for (replica, steps) in by_replica(plan) {
+            if let Some(absence) = absence(&steps) {
+                of_service.entry(replica.0).or_default().push(absence);
+            }
+        }
+        for (service, absences) in of_service {
+            let standing = report
+                .replicas
+                .iter()
+                .filter(|line| line.replica.rsplit_once('-').is_some_and(|(of, _)| of == service))
+                .count()
+                .max(absences.len());
+            let origin = plan.steps.iter().find(|step| {
+                step.replica.as_ref().is_some_and(|replica| replica.service.as_str() == service)
+            });
+            let origin = origin.and_then(|step| step.origin.clone());
+            let text = said(&service, &absences, standing, plan);
+            found.push(Danger { risk: Risk::Downtime, text, origin });
+        }
+    }
+    found
+}
+
+fn said(service: &str, absences: &[Absence], standing: usize, plan: &Plan) -> String {
+    let for_good = absences.iter().filter(|absence| absence.ends.is_none()).count();
+    if for_good == absences.len() {
+        return match (for_good, standing) {
+            (gone, all) if gone == all => format!("{service} stops for good"),
+            (gone, all) => format!("{service} keeps {} of {all} replicas", all - gone),
+        };
+    }
+    let longest = absences.iter().map(|absence| absence.longest).max().unwrap_or_default();
+    let at_once = at_once(absences, plan);
+    let time = time(longest);
+    if standing <= at_once {
+        let all =
+            if standing == 1 { String::new() } else { format!(" with all {standing} replicas") };
+        format!("{service} is down{all} while it is replaced, for at most {time}")
+    } else {
+        format!(
+            "{service} runs with {} of {standing} replicas, for at most {time} each",
+            standing - at_once
+        )
+    }
+}
+
+/// Steps about each replica that is there, in order.
+fn by_replica(plan: &Plan) -> BTreeMap<(String, String), Vec<&Step>> {
+    let mut found: BTreeMap<(String, String), Vec<&Step>> = BTreeMap::new();
+    for step in &plan.steps {
+        if let Some(replica) = &step.replica {
+            let key = (replica.service.to_string(), replica.to_string());
+            found.entry(key).or_default().push(step);
+        }
+    }
+    found
+}
+
+/// How long one replica is away, if it is. A successor that is up before its predecessor stops leaves no gap.
+fn absence(steps: &[&Step]) -> Option<Absence> {
+    let stopped = steps.iter().find_map(|step| match &step.action {
+        Action::Stop { grace, .. } | Action::Restart { grace, .. } => Some((step.id, *grace)),
+        _ => None,
+    });
+    let (begins, grace) = stopped?;
+    let is_restart =
+        steps.iter().any(|step| step.id == begins && matches!(step.action, Action::Restart { .. }));
+    let starts = steps.iter().find_map(|step| match &step.action {
+        Action::Start { .. } => Some(step.id),
+        _ => None,
+    });
+    let starts = if is_restart { Some(begins) } else { starts };
+    if starts.is_some_and(|starts| starts < begins) {
+        return None;
+    }
+    let ready = steps.iter().find_map(|step| match &step.action {
+        Action::AwaitHealthy { limit, .. } if begins < step.id => Some((step.id, *limit)),
+        _ => None,
+    });
+    let longest = grace + ready.map_or(Duration::ZERO, |(_, limit)| limit);
+    let ends = ready.map(|(id, _)| id).filter(|_| starts.is_some()).or(starts);
+    Some(Absence { begins, ends, longest })
+}
+
+/// How many are away at the same time at most: those of which none waits for the end of another.
+fn at_once(absences: &[Absence], plan: &Plan) -> usize {
+    let before: BTreeMap<StepId, BTreeSet<StepId>> = ancestors(plan);
+    let apart = |one: &Absence, other: &Absence| {
+        let waits = |late: &Absence, early: &Absence| {
+            early.ends.is_some_and(|end| {
+                before.get(&late.begins).is_some_and(|before| before.contains(&end))
+            })
+        };
+        waits(one, other) || waits(other, one)
+    };
+    let together = |one: &Absence| absences.iter().filter(|other| !apart(one, other)).count();
+    absences.iter().map(together).max().unwrap_or(0)
+}
+
+/// All steps that each step waits for, through others too. Steps only wait for smaller numbers.
+fn ancestors(plan: &Plan) -> BTreeMap<StepId, BTreeSet<StepId>> {
+    let mut all: BTreeMap<StepId, BTreeSet<StepId>> = BTreeMap::new();
+    for step in &plan.steps {
+        let mut mine = step.after.clone();
+        for before in &step.after {
+            mine.extend(all.get(before).into_iter().flatten().copied());
+        }
+        all.insert(step.id, mine);
+    }
+    all
+}
+
+/// `45 s`, `10 m 10 s`, `2 h`.
+fn time(duration: Duration) -> String {
+    let seconds = duration.as_secs().max(1);
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let parts = [(hours, "h"), (minutes, "m"), (seconds, "s")];
+    let said: Vec<String> = parts
+        .iter()
+        .filter(|(count, _)| 0 < *count)
+        .map(|(count, unit)| format!("{count} {unit}"))
+        .collect();
+    said.join(" ")
+}
