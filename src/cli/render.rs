@@ -112,6 +112,7 @@ pub(super) fn load_from_disk(
         env_files: &args.env_files,
         shared_env_files: &[],
         project_name: args.project_name.as_deref(),
+        default_name: None,
         project_directory: args.project_directory.as_deref(),
         home,
         purpose,

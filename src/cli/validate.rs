@@ -17,7 +17,7 @@ use crate::compose::LoadPurpose;
 use crate::config::fleet_file::{self, COMPOSE_FILES, FLEET_FILE, Fleet, Stack};
 use crate::config::settings::{Labels, Settings};
 use crate::desired::HOST_DATA;
-use crate::fleet::placement;
+use crate::fleet::{placement, whole};
 use crate::git::{WorkingCopy, working_copy};
 use crate::model::{
     Diagnostics, EngineFacts, HostName, ManifestTree, RepositoryName, Revision, TreePath,
@@ -153,10 +153,15 @@ fn check_fleet(
     }
     let outside = Outside::new(&settings);
     let mut services = 0;
-    for stack in &meant {
-        let loaded = load(stack, scope, &outside);
+    // What two stacks want shows only where all are read.
+    let all: Vec<LoadedStack> =
+        fleet.stacks.values().map(|stack| load(stack, scope, &outside)).collect();
+    let likely = fleet_file::likely_hosts(&fleet);
+    let members = commit::members(&all, hosts.as_ref().unwrap_or(&likely));
+    problems.0.extend(whole::problems(&whole::claims(&members)).0);
+    for loaded in all.iter().filter(|loaded| is_meant(&loaded.stack.path)) {
         services += loaded.project.as_ref().map_or(0, |project| project.services.len());
-        problems.0.extend(found_in(&loaded, scope, hosts.as_ref())?);
+        problems.0.extend(found_in(loaded, scope, hosts.as_ref())?);
     }
     let extent = format!("{} stacks, {services} services", meant.len());
     let notes = notes(scope, said.as_ref());

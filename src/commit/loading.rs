@@ -3,11 +3,15 @@
 //! What a repository holds may have been written by anybody. So a stack is loaded off the threads on which everything
 //! else waits, within a budget of its own, and what makes the loader fail fails that stack.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Lacks, LoadedStack, load_within};
 use crate::config::fleet_file::Stack;
-use crate::model::{Budget, Diagnostic, Diagnostics, Given, ManifestTree};
+use crate::model::{
+    Budget, Diagnostic, Diagnostics, Given, GivenContent, GivenVariables, ManifestTree,
+};
+use crate::outside::Outside;
 
 /// A stack, and what it asked for and was not there.
 pub(super) type Loaded = (LoadedStack, Lacks);
@@ -65,4 +69,18 @@ fn refused(stack: &Stack, message: &str, help: &str) -> Loaded {
         LoadedStack { project: None, problems, ..LoadedStack::emptied(stack.clone()) },
         Lacks::default(),
     )
+}
+
+/// What lies outside Git. A disk that hangs keeps nobody else waiting.
+pub(super) async fn given(outside: &Arc<Outside>, asked: &BTreeSet<String>) -> Given {
+    let (outside, asked) = (Arc::clone(outside), asked.clone());
+    let read = tokio::task::spawn_blocking(move || outside.read(&asked)).await;
+    read.unwrap_or_else(|panic| Given {
+        variables: vec![GivenVariables {
+            from: "variables".to_owned(),
+            stacks: Vec::new(),
+            content: GivenContent::Unreadable(panic.to_string()),
+        }],
+        ..Given::default()
+    })
 }

@@ -3,9 +3,12 @@
 //! Only what is needed is read: first every manifest by name, then what those ask for (included and extended files,
 //! variables, mounted and built files). A repository of many files costs what its few Compose files cost.
 
+pub(crate) mod beside;
 pub(crate) mod cache;
 mod loading;
 pub(crate) mod removed;
+
+pub use beside::members;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,9 +28,9 @@ use crate::desired::{self, RelativePaths, Shelf};
 use crate::fleet::placement;
 use crate::git::{CommitFacts, Git, GitError, Pulled, Source, TreeSelection, Wanted};
 use crate::model::{
-    Budget, Desired, Diagnostic, Diagnostics, Digest, EngineFacts, Given, GivenContent, GivenFile,
-    GivenVariables, HostName, Location, ManifestTree, Project, RepositoryName, Revision, StackName,
-    TreeFile, TreePath,
+    Budget, Claims, Desired, Diagnostic, Diagnostics, Digest, EngineFacts, Given, GivenFile,
+    GivenVariables, HostName, Location, ManifestTree, Neighbourhood, Project, RepositoryName,
+    Revision, StackName, TreeFile, TreePath,
 };
 use crate::outside::Outside;
 use crate::report::mask::SecretSet;
@@ -64,6 +67,8 @@ pub struct Commit {
     pub outside: Digest,
     /// Problems of the fleet file and of reading.
     pub problems: Diagnostics,
+    /// What its stacks ask for by name.
+    pub claims: Arc<Claims>,
     /// Its stacks.
     pub stacks: BTreeMap<StackName, Arc<LoadedStack>>,
     /// Stacks that were kept on a host before and are asked for there no more: emptied.
@@ -132,6 +137,8 @@ pub struct LoadedStack {
     pub secrets: SecretSet,
     /// A digest over all of this: two commits with the same one ask for the same.
     pub digest: Digest,
+    /// What all stacks of its commit ask for by name.
+    pub claims: Arc<Claims>,
     /// What was written already.
     shelf: Arc<Mutex<Shelf>>,
 }
@@ -182,20 +189,31 @@ impl LoadedStack {
             spreads: self.spreads,
             paths: RelativePaths::FromGit,
         });
+        desired.neighbours = Neighbourhood {
+            claims: vec![Arc::clone(&self.claims)],
+            host: Some(target.host.clone()),
+        };
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner).share(&mut desired);
         Written { desired: Some(Arc::new(desired)), problems }
     }
 
+    /// The Compose project's name, where the manifests could be read.
+    pub fn project_name(&self) -> Option<&StackName> {
+        self.project.as_ref().map(|project| &project.name)
+    }
+
     /// A stack without services: what becomes of one that left the repository, or this host.
     pub fn emptied(stack: Stack) -> Self {
+        let project = stack.project.clone().unwrap_or_else(|| stack.name.clone());
         Self {
-            project: Some(Project::empty(stack.name.clone(), absolute(&stack.path))),
+            project: Some(Project::empty(project, absolute(&stack.path))),
             digest: Digest::of(format!("emptied {stack:?}").as_bytes()),
             stack,
             problems: Diagnostics::default(),
             config_files: Vec::new(),
             spreads: false,
             tree: ManifestTree::default(),
+            claims: Arc::default(),
             secrets: SecretSet::default(),
             shelf: Arc::default(),
         }
@@ -224,6 +242,7 @@ pub async fn read(
         fleet,
         outside: state,
         problems,
+        claims: Arc::default(),
         stacks: BTreeMap::new(),
         retired: BTreeMap::new(),
     };
@@ -231,7 +250,7 @@ pub async fn read(
     let mut due: Arc<[Stack]> = fleet.stacks.values().cloned().collect();
     let mut pulled = pulled;
     let mut outside = BTreeSet::new();
-    let mut given = Arc::new(given(place.outside, &outside).await);
+    let mut given = Arc::new(loading::given(place.outside, &outside).await);
     for round in 0..ROUNDS_MAX {
         let mut missing = BTreeSet::new();
         let known_outside = outside.len();
@@ -258,32 +277,19 @@ pub async fn read(
             break;
         }
         if asks_outside {
-            given = Arc::new(self::given(place.outside, &outside).await);
+            given = Arc::new(loading::given(place.outside, &outside).await);
         }
         if !missing.is_empty() {
             selection.paths.extend(missing);
             pulled = place.git.pull(place.source, &revision, &selection, stop).await?;
         }
     }
+    beside::see_whole(&mut commit, place.hosts);
     let unread =
         pulled.problems.0.into_iter().filter(|problem| !commit.problems.0.contains(problem));
     let unread: Vec<Diagnostic> = unread.collect();
     commit.problems.0.extend(unread);
     Ok(commit)
-}
-
-/// What lies outside Git. A disk that hangs keeps nobody else waiting.
-async fn given(outside: &Arc<Outside>, asked: &BTreeSet<String>) -> Given {
-    let (outside, asked) = (Arc::clone(outside), asked.clone());
-    let read = tokio::task::spawn_blocking(move || outside.read(&asked)).await;
-    read.unwrap_or_else(|panic| Given {
-        variables: vec![GivenVariables {
-            from: "variables".to_owned(),
-            stacks: Vec::new(),
-            content: GivenContent::Unreadable(panic.to_string()),
-        }],
-        ..Given::default()
-    })
 }
 
 /// `compose.yaml` → `compose.override.yaml`, `compose.override.yml`.
@@ -340,7 +346,8 @@ fn load_within(
         given: &variables,
         env_files: &env_files,
         shared_env_files: &shared,
-        project_name: Some(stack.name.as_str()),
+        project_name: stack.project.as_ref().map(StackName::as_str),
+        default_name: Some(stack.name.as_str()),
         project_directory: None,
         home: None,
         purpose: LoadPurpose::Run { unset: stack.unset },
@@ -372,6 +379,7 @@ fn load_within(
         tree: tree.clone(),
         secrets,
         digest,
+        claims: Arc::default(),
         shelf: Arc::default(),
     };
     (loaded, lacks)
@@ -435,6 +443,7 @@ fn digest_of(
         origin: Location::file(String::new()),
         hosts: HostSelector::Unsaid,
         after: BTreeSet::new(),
+        implied: BTreeSet::new(),
         suspend: None,
         windows: Vec::new(),
         ..stack.clone()

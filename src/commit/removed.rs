@@ -9,8 +9,10 @@ use std::sync::Arc;
 
 use crate::commit::{Commit, LoadedStack};
 use crate::config::fleet_file::{Stack, Vanished, vanished};
-use crate::model::{HostName, Location, RepositoryName, StackName, TreePath};
-use crate::report::Target;
+use crate::model::{
+    Drift, HostName, Location, Reason, RepositoryName, Resource, StackName, TreePath,
+};
+use crate::report::{Report, Target};
 
 use crate::data::folder::{DataError, DataFolder, Kept};
 
@@ -28,7 +30,10 @@ pub(crate) fn retire(
     let kept = data.kept(repository)?;
     let had: BTreeSet<StackName> = kept.iter().map(|kept| kept.target.stack.clone()).collect();
     let has: BTreeSet<StackName> = commit.stacks.keys().cloned().collect();
-    if let Vanished::All { had } = vanished(&had, &has) {
+    let is_meant = commit.fleet.as_ref().is_some_and(|fleet| fleet.empty);
+    if let Vanished::All { had } = vanished(&had, &has)
+        && !is_meant
+    {
         tracing::warn!(%repository, had, "no stack is left in the commit; nothing is removed");
         return Ok(());
     }
@@ -45,7 +50,9 @@ pub(crate) fn retire(
         let why = if stays { "this host" } else { "the repository" };
         tracing::info!(%repository, stack = %target.stack, host = %target.host, "the stack left {why}");
         let place = (target.stack.clone(), target.host.clone());
-        commit.retired.insert(place, Arc::new(emptied(&kept, stays)));
+        let mut left = emptied(&kept, stays);
+        left.claims = Arc::clone(&commit.claims);
+        commit.retired.insert(place, Arc::new(left));
     }
     Ok(())
 }
@@ -57,8 +64,35 @@ fn emptied(kept: &Kept, lives_elsewhere: bool) -> LoadedStack {
     stack.sync = kept.sync;
     stack.drift = kept.drift;
     stack.prune = kept.prune;
+    stack.project = kept.project.clone();
     if lives_elsewhere {
         stack.prune.volumes = false;
     }
     LoadedStack::emptied(stack)
+}
+
+/// Whether a removed target needs no further pass: nothing is left that goes later. What another stack of the commit
+/// shares with it stays, and is its to remove when the last one leaves.
+pub(crate) fn is_done_with(report: &Report, stack: Option<&Arc<LoadedStack>>) -> bool {
+    let shared =
+        report.remaining.iter().any(|drift| matches!(drift.reason, Reason::Claimed { .. }));
+    report.is_good() && !shared && !stack.is_some_and(|stack| has_data_to_prune(report, stack))
+}
+
+/// Whether a stack still has volumes that policy lets go.
+pub(crate) fn has_data_to_prune(report: &Report, stack: &LoadedStack) -> bool {
+    let is_left = |drift: &Drift| {
+        matches!(drift.resource, Resource::Volume(_)) && drift.reason == Reason::Orphaned
+    };
+    stack.stack.prune.volumes && report.remaining.iter().any(is_left)
+}
+
+/// Whether something of a stack goes once everything else is in sync: volumes that policy lets go, and networks that
+/// only stayed because containers of other stacks, gone by now, were attached.
+pub(crate) fn waits_to_prune(report: &Report, stack: &LoadedStack) -> bool {
+    let is_left = |drift: &Drift| {
+        matches!(drift.resource, Resource::Network(_)) && drift.reason == Reason::Orphaned
+    };
+    let networks = stack.stack.prune.networks && report.remaining.iter().any(is_left);
+    report.wait.is_none() && (networks || has_data_to_prune(report, stack))
 }

@@ -32,6 +32,9 @@ pub(super) struct Parts {
     pub(super) broken: Vec<ServiceName>,
     /// Services whose `network_mode` is there and empty: they have no network, not even the default one.
     pub(super) unattached: BTreeSet<ServiceName>,
+    /// Paths of networks, configs and secrets whose `name` is there and empty. As in the reference they get none then;
+    /// volumes do.
+    pub(super) unnamed: BTreeSet<String>,
 }
 
 /// Converts a model; what does not fit is reported and left out.
@@ -51,6 +54,13 @@ pub(super) fn convert(root: &Node, problems: &mut Diagnostics, budget: &Budget) 
     parts.volumes = section(root, "volumes", problems);
     parts.configs = section(root, "configs", problems);
     parts.secrets = section(root, "secrets", problems);
+    for section in ["networks", "configs", "secrets"] {
+        for entry in root.get(section).and_then(Node::as_map).into_iter().flatten() {
+            if entry.value.get("name").and_then(Node::as_text) == Some("") {
+                parts.unnamed.insert(format!("{section}.{}", entry.key));
+            }
+        }
+    }
     parts.models = section(root, "models", problems);
     parts.extensions = extensions(root);
     let mut path = String::new();

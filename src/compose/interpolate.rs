@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::attributes::{Cast, Shape};
 use super::place::Place;
 use super::text::template::{self, TemplateProblem};
-use super::unset::{self, Unset};
+use super::values::unset::{self, Unset};
 use crate::model::{Budget, Diagnostics};
 use crate::yaml::{Kind, NODE_BYTES, Node, Scalar, Tag};
 

@@ -9,13 +9,13 @@ use super::files::{Files, ReadProblem, is_remote, join, parent};
 use super::interpolate::Env;
 use super::loader::Loader;
 use super::normalize::{name_resources, normalize, read_files, resolve_contents};
-use super::sealed;
 use super::text::dotenv::Variables;
 use super::text::template;
-use super::unset::Services;
+use super::values::unset::Services;
+use super::values::{LoadPurpose, sealed};
 use crate::model::{
     Budget, Diagnostic, Diagnostics, GivenContent, GivenVariables, Location, Origins, Project,
-    Service, ServiceName, StackName, UnsetPolicy,
+    Service, ServiceName, StackName,
 };
 use crate::yaml::Node;
 
@@ -62,27 +62,16 @@ pub struct LoadRequest<'a> {
     /// Further env files below those: of each, all places where it may be, later ones over earlier ones. One of them at
     /// least must be there.
     pub shared_env_files: &'a [Vec<String>],
-    /// Project name; otherwise the manifest's, otherwise the folder's.
+    /// Project name; otherwise the manifest's, otherwise the default.
     pub project_name: Option<&'a str>,
+    /// Project name where neither a request, a variable nor a manifest says one; otherwise the folder's.
+    pub default_name: Option<&'a str>,
     /// The folder that relative paths in the first file are relative to; otherwise that file's folder.
     pub project_directory: Option<&'a str>,
     /// What `~` stands for where no variable `HOME` says otherwise.
     pub home: Option<&'a str>,
     /// What the model is for.
     pub purpose: LoadPurpose,
-}
-
-/// What a model is for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum LoadPurpose {
-    /// To be shown: as with `docker compose config`, variables without a value stand for nothing, with a warning.
-    #[default]
-    Show,
-    /// To be run: values that are not there, or that no container can read, are errors.
-    Run {
-        /// What becomes of variables without a value and without a default.
-        unset: UnsetPolicy,
-    },
 }
 
 impl std::fmt::Debug for LoadRequest<'_> {
@@ -276,7 +265,7 @@ fn enabled(parts: &Parts, profiles: &[String], env: &Env) -> BTreeSet<ServiceNam
     active.map(|(name, _)| name.clone()).collect()
 }
 
-/// Leaves out the resources that no enabled service uses.
+/// Leaves out the resources that no enabled service uses; of networks and volumes it is remembered that they are declared.
 fn drop_unused(project: &mut Project) {
     let mut networks = BTreeSet::new();
     let mut volumes = BTreeSet::new();
@@ -294,8 +283,10 @@ fn drop_unused(project: &mut Project) {
         secrets.extend(built.map(|secret| secret.source.clone()));
         models.extend(service.models.keys().cloned());
     }
-    project.networks.retain(|key, _| networks.contains(key));
-    project.volumes.retain(|key, _| volumes.contains(key));
+    project.unused_networks =
+        project.networks.extract_if(.., |key, _| !networks.contains(key)).collect();
+    project.unused_volumes =
+        project.volumes.extract_if(.., |key, _| !volumes.contains(key)).collect();
     project.configs.retain(|key, _| configs.contains(key));
     project.secrets.retain(|key, _| secrets.contains(key));
     project.models.retain(|key, _| models.contains(key));
@@ -443,8 +434,8 @@ impl Setting<'_, '_, '_> {
         if stated.as_deref() == Some("") {
             return self.refuse("the project's name is empty", "give its variables a value");
         }
-        let base =
-            stated.unwrap_or_else(|| folder.rsplit('/').next().unwrap_or_default().to_owned());
+        let own = folder.rsplit('/').next().unwrap_or_default();
+        let base = stated.unwrap_or_else(|| self.request.default_name.unwrap_or(own).to_owned());
         let plain = normal_name(&base);
         match StackName::parse(&plain) {
             Ok(name) => Some(name),

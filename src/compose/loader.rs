@@ -13,9 +13,9 @@ use super::merge::{Tags, merge, merge_service, settle};
 use super::paths::Paths;
 use super::place::Place;
 use super::rules;
-use super::sealed::{self, SealedVariables};
 use super::text::dotenv::{self, Variable, Variables};
-use super::unset::Unset;
+use super::values::sealed::{self, SealedVariables};
+use super::values::unset::Unset;
 use crate::model::{Budget, Diagnostic, Diagnostics, Location};
 use crate::yaml::{self, Kind, Map, NODE_BYTES, Node, Tag, Value};
 
@@ -303,6 +303,13 @@ impl<'a> Loader<'a> {
         let base = self.base(name, &extends, at, env, trail);
         trail.pop();
         let Some(base) = base else { return Some(service) };
+        if base.is_null() {
+            // As in the reference: where there is nothing to take over, the service keeps saying whom it extends.
+            if let Some(map) = service.as_map_mut() {
+                map.set("extends", extends);
+            }
+            return Some(service);
+        }
         let shape = attributes::root().key("services").and_then(|shape| shape.any.as_deref())?;
         let services = Place::TOP.key("services");
         let place = services.key(name);
@@ -351,7 +358,14 @@ impl<'a> Loader<'a> {
                     return None;
                 }
                 let other = join(at.folder, text);
-                let document = self.base_document(&other, env, file)?;
+                let known = self.problems.0.len();
+                let Some(document) = self.base_document(&other, env, file) else {
+                    if self.problems.0.len() == known {
+                        let message = format!("{} holds no services", self.files.show(&other));
+                        self.problems.push(file.error(message).at(path));
+                    }
+                    return None;
+                };
                 let empty = Map::default();
                 let services = document.get("services").and_then(Node::as_map).unwrap_or(&empty);
                 if !services.contains(wanted) {
@@ -381,7 +395,7 @@ impl<'a> Loader<'a> {
         if let Some(shape) = attributes::root().key("services").and_then(|s| s.any.as_deref()) {
             settle(&mut base, Some(shape));
         }
-        base.as_map().is_some().then_some(base)
+        (base.as_map().is_some() || base.is_null()).then_some(base)
     }
 
     /// A file to extend from: its documents merged. Read once.

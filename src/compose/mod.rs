@@ -19,9 +19,9 @@ mod normalize;
 mod paths;
 mod place;
 mod rules;
-pub mod sealed;
 mod text;
-mod unset;
+mod values;
 
 pub use files::{Files, ReadProblem, TREE_ROOT, TreeFiles, tree_path};
-pub use load::{LoadPurpose, LoadRequest, Loaded, Lookup, load, load_within};
+pub use load::{LoadRequest, Loaded, Lookup, load, load_within};
+pub use values::{LoadPurpose, sealed};

@@ -8,8 +8,8 @@ use super::convert::{Parts, Spot};
 use super::files::ReadProblem;
 use super::interpolate::Env;
 use super::loader::Loader;
-use super::sealed;
 use super::text::dotenv::{self, Variable, Variables};
+use super::values::sealed;
 use crate::model::project::{EnvFile, Link};
 use crate::model::{Diagnostic, Location, Secret, Service, ServiceName};
 
@@ -35,16 +35,18 @@ pub(super) fn name_resources(parts: &mut Parts, project: &str) {
             *name = if external { key.to_owned() } else { format!("{project}_{key}") };
         }
     };
-    for (key, network) in &mut parts.networks {
+    let unnamed = &parts.unnamed;
+    let is_named = |section: &str, key: &str| !unnamed.contains(&format!("{section}.{key}"));
+    for (key, network) in parts.networks.iter_mut().filter(|(key, _)| is_named("networks", key)) {
         name(&mut network.name, key, network.external);
     }
     for (key, volume) in &mut parts.volumes {
         name(&mut volume.name, key, volume.external);
     }
-    for (key, config) in &mut parts.configs {
+    for (key, config) in parts.configs.iter_mut().filter(|(key, _)| is_named("configs", key)) {
         name(&mut config.name, key, config.external);
     }
-    for (key, secret) in &mut parts.secrets {
+    for (key, secret) in parts.secrets.iter_mut().filter(|(key, _)| is_named("secrets", key)) {
         name(&mut secret.name, key, secret.external);
     }
 }

@@ -19,8 +19,8 @@ use crate::config::fleet_file::Stack;
 use crate::data::ledger::{self, Ledgers};
 use crate::fleet::Orders;
 use crate::model::{
-    Digest, DriftPolicy, HostName, PrunePolicy, Remedy, RepositoryName, Revision, SyncPolicy,
-    Timestamp,
+    Digest, DriftPolicy, HostName, PrunePolicy, Remedy, RepositoryName, Revision, StackName,
+    SyncPolicy, Timestamp,
 };
 use crate::report::Target;
 
@@ -130,12 +130,21 @@ pub struct Kept {
     pub drift: DriftPolicy,
     /// What is removed.
     pub prune: PrunePolicy,
+    /// Its Compose project's name, where that is not the stack's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<StackName>,
 }
 
 impl Kept {
     /// A target that is about to be kept.
-    pub fn new(target: &Target, stack: &Stack) -> Self {
-        Self { target: target.clone(), sync: stack.sync, drift: stack.drift, prune: stack.prune }
+    pub fn new(target: &Target, stack: &Stack, project: Option<&StackName>) -> Self {
+        Self {
+            target: target.clone(),
+            sync: stack.sync,
+            drift: stack.drift,
+            prune: stack.prune,
+            project: project.filter(|project| **project != stack.name).cloned(),
+        }
     }
 }
 
@@ -420,9 +429,14 @@ impl DataFolder {
     }
 
     /// Remembers that a target is kept. To be called before its host is changed for the first time.
-    pub fn keep(&self, target: &Target, stack: &Stack) -> Result<(), DataError> {
+    pub fn keep(
+        &self,
+        target: &Target,
+        stack: &Stack,
+        project: Option<&StackName>,
+    ) -> Result<(), DataError> {
         let mut record = self.recall(target);
-        let kept = Some(Kept::new(target, stack));
+        let kept = Some(Kept::new(target, stack, project));
         if record.kept == kept {
             return Ok(());
         }

@@ -41,6 +41,11 @@ pub fn jobs(mut project: Project) -> Project {
     project
 }
 
+/// Whether a service is such a job.
+pub(super) fn is_job(service: &Service) -> bool {
+    service.labels.contains_key(LABEL)
+}
+
 /// Whether its hooks can be run: the reference cannot run them once a replica either.
 fn is_possible(service: &Service) -> bool {
     service.pre_start.iter().all(|hook| !hook.per_replica && hook.env_file.is_empty())

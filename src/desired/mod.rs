@@ -18,9 +18,11 @@ mod service;
 mod shelf;
 mod unsupported;
 
+use std::collections::BTreeSet;
+
 use crate::model::{
-    Desired, Diagnostics, EngineFacts, ManifestTree, Project, RepositoryName, Revision, StackName,
-    TreePath,
+    Desired, Diagnostics, EngineFacts, ManifestTree, Neighbourhood, Project, RepositoryName,
+    Revision, StackName, TreePath,
 };
 
 pub use self::before::jobs;
@@ -77,6 +79,9 @@ pub fn make(input: Input<'_>) -> (Desired, Diagnostics) {
     let Desk { bundles, seals, problems, .. } = desk;
     let desired = Desired {
         stack: input.stack.clone(),
+        project: input.project.name.clone(),
+        start_empty: start_empty(input.project),
+        neighbours: Neighbourhood::default(),
         repository: input.repository.clone(),
         revision: input.revision.clone(),
         services,
@@ -87,4 +92,12 @@ pub fn make(input: Input<'_>) -> (Desired, Diagnostics) {
         seals,
     };
     (desired, Diagnostics(problems))
+}
+
+/// `x-moorline: {start_empty: [data]}` at the top of a Compose file.
+fn start_empty(project: &Project) -> BTreeSet<String> {
+    let ours = project.extensions.get("x-moorline");
+    let keys = ours.and_then(|ours| ours.get("start_empty")).and_then(|keys| keys.as_array());
+    let texts = keys.into_iter().flatten().filter_map(|key| key.as_str().map(str::to_owned));
+    texts.collect()
 }

@@ -19,6 +19,10 @@ pub(super) fn networks(desk: &mut Desk<'_>) -> BTreeMap<String, Arc<DesiredNetwo
     let mut made = BTreeMap::new();
     for (key, network) in &project.networks {
         let path = format!("networks.{key}");
+        if network.name.is_empty() {
+            let help = "give its variables a value, or leave `name` out";
+            desk.refuse(format!("{path}.name"), "the network's name is empty", help);
+        }
         if network.enable_ipv4.is_some() && !desk.speaks(1, 48) {
             desk.refuse(
                 format!("{path}.enable_ipv4"),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::before;
 use super::desk::Desk;
 use crate::model::project::Service;
 use crate::model::{ContainerSpec, ServiceName};
@@ -65,9 +66,16 @@ pub(super) fn container_labels(
     number: u32,
 ) -> BTreeMap<String, String> {
     let input = desk.input;
+    // `docker compose start` waits for each service that the label names, and fails on one that it cannot find: services
+    // that no profile enables, and jobs of ours, which it does not know.
+    let is_known = |other: &ServiceName| {
+        let other = input.project.services.get(other);
+        other.is_some_and(|other| !before::is_job(other))
+    };
     let waits: Vec<String> = service
         .depends_on
         .iter()
+        .filter(|(other, _)| is_known(other))
         .map(|(other, link)| format!("{other}:{}:{}", link.condition, link.restart))
         .collect();
     let mut labels = service.labels.clone();

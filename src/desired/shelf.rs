@@ -84,6 +84,9 @@ mod tests {
         let name = |name: &str| ServiceName::parse(name).unwrap();
         Desired {
             stack: StackName::parse("shop").unwrap(),
+            project: StackName::parse("shop").unwrap(),
+            start_empty: std::collections::BTreeSet::new(),
+            neighbours: crate::model::Neighbourhood::default(),
             repository: RepositoryName::parse("main").unwrap(),
             revision: Revision::parse(&"a".repeat(40)).unwrap(),
             services: [(name("web"), service(web)), (name("db"), service(db))].into(),

@@ -14,7 +14,7 @@ mod events;
 mod ledger;
 mod look;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ pub use look::{Depth, HostView, Scope};
 
 use self::act::RegistryAuth;
 use self::connect::{Ask, Wire};
-use self::look::{Helper, Info, Looker, Memory, Version, api, facts};
+use self::look::{DiskUse, Helper, Info, Looker, Memory, Version, api, facts};
 use crate::model::{EngineFacts, Observed, Timestamp};
 
 /// The newest API version whose answers were read and understood (Engine 28).
@@ -65,6 +65,8 @@ struct Shared {
     helpers: Mutex<BTreeSet<String>>,
     /// Held while the image of those containers is made.
     importing: tokio::sync::Mutex<()>,
+    /// Held while a network is looked for and made: the Engine does not keep their names apart.
+    naming: tokio::sync::Mutex<()>,
     /// Ids and names of containers of which an event told.
     touched: broadcast::Sender<String>,
 }
@@ -90,6 +92,7 @@ impl Engine {
             facts: RwLock::new((facts, Instant::now())),
             helpers: Mutex::default(),
             importing: tokio::sync::Mutex::default(),
+            naming: tokio::sync::Mutex::default(),
             touched: broadcast::Sender::new(TOUCHES),
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -141,6 +144,17 @@ impl Engine {
         now: Timestamp,
     ) -> Result<Observed, EngineError> {
         Ok(self.look(std::slice::from_ref(scope), depth, now).await?.of(scope))
+    }
+
+    /// Bytes that each volume holds, as far as the Engine can tell. It counts files for that, which may take long: who
+    /// asks gets an empty answer when it takes longer than a look may.
+    pub async fn volume_sizes(&self) -> BTreeMap<String, u64> {
+        let ask = Ask::get("/system/df", "ask how much volumes hold").query("type", "volume");
+        let limit = self.wire().limits().look;
+        match tokio::time::timeout(limit, self.wire().read::<DiskUse>(ask)).await {
+            Ok(Ok(answer)) => answer.sizes(),
+            Ok(Err(_)) | Err(_) => BTreeMap::new(),
+        }
     }
 
     /// Asks for a sign of life. A refusal is one.
@@ -211,6 +225,10 @@ impl Engine {
 
     fn helpers(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
         self.shared.helpers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn naming(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.shared.naming.lock().await
     }
 
     async fn importing(&self) -> tokio::sync::MutexGuard<'_, ()> {

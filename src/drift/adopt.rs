@@ -48,7 +48,10 @@ fn adopted_folder(observed: &Observed, policy: &Policy) -> Option<String> {
             Ownership::Foreign if policy.adopt == AdoptPolicy::Adopt => {
                 labels.get(WORKING_DIR_LABEL).filter(|folder| folder.starts_with('/')).cloned()
             }
-            Ownership::Foreign | Ownership::OtherRepository(_) | Ownership::Unrelated => None,
+            Ownership::Foreign
+            | Ownership::Neighbour(_)
+            | Ownership::OtherRepository(_)
+            | Ownership::Unrelated => None,
         }
     };
     let ours = observed.containers.iter().filter(|one| one.ownership == Ownership::Ours);

@@ -52,6 +52,7 @@ impl Symptom {
             | Reason::Broken
             | Reason::Surplus
             | Reason::Orphaned
+            | Reason::Claimed { .. }
             | Reason::Foreign
             | Reason::Superseded
             | Reason::NotRun

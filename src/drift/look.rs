@@ -92,13 +92,19 @@ impl<'a> Look<'a> {
         !container.one_off && self.owns(&container.ownership)
     }
 
-    /// Whether a resource of this ownership may be changed.
-    pub(super) fn owns(&self, ownership: &Ownership) -> bool {
+    /// Whether a container of this ownership may be changed.
+    fn owns(&self, ownership: &Ownership) -> bool {
         match ownership {
             Ownership::Ours => true,
             Ownership::Foreign => self.adopts(),
-            Ownership::OtherRepository(_) | Ownership::Unrelated => false,
+            Ownership::Neighbour(_) | Ownership::OtherRepository(_) | Ownership::Unrelated => false,
         }
+    }
+
+    /// Whether a network or volume that the stack asks for by name is its own, or shared with a stack of its
+    /// repository.
+    pub(super) fn shares(&self, ownership: &Ownership) -> bool {
+        matches!(ownership, Ownership::Neighbour(_)) || self.owns(ownership)
     }
 
     /// Whether a container that is not ours holds a name.

@@ -137,3 +137,28 @@ fn describe(kind: &str, source: &str, words: BTreeSet<String>) -> String {
 pub(super) fn is_engine_name(name: &str) -> bool {
     name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling_of_a_bind_is_parted_at_its_target() {
+        for (bind, source, target, options) in [
+            ("/:/host:ro", "/", "/host", "ro"),
+            ("/:/", "/", "/", ""),
+            ("/:/host:rw,rslave", "/", "/host", "rw,rslave"),
+            ("/srv:/data", "/srv", "/data", ""),
+            ("/a:/b:ro,z", "/a", "/b", "ro,z"),
+            (".:/app", ".", "/app", ""),
+            ("data:/data:ro", "data", "/data", "ro"),
+            ("C:\\srv:/data:ro", "C:\\srv", "/data", "ro"),
+            ("c:/srv:/data", "c:/srv", "/data", ""),
+        ] {
+            let told = split_bind(bind);
+            assert_eq!(told, Some((source.to_owned(), target, options)), "{bind}");
+        }
+        let line = from_bind("/:/host:ro").unwrap();
+        assert_eq!(line, ("/host".to_owned(), "bind / ro".to_owned()));
+    }
+}

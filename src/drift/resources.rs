@@ -8,8 +8,8 @@ use super::look::Look;
 use super::mask;
 use super::sheet::is_passing_label;
 use crate::model::{
-    Cure, DesiredNetwork, DesiredService, DesiredVolume, Drift, ImagePolicy, ImageRef, ImageSight,
-    Ipam, IpamPool, Location, NetworkSpec, Reason, Resource, Value, VolumeSpec,
+    Claimed, Cure, DesiredNetwork, DesiredService, DesiredVolume, Drift, ImagePolicy, ImageRef,
+    ImageSight, Ipam, IpamPool, Location, NetworkSpec, Reason, Resource, Value, VolumeSpec,
 };
 
 /// A flat view of a network or volume: attribute to text.
@@ -33,7 +33,7 @@ pub(super) fn networks(look: &Look<'_>, unseen: &Gaps<'_>, out: &mut Vec<Drift>)
         match look.observed.networks.get(name) {
             None => out.push(drift(Reason::Missing, missing_cure(network.external))),
             Some(_) if network.external => {}
-            Some(there) if !look.owns(&there.ownership) => {
+            Some(there) if !look.shares(&there.ownership) => {
                 out.push(drift(Reason::Foreign, Cure::None));
             }
             Some(there) => {
@@ -52,7 +52,8 @@ pub(super) fn networks(look: &Look<'_>, unseen: &Gaps<'_>, out: &mut Vec<Drift>)
             && there.ownership == crate::model::Ownership::Ours
             && !unseen.network(name)
         {
-            out.push(orphan(Resource::Network(name.clone())));
+            let resource = Resource::Network(name.clone());
+            out.push(left_over(look, &Claimed::Network(name.clone()), resource));
         }
     }
 }
@@ -75,7 +76,7 @@ pub(super) fn volumes(look: &Look<'_>, unseen: &Gaps<'_>, out: &mut Vec<Drift>) 
         match look.observed.volumes.get(name) {
             None => out.push(drift(Reason::Missing, missing_cure(volume.external))),
             Some(_) if volume.external => {}
-            Some(there) if !look.owns(&there.ownership) => {
+            Some(there) if !look.shares(&there.ownership) => {
                 out.push(drift(Reason::Foreign, Cure::None));
             }
             Some(there) => {
@@ -94,7 +95,8 @@ pub(super) fn volumes(look: &Look<'_>, unseen: &Gaps<'_>, out: &mut Vec<Drift>) 
             && there.ownership == crate::model::Ownership::Ours
             && !unseen.volume(name)
         {
-            out.push(orphan(Resource::Volume(name.clone())));
+            let resource = Resource::Volume(name.clone());
+            out.push(left_over(look, &Claimed::Volume(name.clone()), resource));
         }
     }
 }
@@ -103,8 +105,17 @@ fn missing_cure(external: bool) -> Cure {
     if external { Cure::None } else { Cure::Create }
 }
 
-fn orphan(resource: Resource) -> Drift {
-    Drift { resource, reason: Reason::Orphaned, cure: Cure::Remove, origin: None }
+/// What no active service of this stack uses: orphaned, unless some stack of the commit declares it, whichever it is.
+fn left_over(look: &Look<'_>, what: &Claimed, resource: Resource) -> Drift {
+    match look.desired.neighbours.holder(what) {
+        Some(claim) => Drift {
+            resource,
+            reason: Reason::Claimed { by: claim.stack.clone() },
+            cure: Cure::None,
+            origin: Some(claim.origin.clone()).filter(|place| !place.file.is_empty()),
+        },
+        None => Drift { resource, reason: Reason::Orphaned, cure: Cure::Remove, origin: None },
+    }
 }
 
 type Change = (String, Option<String>, Option<String>);

@@ -10,6 +10,7 @@ pub mod placement;
 pub mod suspension;
 mod waiting;
 pub mod waves;
+pub mod whole;
 pub mod windows;
 
 use std::fmt;

@@ -161,6 +161,14 @@ impl<'a> Walk<'a> {
         for other in after.into_iter().flatten() {
             before = before.and(self.stack(other, open));
         }
+        // What another stack makes is waited for; whether that stack is well is its own affair.
+        let implied = fleet.stacks.get(name).map(|stack| &stack.implied);
+        for other in implied.into_iter().flatten() {
+            let gate = self.stack(other, open);
+            if !matches!(gate, Gate::Stopped { .. }) {
+                before = before.and(gate);
+            }
+        }
         let mut own = Gate::Go;
         for targets in self.stacks.get(name).cloned().unwrap_or_default().into_values() {
             let gate = before.clone().and(own.clone());

@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{
-    ContainerSpec, Digest, FileMode, HostConfig, ImageRef, Location, NetworkSpec, Replica,
-    RepositoryName, Revision, ServiceName, StackName, Timestamp, Ulimit, VolumeSpec,
+    ContainerSpec, Digest, FileMode, HostConfig, ImageRef, Location, Neighbourhood, NetworkSpec,
+    Replica, RepositoryName, Revision, ServiceName, StackName, Timestamp, Ulimit, VolumeSpec,
 };
 
 /// Stands for `..` in host paths that keep the shape of a path relative to the project's folder.
@@ -19,6 +19,12 @@ pub const PARENT_FOLDER: &str = "_parent";
 pub struct Desired {
     /// The stack.
     pub stack: StackName,
+    /// The Compose project's name: what containers, networks and volumes are called after. Mostly the stack's.
+    pub project: StackName,
+    /// The other stacks of the commit on this host, as far as they concern this one.
+    pub neighbours: Neighbourhood,
+    /// Keys of volumes that may start empty although what they are to hold seems to lie in another one.
+    pub start_empty: BTreeSet<String>,
     /// The repository that asks.
     pub repository: RepositoryName,
     /// The commit that asks.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ContainerId, Location, Policy, Replica, ServiceName};
+use super::{ContainerId, Location, Replica, ServiceName, StackName};
 
 /// What a difference is about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -74,6 +74,11 @@ pub enum Reason {
     Surplus,
     /// Its service, network or volume is no longer in the manifest.
     Orphaned,
+    /// No active service of the stack uses it, but a stack of the commit declares it: it stays.
+    Claimed {
+        /// Which.
+        by: StackName,
+    },
     /// Another container of the project that Moorline did not make.
     Foreign,
     /// A field differs.
@@ -148,6 +153,7 @@ impl fmt::Display for Reason {
             Self::Broken => write!(out, "broken"),
             Self::Surplus => write!(out, "surplus"),
             Self::Orphaned => write!(out, "orphaned"),
+            Self::Claimed { by } => write!(out, "unused here, declared by {by}"),
             Self::Foreign => write!(out, "not made by moorline"),
             Self::Changed { field, .. } => write!(out, "{field} changed"),
             Self::ImageMoved { image } => write!(out, "image {image} moved"),
@@ -201,11 +207,13 @@ pub struct Drift {
 }
 
 impl Drift {
-    /// Whether it is data that nobody asks for any more and that only a word in policy removes. That is said, and is no
-    /// difference that waits for anyone: the stack is in sync with it.
-    pub fn is_kept_data(&self, policy: &Policy) -> bool {
+    /// Whether it is data that nobody asks for any more, or something that stays because a stack of the commit declares
+    /// it. That is said, and is no difference that waits for anyone: the stack is in sync with it. What policy lets go
+    /// of such data goes last, once everything on the host is in sync.
+    pub fn is_kept(&self) -> bool {
         let is_volume = matches!(self.resource, Resource::Volume(_));
-        is_volume && self.reason == Reason::Orphaned && !policy.prune.volumes
+        (is_volume && self.reason == Reason::Orphaned)
+            || matches!(self.reason, Reason::Claimed { .. })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Drift, Reason, Replica, Resource, Timestamp, Value};
+use super::{Claimed, Drift, Location, Reason, Replica, Resource, StackName, Timestamp, Value};
 
 /// Something seen and deliberately left alone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,6 +41,43 @@ pub enum HeldBecause {
         container: String,
         /// The repository.
         repository: String,
+    },
+    /// A container of another stack has the replica's name.
+    NameHeldByStack {
+        /// The container's name.
+        container: String,
+        /// The stack.
+        stack: String,
+    },
+    /// A stack of the commit declares it, though no active service of this one uses it.
+    StaysDeclared,
+    /// Another stack of the commit wants it, and only one can have it.
+    Contested {
+        /// What.
+        what: Claimed,
+        /// The other stack.
+        by: StackName,
+        /// Where that one says so.
+        place: Location,
+        /// How they differ, where both could have it if they asked for the same; else empty.
+        difference: String,
+    },
+    /// It would be empty, while what it is to hold lies in another volume.
+    WouldStartEmpty {
+        /// Its key in the manifest.
+        key: String,
+        /// The other volume.
+        lies_in: String,
+    },
+    /// The manifests of a stack of the host cannot be used, and it may ask for it.
+    StackUnreadable {
+        /// Which.
+        stack: StackName,
+    },
+    /// It goes once everything on the host is in sync.
+    NotAllInSync {
+        /// The first stack that is not.
+        stack: StackName,
     },
     /// A container that has nothing to do with the project has the replica's name.
     NameTaken {

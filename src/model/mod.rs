@@ -1,6 +1,7 @@
 //! The nouns: plain data that every floor speaks of. Nothing here waits, reads or decides.
 
 mod budget;
+mod claims;
 mod container;
 mod desired;
 mod diagnostic;
@@ -23,6 +24,7 @@ mod tree;
 mod unseen;
 
 pub use budget::{Budget, OverBudget};
+pub use claims::{Claim, Claimed, Claims, Clash, Neighbourhood};
 pub use container::{
     BindOptions, ContainerConfig, ContainerSpec, DeviceMapping, DeviceRequest, Empty, Endpoint,
     EndpointIpam, HealthConfig, HostConfig, ImageOptions, Ipam, IpamPool, LogConfig, Mount,

@@ -81,6 +81,8 @@ pub struct EngineFacts {
 pub enum Ownership {
     /// Ours: it carries this stack's and this repository's labels.
     Ours,
+    /// Made for another stack of the same repository: two stacks may share a network or volume by its name.
+    Neighbour(String),
     /// Of this stack's name, but made for another repository.
     OtherRepository(String),
     /// Made by something else under the same Compose project name (docker compose, by hand).
@@ -219,6 +221,10 @@ pub struct ObservedNetwork {
     pub spec: NetworkSpec,
     /// Containers attached to it, as far as the Engine tells (running ones).
     pub attached: Vec<ContainerId>,
+    /// Ids of further networks of the same name that carry our labels too. The Engine does not keep names of networks
+    /// apart; of several, the one that is in use counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub twins: Vec<String>,
 }
 
 /// A volume.
@@ -228,6 +234,12 @@ pub struct ObservedVolume {
     pub ownership: Ownership,
     /// What inspect says.
     pub spec: VolumeSpec,
+    /// When it was made, if the Engine tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Timestamp>,
+    /// Bytes that it holds, where that was asked for and the Engine could tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
 }
 
 /// What the host knows of an image reference.

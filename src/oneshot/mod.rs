@@ -24,7 +24,7 @@ use crate::report::{Failure, Report, Target};
 use crate::commit::removed::retire;
 use crate::daemon::{self, Setup, StartError};
 use crate::data::folder::DataFolder;
-use crate::reconcile::board::Board;
+use crate::reconcile::board::{Board, Standing};
 use crate::reconcile::host::failure_of;
 use crate::reconcile::limiter::PassLimiter;
 use crate::reconcile::survey::{self, Survey, seen_by};
@@ -127,7 +127,8 @@ pub async fn read(
         let place = Place { git: &git, source: &source, repository, hosts, outside: &outside };
         let mut commit = commit::read(&place, &wanted, stop).await.map_err(failed)?;
         redaction::hide(&commit.secrets());
-        if commit.fleet.is_none() {
+        // Half a fleet is acted on by no command: what it does not name would be taken for gone.
+        if commit.fleet_problem().is_some() {
             let lines: Vec<String> = commit.problems.0.iter().map(ToString::to_string).collect();
             return Err(OnceError::Fleet { problem: lines.join("\n") });
         }
@@ -415,6 +416,10 @@ pub async fn publish(setup: &Setup, wish: &Wish, seen: &[Seen], reports: &[Repor
         board.expect(repository.commit.head(), &targets);
         for report in own {
             board.report(&Arc::new(report.clone()));
+            // Kept at an earlier commit, or held: what it waits for is what the newest one says.
+            if let Some(wait) = &report.wait {
+                board.stands(&report.target, Standing::Waiting(wait.clone()));
+            }
         }
         board.hide(&repository.commit.secrets());
         let places = (&repository.git, &repository.source, &board);

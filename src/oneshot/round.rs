@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::commit::Commit;
-use crate::commit::removed::retire;
+use crate::commit::removed::{self, retire};
 use crate::daemon::target::TargetLoop;
 use crate::daemon::{Setup, StartError, ledger_keys};
 use crate::data::folder::DataFolder;
@@ -212,7 +212,7 @@ impl Round {
             let mut reports = self.settle(&wanted, (orders, stop)).await;
             // What is asked for no more goes when everything else is where it should be.
             reports.extend(self.settle(&retired, (orders, stop)).await);
-            reports
+            self.prune(reports, (orders, stop)).await
         };
         let keeping = self.context.gates.run(&self.context.hosts, beside.clone());
         let placing = self.context.roster.run(beside.clone());
@@ -222,6 +222,30 @@ impl Round {
             reports
         };
         tokio::join!(work, keeping, placing).0
+    }
+
+    /// Once everything else is in sync, what nobody asks for any more goes.
+    async fn prune(
+        &self,
+        mut reports: Vec<Report>,
+        how: (&watch::Receiver<Arc<Orders>>, &CancellationToken),
+    ) -> Vec<Report> {
+        let waits = |report: &&Report| {
+            let stack = self.commit.stack_of(&report.target);
+            stack.is_some_and(|stack| removed::waits_to_prune(report, stack))
+                && self.context.unsettled(&self.commit, &report.target).is_none()
+        };
+        let last: BTreeSet<Target> =
+            reports.iter().filter(waits).map(|report| report.target.clone()).collect();
+        for done in self.settle(&last, how).await {
+            if let Some(place) = reports.iter_mut().find(|report| report.target == done.target) {
+                let mut story = Course::new(self.context.limits.progress);
+                story.take(&Arc::new(place.clone()));
+                story.take(&Arc::new(done));
+                *place = story.report.map_or_else(|| place.clone(), Arc::unwrap_or_clone);
+            }
+        }
+        reports
     }
 
     /// Stacks whose replicas are spread are looked at on all their hosts first: a host counts as seen when each of them

@@ -56,7 +56,7 @@ impl<'a> Planner<'a> {
                 .get(id)
                 .and_then(|container| self.removal_objection(container, drift)),
             Resource::Network(_) | Resource::Volume(_) | Resource::Service(_) => {
-                self.report_only(None, drift)
+                self.report_only(None, drift).or_else(|| self.disputed(drift))
             }
         }
     }
@@ -69,6 +69,7 @@ impl<'a> Planner<'a> {
             Reason::Foreign => HeldBecause::NotOurs,
             Reason::Missing | Reason::NotRun if is_replica => HeldBecause::PlaceTaken,
             Reason::Missing => HeldBecause::ExternalMissing,
+            Reason::Claimed { .. } => HeldBecause::StaysDeclared,
             Reason::Broken => HeldBecause::BeingRemoved,
             Reason::Unhealthy => HeldBecause::LeftUnhealthy,
             Reason::ImageMissing => HeldBecause::ImageWithheld,
@@ -96,6 +97,11 @@ impl<'a> Planner<'a> {
         if let Some(why) = self.report_only(container, drift) {
             return Some(why);
         }
+        if drift.cure != Cure::Remove
+            && let Some(why) = self.rival(replica, container)
+        {
+            return Some(why);
+        }
         let recovery = matches!(drift.cure, Cure::Revive | Cure::Create);
         self.brake(replica)
             .filter(|_| recovery)
@@ -119,6 +125,10 @@ impl<'a> Planner<'a> {
             Ownership::OtherRepository(other) => HeldBecause::NameHeldByRepository {
                 container: holder.name.clone(),
                 repository: other.clone(),
+            },
+            Ownership::Neighbour(other) => HeldBecause::NameHeldByStack {
+                container: holder.name.clone(),
+                stack: other.clone(),
             },
             Ownership::Unrelated | Ownership::Ours => {
                 HeldBecause::NameTaken { name: holder.name.clone() }
@@ -168,7 +178,7 @@ impl<'a> Planner<'a> {
         match container.ownership {
             Ownership::Ours => true,
             Ownership::Foreign => self.input.policy.adopt == AdoptPolicy::Adopt,
-            Ownership::OtherRepository(_) | Ownership::Unrelated => false,
+            Ownership::Neighbour(_) | Ownership::OtherRepository(_) | Ownership::Unrelated => false,
         }
     }
 }

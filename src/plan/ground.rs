@@ -26,6 +26,7 @@ pub(super) struct Ground {
 impl Planner<'_> {
     /// Plans networks and volumes that are missing or changed, and images that are to be pulled or built.
     pub(super) fn lay_ground(&mut self) {
+        self.warn_of_twins();
         let others = std::mem::take(&mut self.others);
         for drift in &others {
             match (&drift.resource, &drift.reason) {
@@ -49,6 +50,41 @@ impl Planner<'_> {
             }
         }
         self.others = others;
+    }
+
+    /// How the Engine is told a network: by its name, or by the id of the one that counts where several have that name.
+    pub(super) fn address_of_network(&self, name: &str) -> String {
+        match self.input.observed.networks.get(name) {
+            Some(network) if !network.twins.is_empty() => network.id.clone(),
+            _ => name.to_owned(),
+        }
+    }
+
+    /// Writes ids in place of names of which the host has several networks: the Engine takes no such name.
+    pub(super) fn tell_twins_apart(&self, spec: &mut ContainerSpec) {
+        let all = &self.input.observed.networks;
+        for (name, network) in all.iter().filter(|(_, network)| !network.twins.is_empty()) {
+            if spec.host.network_mode == *name {
+                spec.host_mut().network_mode.clone_from(&network.id);
+            }
+            if let Some(endpoint) = spec.endpoints.remove(name) {
+                spec.endpoints.insert(network.id.clone(), endpoint);
+            }
+        }
+    }
+
+    /// Says which of several networks of one name to remove.
+    fn warn_of_twins(&mut self) {
+        for (name, network) in &self.input.observed.networks {
+            if network.twins.is_empty() {
+                continue;
+            }
+            let spare: Vec<&str> =
+                network.twins.iter().map(|id| id.get(..12).unwrap_or(id)).collect();
+            let used = network.id.get(..12).unwrap_or(&network.id);
+            let spare = spare.join(" ");
+            self.warnings.insert(format!("there are several networks called {name}; {used} is used, remove the rest: docker network rm {spare}"));
+        }
     }
 
     fn create_network(&mut self, name: &str, drift: &Drift, after: Option<Node>) {
@@ -122,6 +158,10 @@ impl Planner<'_> {
         let Some(volume) = declared else { return };
         if volume.external {
             self.hold(drift, HeldBecause::ExternalMissing);
+            return;
+        }
+        if let Some(why) = self.would_start_empty(name) {
+            self.hold(drift, why);
             return;
         }
         let action = Action::CreateVolume(Box::new(volume.spec.clone()));
@@ -258,7 +298,7 @@ impl Planner<'_> {
 }
 
 /// Names of volumes that a specification mounts.
-fn mounted_volumes(spec: &ContainerSpec) -> impl Iterator<Item = &str> {
+pub(super) fn mounted_volumes(spec: &ContainerSpec) -> impl Iterator<Item = &str> {
     let binds = spec.host.binds.iter().filter_map(|bind| bind.split(':').next());
     let mounts = spec.host.mounts.iter().map(|mount| mount.source.as_str());
     binds.chain(mounts).filter(|source| !source.is_empty() && !source.starts_with('/'))

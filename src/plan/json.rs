@@ -19,9 +19,11 @@ pub fn to_json(plan: &Plan) -> Value {
 }
 
 /// A digest over what the plan says: two plans with one hash do the same for the same reasons. Containers count by
-/// name and specification, so that the hash outlives a look at the host that changed nothing.
+/// name and specification, so that the hash outlives a look at the host that changed nothing; warnings follow from the
+/// steps, and tell sizes and ages that change by themselves.
 pub fn hash(plan: &Plan) -> Digest {
-    let mut text = format!("{}\n{}\n{plan}", plan.stack, plan.revision);
+    let silent = Plan { warnings: Vec::new(), ..plan.clone() };
+    let mut text = format!("{}\n{}\n{silent}", plan.stack, plan.revision);
     for step in &plan.steps {
         if let Action::Create { spec, .. } | Action::Update { spec, .. } = &step.action {
             // The Debug form covers every field; only its digest leaves this function.

@@ -10,6 +10,7 @@
 
 mod approve;
 mod claims;
+mod clash;
 mod files;
 mod ground;
 mod json;
@@ -17,6 +18,7 @@ mod order;
 mod place;
 mod remove;
 mod replica;
+mod state;
 mod steps;
 mod succession;
 mod text;
@@ -26,7 +28,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::drift::{Cures, Findings};
 use crate::model::{
     ContainerId, Desired, DesiredReplica, DesiredService, Drift, Held, HeldBecause, Observed,
-    ObservedContainer, Plan, Policy, Reason, Replica, Resource, ServiceName, Slowed, Timestamp,
+    ObservedContainer, Plan, Policy, Reason, Replica, Resource, ServiceName, Slowed, StackName,
+    Timestamp,
 };
 
 pub use json::{hash, to_json};
@@ -34,7 +37,7 @@ pub use text::{render, summary};
 
 use ground::Ground;
 use place::Standing;
-use steps::{Cause, Drafts};
+use steps::{Cause, Drafts, Node};
 
 /// Everything that a plan depends on.
 #[derive(Debug, Clone, Copy)]
@@ -55,6 +58,8 @@ pub struct Input<'a> {
     pub phase: Phase,
     /// Whether what was rolled back is tried again.
     pub resolve: Resolve,
+    /// The first target of the host that is not in sync with its commit yet: no volume is removed before it is.
+    pub unsettled: Option<&'a StackName>,
     /// The time, for comparing with the brakes.
     pub now: Timestamp,
 }
@@ -98,6 +103,7 @@ pub fn make(input: Input<'_>) -> Plan {
     planner.remove_networks_and_volumes();
     planner.remove_files();
     planner.keep_claims_apart();
+    planner.drafts.put_last(&planner.last);
     planner.finish()
 }
 
@@ -119,6 +125,8 @@ struct Planner<'a> {
     standing: BTreeMap<Replica, Standing>,
     /// Replicas that get another container or a restart in this plan.
     renewed: BTreeSet<Replica>,
+    /// Steps that come after all others: they remove data.
+    last: BTreeSet<Node>,
 }
 
 impl<'a> Planner<'a> {
@@ -135,6 +143,7 @@ impl<'a> Planner<'a> {
             stuck: BTreeMap::new(),
             standing: BTreeMap::new(),
             renewed: BTreeSet::new(),
+            last: BTreeSet::new(),
         }
     }
 

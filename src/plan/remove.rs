@@ -1,6 +1,7 @@
 //! What goes: surplus replicas, orphans, networks and volumes that nobody asks for.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::model::{
     Action, AnonymousVolumes, ContainerHandle, Cure, Drift, HeldBecause, ObservedContainer,
@@ -104,6 +105,16 @@ impl Planner<'_> {
             self.hold(drift, HeldBecause::PruneVolumesOff);
             return;
         }
+        let neighbours = &self.input.desired.neighbours;
+        if let Some(stack) = neighbours.unreadable() {
+            self.hold(drift, HeldBecause::StackUnreadable { stack: stack.clone() });
+            return;
+        }
+        self.warnings.insert(self.what_is_lost(name));
+        if let Some(other) = self.input.unsettled {
+            self.hold(drift, HeldBecause::NotAllInSync { stack: other.clone() });
+            return;
+        }
         let users = self.containers_using(|container| {
             container.mounts.values().any(|mount| mount.kind == "volume" && mount.name == name)
         });
@@ -112,8 +123,20 @@ impl Planner<'_> {
             self.hold(drift, HeldBecause::StillUsed);
             return;
         }
-        self.warnings.insert(format!("volume {name} is removed with its data"));
-        self.drafts.add(Action::RemoveVolume { name: name.to_owned() }, &cause(drift), removals);
+        let action = Action::RemoveVolume { name: name.to_owned() };
+        let node = self.drafts.add(action, &cause(drift), removals);
+        self.last.insert(node);
+    }
+
+    /// What is lost with a volume: `volume shop_data is removed with its data: 12.3 MB, 41 days old`.
+    fn what_is_lost(&self, name: &str) -> String {
+        let volume = self.input.observed.volumes.get(name);
+        let size = volume.and_then(|volume| volume.size);
+        let size = size.map_or_else(|| "of unknown size".to_owned(), bytes_text);
+        let made = volume.and_then(|volume| volume.created_at);
+        let age = made.map(|made| self.input.now.since(made));
+        let age = age.map_or_else(|| "of unknown age".to_owned(), age_text);
+        format!("volume {name} is removed with its data: {size}, {age}")
     }
 
     fn containers_using(&self, uses: impl Fn(&ObservedContainer) -> bool) -> Vec<String> {
@@ -133,6 +156,34 @@ impl Planner<'_> {
             })
             .map(|(node, _)| node)
             .collect()
+    }
+}
+
+/// Bytes as people say them: three digits and a unit of a thousand.
+fn bytes_text(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
+    if bytes < 1000 {
+        return format!("{bytes} bytes");
+    }
+    let (mut tenths, mut unit) = (bytes.saturating_mul(10) / 1000, 0);
+    while tenths >= 10_000 && unit + 1 < UNITS.len() {
+        tenths /= 1000;
+        unit += 1;
+    }
+    let name = UNITS.get(unit).copied().unwrap_or_default();
+    if tenths >= 1000 {
+        format!("{} {name}", tenths / 10)
+    } else {
+        format!("{}.{} {name}", tenths / 10, tenths % 10)
+    }
+}
+
+/// An age in days: nobody decides by the hour about data.
+fn age_text(age: Duration) -> String {
+    match age.as_secs() / 86_400 {
+        0 => "less than a day old".to_owned(),
+        1 => "a day old".to_owned(),
+        days => format!("{days} days old"),
     }
 }
 

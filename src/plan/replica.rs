@@ -224,7 +224,9 @@ impl Planner<'_> {
         let main = spec.host.network_mode.clone();
         let others = later_networks(&spec, &main, self.input.observed.engine.api);
         let seal = self.input.desired.seals.get(&desired.replica).map_or("", String::as_str);
-        let spec = Arc::new(sealed(spec, seal));
+        let mut spec = sealed(spec, seal);
+        self.tell_twins_apart(&mut spec);
+        let spec = Arc::new(spec);
         let action = Action::Create { name: name.to_owned(), spec };
         let made = self.drafts.add(action, cause, ground);
         let target = ContainerHandle::Planned { name: name.to_owned() };
@@ -237,6 +239,7 @@ impl Planner<'_> {
         // One connection at a time: the Engine numbers a container's interfaces in this order.
         let mut connected = made;
         for (network, endpoint) in others {
+            let network = self.address_of_network(&network);
             let action = Action::Connect { container: target.clone(), network, endpoint };
             connected = self.drafts.add(action, cause, [connected]);
             nodes.push(connected);

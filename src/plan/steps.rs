@@ -72,6 +72,24 @@ impl Drafts {
         }
     }
 
+    /// Makes steps for which nobody waits come after all others.
+    pub(super) fn put_last(&mut self, last: &BTreeSet<Node>) {
+        if last.is_empty() {
+            return;
+        }
+        self.settle_courtesies();
+        let awaited: BTreeSet<Node> =
+            self.drafts.iter().flat_map(|draft| draft.after.iter().copied()).collect();
+        let all = (0..self.drafts.len()).map(Node);
+        let ends: Vec<Node> =
+            all.filter(|node| !awaited.contains(node) && !last.contains(node)).collect();
+        for node in last {
+            for end in &ends {
+                self.wait(*node, *end);
+            }
+        }
+    }
+
     /// Says that a step waits for others only for the sake of a shorter downtime.
     pub(super) fn is_patient(&mut self, node: Node, after: &[Node]) {
         if let Some(draft) = self.drafts.get_mut(node.0) {

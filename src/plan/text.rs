@@ -181,6 +181,36 @@ impl fmt::Display for HeldBecause {
             Self::NameTaken { name } => {
                 return write!(out, "the name {name} is taken by another container");
             }
+            Self::NameHeldByStack { container, stack } => {
+                return write!(out, "container {container} belongs to stack {stack}");
+            }
+            Self::WouldStartEmpty { key, lies_in } => {
+                return write!(
+                    out,
+                    "it would be empty, and the data lies in volume {lies_in}; to keep the data write `name: {lies_in}` under `volumes.{key}`, to start empty write `x-moorline: {{start_empty: [{key}]}}` at the top of the Compose file"
+                );
+            }
+            Self::StaysDeclared => "it stays for as long as Git declares it",
+            Self::StackUnreadable { stack } => {
+                return write!(
+                    out,
+                    "the manifests of stack {stack} cannot be used, and it may ask for it"
+                );
+            }
+            Self::NotAllInSync { stack } => {
+                return write!(
+                    out,
+                    "it goes once everything on this host is in sync; stack {stack} is not"
+                );
+            }
+            Self::Contested { what, by, place, difference } => {
+                let help = what.help();
+                return if difference.is_empty() {
+                    write!(out, "{what} is wanted by stack {by} ({place}) too; {help}")
+                } else {
+                    write!(out, "{what} has another {difference} in stack {by} ({place}); {help}")
+                };
+            }
             Self::OtherRepository { repository } => {
                 return write!(out, "it belongs to repository {repository}");
             }

@@ -240,6 +240,18 @@ impl Board {
         pasts.into_iter().chain(self.commit_report(as_host)).collect()
     }
 
+    /// Whether a target is in sync with the head.
+    pub fn is_settled(&self, target: &Target) -> bool {
+        let inner = self.inner();
+        let on_hosts = inner.stacks.get(&target.stack);
+        on_hosts.and_then(|on_hosts| on_hosts.targets.get(target)).is_some_and(|entry| {
+            entry.standing == Standing::Reported
+                && entry.report.as_ref().is_some_and(|report| {
+                    inner.revision().as_ref() == Some(&report.revision) && report.is_good()
+                })
+        })
+    }
+
     /// How every target compares with the head; `None` while that is still to come for one of them.
     pub fn looks(&self) -> Option<(Revision, Vec<Look>)> {
         let inner = self.inner();

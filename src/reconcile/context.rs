@@ -6,15 +6,15 @@ use std::sync::Arc;
 use tokio::sync::{Notify, watch};
 
 use crate::clock;
-use crate::commit::Commit;
 use crate::commit::cache::CommitCache;
+use crate::commit::{Commit, removed};
 use crate::config::settings::{HostSettings, Labels, Limits, Settings};
 use crate::data::folder::DataFolder;
 use crate::fleet::{Orders, TargetName};
 use crate::git::{Git, Source};
 use crate::model::{HostName, RepositoryName, StackName};
 use crate::outside::Outside;
-use crate::report::Target;
+use crate::report::{Report, Target};
 
 use super::board::Board;
 use super::gates::Gatekeeper;
@@ -135,6 +135,27 @@ impl Context {
     /// What is asked for no more and is still to be emptied.
     pub(crate) fn retired<'a>(&'a self, commit: &'a Commit) -> impl Iterator<Item = Target> + 'a {
         commit.retired.keys().map(|(stack, host)| self.target(stack, host))
+    }
+
+    /// A stack of the same host that is not in sync with a commit yet, or that nobody looks at.
+    pub(crate) fn unsettled(&self, commit: &Commit, target: &Target) -> Option<StackName> {
+        let all = self.targets(commit).into_iter().chain(self.retired(commit));
+        let mut others =
+            all.filter(|other| other.host == target.host && other.stack != target.stack);
+        others.find(|other| !self.board.is_settled(other)).map(|other| other.stack)
+    }
+
+    /// What goes last waits for everything on the host: whoever has got there wakes those that wait.
+    pub(crate) fn ring_pruners(&self, commit: &Commit, report: &Report) {
+        let target = &report.target;
+        let (Some(host), Some(stack)) = (self.hosts.get(&target.host), commit.stack_of(target))
+        else {
+            return;
+        };
+        host.prunes(&target.stack, removed::has_data_to_prune(report, stack));
+        if report.is_good() && report.outcomes().next().is_some() {
+            host.ring_pruners(&target.stack);
+        }
     }
 
     fn target(&self, stack: &StackName, host: &HostName) -> Target {

@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Fleet;
 use crate::config::settings::Labels;
+use crate::config::{Fleet, Stack};
 use crate::fleet::TargetName;
 use crate::fleet::waves::{Gate, Line, Standing, gates};
 use crate::model::{CommitState, HostName, Revision, Timestamp};
@@ -77,7 +77,8 @@ impl Gatekeeper {
         now: Timestamp,
     ) {
         let ordered = fleet.filter(|fleet| {
-            !fleet.waves.is_empty() || fleet.stacks.values().any(|stack| !stack.after.is_empty())
+            let ordered = |stack: &Stack| !stack.after.is_empty() || !stack.implied.is_empty();
+            !fleet.waves.is_empty() || fleet.stacks.values().any(ordered)
         });
         let mut inner = self.lock();
         *inner = Inner { head: Some(head.clone()), fleet: ordered.cloned(), ..Inner::default() };

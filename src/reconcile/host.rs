@@ -2,7 +2,7 @@
 //!
 //! An Engine that cannot be reached is a state of that host. Its targets are told, and everything else goes on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -135,6 +135,8 @@ pub struct Host {
     orders: OnceLock<watch::Sender<Arc<Orders>>>,
     doubted: Notify,
     bells: Mutex<BTreeMap<StackName, Vec<Arc<TargetBell>>>>,
+    /// Stacks with data that goes once everything on this host is in sync.
+    pruners: Mutex<BTreeSet<StackName>>,
 }
 
 impl Host {
@@ -149,6 +151,7 @@ impl Host {
             orders: OnceLock::new(),
             doubted: Notify::new(),
             bells: Mutex::new(BTreeMap::new()),
+            pruners: Mutex::default(),
         })
     }
 
@@ -208,6 +211,24 @@ impl Host {
     pub(crate) fn ring_stack(&self, stack: &StackName, ring: Ring) {
         let bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);
         bells.get(stack.as_str()).into_iter().flatten().for_each(|bell| bell.ring(ring));
+    }
+
+    /// Whether a stack has data that goes once everything on this host is in sync.
+    pub(crate) fn prunes(&self, stack: &StackName, waits: bool) {
+        let mut pruners = self.pruners.lock().unwrap_or_else(PoisonError::into_inner);
+        if waits {
+            pruners.insert(stack.clone());
+        } else {
+            pruners.remove(stack.as_str());
+        }
+    }
+
+    /// A stack got in sync: those that wait for all others look again.
+    pub(crate) fn ring_pruners(&self, but: &StackName) {
+        let pruners = self.pruners.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        pruners.iter().filter(|stack| *stack != but).for_each(|stack| {
+            self.ring_stack(stack, Ring::Changed);
+        });
     }
 
     /// Rings for every stack.

@@ -12,6 +12,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
+use crate::commit::beside;
+pub use crate::commit::beside::Beside;
 use crate::commit::{LoadedStack, Written};
 use crate::docker::{Depth, Engine, EngineError, Scope};
 use crate::drift::{self, Cures, Findings};
@@ -19,9 +21,9 @@ use crate::fleet::WaitingOn;
 use crate::fleet::approval::{self, Approval};
 use crate::fleet::placement::{self, Placement};
 use crate::model::{
-    CommitState, Cure, Desired, Diagnostics, Digest, Drift, EngineFacts, Health, ImagePolicy,
-    ImageRef, Observed, Outcome, Plan, Policy, Reason, Remedy, Replica, Resource, Revision, Slowed,
-    StepOutcome, SyncPolicy, Timestamp,
+    CommitState, Cure, Desired, Diagnostics, Digest, Drift, EngineFacts, Health, Observed, Outcome,
+    Plan, Policy, Reason, Remedy, Replica, Resource, Revision, Slowed, StepOutcome, SyncPolicy,
+    Timestamp,
 };
 use crate::plan::{self, Brake, Phase, Resolve};
 use crate::reconcile::apply::{self, Listener, Manner};
@@ -141,6 +143,8 @@ pub struct Work<'a> {
     pub share: Option<&'a Sharing<'a>>,
     /// Plans that may be carried out where that needs a word.
     pub approvals: &'a [Approval],
+    /// What is known beside the stack itself.
+    pub beside: Beside,
     /// How thoroughly to look first.
     pub depth: Depth,
     /// Who is told what happens.
@@ -186,7 +190,7 @@ async fn attempt(
     let whole = desired(work, memory, report)?;
     let mut depth = work.depth;
     for round in 0..ROUNDS_MAX {
-        let observed = look(work, &whole, depth).await?;
+        let mut observed = look(work, &whole, depth).await?;
         let (desired, unseated) = share(work, &whole, &observed, report).await?;
         let desired = drift::settle(desired, &observed, work.policy);
         depth = Depth::Changed;
@@ -194,10 +198,15 @@ async fn attempt(
         if round == 0 {
             report.found.clone_from(&findings.drifts);
         }
-        report.now_found(&findings, &observed, work.policy);
+        report.now_found(&findings, &observed);
         watch_restarts(&mut memory.recoveries, &findings, &observed, (work.clock)());
         mark_degraded(report, &memory.recoveries, (work.clock)());
         memory.cures.look(&findings);
+        if let Sight::Live(engine) = work.sight
+            && work.policy.prune.volumes
+        {
+            beside::weigh(engine, &findings, &mut observed).await;
+        }
         let plan = make_plan(work, memory, (&desired, &observed, &findings));
         report.wait = objection(work, &plan);
         let engine = match work.sight {
@@ -296,7 +305,7 @@ async fn settle(
         // What was made or removed is known to the others from now on.
         drop(share(&observed));
     }
-    report.now_found(&drift::detect(desired, &observed, work.policy), &observed, work.policy);
+    report.now_found(&drift::detect(desired, &observed, work.policy), &observed);
     mark_degraded(report, &memory.recoveries, (work.clock)());
     Ok(())
 }
@@ -415,6 +424,7 @@ fn make_plan(
         cures: &memory.cures,
         phase: if kept { Phase::Keep } else { Phase::Deploy },
         resolve: if by_hand { Resolve::Retry } else { Resolve::Hold },
+        unsettled: work.beside.unsettled.as_ref(),
         now,
     })
 }
@@ -426,10 +436,12 @@ fn desired(
     report: &mut Report,
 ) -> Result<Arc<Desired>, Failure> {
     let facts = work.sight.facts();
+    let neighbours = work.beside.neighbours(&work.stack.claims, &work.target.host);
     let asked = (work.revision.clone(), work.stack.digest.clone());
     if let Some((known, for_engine, desired, problems)) = &memory.desired
         && *known == asked
         && *for_engine == facts
+        && desired.neighbours == neighbours
     {
         report.problems.0.extend(problems.0.iter().cloned());
         return Ok(Arc::clone(desired));
@@ -442,6 +454,9 @@ fn desired(
         let message = first.map_or("the manifest cannot be used".to_owned(), ToString::to_string);
         return Err(Failure { message, remedy: Remedy::NewRevision });
     };
+    let mut desired = Arc::unwrap_or_clone(desired);
+    desired.neighbours = neighbours;
+    let desired = Arc::new(desired);
     forget_changed(memory, &desired);
     memory.desired = Some((asked, facts, Arc::clone(&desired), problems));
     Ok(desired)
@@ -469,7 +484,7 @@ async fn look(work: &Work<'_>, desired: &Desired, depth: Depth) -> Result<Observ
     let now = (work.clock)();
     let mut scope = Scope::of(desired);
     if depth == Depth::Full {
-        scope.registry = followed_tags(desired);
+        scope.registry = beside::followed_tags(desired);
     }
     match work.sight {
         Sight::Live(engine) => {
@@ -477,21 +492,6 @@ async fn look(work: &Work<'_>, desired: &Desired, depth: Depth) -> Result<Observ
         }
         Sight::Saved(observed) => Ok(observed.clone()),
     }
-}
-
-/// Images whose tag is followed at their registry, and how often it is to be asked.
-fn followed_tags(desired: &Desired) -> BTreeMap<ImageRef, Duration> {
-    let mut followed = BTreeMap::new();
-    for service in desired.services.values() {
-        let every = match service.image_policy {
-            ImagePolicy::PullAlways => Duration::ZERO,
-            ImagePolicy::PullEvery(every) => every,
-            ImagePolicy::PullMissing | ImagePolicy::Never | ImagePolicy::Build(_) => continue,
-        };
-        let known = followed.entry(service.image.clone()).or_insert(every);
-        *known = every.min(*known);
-    }
-    followed
 }
 
 fn unseen(error: &EngineError) -> Failure {

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
-use crate::commit::{Commit, LoadedStack};
+use crate::commit::{Commit, LoadedStack, removed};
 use crate::data::folder::DataError;
 use crate::data::journal::Entry;
 use crate::docker::{Depth, Engine};
@@ -32,7 +32,7 @@ use super::board::Standing as Shown;
 use super::context::Context;
 use super::gates::standing_of;
 use super::host::{Host, Link, unknown_since};
-use super::pass::{self, Memory, Mode, Share, Sharing, Sight, Work};
+use super::pass::{self, Beside, Memory, Mode, Share, Sharing, Sight, Work};
 
 /// Why a turn happens, and so what it may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -256,7 +256,7 @@ impl Turning<'_> {
         };
         if mode != Mode::Show
             && !commit.is_retired(target)
-            && let Err(error) = context.data.keep(target, &stack.stack)
+            && let Err(error) = context.data.keep(target, &stack.stack, stack.project_name())
         {
             // What was kept and is not known to be cannot be removed later: that is no reason to let it lie now.
             tracing::warn!(%error, "cannot remember that this stack is kept");
@@ -275,6 +275,7 @@ impl Turning<'_> {
             mode,
             share: Some(&share),
             approvals: &approvals,
+            beside: self.beside(&policy),
             depth,
             listener: self.listener(),
             clock: clock::now,
@@ -301,6 +302,18 @@ impl Turning<'_> {
             memory.pass = Memory::since(context.data.recall(target).reached);
             self.report_of(&commit.revision, panicked(target, &*panic))
         })
+    }
+
+    /// What other stacks ask for, and whom what is to be pruned waits for. A plan that is only shown shows all that
+    /// follows.
+    fn beside(&self, policy: &Policy) -> Beside {
+        let Self { context, request, .. } = self;
+        let prunes = policy.prune.volumes && request.intent != Intent::Show;
+        let unsettled = || context.unsettled(request.commit, request.target);
+        Beside {
+            newest: Some(Arc::clone(&request.commit.claims)),
+            unsettled: prunes.then(unsettled).flatten(),
+        }
     }
 
     /// Resolves when a newer commit changes this stack.
@@ -370,6 +383,7 @@ impl Turning<'_> {
         let cut_short = report.outcomes().any(|outcome| *outcome == Outcome::Cancelled);
         let report = Arc::new(report);
         context.board.report(&Arc::new((*report).clone().at_rest()));
+        context.ring_pruners(commit, &report);
         self.wait(report.wait.as_ref());
         if report.wait.is_none() {
             self.stands(standing_of(&report));
@@ -476,7 +490,9 @@ impl Turning<'_> {
 
     /// Whether this target was asked for no more, and nothing of it is left. It is forgotten then.
     fn is_gone(&self, commit: &Commit, report: &Report) -> bool {
-        let gone = commit.is_retired(self.request.target) && report.is_good();
+        let target = self.request.target;
+        let gone =
+            commit.is_retired(target) && removed::is_done_with(report, commit.stack_of(target));
         if gone && let Err(error) = self.context.data.forget(self.request.target) {
             tracing::warn!(%error, "cannot forget a target that is gone");
         }
@@ -547,6 +563,7 @@ pub(crate) async fn propose(proposal: Proposal<'_>, stop: &CancellationToken) ->
         mode: Mode::Show,
         share: share.as_ref().map(|share| share as &Sharing<'_>),
         approvals: &[],
+        beside: Beside::default(),
         depth: Depth::Changed,
         listener: Arc::new(|_| {}),
         clock: clock::now,

@@ -10,8 +10,8 @@ use crate::drift::Findings;
 use crate::fleet::{TargetName, WaitingOn};
 use crate::model::{
     CommitState, ContainerState, Diagnostics, Drift, Health, HealthCheckState, Held, HostName,
-    Observed, ObservedContainer, Outcome, Plan, Policy, Remedy, RepositoryName, Revision,
-    ServiceName, StackName, StepOutcome, Sync, Timestamp,
+    Observed, ObservedContainer, Outcome, Plan, Remedy, RepositoryName, Revision, ServiceName,
+    StackName, StepOutcome, Sync, Timestamp,
 };
 
 /// One stack on one host: the unit of a pass.
@@ -209,8 +209,8 @@ impl Report {
         }
     }
 
-    /// Takes over what a look found, under the policy that decides what counts.
-    pub fn now_found(&mut self, findings: &Findings, observed: &Observed, policy: &Policy) {
+    /// Takes over what a look found.
+    pub fn now_found(&mut self, findings: &Findings, observed: &Observed) {
         let all = observed.containers.iter();
         self.replicas = all.filter_map(|container| ReplicaLine::of(container, findings)).collect();
         self.services.clone_from(&findings.health);
@@ -218,7 +218,7 @@ impl Report {
         self.health = findings.health.values().copied().max().unwrap_or(Health::Healthy);
         self.sync = if !findings.unseen.is_empty() {
             Sync::Unknown
-        } else if findings.drifts.iter().all(|drift| drift.is_kept_data(policy)) {
+        } else if findings.drifts.iter().all(|drift| drift.is_kept()) {
             Sync::Synced
         } else {
             Sync::OutOfSync

@@ -259,6 +259,7 @@ async fn planned(stack: &LoadedStack, fake: &FakeEngine) -> Vec<String> {
         mode: Mode::Show,
         share: None,
         approvals: &[],
+        beside: pass::Beside::default(),
         depth: Depth::Full,
         listener: Arc::new(|_| {}),
         clock: now,

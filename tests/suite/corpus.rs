@@ -38,6 +38,7 @@ fn loaded(asked: &Asked) -> Loaded {
         env_files: &asked.env_files,
         shared_env_files: &[],
         project_name: asked.project_name.as_deref(),
+        default_name: None,
         project_directory: None,
         home: Some("/home/tester"),
         purpose: LoadPurpose::Show,

@@ -157,6 +157,129 @@ fn scripts_that_documents_show_exist() {
     assert_none(&problems);
 }
 
+/// Words in backticks, outside blocks.
+fn spans(text: &str) -> impl Iterator<Item = &str> {
+    text.split("```").step_by(2).flat_map(|part| part.split('`').skip(1).step_by(2))
+}
+
+#[test]
+fn files_of_the_project_that_documents_name_exist() {
+    let mut problems = BTreeSet::new();
+    for (file, text) in documents() {
+        for span in spans(&text) {
+            let path = span.split([' ', ':']).next().unwrap().trim_end_matches(['/', ',']);
+            let ours = ["src/", "tests/", "docs/", "examples/", ".ci/", ".github/"];
+            let made_up = |path: &str| {
+                path.contains(['*', '…', '<', '{'])
+                    || path
+                        .split(['/', '.', '-'])
+                        .any(|part| part.len() > 2 && part.bytes().all(|b| b.is_ascii_uppercase()))
+            };
+            if ours.iter().any(|folder| path.starts_with(folder))
+                && !made_up(path)
+                && !project().join(path).exists()
+            {
+                problems.insert(format!("{}: there is no {path}", file.display()));
+            }
+        }
+    }
+    assert_none(&problems);
+}
+
+#[test]
+fn variables_that_documents_name_are_read() {
+    let mut files = Vec::new();
+    for folder in ["src", "tests"] {
+        files_below(&project().join(folder), "rs", &mut files);
+    }
+    files.extend(
+        ["tests/all", "tests/engines", "examples/quickstart"].map(|name| project().join(name)),
+    );
+    let read: String = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    let mut problems = BTreeSet::new();
+    for (file, text) in documents() {
+        for after in text.split("MOORLINE_").skip(1) {
+            let end = after
+                .find(|c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_'))
+                .unwrap_or(after.len());
+            let name = format!("MOORLINE_{}", &after[..end]);
+            if end > 0 && !read.contains(&name) {
+                problems.insert(format!("{}: nobody reads {name}", file.display()));
+            }
+        }
+    }
+    assert_none(&problems);
+}
+
+#[test]
+fn keys_that_documents_name_stand_in_the_tables_of_settings() {
+    let settings = fs::read_to_string(project().join("docs/SETTINGS.md")).unwrap();
+    let keys: BTreeSet<&str> =
+        settings.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    assert!(keys.len() > 50, "docs/SETTINGS.md has no tables of keys");
+    let sections =
+        ["limits", "forge", "prune", "credentials", "tls", "ssh", "registries", "capacity"];
+    let mut problems = BTreeSet::new();
+    for (file, text) in documents() {
+        for span in spans(&text) {
+            let key = span.split([':', ' ']).next().unwrap();
+            let Some((section, rest)) = key.split_once('.') else { continue };
+            let plain = rest.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b == b'.');
+            if !sections.contains(&section) || rest.is_empty() || !plain {
+                continue;
+            }
+            let known = keys.iter().any(|known| {
+                *known == key
+                    || known.ends_with(&format!(".{key}"))
+                    || known.contains(&format!("{key}."))
+            });
+            if !known {
+                problems.insert(format!("{}: there is no setting {key}", file.display()));
+            }
+        }
+    }
+    assert_none(&problems);
+}
+
+#[test]
+fn settings_that_documents_show_are_read() {
+    let mut read = 0;
+    let mut problems = BTreeSet::new();
+    for (file, text) in documents() {
+        for block in text.split("```yaml\n").skip(1) {
+            let block = block.split("```").next().unwrap();
+            // Blocks inside a list are indented as a whole.
+            let margin =
+                block.lines().next().map_or(0, |line| line.len() - line.trim_start().len());
+            let lines: Vec<&str> =
+                block.lines().map(|line| line.get(margin..).unwrap_or_default()).collect();
+            let block = lines.join("\n");
+            let tops: Vec<&str> = lines
+                .iter()
+                .filter(|line| line.starts_with(|c: char| c.is_ascii_lowercase()))
+                .filter_map(|line| line.split(':').next())
+                .collect();
+            let of =
+                |known: &[&str]| !tops.is_empty() && tops.iter().all(|top| known.contains(top));
+            let told: Vec<String> =
+                if of(&["repositories", "hosts", "limits", "listen", "data", "registries"]) {
+                    let name = "moorline.yaml";
+                    match moorline::config::settings::parse(name, block.as_bytes(), Path::new("/"))
+                    {
+                        Ok(_) => Vec::new(),
+                        Err(all) => all.0.iter().map(ToString::to_string).collect(),
+                    }
+                } else {
+                    continue;
+                };
+            read += 1;
+            problems.extend(told.into_iter().map(|what| format!("{}: {what}", file.display())));
+        }
+    }
+    assert!(read >= 3, "only {read} settings are shown");
+    assert_none(&problems);
+}
+
 #[test]
 fn links_between_documents_lead_somewhere() {
     let mut problems = BTreeSet::new();

@@ -130,6 +130,7 @@ fn try_loading(manifest: &[u8], variables: &[u8]) -> bool {
         env_files: &[],
         shared_env_files: &[],
         project_name: Some("fuzz"),
+        default_name: None,
         project_directory: None,
         home: None,
         purpose: LoadPurpose::Show,

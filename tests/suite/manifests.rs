@@ -62,6 +62,7 @@ fn loaded(folder: &Path) -> Loaded {
         env_files: &request.env_files,
         shared_env_files: &[],
         project_name: request.project_name.as_deref(),
+        default_name: None,
         project_directory: request.project_directory.as_deref(),
         home: None,
         purpose: request.run.map_or(LoadPurpose::Show, |unset| LoadPurpose::Run { unset }),

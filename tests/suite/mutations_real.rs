@@ -30,7 +30,7 @@ const MUTATIONS: [(&[&str], bool); 11] = [
     (&["kill", "-s", "TERM", "mutants-web-1"], true),
     (&["pause", "mutants-web-1"], true),
     (&["rename", "mutants-web-1", "mine"], true),
-    (&["update", "--memory", "32m", "--memory-swap", "32m", "mutants-web-1"], true),
+    (&["update", "--memory", "32m", "--memory-swap", "64m", "mutants-web-1"], true),
     (&["update", "--restart", "always", "mutants-web-1"], true),
     (&["network", "disconnect", "mutants_back", "mutants-web-1"], true),
     (&["network", "connect", "bridge", "mutants-web-1"], true),

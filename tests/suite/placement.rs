@@ -587,6 +587,7 @@ fn manifests_ask_for_room_volumes_ports_and_company() {
         env_files: &[],
         shared_env_files: &[],
         project_name: Some("shop"),
+        default_name: None,
         project_directory: None,
         home: None,
         purpose: LoadPurpose::Show,

@@ -9,7 +9,12 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+mod words;
+
 const TABLE: &str = include_str!("table.txt");
+
+// A word that nobody knows would quietly mean something: here it does not compile.
+const _: () = words::check(TABLE.as_bytes());
 
 /// What Moorline does with an attribute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +68,7 @@ pub fn all() -> impl Iterator<Item = Attribute> {
             path: field(),
             kinds: field(),
             rules: field(),
+            // What else might stand here does not compile: see `words`.
             status: match field() {
                 "refused" => Status::Refused,
                 "held" => Status::Held,

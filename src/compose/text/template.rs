@@ -115,28 +115,28 @@ impl Filler<'_, '_> {
             let shown: String = reference.chars().take(60).collect();
             TemplateProblem::Malformed(shown)
         };
-        let end = closing_brace(reference).ok_or_else(malformed)?;
-        let inside = reference.get(2..end).ok_or_else(malformed)?;
-        let rest = reference.get(end + 1..).unwrap_or_default();
+        let inside = reference.get(2..).unwrap_or_default();
         if !inside.starts_with(is_name_start) {
             return Err(malformed());
         }
         let (name, operation) = inside.split_at(name_length(inside));
+        if let Some(rest) = operation.strip_prefix('}') {
+            self.plain(name, out);
+            return Ok(rest);
+        }
         let value = (self.lookup)(name);
-        let (operator, word, value) = match operation.strip_prefix(':') {
-            Some(operation) => {
-                let mut parts = operation.chars();
-                (parts.next(), parts.as_str(), value.filter(|value| !value.is_empty()))
-            }
-            None if operation.is_empty() => {
-                self.plain(name, out);
-                return Ok(rest);
-            }
-            None => {
-                let mut parts = operation.chars();
-                (parts.next(), parts.as_str(), value)
-            }
+        let (operation, value) = match operation.strip_prefix(':') {
+            Some(operation) => (operation, value.filter(|value| !value.is_empty())),
+            None => (operation, value),
         };
+        let end = reference.len() - operation.len()
+            + closing_brace(reference, operation).ok_or_else(malformed)?;
+        let (operator, word) = {
+            let mut parts =
+                reference.get(reference.len() - operation.len()..end).unwrap_or_default().chars();
+            (parts.next(), parts.as_str())
+        };
+        let rest = reference.get(end + 1..).unwrap_or_default();
         match (operator, value) {
             (Some('-' | '?'), Some(value)) => out.push_str(value),
             (Some('-'), None) | (Some('+'), Some(_)) => self.run(word, out, depth + 1)?,
@@ -160,24 +160,29 @@ fn name_length(text: &str) -> usize {
     text.find(|c: char| c != '_' && !c.is_ascii_alphanumeric()).unwrap_or(text.len())
 }
 
-/// Where the brace closes that opens at the text's second byte.
-fn closing_brace(text: &str) -> Option<usize> {
+/// Where in an operation (the end of `reference`, which begins with `${`) its closing brace stands.
+///
+/// As compose-go's `template.go` finds it: a reference ends on its own line. Each `{` counts, also one of the default
+/// itself, but for the character behind it, which is passed over; where that does not come out even, the last brace of
+/// the line closes.
+fn closing_brace(reference: &str, operation: &str) -> Option<usize> {
+    let skipped = reference.len() - operation.len();
+    let line = operation.split('\n').next().unwrap_or_default();
+    let last = skipped + line.rfind('}')?;
     let mut open = 0_usize;
-    let mut before = 0_u8;
-    for (place, byte) in text.bytes().enumerate() {
+    let mut bytes = reference.bytes().enumerate().take(last + 1);
+    while let Some((place, byte)) = bytes.next() {
         match byte {
-            b'{' if before == b'$' => open += 1,
-            b'}' => {
-                open = open.checked_sub(1)?;
-                if open == 0 {
-                    return Some(place);
-                }
+            b'{' => {
+                open += 1;
+                bytes.next();
             }
+            b'}' if open <= 1 => return place.checked_sub(skipped),
+            b'}' => open -= 1,
             _ => {}
         }
-        before = byte;
     }
-    None
+    last.checked_sub(skipped)
 }
 
 #[cfg(test)]
@@ -206,6 +211,12 @@ mod tests {
             ("${U:-${A:-z}-$A}!", "a-a!"),
             ("${U:-a-b?c}", "a-b?c"),
             ("${U:?no $A}", "Missing { name: \"U\", message: \"no a\" }"),
+            ("${A:-{\"json\":1}}${U:-{\"json\":1}}", "a{\"json\":1}"),
+            ("${U:-{}}", "{}"),
+            ("${U:-{}", "{"),
+            ("${U:-^(\\d{4})$}", "^(\\d{4})$"),
+            ("${U:-{{x}}y}z", "{{x}y}z"),
+            ("${U:-x\ny}", "Malformed(\"${U:-x\\ny}\")"),
             ("${U", "Malformed(\"${U\")"),
             ("${ A}", "Malformed(\"${ A}\")"),
         ] {

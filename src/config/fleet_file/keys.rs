@@ -140,13 +140,20 @@ const fn key(
     Key { path, shape, default, example, says }
 }
 
-const OWN: [Key; 6] = [
+const OWN: [Key; 7] = [
     key(
         "stacks.NAME.path",
         "path in the repository",
         "the stack's name",
         "apps/shop",
         "The stack's folder",
+    ),
+    key(
+        "stacks.NAME.project",
+        "name",
+        "`name:` of the Compose file, else the stack's name",
+        "shop-v2",
+        "The Compose project: what containers, networks and volumes are called after",
     ),
     key(
         "stacks.NAME.files",
@@ -185,13 +192,20 @@ const OWN: [Key; 6] = [
     ),
 ];
 
-const FLEET: [Key; 5] = [
+const FLEET: [Key; 6] = [
     key(
         "defaults.env_files",
         "list of paths",
         "none",
         "[common.env]",
         "Files of variables that stacks share: at the repository's root, and in the stack's folder over it; the stack's own `.env` or `env_files` is over both",
+    ),
+    key(
+        "empty",
+        "boolean",
+        "false",
+        "true",
+        "With `stacks: {}`: no stack is meant to be left, and the last ones are removed",
     ),
     key(
         "waves",

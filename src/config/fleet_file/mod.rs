@@ -15,7 +15,7 @@ use std::time::Duration;
 pub use discover::{COMPOSE_FILES, discover};
 pub use keys::FLEET_KEYS;
 pub use read::{Surroundings, parse, read};
-pub use selector::{HostChoice, HostSelector};
+pub use selector::{HostChoice, HostSelector, likely_hosts};
 pub use window::{Cron, Window, WindowKind};
 
 use super::settings::Limits;
@@ -41,6 +41,8 @@ pub struct Fleet {
     pub wave_deadline: Duration,
     /// When changes may happen, for every stack.
     pub windows: Vec<Window>,
+    /// No stack is meant to be left: the last ones go.
+    pub empty: bool,
 }
 
 impl Default for Fleet {
@@ -50,6 +52,7 @@ impl Default for Fleet {
             waves: Vec::new(),
             wave_deadline: WAVE_DEADLINE,
             windows: Vec::new(),
+            empty: false,
         }
     }
 }
@@ -66,8 +69,10 @@ pub enum Wave {
 /// One stack: a Compose project that is kept on some hosts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stack {
-    /// Its name, which is the Compose project's.
+    /// Its name.
     pub name: StackName,
+    /// The Compose project's name; `None` for what the Compose files say in `name:`, else the stack's name.
+    pub project: Option<StackName>,
     /// Where the fleet file declares it; the folder when it was discovered.
     pub origin: Location,
     /// Its folder.
@@ -89,6 +94,9 @@ pub struct Stack {
     pub hosts: HostSelector,
     /// Stacks that must be in sync and healthy first.
     pub after: BTreeSet<StackName>,
+    /// Stacks that come first although nobody says so, because they make what this one uses. Known once all stacks of
+    /// the commit were read.
+    pub implied: BTreeSet<StackName>,
     /// Whether passes apply what they plan.
     pub sync: SyncPolicy,
     /// Whether drift on the host is corrected.
@@ -112,8 +120,10 @@ impl Stack {
     pub fn new(name: StackName, path: TreePath, origin: Location) -> Self {
         Self {
             name,
+            project: None,
             origin,
             path,
+            implied: BTreeSet::new(),
             files: Vec::new(),
             profiles: Vec::new(),
             environment: BTreeMap::new(),

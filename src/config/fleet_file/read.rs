@@ -82,6 +82,7 @@ impl FleetReader<'_> {
             }
         }
         check_after(&stacks, &fleet);
+        fleet.empty = self.top.flag("empty").unwrap_or(false);
         fleet.waves = self.waves();
         let minute = Duration::from_mins(1);
         fleet.wave_deadline =
@@ -125,6 +126,7 @@ impl FleetReader<'_> {
         stack.files = self.files(section, "files", &stack.path);
         stack.env_files = self.files(section, "env_files", &stack.path);
         stack.after = after(section);
+        stack.project = section.parsed("project", StackName::parse);
         stack.suspend = suspension(&section.section("suspend"));
         stack.windows = self.windows(section);
         self.check_folder(section, &stack);

@@ -59,6 +59,33 @@ impl HostSelector {
     }
 }
 
+/// Hosts as a fleet file alone lets them be supposed, where no settings are known: one for each name that it says, one
+/// for each choice of labels, and one where it says nothing.
+pub fn likely_hosts(fleet: &super::Fleet) -> BTreeMap<HostName, Labels> {
+    let mut hosts = BTreeMap::new();
+    let all = fleet.stacks.values().map(|stack| &stack.hosts);
+    let choices = all.filter_map(|selector| match selector {
+        HostSelector::Any(choices) => Some(choices),
+        HostSelector::Unsaid | HostSelector::All => None,
+    });
+    for (number, choice) in choices.flatten().enumerate() {
+        match choice {
+            HostChoice::Name(name) => drop(hosts.insert(name.clone(), Labels::new())),
+            HostChoice::Labels(wanted) => {
+                let first = |(key, values): (&String, &BTreeSet<String>)| {
+                    Some((key.clone(), values.first()?.clone()))
+                };
+                let labels = wanted.iter().filter_map(first).collect();
+                hosts.extend(HostName::parse(&format!("host-{number}")).map(|name| (name, labels)));
+            }
+        }
+    }
+    if hosts.is_empty() {
+        hosts.extend(HostName::parse("local").map(|name| (name, Labels::new())));
+    }
+    hosts
+}
+
 impl fmt::Display for HostChoice {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

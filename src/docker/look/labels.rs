@@ -36,16 +36,30 @@ pub(super) fn helper_owner<'m>(mark: &'m str, engine: &str, name: &str) -> Optio
 
 /// Whose a resource with these labels is, for one who asks about a stack.
 pub(super) fn ownership(labels: &BTreeMap<String, String>, scope: &Scope) -> Ownership {
-    let is_stack = |label: &str| labels.get(label).is_some_and(|name| name == scope.stack.as_str());
-    match labels.get(REPOSITORY) {
-        Some(repository) if is_stack(STACK) => {
+    let says = |label: &str, name: &str| labels.get(label).is_some_and(|said| said == name);
+    let is_stack = says(STACK, scope.stack.as_str());
+    match (labels.get(REPOSITORY), labels.get(STACK)) {
+        (Some(repository), Some(_)) if is_stack => {
             if repository == scope.repository.as_str() {
                 Ownership::Ours
             } else {
                 Ownership::OtherRepository(repository.clone())
             }
         }
-        _ if is_stack(STACK) || is_stack(PROJECT) => Ownership::Foreign,
+        (Some(repository), Some(stack)) if repository == scope.repository.as_str() => {
+            Ownership::Neighbour(stack.clone())
+        }
+        // Another repository's stack may well have this project's name.
+        (Some(_), Some(_)) => Ownership::Unrelated,
+        _ if is_stack || says(PROJECT, scope.project.as_str()) => Ownership::Foreign,
         _ => Ownership::Unrelated,
+    }
+}
+
+/// Whether something of this ownership concerns a stack by its labels, not only by its name.
+pub(super) fn is_of_stack(ownership: &Ownership) -> bool {
+    match ownership {
+        Ownership::Ours | Ownership::OtherRepository(_) | Ownership::Foreign => true,
+        Ownership::Neighbour(_) | Ownership::Unrelated => false,
     }
 }

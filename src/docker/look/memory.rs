@@ -12,7 +12,8 @@ use tokio::time::Instant;
 
 use super::labels;
 use super::read::NetworkEntry;
-use crate::model::{ContainerId, ImageRef, ImageSight, ObservedContainer, Timestamp, VolumeSpec};
+use super::read::VolumeEntry;
+use crate::model::{ContainerId, ImageRef, ImageSight, ObservedContainer, Timestamp};
 
 /// Beyond this many doubts one says: everything is in doubt.
 const MOST_DOUBTS: usize = 4096;
@@ -31,7 +32,7 @@ struct Known {
     all_doubted: u64,
     networks: Option<Arc<Vec<NetworkEntry>>>,
     networks_doubted: u64,
-    volumes: Option<Arc<Vec<VolumeSpec>>>,
+    volumes: Option<Arc<Vec<VolumeEntry>>>,
     volumes_doubted: u64,
     images: BTreeMap<ImageRef, ImageSight>,
     images_doubted: u64,
@@ -168,11 +169,11 @@ impl Memory {
         }
     }
 
-    pub(super) fn volumes(&self) -> Option<Arc<Vec<VolumeSpec>>> {
+    pub(super) fn volumes(&self) -> Option<Arc<Vec<VolumeEntry>>> {
         self.known().volumes.clone()
     }
 
-    pub(super) fn keep_volumes(&self, since: Since, volumes: &Arc<Vec<VolumeSpec>>) {
+    pub(super) fn keep_volumes(&self, since: Since, volumes: &Arc<Vec<VolumeEntry>>) {
         let mut known = self.known();
         if known.volumes_doubted.max(known.all_doubted) <= since.clock {
             known.volumes = Some(Arc::clone(volumes));

@@ -18,21 +18,23 @@ use std::time::Duration;
 use futures_util::stream::{self, StreamExt as _};
 use tokio::time::Instant;
 
-pub(super) use labels::{BUILD, HELPER, HELPER_NAME, helper_mark};
+pub(super) use labels::{BUILD, HELPER, HELPER_NAME, REPOSITORY, helper_mark};
 pub(super) use memory::{Doubt, Memory};
-pub(super) use read::{ImageInspection, Info, Inspection, NetworkEntry, Version, api, facts};
+pub(super) use read::{
+    DiskUse, ImageInspection, Info, Inspection, NetworkEntry, Version, api, facts,
+};
 pub use scope::{Depth, Scope};
 pub use view::HostView;
 
 use self::memory::Since;
-use self::read::{Distribution, Summary, VolumeList};
+use self::read::{Distribution, Summary, VolumeEntry, VolumeList};
 use self::view::{About, Blind};
 use super::EngineError;
 use super::act::RegistryAuth;
 use super::connect::{Ask, Wire, parse, segment};
 use crate::model::{
     ContainerId, Gap, ImageRef, ImageSight, ObservedContainer, Replica, TakenPort, Timestamp,
-    Unseen, VolumeSpec,
+    Unseen,
 };
 
 /// Images asked about at a time: an inspection of one reads little, and a registry does not like to be stormed.
@@ -157,7 +159,8 @@ impl<'a> Looker<'a> {
 
     /// What is known already, and what has to be inspected. Containers that concern nobody are neither.
     fn sift(&self, lines: &[Summary<'_>]) -> (Vec<Arc<ObservedContainer>>, Vec<Suspect>) {
-        let stacks: BTreeSet<&str> = self.scopes.iter().map(|scope| scope.stack.as_str()).collect();
+        let called = |scope: &'a Scope| [scope.stack.as_str(), scope.project.as_str()];
+        let stacks: BTreeSet<&str> = self.scopes.iter().flat_map(called).collect();
         let names: BTreeSet<&str> =
             self.scopes.iter().flat_map(|scope| &scope.containers).map(String::as_str).collect();
         let concerns = |line: &&Summary<'_>| {
@@ -252,7 +255,7 @@ impl<'a> Looker<'a> {
         Ok(networks)
     }
 
-    async fn volumes(&self) -> Result<Arc<Vec<VolumeSpec>>, EngineError> {
+    async fn volumes(&self) -> Result<Arc<Vec<VolumeEntry>>, EngineError> {
         if let Some(known) = self.memory.volumes().filter(|_| !self.since.anew) {
             return Ok(known);
         }

@@ -95,7 +95,7 @@ impl Summary<'_> {
             .unwrap_or(&self.id)
     }
 
-    /// The stacks that its labels name.
+    /// The stack, and the Compose project, that its labels name.
     pub(super) fn stacks(&self) -> impl Iterator<Item = &str> {
         let marks = self.labels.iter();
         marks.flat_map(|marks| [&marks.stack, &marks.project]).flatten().map(AsRef::as_ref)
@@ -383,7 +383,46 @@ impl NetworkEntry {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct VolumeList {
-    pub(super) volumes: Option<Vec<VolumeSpec>>,
+    pub(super) volumes: Option<Vec<VolumeEntry>>,
+}
+
+/// One entry of `GET /volumes`.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct VolumeEntry {
+    /// RFC 3339.
+    pub(super) created_at: String,
+    #[serde(flatten)]
+    pub(super) spec: VolumeSpec,
+}
+
+/// `GET /system/df`, of which only the volumes' sizes matter.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(in crate::docker) struct DiskUse {
+    volumes: Option<Vec<VolumeUse>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct VolumeUse {
+    name: String,
+    usage_data: Option<UsageData>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct UsageData {
+    /// Bytes; -1 where the driver cannot tell.
+    size: i64,
+}
+
+impl DiskUse {
+    /// Bytes by volume, where the Engine could tell.
+    pub(in crate::docker) fn sizes(self) -> BTreeMap<String, u64> {
+        let all = self.volumes.unwrap_or_default().into_iter();
+        all.filter_map(|one| Some((one.name, u64::try_from(one.usage_data?.size).ok()?))).collect()
+    }
 }
 
 /// `GET /images/{name}/json`.

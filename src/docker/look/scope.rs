@@ -8,8 +8,10 @@ use crate::model::{Desired, ImageRef, RepositoryName, StackName};
 /// What a look at a host is to find out for one stack.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
-    /// The stack: everything that carries its name in Compose's or our labels is looked at.
+    /// The stack: everything that carries its name in our labels is looked at.
     pub stack: StackName,
+    /// Its Compose project: everything that carries its name in Compose's labels is looked at.
+    pub project: StackName,
     /// The repository that asks, to tell ours from another's.
     pub repository: RepositoryName,
     /// Names that the stack needs, whoever holds them: its own containers', and those whose namespaces or volumes they share.
@@ -28,9 +30,10 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// Everything that carries the stack's name, and nothing else.
+    /// Everything that carries the stack's name, and nothing else. Its project is called like the stack.
     pub fn new(stack: StackName, repository: RepositoryName) -> Self {
         Self {
+            project: stack.clone(),
             stack,
             repository,
             containers: BTreeSet::new(),
@@ -45,6 +48,7 @@ impl Scope {
     /// What is needed to compare a host with this. No registry is asked.
     pub fn of(desired: &Desired) -> Self {
         let mut scope = Self::new(desired.stack.clone(), desired.repository.clone());
+        scope.project = desired.project.clone();
         for service in desired.services.values() {
             scope.images.insert(service.image.clone());
             for replica in service.replicas.values() {

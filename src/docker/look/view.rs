@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::read::NetworkEntry;
+use super::read::{NetworkEntry, VolumeEntry};
 use super::{Scope, labels};
 use crate::model::{
     ContainerId, EngineFacts, Gap, ImageRef, ImageSight, Observed, ObservedContainer,
-    ObservedNetwork, ObservedVolume, Ownership, TakenPort, Timestamp, VolumeSpec,
+    ObservedNetwork, ObservedVolume, Ownership, TakenPort, Timestamp,
 };
 
 /// What one look found, for all scopes that it was about.
@@ -22,7 +22,7 @@ pub struct HostView {
     pub(super) attached: BTreeMap<String, Vec<ContainerId>>,
     /// Ports that somebody asks for, with the stacks of whoever holds them.
     pub(super) ports: Vec<(Vec<String>, TakenPort)>,
-    pub(super) volumes: Arc<Vec<VolumeSpec>>,
+    pub(super) volumes: Arc<Vec<VolumeEntry>>,
     pub(super) images: BTreeMap<ImageRef, ImageSight>,
     pub(super) blind: Vec<Blind>,
     pub(super) silent: BTreeMap<ImageRef, String>,
@@ -104,7 +104,7 @@ impl HostView {
             .iter()
             .map(|container| (labels::ownership(&container.spec.config.labels, scope), container))
             .filter(|(ownership, container)| {
-                *ownership != Ownership::Unrelated || scope.containers.contains(&container.name)
+                labels::is_of_stack(ownership) || scope.containers.contains(&container.name)
             })
             .map(|(ownership, container)| ObservedContainer {
                 ownership,
@@ -113,38 +113,41 @@ impl HostView {
             .collect()
     }
 
-    /// Names of networks are not unique on a host: of several with one name, the one that is ours counts.
+    /// Names of networks are not unique on a host: of several with one name, the one that is ours and in use counts,
+    /// and the others of ours are its twins.
     fn networks_of(&self, scope: &Scope) -> BTreeMap<String, ObservedNetwork> {
-        let mut found: BTreeMap<String, ObservedNetwork> = BTreeMap::new();
+        let mut found: BTreeMap<String, Vec<ObservedNetwork>> = BTreeMap::new();
         for entry in self.networks.iter() {
             let ownership = labels::ownership(&entry.spec.labels, scope);
             let name = &entry.spec.name;
-            let wanted = ownership != Ownership::Unrelated || scope.networks.contains(name);
-            let better =
-                found.get(name).is_none_or(|other| rank(&ownership) < rank(&other.ownership));
-            if wanted && better {
+            if labels::is_of_stack(&ownership) || scope.networks.contains(name) {
                 let attached = self.attached.get(&entry.id).cloned().unwrap_or_default();
-                let network = ObservedNetwork {
+                found.entry(name.clone()).or_default().push(ObservedNetwork {
                     id: entry.id.clone(),
                     ownership,
                     spec: entry.spec.clone(),
                     attached,
-                };
-                found.insert(name.clone(), network);
+                    twins: Vec::new(),
+                });
             }
         }
-        found
+        let chosen = found.into_iter().filter_map(|(name, all)| Some((name, chosen(all)?)));
+        chosen.collect()
     }
 
     fn volumes_of(&self, scope: &Scope) -> BTreeMap<String, ObservedVolume> {
         self.volumes
             .iter()
-            .map(|spec| (labels::ownership(&spec.labels, scope), spec))
-            .filter(|(ownership, spec)| {
-                *ownership != Ownership::Unrelated || scope.volumes.contains(&spec.name)
+            .map(|entry| (labels::ownership(&entry.spec.labels, scope), entry))
+            .filter(|(ownership, entry)| {
+                labels::is_of_stack(ownership) || scope.volumes.contains(&entry.spec.name)
             })
-            .map(|(ownership, spec)| {
-                (spec.name.clone(), ObservedVolume { ownership, spec: spec.clone() })
+            .map(|(ownership, entry)| {
+                let VolumeEntry { spec, created_at } = entry;
+                let created_at = Timestamp::parse(created_at);
+                let volume =
+                    ObservedVolume { ownership, spec: spec.clone(), created_at, size: None };
+                (spec.name.clone(), volume)
             })
             .collect()
     }
@@ -160,7 +163,9 @@ impl HostView {
             About::Image(image) => scope.images.contains(image),
             About::Container { name, stacks } => {
                 scope.containers.contains(name)
-                    || stacks.iter().any(|name| name == scope.stack.as_str())
+                    || stacks
+                        .iter()
+                        .any(|name| name == scope.stack.as_str() || name == scope.project.as_str())
             }
         };
         self.blind
@@ -171,9 +176,24 @@ impl HostView {
     }
 }
 
+/// The one of several networks of a name that counts.
+fn chosen(mut all: Vec<ObservedNetwork>) -> Option<ObservedNetwork> {
+    all.sort_by_key(|network| {
+        (rank(&network.ownership), std::cmp::Reverse(network.attached.len()), network.id.clone())
+    });
+    let mut all = all.into_iter();
+    let mut first = all.next()?;
+    let ours =
+        |one: &ObservedNetwork| matches!(one.ownership, Ownership::Ours | Ownership::Neighbour(_));
+    first.twins = all.filter(ours).map(|twin| twin.id).collect();
+    Some(first)
+}
+
+/// Which of several networks of a name counts first. Stacks that share one must agree on it: for them, ours and a
+/// neighbour's are alike.
 fn rank(ownership: &Ownership) -> u8 {
     match ownership {
-        Ownership::Ours => 0,
+        Ownership::Ours | Ownership::Neighbour(_) => 0,
         Ownership::OtherRepository(_) => 1,
         Ownership::Foreign => 2,
         Ownership::Unrelated => 3,

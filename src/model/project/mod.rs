@@ -26,9 +26,9 @@ pub use origins::Origins;
 pub use resource::{FileObject, IpamConfig, Model, Network, Pool, SecretObject, Volume};
 pub use scalars::{Bytes, DeviceCount, Octal, Period, Ratio, parse_bytes, parse_period};
 pub use service::{
-    Blkio, CredentialSpec, Device, DevicePath, EnvFile, FileMount, Gpu, Healthcheck, Link, Logging,
-    PreStart, Provider, Rate, Service, ServiceHook, ServiceModel, ServiceNetwork, ServicePort,
-    Ulimits,
+    Blkio, CredentialSpec, Device, DevicePath, EnvFile, Extends, FileMount, Gpu, Healthcheck, Link,
+    Logging, PreStart, Provider, Rate, Service, ServiceHook, ServiceModel, ServiceNetwork,
+    ServicePort, Ulimits,
 };
 pub use volume::{BindOption, ImageOption, ServiceVolume, TmpfsOption, VolumeOption};
 
@@ -76,6 +76,10 @@ pub struct Project {
     pub networks: BTreeMap<String, Network>,
     /// Volumes that services use, by key.
     pub volumes: BTreeMap<String, Volume>,
+    /// Networks that are declared, and that no service of the active profiles uses.
+    pub unused_networks: BTreeMap<String, Network>,
+    /// Volumes that are declared, and that no service of the active profiles uses.
+    pub unused_volumes: BTreeMap<String, Volume>,
     /// Configs that services use, by key.
     pub configs: BTreeMap<String, FileObject>,
     /// Secrets that services or builds use, by key.
@@ -98,6 +102,8 @@ impl Project {
             disabled: BTreeMap::new(),
             networks: BTreeMap::new(),
             volumes: BTreeMap::new(),
+            unused_networks: BTreeMap::new(),
+            unused_volumes: BTreeMap::new(),
             configs: BTreeMap::new(),
             secrets: BTreeMap::new(),
             models: BTreeMap::new(),

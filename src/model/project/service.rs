@@ -38,6 +38,17 @@ macro_rules! service {
     };
 }
 
+/// A service of another file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Extends {
+    /// Absolute path of the file.
+    #[serde(skip_serializing_if = "is_default")]
+    pub file: String,
+    /// The service.
+    pub service: String,
+}
+
 service! {
     /// Profiles that enable it; empty for always.
     pub profiles: Vec<String>,
@@ -47,6 +58,9 @@ service! {
     pub attach: Option<bool>,
     /// How its image is built.
     pub build: Option<Build>,
+    /// What it would extend, where that is a service without anything in it: then nothing is taken over, and the
+    /// reference goes on saying so.
+    pub extends: Option<Extends>,
     /// Development settings.
     pub develop: Option<Develop>,
     /// Block I/O limits.

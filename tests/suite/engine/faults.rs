@@ -68,7 +68,8 @@ async fn insist(engine: &Engine, action: &Action) -> usize {
     let stop = CancellationToken::new();
     let limit = Duration::from_millis(150);
     let terms = Terms { step: limit, progress: limit, stop: &stop, tell: &|_| {} };
-    for failures in 0..20 {
+    // A step of many calls seldom gets through a storm.
+    for failures in 0..100 {
         match engine.carry_out(action, &terms).await {
             Ok(()) => return failures,
             // A renamed container is not found under its old name: a plan made from a new look knows that.

@@ -4,6 +4,7 @@ mod doors;
 mod faults;
 mod laid;
 mod real;
+mod recorded;
 mod simulated;
 mod stories;
 pub mod terms;

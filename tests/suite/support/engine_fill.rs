@@ -282,7 +282,7 @@ pub fn deployed(desired: &Desired, ways: Ways) -> Observed {
         }
         let ownership = if network.external { Ownership::Unrelated } else { Ownership::Ours };
         let id = Digest::of(spec.name.as_bytes()).to_string();
-        let seen = ObservedNetwork { id, ownership, spec, attached: Vec::new() };
+        let seen = ObservedNetwork { id, ownership, spec, attached: Vec::new(), twins: Vec::new() };
         host.networks.insert(network.spec.name.clone(), seen);
     }
     for volume in desired.volumes.values() {
@@ -291,7 +291,10 @@ pub fn deployed(desired: &Desired, ways: Ways) -> Observed {
             spec.driver = "local".to_owned();
         }
         let ownership = if volume.external { Ownership::Unrelated } else { Ownership::Ours };
-        host.volumes.insert(volume.spec.name.clone(), ObservedVolume { ownership, spec });
+        host.volumes.insert(
+            volume.spec.name.clone(),
+            ObservedVolume { ownership, spec, created_at: None, size: None },
+        );
     }
     host.containers.sort_by(|a, b| a.name.cmp(&b.name));
     host

@@ -131,6 +131,7 @@ impl World {
             mode,
             share: None,
             approvals: &[],
+            beside: pass::Beside::default(),
             depth: Depth::Full,
             listener: Arc::new(|_| {}),
             clock: now,

@@ -202,6 +202,7 @@ fn run(world: &mut World, id: &str) -> Result<(), (u16, String)> {
         }
     }
     networks::plug(world, &mut container)?;
+    container.host.entry("Runtime").or_insert_with(|| json!("runc"));
     container.status = "running".to_owned();
     container.started = Some(now());
     container.exit_code = 0;

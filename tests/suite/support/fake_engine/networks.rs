@@ -331,7 +331,11 @@ pub(super) fn mount(world: &mut World, container: &mut Container) -> Result<(), 
                 ensure_volume(world, &source, Map::new());
                 container.mounts.push(volume_mount(&source, &target, "z", writable));
             }
-            "bind" => container.mounts.push(bind_mount(&source, &target, if writable { "" } else { "ro" }, "rprivate")),
+            "bind" => {
+                let mut bind = bind_mount(&source, &target, "", "rprivate");
+                bind["RW"] = json!(writable);
+                container.mounts.push(bind);
+            }
             "tmpfs" => container.mounts.push(json!({"Type": "tmpfs", "Source": "", "Destination": target, "Mode": "", "RW": writable, "Propagation": ""})),
             other => return Err(refuse(400, &format!("invalid mount config for type {other:?}"))),
         }

@@ -39,11 +39,11 @@ enum Lack {
 
 /// The services of a model.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Services<'a> {
+pub(in crate::compose) struct Services<'a> {
     /// All that it names.
-    pub(super) all: &'a BTreeSet<ServiceName>,
+    pub(in crate::compose) all: &'a BTreeSet<ServiceName>,
     /// Those that no profile enables.
-    pub(super) disabled: &'a BTreeSet<ServiceName>,
+    pub(in crate::compose) disabled: &'a BTreeSet<ServiceName>,
 }
 
 #[derive(Debug)]
@@ -57,7 +57,7 @@ struct Reference {
 
 /// References to variables without a value.
 #[derive(Debug, Default)]
-pub(super) struct Unset {
+pub(in crate::compose) struct Unset {
     references: Vec<Reference>,
     /// Variables of files that refer to such variables themselves.
     tainted: BTreeSet<String>,
@@ -71,24 +71,29 @@ pub(super) struct Unset {
 
 impl Unset {
     /// From now on (`Some`) what is read is a file to extend from; `None`: the model's own.
-    pub(super) fn reads_base(&mut self, file: Option<String>) {
+    pub(in crate::compose) fn reads_base(&mut self, file: Option<String>) {
         self.base = file;
     }
 
     /// A reference in the file that is read stands for nothing.
-    pub(super) fn note(&mut self, name: &str, location: Location, path: String) {
+    pub(in crate::compose) fn note(&mut self, name: &str, location: Location, path: String) {
         let whose = self.base.clone().map_or(Whose::Model, Whose::Base);
         self.push(Reference { name: name.to_owned(), location, path, whose, lack: Lack::Value });
     }
 
     /// A reference in a file that a service's variables or labels come from stands for nothing.
-    pub(super) fn note_own(&mut self, name: &str, location: Location, path: String) {
+    pub(in crate::compose) fn note_own(&mut self, name: &str, location: Location, path: String) {
         let (name, whose, lack) = (name.to_owned(), Whose::Model, Lack::Value);
         self.push(Reference { name, location, path, whose, lack });
     }
 
     /// A path on the host begins with a variable whose value is empty.
-    pub(super) fn note_beginning(&mut self, name: &str, location: Location, path: String) {
+    pub(in crate::compose) fn note_beginning(
+        &mut self,
+        name: &str,
+        location: Location,
+        path: String,
+    ) {
         let whose = self.base.clone().map_or(Whose::Model, Whose::Base);
         self.push(Reference {
             name: name.to_owned(),
@@ -100,7 +105,7 @@ impl Unset {
     }
 
     /// A variable of a file refers to one without a value.
-    pub(super) fn note_variable(
+    pub(in crate::compose) fn note_variable(
         &mut self,
         of: &str,
         names: &BTreeSet<String>,
@@ -125,14 +130,14 @@ impl Unset {
     }
 
     /// A variable was asked for.
-    pub(super) fn asks(&self, name: &str) {
+    pub(in crate::compose) fn asks(&self, name: &str) {
         if self.tainted.contains(name) {
             self.asked.borrow_mut().insert(name.to_owned());
         }
     }
 
     /// A service of another file was extended from.
-    pub(super) fn extends(&mut self, file: &str, service: &str) {
+    pub(in crate::compose) fn extends(&mut self, file: &str, service: &str) {
         self.extended.insert((file.to_owned(), service.to_owned()));
     }
 
@@ -171,7 +176,7 @@ impl Unset {
     }
 
     /// What is to be said of all of them, once; `services` as far as they are known.
-    pub(super) fn judge(
+    pub(in crate::compose) fn judge(
         &mut self,
         purpose: LoadPurpose,
         services: Option<&Services<'_>>,
@@ -235,7 +240,7 @@ fn attribute_of<'r>(
 }
 
 /// Whether an attribute names a path on the host that is mounted.
-pub(super) fn is_host_path(path: &str) -> bool {
+pub(in crate::compose) fn is_host_path(path: &str) -> bool {
     let parts: Vec<&str> = path.split('.').collect();
     match parts.as_slice() {
         ["services", _, "volumes", _] | ["services", _, "volumes", _, "source"] => true,

@@ -7,8 +7,8 @@ use std::sync::OnceLock;
 
 use aho_corasick::AhoCorasick;
 
-use super::convert::Parts;
-use super::text::dotenv::Variables;
+use crate::compose::convert::Parts;
+use crate::compose::text::dotenv::Variables;
 use crate::model::{Diagnostic, Extensions, Location, Origins, Secret, ServiceName};
 
 /// Beyond this many bytes a file is data; what encrypts says so at the beginning or end of much smaller ones.
@@ -63,7 +63,7 @@ pub fn of_value(text: &str) -> Option<Seal> {
 }
 
 /// Whether a value in these bytes may be sealed: a quick look that spares most models a thorough one.
-pub(super) fn may_hold(bytes: &[u8]) -> bool {
+pub(in crate::compose) fn may_hold(bytes: &[u8]) -> bool {
     const SIGNS: [&[u8]; 9] = [
         b"ENC[",
         b"op://",
@@ -163,11 +163,11 @@ fn is_path_of_secret(rest: &str) -> bool {
 
 /// Variables of files that are sealed, and where they stand: a value that comes from one is told with it.
 #[derive(Debug, Default)]
-pub(super) struct SealedVariables(Vec<(String, String, Location)>);
+pub(in crate::compose) struct SealedVariables(Vec<(String, String, Location)>);
 
 impl SealedVariables {
     /// Notes what of these variables is sealed.
-    pub(super) fn note(&mut self, variables: &Variables) {
+    pub(in crate::compose) fn note(&mut self, variables: &Variables) {
         for (name, variable) in variables.iter().filter(|(_, it)| of_value(&it.value).is_some()) {
             let location =
                 Location { file: variable.file.to_string(), line: variable.line, column: 1 };
@@ -184,7 +184,7 @@ impl SealedVariables {
 }
 
 /// Every sealed value that a container of an enabled service, or a network or volume, would be given.
-pub(super) fn check(
+pub(in crate::compose) fn check(
     parts: &Parts,
     enabled: &BTreeSet<ServiceName>,
     origins: &Origins,
