@@ -23,7 +23,11 @@ fn words(on: &WaitingOn, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         WaitingOn::Gate(gate) => write!(out, "{gate}"),
         WaitingOn::Rollback(rollback) => write!(out, "{rollback}"),
         WaitingOn::Manifest(Some(problem)) => {
-            write!(out, "{}: {}", problem.location, problem.message)
+            write!(out, "{}: ", problem.location)?;
+            if !problem.path.is_empty() {
+                write!(out, "{}: ", problem.path)?;
+            }
+            out.write_str(&problem.message)
         }
         WaitingOn::Manifest(None) => out.write_str("the manifest cannot be used"),
         WaitingOn::Room(waiting) => write!(out, "{waiting}"),

@@ -17,6 +17,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("services", "holds services"),
     ("services.*.extends", "brings in what another service says"),
     ("services.*.profiles", "decides which services there are"),
+    ("services.*.deploy.placement", "decides which of several hosts a replica sits on"),
+    ("services.*.deploy.resources.reservations.cpus", "what placement counts against a host"),
     ("services.*.networks.*.priority", "decides which of several networks is the first"),
     ("services.*.depends_on.*.required", "decides whether a missing one is an error"),
     ("services.*.env_file", "brings in variables of a file"),
