@@ -228,7 +228,7 @@ mod tests {
     fn keep(data: &DataFolder, stack: &str) {
         let name = StackName::parse(stack).unwrap();
         let policy = Stack::new(name, TreePath::default(), Location::file(String::new()));
-        data.keep(&target(stack), &policy).unwrap();
+        data.keep(&target(stack), &policy, None).unwrap();
     }
 
     fn roll_back(data: &DataFolder, stack: &str, since: i64) {
