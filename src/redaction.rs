@@ -7,7 +7,7 @@ use std::sync::{PoisonError, RwLock};
 
 use serde_json::Value;
 
-use crate::report::mask::{SecretSet, mask};
+use crate::report::mask::{SecretSet, mask, mask_coloured, without};
 
 static KNOWN: RwLock<SecretSet> = RwLock::new(SecretSet::none());
 
@@ -21,10 +21,18 @@ pub fn hushed(text: &str) -> String {
     mask(text, &KNOWN.read().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Data whose texts hold no secret.
+/// The same for a terminal, where our own colours stay.
+pub fn hushed_coloured(text: &str) -> String {
+    mask_coloured(text, &KNOWN.read().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Data whose texts hold no secret; otherwise the same.
 pub fn hushed_value(value: Value) -> Value {
     match value {
-        Value::String(text) => Value::String(hushed(&text)),
+        Value::String(text) => {
+            let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
+            Value::String(without(&text, &known))
+        }
         Value::Array(items) => items.into_iter().map(hushed_value).collect(),
         Value::Object(fields) => {
             let quiet = |(name, value): (String, Value)| (name, hushed_value(value));

@@ -9,6 +9,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::model::Diagnostics;
 use crate::redaction;
+use crate::report::visible;
 
 use super::options::LogFormat;
 
@@ -94,7 +95,7 @@ pub(super) fn show(
     text: impl FnOnce() -> String,
 ) -> anyhow::Result<()> {
     match format {
-        Format::Text => print(&redaction::hushed(&text())),
+        Format::Text => print(&redaction::hushed_coloured(&text())),
         Format::Json | Format::Yaml => {
             show_exact(format, || redaction::hushed_value(value()), text)
         }
@@ -108,9 +109,27 @@ pub(super) fn show_exact(
     text: impl FnOnce() -> String,
 ) -> anyhow::Result<()> {
     match format {
-        Format::Text => print(&text()),
-        Format::Json => print(&format!("{}\n", serde_json::to_string_pretty(&value())?)),
-        Format::Yaml => print(&serde_yaml::to_string(&value())?),
+        Format::Text => print(&visible::coloured(&text())),
+        Format::Json => {
+            let written = serde_json::to_string_pretty(&value())?;
+            print(&format!("{}\n", visible::json(&written)))
+        }
+        Format::Yaml => print(&serde_yaml::to_string(&shown(value()))?),
+    }
+}
+
+/// Data whose texts show what they hold: YAML writes as it is what JSON can write as an escape.
+fn shown(value: serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => Value::String(visible::text(&text).into_owned()),
+        Value::Array(items) => items.into_iter().map(shown).collect(),
+        Value::Object(fields) => {
+            let each =
+                |(name, value): (String, Value)| (visible::line(&name).into_owned(), shown(value));
+            Value::Object(fields.into_iter().map(each).collect())
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => value,
     }
 }
 
@@ -123,7 +142,7 @@ pub(super) fn problems(problems: &Diagnostics) {
 
 /// Data as JSON text, indented.
 pub(super) fn json(value: &impl serde::Serialize) -> anyhow::Result<String> {
-    Ok(serde_json::to_string_pretty(value)?)
+    Ok(visible::json(&serde_json::to_string_pretty(value)?).into_owned())
 }
 
 /// Data as YAML text.
@@ -134,7 +153,7 @@ pub(super) fn yaml(value: &impl serde::Serialize) -> anyhow::Result<String> {
 /// Says something to people, on standard error, without secrets.
 pub(super) fn note(text: &str) {
     // Nobody is left to tell when standard error is closed.
-    drop(writeln!(anstream::stderr().lock(), "{}", redaction::hushed(text)));
+    drop(writeln!(anstream::stderr().lock(), "{}", redaction::hushed_coloured(text)));
 }
 
 /// Says why a command failed, and what to do.
@@ -190,8 +209,11 @@ struct Discreet;
 
 impl std::io::Write for Discreet {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let text = redaction::hushed(&String::from_utf8_lossy(bytes));
-        std::io::stderr().lock().write_all(text.as_bytes())?;
+        let event = String::from_utf8_lossy(bytes);
+        // An event is one line: what it quotes begins no other.
+        let inside = event.strip_suffix('\n').unwrap_or(&event).replace('\n', "\\n");
+        let text = redaction::hushed_coloured(&inside);
+        std::io::stderr().lock().write_all(format!("{text}\n").as_bytes())?;
         Ok(bytes.len())
     }
 

@@ -93,6 +93,8 @@ impl Commit {
                 Some(project) => secrets::of_project(project, &loaded.tree),
                 None => secrets::of_manifests(&loaded.tree),
             });
+            all.spare(loaded.project.iter().flat_map(secrets::public_names));
+            all.spare([loaded.stack.name.to_string()]);
         }
         all
     }

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::fleet_file::Stack;
-use crate::data::ledger::{self, Ledgers};
+use crate::data::form::{self, Ledgers};
 use crate::fleet::Orders;
 use crate::model::{
     Digest, DriftPolicy, HostName, PrunePolicy, Remedy, RepositoryName, Revision, StackName,
@@ -26,6 +26,9 @@ use crate::report::Target;
 
 /// What lies in the folder.
 const FOLDERS: [&str; 5] = ["git", "pulls", "locks", "targets", "forge"];
+
+/// Name of the file that holds the operators' orders.
+pub(super) const ORDERS_FILE: &str = "orders.json";
 
 /// The mode of a folder that its owner alone may enter.
 const OWNER_ONLY: u32 = 0o700;
@@ -218,8 +221,8 @@ impl DataFolder {
     }
 
     /// The same, with what tells which are newer.
-    pub(super) fn kept_orders(&self) -> Result<ledger::Kept, DataError> {
-        let file = self.root.join(super::orders::FILE);
+    pub(super) fn kept_orders(&self) -> Result<form::Kept, DataError> {
+        let file = self.root.join(ORDERS_FILE);
         let text = match fs::read(&file) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Default::default()),
@@ -229,20 +232,22 @@ impl DataFolder {
             file: file.clone(),
             source: source.into(),
         };
-        let version: ledger::Version = serde_json::from_slice(&text).map_err(damaged)?;
-        version.check(|| file.clone())?;
+        let version: form::Version = serde_json::from_slice(&text).map_err(damaged)?;
+        if let Some(newer) = version.newer() {
+            return Err(DataError::Damaged { file, source: newer.into() });
+        }
         if version.version != 0 {
             return serde_json::from_slice(&text).map_err(damaged);
         }
         // Before there were versions, the file was the orders alone.
         let orders = serde_json::from_slice(&text).map_err(damaged)?;
         let lineage = Digest::of(&text).short().to_owned();
-        Ok(ledger::Kept { version: ledger::VERSION, lineage, changed: 1, orders })
+        Ok(form::Kept { version: form::VERSION, lineage, changed: 1, orders })
     }
 
-    pub(super) fn write_kept_orders(&self, kept: &ledger::Kept) -> Result<(), DataError> {
+    pub(super) fn write_kept_orders(&self, kept: &form::Kept) -> Result<(), DataError> {
         let text = serde_json::to_vec_pretty(kept).map_err(|error| self.unusable(error.into()))?;
-        let file = self.root.join(super::orders::FILE);
+        let file = self.root.join(ORDERS_FILE);
         write_whole(&file, &text).map_err(|source| self.unusable(source))
     }
 
@@ -378,8 +383,10 @@ impl DataFolder {
             file: file.to_owned(),
             source: source.into(),
         };
-        let version: ledger::Version = serde_json::from_slice(&text).map_err(damaged)?;
-        version.check(|| file.to_owned())?;
+        let version: form::Version = serde_json::from_slice(&text).map_err(damaged)?;
+        if let Some(newer) = version.newer() {
+            return Err(DataError::Damaged { file: file.to_owned(), source: newer.into() });
+        }
         serde_json::from_slice(&text).map(Some).map_err(damaged)
     }
 
@@ -472,7 +479,7 @@ impl DataFolder {
     }
 
     pub(super) fn remember(&self, target: &Target, record: &TargetRecord) -> Result<(), DataError> {
-        let form = Form { version: ledger::VERSION, record };
+        let form = Form { version: form::VERSION, record };
         let text = serde_json::to_vec(&form).map_err(|error| self.unusable(error.into()))?;
         let path = self.record_path(target);
         let written = write_whole(&path, &text).or_else(|error| match error.kind() {

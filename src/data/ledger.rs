@@ -9,62 +9,13 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::Notify;
 
 use crate::data::folder::{DataError, DataFolder, TargetRecord};
+use crate::data::form::{Kept, VERSION, Version};
 use crate::fleet::Orders;
 use crate::model::{HostName, RepositoryName, StackName};
-
-/// The form of what is written here. A higher one was written by a newer program and is not touched.
-pub(crate) const VERSION: u32 = 1;
-
-/// Orders as they are kept: with what tells which are newer.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Kept {
-    /// The form.
-    pub(crate) version: u32,
-    /// Where they began; empty as long as nobody said anything.
-    pub(crate) lineage: String,
-    /// How often they were changed.
-    pub(crate) changed: u64,
-    /// What was said.
-    pub(crate) orders: Orders,
-}
-
-impl Kept {
-    /// What holds of these and of those that a host remembers.
-    fn with(&self, other: &Self) -> Self {
-        if self.lineage.is_empty() || self.lineage == other.lineage {
-            return if self.changed < other.changed { other.clone() } else { self.clone() };
-        }
-        if other.lineage.is_empty() {
-            return self.clone();
-        }
-        let (older, newer) =
-            if self.lineage < other.lineage { (self, other) } else { (other, self) };
-        let mut orders = Orders { brakes: older.orders.brakes.clone(), ..Orders::default() };
-        for brake in newer.orders.brakes.iter() {
-            let known = older
-                .orders
-                .brakes
-                .iter()
-                .find(|known| (&known.stack, &known.host) == (&brake.stack, &brake.host));
-            if known.is_none_or(|known| known.since < brake.since) {
-                orders.brakes.suspend(brake.clone());
-            }
-        }
-        let mut rollbacks: Vec<_> =
-            older.orders.rollbacks.iter().chain(&newer.orders.rollbacks).cloned().collect();
-        rollbacks.sort_by_key(|rollback| rollback.since);
-        rollbacks.into_iter().for_each(|rollback| orders.roll_back(rollback));
-        let changed = self.changed.max(other.changed) + 1;
-        Self { version: VERSION, lineage: newer.lineage.clone(), changed, orders }
-    }
-}
 
 /// What a host remembers of one repository.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,36 +26,10 @@ struct Ledger {
     targets: BTreeMap<StackName, TargetRecord>,
 }
 
-/// Which repositories' ledgers a folder writes, and who is told when one is to be written.
-#[derive(Debug, Default)]
-pub(crate) struct Ledgers {
-    keys: BTreeMap<RepositoryName, String>,
-    bells: Mutex<BTreeMap<HostName, Arc<Notify>>>,
-}
-
-impl Ledgers {
-    /// Those under these keys.
-    pub(crate) fn of(keys: BTreeMap<RepositoryName, String>) -> Self {
-        Self { keys, bells: Mutex::default() }
-    }
-
-    /// Rung when what a host remembers is out of date.
-    pub(crate) fn bell(&self, host: &HostName) -> Arc<Notify> {
-        let mut bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(bells.entry(host.clone()).or_default())
-    }
-
-    /// Rings for every host.
-    pub(crate) fn ring_all(&self) {
-        let bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);
-        bells.values().for_each(|bell| bell.notify_one());
-    }
-}
-
 impl DataFolder {
     /// The repositories whose ledgers hosts keep, and the key of each.
     pub fn ledger_keys(&self) -> impl Iterator<Item = (&RepositoryName, &str)> {
-        self.ledgers.keys.iter().map(|(name, key)| (name, key.as_str()))
+        self.ledgers.keys()
     }
 
     /// What a host is to remember of a repository; `None` where there is nothing to remember.
@@ -140,7 +65,9 @@ impl DataFolder {
         let named = || PathBuf::from(format!("the ledger on host {host}"));
         let version: Version = serde_json::from_str(text)
             .map_err(|source| DataError::Damaged { file: named(), source: source.into() })?;
-        version.check(named)?;
+        if let Some(newer) = version.newer() {
+            return Err(DataError::Damaged { file: named(), source: newer.into() });
+        }
         let ledger: Ledger = serde_json::from_str(text)
             .map_err(|source| DataError::Damaged { file: named(), source: source.into() })?;
         let mut learned = false;
@@ -182,25 +109,6 @@ impl DataFolder {
 
     fn heard_file(&self) -> PathBuf {
         self.root().join("hosts-heard.json")
-    }
-}
-
-/// The first that is read of anything of ours.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Version {
-    /// 0 for what was written before there were versions.
-    pub(crate) version: u32,
-}
-
-impl Version {
-    /// Refuses what a newer program wrote.
-    pub(crate) fn check(&self, file: impl FnOnce() -> PathBuf) -> Result<(), DataError> {
-        if self.version <= VERSION {
-            return Ok(());
-        }
-        let newer = format!("it has form {}, which a newer moorline wrote", self.version);
-        Err(DataError::Damaged { file: file(), source: newer.into() })
     }
 }
 

@@ -12,11 +12,11 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
-use crate::data::ledger::{Kept, VERSION};
+use crate::data::form::{Kept, VERSION};
 use crate::fleet::Orders;
 use crate::model::Digest;
 
-use crate::data::folder::{DataError, DataFolder};
+use crate::data::folder::{DataError, DataFolder, ORDERS_FILE};
 
 /// How often the file is looked at all the same: some file systems tell nobody of changes.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -82,7 +82,7 @@ fn watcher(folder: &Path, hints: mpsc::Sender<()>) -> notify::Result<notify::Rec
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         let concerns = event.is_ok_and(|event| {
             !event.kind.is_access()
-                && event.paths.iter().any(|path| path.file_name().is_some_and(|n| n == FILE))
+                && event.paths.iter().any(|path| path.file_name().is_some_and(|n| n == ORDERS_FILE))
         });
         if concerns && let Err(mpsc::error::TrySendError::Closed(())) = hints.try_send(()) {
             tracing::trace!("nobody listens to this watch any more");
@@ -99,9 +99,6 @@ fn new_lineage() -> String {
     Digest::of(here.as_bytes()).short().to_owned()
 }
 
-/// Name of the file in the data folder.
-pub(crate) const FILE: &str = "orders.json";
-
 impl DataFolder {
     /// Writes orders whose file is gone, as the beginning of a lineage of their own: what hosts remember is added.
     pub(crate) fn write_orders(&self, orders: &Orders) -> Result<(), DataError> {
@@ -111,7 +108,7 @@ impl DataFolder {
 
     /// Whether any order was ever written here.
     fn has_orders(&self) -> bool {
-        self.root().join(FILE).exists()
+        self.root().join(ORDERS_FILE).exists()
     }
 
     /// Changes the operators' orders, alone: two commands at one time do not undo each other.

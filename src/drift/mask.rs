@@ -32,6 +32,32 @@ pub(super) fn show(name: &str, text: &str) -> String {
     if is_secret_name(name) { MASK.to_owned() } else { show_text(text) }
 }
 
+/// The password of `user:password` after an option that takes both.
+fn is_login_option(word: &str) -> bool {
+    matches!(word, "-u" | "--user" | "--auth" | "--basic-auth" | "--proxy-user")
+}
+
+/// Programs that take a password right behind `-p`.
+fn takes_p(word: &str) -> bool {
+    let program = word.rsplit('/').next().unwrap_or(word);
+    ["mysql", "mariadb", "sshpass"].iter().any(|name| program.starts_with(name))
+}
+
+/// What a word holds that nobody may read, given the words before it: the part of it that is shown, if not all of it.
+pub fn hidden_in(
+    word: &str,
+    before: Option<&str>,
+    program: Option<&str>,
+) -> Option<(usize, usize)> {
+    if before.is_some_and(is_login_option)
+        && let Some((user, _)) = word.split_once(':')
+    {
+        return Some((user.len() + 1, word.len()));
+    }
+    let glued = program.is_some_and(takes_p) && word.len() > 2 && word.starts_with("-p");
+    glued.then_some((2, word.len()))
+}
+
 /// A text without the credentials of URLs in it (`scheme://user:password@host`).
 pub(super) fn show_text(text: &str) -> String {
     let mut shown = String::new();
@@ -57,7 +83,16 @@ pub(super) fn show_text(text: &str) -> String {
 pub(super) fn show_words(words: &[String]) -> String {
     let mut shown: Vec<String> = Vec::new();
     let mut hide_next = false;
+    let (mut before, mut program) = (None, None);
     for word in words {
+        program = program.or_else(|| takes_p(word).then_some(word.as_str()));
+        let hidden = hidden_in(word, before, program);
+        before = Some(word.as_str());
+        if let Some(kept) = hidden.and_then(|(from, _)| word.get(..from)) {
+            shown.push(format!("{kept}{MASK}"));
+            hide_next = false;
+            continue;
+        }
         let is_flag = word.starts_with('-');
         if hide_next && !is_flag {
             shown.push(MASK.to_owned());
@@ -86,9 +121,17 @@ fn show_shell(word: &str) -> String {
         return show_text(word);
     }
     let mut hide_next = false;
+    let (mut before, mut program) = (None, None);
     let shown: Vec<String> = word
         .split(' ')
         .map(|part| {
+            program = program.or_else(|| takes_p(part).then_some(part));
+            let hidden = hidden_in(part, before, program);
+            before = Some(part);
+            if let Some(kept) = hidden.and_then(|(from, _)| part.get(..from)) {
+                hide_next = false;
+                return format!("{kept}{MASK}");
+            }
             if hide_next && !part.starts_with('-') && !part.is_empty() {
                 hide_next = false;
                 return MASK.to_owned();
@@ -124,6 +167,16 @@ mod tests {
         assert_eq!(show_text("postgres://u:p@db/x"), "postgres://***@db/x");
         let words = ["redis", "--requirepass", "hunter2", "--token=abc"].map(str::to_owned);
         assert_eq!(show_words(&words), r#"["redis","--requirepass","***","--token=***"]"#);
+        for (line, shown) in [
+            ("mysqldump -psecret1 shop", "mysqldump -p*** shop"),
+            ("curl -u bob:secret1 http://x", "curl -u bob:*** http://x"),
+            ("serve -p8080:80", "serve -p8080:80"),
+        ] {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            let expected: Vec<&str> = shown.split(' ').collect();
+            assert_eq!(show_words(&words), serde_json::to_string(&expected).unwrap());
+            assert_eq!(show_shell(line), shown);
+        }
         let line = ["sh".to_owned(), "mysqladmin --password=abc ping".to_owned()];
         assert_eq!(show_words(&line), r#"["sh","mysqladmin --password=*** ping"]"#);
     }

@@ -27,7 +27,7 @@ use crate::model::{
 };
 use crate::plan::{self, Brake, Phase, Resolve};
 use crate::reconcile::apply::{self, Listener, Manner};
-use crate::report::{Failure, Report, Round, Target, Wait};
+use crate::report::{Failure, Report, Round, Target, Wait, secrets};
 use crate::schedule::{Attempts, Fall, Recoveries, Verdict};
 
 /// A call that fails later than this failed for another reason than a stale look.
@@ -264,6 +264,8 @@ fn compare(
     {
         return Arc::clone(&last.findings);
     }
+    // What was changed in Git still serves here: it is as secret as what replaces it.
+    crate::redaction::hide(&secrets::of_observed(observed));
     let findings = Arc::new(drift::detect(desired, observed, policy));
     memory.compared = Some(Compared {
         desired: Arc::clone(desired),

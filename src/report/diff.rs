@@ -1,11 +1,12 @@
 //! How a host differs from Git, as unified diffs: what is asked for on the one side, what runs on the other.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use similar::TextDiff;
 
 use crate::model::{Cure, Drift, Reason, Resource};
+
+use super::visible;
 
 use super::Report;
 
@@ -39,7 +40,13 @@ fn one(name: &str, drifts: &[&Drift]) -> String {
     let mut asked = String::new();
     let mut there = String::new();
     for drift in drifts {
-        let (wanted, found) = sides(drift);
+        let (wanted, mut found) = sides(drift);
+        // Two values that are both hidden differ all the same.
+        if let (Some(wanted), Some(found)) = (&wanted, &mut found)
+            && wanted == found
+        {
+            found.push_str(" (differs)");
+        }
         if let Some(line) = wanted {
             push_line(&mut asked, &line);
         }
@@ -56,13 +63,10 @@ fn one(name: &str, drifts: &[&Drift]) -> String {
         .to_string()
 }
 
+/// One line a value: what it holds cannot begin another.
 fn push_line(text: &mut String, line: &str) {
-    for part in line.lines() {
-        // Writing into a String cannot fail.
-        if writeln!(text, "{part}").is_err() {
-            return;
-        }
-    }
+    text.push_str(&visible::line(line));
+    text.push('\n');
 }
 
 /// What a drift looks like on either side; `None` where there is nothing.

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::comment::Dialect;
 use super::markdown::{Writer, code, plain};
-use super::mask::{SecretSet, mask};
+use super::mask::{SecretSet, mask, without};
 use crate::model::{Health, HostName, Revision, StackName};
 
 /// How one stack on one host differs from Git.
@@ -88,7 +88,8 @@ pub fn render(report: &DriftReport, dialect: Dialect, secrets: &SecretSet) -> St
         out.whole_section("The same as data", "json", &data(report, secrets));
     }
     out.close("`moorline drift` shows them");
-    mask(&format!("{}{footer}", out.finish()), secrets)
+    // Our own marks between letters stay.
+    without(&format!("{}{footer}", out.finish()), secrets)
 }
 
 /// What became of a report whose commit is no longer the deployed one.

@@ -1,12 +1,15 @@
-//! Takes secrets out of text: known values in every form that they may have taken, and text that has the shape of a
+//! What may be said of texts of others, and how. Takes secrets out of them: known values in every form that they may have taken, and text that has the shape of a
 //! credential. Never decides what is secret: that is given.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
 use aho_corasick::AhoCorasick;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+
+use super::visible;
 
 /// What stands where a secret was.
 pub const MASK: &str = "***";
@@ -19,16 +22,46 @@ const SHORTEST: usize = 6;
 #[derive(Clone, Default)]
 pub struct SecretSet(Option<Arc<Needles>>);
 
+/// Plain words of fewer letters than this are hidden by the name of their key only: they stand in every second sentence.
+const SHORTEST_WORD: usize = 8;
+
+/// Plain words of fewer letters than this are hidden only where they stand alone: what `paperless` says within
+/// `paperless-web-1` is no secret. Longer ones are hidden anywhere.
+const LONG_WORD: usize = 16;
+
+/// Passwords of sample files, which everybody knows, and which our own sentences use.
+const COMMON: [&str; 10] = [
+    "changeme",
+    "password",
+    "passw0rd",
+    "postgres",
+    "production",
+    "development",
+    "localhost",
+    "container",
+    "credential",
+    "credentials",
+];
+
 /// All forms, and what finds them in one walk over a text; made when it is first needed.
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct Needles {
     forms: BTreeSet<String>,
+    /// Names that everybody may read: not hidden, although somebody took one for a password.
+    spared: BTreeSet<String>,
     finder: OnceLock<Option<AhoCorasick>>,
+}
+
+impl Needles {
+    /// What is looked for.
+    fn wanted(&self) -> impl Iterator<Item = &String> {
+        self.forms.iter().filter(|form| !self.spared.contains(*form))
+    }
 }
 
 impl PartialEq for SecretSet {
     fn eq(&self, other: &Self) -> bool {
-        self.forms().eq(other.forms())
+        self.forms().eq(other.forms()) && self.spared().eq(other.spared())
     }
 }
 
@@ -50,40 +83,58 @@ impl SecretSet {
         self.0.iter().flat_map(|needles| &needles.forms)
     }
 
+    fn spared(&self) -> impl Iterator<Item = &String> {
+        self.0.iter().flat_map(|needles| &needles.spared)
+    }
+
     /// Adds what is not known yet.
     fn insert(&mut self, forms: impl Iterator<Item = String>) {
-        let known =
-            |form: &String| self.0.as_ref().is_some_and(|needles| needles.forms.contains(form));
+        let known = |form: &String| self.holds(form);
         let new: Vec<String> = forms.filter(|form| !known(form)).collect();
-        if new.is_empty() {
-            return;
+        if !new.is_empty() {
+            self.change(|needles| needles.forms.extend(new));
         }
-        let mut all = match self.0.take().map(Arc::try_unwrap) {
-            None => BTreeSet::new(),
-            Some(Ok(own)) => own.forms,
-            Some(Err(shared)) => shared.forms.clone(),
-        };
-        all.extend(new);
-        self.0 = Some(Arc::new(Needles { forms: all, finder: OnceLock::new() }));
+    }
+
+    fn holds(&self, form: &str) -> bool {
+        self.0.as_ref().is_some_and(|needles| needles.forms.contains(form))
+    }
+
+    fn change(&mut self, with: impl FnOnce(&mut Needles)) {
+        let mut needles = self.0.take().map(Arc::unwrap_or_clone).unwrap_or_default();
+        needles.finder = OnceLock::new();
+        with(&mut needles);
+        self.0 = Some(Arc::new(needles));
+    }
+
+    /// Names that stay readable: of stacks, services, images, hosts. A sample file's password is often one of them.
+    pub fn spare(&mut self, names: impl IntoIterator<Item = String>) {
+        let known =
+            |name: &String| self.0.as_ref().is_some_and(|needles| needles.spared.contains(name));
+        let new: Vec<String> = names.into_iter().filter(|name| !known(name)).collect();
+        if !new.is_empty() {
+            self.change(|needles| needles.spared.extend(new));
+        }
     }
 
     /// Where known secrets are in a text, also where they overlap.
     fn find(&self, text: &str) -> Vec<(usize, usize)> {
         let Some(needles) = &self.0 else { return Vec::new() };
-        let finder = needles.finder.get_or_init(|| AhoCorasick::new(&needles.forms).ok());
-        match finder {
+        let finder = needles.finder.get_or_init(|| AhoCorasick::new(needles.wanted()).ok());
+        let mut found: Vec<(usize, usize)> = match finder {
             Some(finder) => {
                 finder.find_overlapping_iter(text).map(|it| (it.start(), it.end())).collect()
             }
             // Too many for one walk: one after the other.
-            None => {
-                let each = needles.forms.iter();
-                each.flat_map(|form| {
+            None => needles
+                .wanted()
+                .flat_map(|form| {
                     text.match_indices(form.as_str()).map(|(at, it)| (at, at + it.len()))
                 })
-                .collect()
-            }
-        }
+                .collect(),
+        };
+        found.retain(|(begin, end)| stands_alone(text, *begin, *end));
+        found
     }
 
     /// A set of these values.
@@ -99,7 +150,9 @@ impl SecretSet {
     /// URLs, forms and JSON. Values of less than 6 bytes are passed over.
     pub fn add(&mut self, value: &str) {
         let value = value.trim();
-        if value.len() < SHORTEST {
+        let is_short = value.len() < SHORTEST || is_word(value) && value.len() < SHORTEST_WORD;
+        // What is known in its first form is known in all.
+        if is_short || self.holds(value) || COMMON.contains(&value.to_ascii_lowercase().as_str()) {
             return;
         }
         self.add_forms(value);
@@ -120,7 +173,10 @@ impl SecretSet {
         match &self.0 {
             None => self.0 = Some(Arc::clone(others)),
             Some(own) if Arc::ptr_eq(own, others) => {}
-            Some(_) => self.insert(others.forms.iter().cloned()),
+            Some(_) => {
+                self.insert(others.forms.iter().cloned());
+                self.spare(others.spared.iter().cloned());
+            }
         }
     }
 
@@ -155,6 +211,27 @@ impl SecretSet {
         let long = forms.into_iter().filter(|form| SHORTEST <= form.len());
         self.insert(long.chain(base64_anywhere(value.as_bytes())));
     }
+}
+
+/// Letters and what joins them.
+pub(super) fn is_word(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphabetic() || b"-_".contains(&byte))
+}
+
+/// Whether a place in a text is hidden: anything but a plain word is, and a plain word that is not part of a longer one.
+fn stands_alone(text: &str, begin: usize, end: usize) -> bool {
+    let Some(found) = text.get(begin..end) else { return true };
+    // Capitals within are not how people write words: base64 has them.
+    let is_plain = is_word(found) && !found.bytes().skip(1).any(|byte| byte.is_ascii_uppercase());
+    if !is_plain || LONG_WORD <= found.len() {
+        return true;
+    }
+    let joins = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
+    let before = text.get(..begin).and_then(|before| before.chars().next_back());
+    let after = text.get(end..).and_then(|after| after.chars().next());
+    // `-psecret` is how some programs take a password.
+    let is_option = text.get(..begin).is_some_and(|before| before.ends_with(" -p"));
+    (is_option || !before.is_some_and(joins)) && !after.is_some_and(joins)
 }
 
 /// The base64 digits that a value leaves in an encoded longer text, for each of the three places it may begin at.
@@ -199,8 +276,28 @@ fn ascii_escape(c: char) -> Vec<char> {
         .collect()
 }
 
-/// The text with every known secret, and everything that has the shape of a credential, replaced by `***`.
+/// The text with every known secret, and everything that has the shape of a credential, replaced by `***`, and with
+/// characters that are not seen shown as what they are. Lines stay lines.
 pub fn mask(text: &str, secrets: &SecretSet) -> String {
+    let hidden = without(text, secrets);
+    match visible::text(&hidden) {
+        Cow::Borrowed(_) => hidden,
+        Cow::Owned(shown) => shown,
+    }
+}
+
+/// The same in one line: a line end in it is shown too.
+pub fn mask_line(text: &str, secrets: &SecretSet) -> String {
+    visible::line(&without(text, secrets)).into_owned()
+}
+
+/// The same for a terminal: our own colours stay.
+pub fn mask_coloured(text: &str, secrets: &SecretSet) -> String {
+    visible::coloured(&without(text, secrets)).into_owned()
+}
+
+/// The text without secrets, and otherwise as it is: for data that programs read.
+pub fn without(text: &str, secrets: &SecretSet) -> String {
     let mut hidden = secrets.find(text);
     hidden.extend(shapes(text));
     replace(text, hidden)
@@ -364,6 +461,26 @@ mod tests {
         for (text, shown) in cases {
             assert_eq!(mask(text, &none), shown);
         }
+    }
+
+    #[test]
+    fn a_name_that_is_also_a_password_stays_readable() {
+        let mut secrets = SecretSet::of(["paperless", "correcthorse"]);
+        assert_eq!(mask("pw paperless, paperless-db-1", &secrets), "pw ***, paperless-db-1");
+        secrets.spare(["paperless".to_owned()]);
+        let mut all = SecretSet::of(["other-secret-1"]);
+        all.extend(&secrets);
+        assert_eq!(mask("paperless@local: correcthorse", &all), "paperless@local: ***");
+        assert_eq!(mask("mysql -pcorrecthorse", &all), "mysql -p***");
+        let plain = SecretSet::of(["secret", "password", "changeme"]);
+        assert_eq!(mask("the secret password: changeme", &plain), "the secret password: changeme");
+    }
+
+    #[test]
+    fn what_is_said_holds_no_characters_that_act() {
+        let none = SecretSet::none();
+        assert_eq!(mask("a\u{202e}b\nc\u{1b}[1m", &none), "a\\u{202e}b\nc\\u{1b}[1m");
+        assert_eq!(mask_line("a\nb", &none), "a\\nb");
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod proposal;
 pub mod secrets;
 pub mod status;
 mod verdict;
+pub mod visible;
 mod waiting;
 
 pub use verdict::{Failure, Head, Report, Round, Target, Wait};

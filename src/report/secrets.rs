@@ -1,14 +1,16 @@
 //! Which values of a stack nobody may read on a forge, in a note or in a log.
 //!
 //! Secret are: all of a Compose secret; whatever a name says to be one (`DB_PASSWORD`, `--token=…`), in the
-//! environment, in labels, build arguments and commands, in variables for interpolation; and what env files hold,
-//! unless it is a plain word.
+//! environment, in labels, build arguments and commands, in variables for interpolation, options of drivers and logs;
+//! passwords of addresses and logins (`user:password`, `-p…`); and what env files hold, unless it is a plain word. The
+//! same of what runs: a value that was changed in Git still serves on the host until it is replaced. Names of stacks,
+//! services, images and the like are never hidden.
 
 use std::collections::BTreeSet;
 
-use super::mask::SecretSet;
-use crate::drift::is_secret_name;
-use crate::model::{ManifestTree, Project, Service, TreePath};
+use super::mask::{SecretSet, is_word};
+use crate::drift::{hidden_in, is_secret_name};
+use crate::model::{ManifestTree, Observed, Project, Service, TreePath};
 
 /// Files larger than this hold data, not secrets that could turn up in a text.
 const LARGEST: usize = 64 << 10;
@@ -25,6 +27,11 @@ pub fn of_project(project: &Project, tree: &ManifestTree) -> SecretSet {
             }
         }
     }
+    let networks = project.networks.values().map(|network| &network.driver_opts);
+    let volumes = project.volumes.values().map(|volume| &volume.driver_opts);
+    for (name, value) in networks.chain(volumes).flatten() {
+        add_option(&mut set, name, value);
+    }
     for secret in project.secrets.values() {
         if let Some(text) = text_of(tree, &secret.file) {
             set.add(&text);
@@ -34,6 +41,43 @@ pub fn of_project(project: &Project, tree: &ManifestTree) -> SecretSet {
         }
     }
     set
+}
+
+/// The secrets of what runs.
+pub fn of_observed(observed: &Observed) -> SecretSet {
+    let mut set = SecretSet::default();
+    for container in &observed.containers {
+        let (config, host) = (&container.spec.config, &container.spec.host);
+        for (name, value) in config.env.iter().filter_map(|line| line.split_once('=')) {
+            add_named(&mut set, name, value);
+        }
+        for (name, value) in config.labels.iter().chain(&host.log_config.config) {
+            add_named(&mut set, name, value);
+        }
+        for words in [&config.cmd, &config.entrypoint].into_iter().flatten() {
+            add_words(&mut set, words);
+        }
+    }
+    set
+}
+
+/// Names that everybody may read, whoever takes one for a password.
+pub fn public_names(project: &Project) -> Vec<String> {
+    let mut names = vec![project.name.to_string()];
+    for (name, service) in project.services.iter().chain(&project.disabled) {
+        names.push(name.to_string());
+        names.push(service.container_name.clone());
+        names.push(service.hostname.clone());
+        names.push(service.image.clone());
+        // What looks like a password is one, also where it stands in a reference.
+        let words = service.image.split(['/', ':', '@']).filter(|word| is_word(word));
+        names.extend(words.map(str::to_owned));
+    }
+    names.extend(project.networks.iter().flat_map(|(key, it)| [key.clone(), it.name.clone()]));
+    names.extend(project.volumes.iter().flat_map(|(key, it)| [key.clone(), it.name.clone()]));
+    names.extend(project.configs.keys().chain(project.secrets.keys()).cloned());
+    names.retain(|name| !name.is_empty());
+    names
 }
 
 /// The secrets among a tree's variables for interpolation: its `.env` files, and what the fleet file sets.
@@ -100,6 +144,9 @@ fn add_service(set: &mut SecretSet, service: &Service) {
     for (name, value) in &service.labels {
         add_named(set, name, value);
     }
+    for (name, value) in service.logging.iter().flat_map(|logging| &logging.options) {
+        add_option(set, name, value);
+    }
     if let Some(build) = &service.build {
         for (name, value) in &build.args {
             add_named(set, name, value.as_deref().unwrap_or_default());
@@ -115,7 +162,14 @@ fn add_service(set: &mut SecretSet, service: &Service) {
 /// `--password=x`, `--requirepass x`, also inside `sh -c "…"`.
 fn add_words(set: &mut SecretSet, words: &[String]) {
     let mut follows = false;
+    let (mut before, mut program) = (None, None);
     for word in words.iter().flat_map(|word| word.split_whitespace()) {
+        program =
+            program.or(Some(word).filter(|word| hidden_in("-px", None, Some(word)).is_some()));
+        if let Some((from, to)) = hidden_in(word, before, program) {
+            set.add(word.get(from..to).unwrap_or_default());
+        }
+        before = Some(word);
         let name = word.trim_start_matches('-');
         match word.split_once('=') {
             Some((name, value)) => add_named(set, name.trim_start_matches('-'), value),
@@ -126,9 +180,21 @@ fn add_words(set: &mut SecretSet, words: &[String]) {
     }
 }
 
+/// An option of a driver may hold several: `username=x,password=y`.
+fn add_option(set: &mut SecretSet, name: &str, value: &str) {
+    add_named(set, name, value);
+    for (name, value) in value.split(',').filter_map(|part| part.split_once('=')) {
+        add_named(set, name.trim(), value.trim());
+    }
+}
+
 fn add_named(set: &mut SecretSet, name: &str, value: &str) {
     if is_secret_name(name) && !is_number_or_flag(value) {
         set.add(value);
+        // A login: the name before the colon is no secret, the password alone is one.
+        if let Some((_, password)) = value.split_once(':').filter(|_| !value.contains("://")) {
+            set.add(password);
+        }
     }
     add_password(set, value);
 }

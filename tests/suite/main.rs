@@ -54,5 +54,6 @@ mod silence;
 mod spread;
 mod stories;
 mod support;
+mod visible;
 mod webhooks;
 mod whole;

@@ -18,7 +18,7 @@ use super::rules::{Rules, accept_json};
 use super::settings::{Clock, host_of};
 use super::{Credentials, ForgeError, ForgeSettings};
 use crate::model::Timestamp;
-use crate::report::mask::{SecretSet, mask};
+use crate::report::mask::{SecretSet, without as hide};
 use crate::trust::{self, Trusted};
 use auth::Auth;
 
@@ -308,7 +308,7 @@ fn is_this_machine(address: &Url) -> bool {
 /// A body whose texts hold no secret: whatever went wrong above, the token itself never leaves in one.
 fn without(body: &Value, secrets: &SecretSet) -> Value {
     match body {
-        Value::String(text) => Value::String(mask(text, secrets)),
+        Value::String(text) => Value::String(hide(text, secrets)),
         Value::Array(items) => items.iter().map(|item| without(item, secrets)).collect(),
         Value::Object(fields) => {
             let kept = |(name, value): (&String, &Value)| (name.clone(), without(value, secrets));

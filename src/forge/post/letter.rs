@@ -8,7 +8,7 @@ use super::super::found::DESCRIPTION;
 use super::super::http::cut;
 use super::super::{CommentMode, Marker, Place, Right, StatusTarget};
 use crate::model::{CommitState, CommitStatus, Digest, Revision, Timestamp};
-use crate::report::mask::{SecretSet, mask};
+use crate::report::mask::{SecretSet, mask, mask_line, without};
 
 /// A thing to say to a forge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,11 +106,11 @@ impl Letter {
         match self {
             Self::Status { target, status } => {
                 let link = status.link.map(|link| mask(&link, secrets));
-                let description = cut(&mask(&status.description, secrets), DESCRIPTION);
+                let description = cut(&mask_line(&status.description, secrets), DESCRIPTION);
                 Self::Status { target, status: CommitStatus { description, link, ..status } }
             }
             Self::Comment { place, marker, body, mode } => {
-                Self::Comment { place, marker, body: mask(&body, secrets), mode }
+                Self::Comment { place, marker, body: without(&body, secrets), mode }
             }
         }
     }

@@ -1,19 +1,21 @@
 //! Markdown that cannot be broken out of, and that ends in time.
 
-mod visible;
-
-pub(super) use visible::visible;
-
 use super::comment::Dialect;
+use super::visible;
 
 /// A plan of fewer bytes than this is not worth showing cut.
 const WORTH: usize = 600;
 /// Room for saying what was left out.
 const CLOSING: usize = 200;
 
+/// Text of others, with what is not seen shown; lines stay.
+pub(super) fn visible(text: &str) -> String {
+    visible::text(text).into_owned()
+}
+
 /// Text between backticks: nothing in it is markup.
 pub(super) fn code(text: &str) -> String {
-    let text = text.replace(['\n', '\r'], " ").replace('|', "\\|");
+    let text = visible::line(text).replace('|', "\\|");
     let ticks = "`".repeat(longest_run(&text) + 1);
     let pad = if text.starts_with('`') || text.ends_with('`') { " " } else { "" };
     format!("{ticks}{pad}{text}{pad}{ticks}")
@@ -22,14 +24,15 @@ pub(super) fn code(text: &str) -> String {
 /// Text of others outside of code: no markup, no mentions, no references, no links. Words of which a forge would make a
 /// link or call somebody stand in code, where no forge does.
 pub(super) fn plain(text: &str) -> String {
-    let words: Vec<String> = text.split_whitespace().map(word).collect();
+    // What is not seen is shown; only lines and tabs, which writers of messages made, are blanks.
+    let shown = visible::text(text);
+    let words: Vec<String> = shown.split_whitespace().map(word).collect();
     words.join(" ")
 }
 
 fn word(word: &str) -> String {
-    let word: String = word.chars().filter(|c| !c.is_control()).collect();
-    if calls(&word) {
-        return code(&word);
+    if calls(word) {
+        return code(word);
     }
     let mut out = String::with_capacity(word.len());
     for c in word.chars() {

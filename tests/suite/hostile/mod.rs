@@ -54,32 +54,40 @@ struct Took {
 fn measure(command: &mut Command) -> Took {
     let said = tempfile::NamedTempFile::new().unwrap();
     let mut child = command.stdout(Stdio::null()).stderr(said.reopen().unwrap()).spawn().unwrap();
-    let began = Instant::now();
-    let folder = format!("/proc/{}", child.id());
+    let (number, began) = (child.id(), Instant::now());
+    let (sender, ended) = std::sync::mpsc::channel();
+    let waiting = std::thread::spawn(move || {
+        let status = child.wait().unwrap();
+        // Nobody listens when patience was over.
+        sender.send(status.code()).ok();
+    });
     let mut took = Took { seconds: 0.0, megabytes: 0, code: None, said: String::new() };
-    loop {
-        let status = std::fs::read_to_string(format!("{folder}/status")).unwrap_or_default();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let peak = peak.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-        took.megabytes = took.megabytes.max(peak.unwrap_or(0) / 1024);
-        let stat = std::fs::read_to_string(format!("{folder}/stat")).unwrap_or_default();
-        let fields = stat.rsplit(") ").next().unwrap_or_default();
-        let ticks: u64 =
-            fields.split(' ').skip(11).take(2).filter_map(|n| n.parse::<u64>().ok()).sum();
-        took.seconds = took.seconds.max(ticks as f64 / 100.0);
-        if let Some(status) = child.try_wait().unwrap() {
-            took.code = status.code();
+    // What a process took is read until it ends: then it is gone.
+    while began.elapsed() < PATIENCE {
+        sample(number, &mut took);
+        if let Ok(code) = ended.recv_timeout(Duration::from_millis(3)) {
+            took.code = code;
             break;
         }
-        if began.elapsed() > PATIENCE {
-            child.kill().unwrap();
-            child.wait().unwrap();
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(3));
     }
+    if took.code.is_none() {
+        Command::new("kill").args(["-9", &number.to_string()]).status().ok();
+    }
+    waiting.join().unwrap();
     took.said = std::fs::read_to_string(said.path()).unwrap_or_default();
     took
+}
+
+fn sample(number: u32, took: &mut Took) {
+    let folder = format!("/proc/{number}");
+    let status = std::fs::read_to_string(format!("{folder}/status")).unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let peak = peak.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    took.megabytes = took.megabytes.max(peak.unwrap_or(0) / 1024);
+    let stat = std::fs::read_to_string(format!("{folder}/stat")).unwrap_or_default();
+    let fields = stat.rsplit(") ").next().unwrap_or_default();
+    let ticks = fields.split(' ').skip(11).take(2).filter_map(|n| n.parse::<u64>().ok());
+    took.seconds = took.seconds.max(ticks.sum::<u64>() as f64 / 100.0);
 }
 
 fn cases() -> Vec<(&'static str, usize, Files)> {
