@@ -44,8 +44,8 @@ use crate::publish::publisher::{self, Publisher};
 use crate::publish::sink;
 use crate::reconcile::board::Board;
 use crate::reconcile::context::{Context, Foundations};
+use crate::reconcile::host::ledger;
 use crate::reconcile::host::{Host, Ring};
-use crate::reconcile::ledger;
 use crate::reconcile::limiter::PassLimiter;
 
 use repository::RepositoryLoop;

@@ -6,7 +6,6 @@ pub mod board;
 pub(crate) mod context;
 pub(crate) mod gates;
 pub mod host;
-pub(crate) mod ledger;
 pub(crate) mod limiter;
 pub mod pass;
 pub(crate) mod roster;

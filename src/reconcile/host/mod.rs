@@ -2,6 +2,8 @@
 //!
 //! An Engine that cannot be reached is a state of that host. Its targets are told, and everything else goes on.
 
+pub(crate) mod ledger;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -9,10 +11,10 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+use self::ledger::Known;
 use crate::docker::{Endpoint, Engine, EngineError, EngineEvent, EngineSettings, EventKind};
 use crate::fleet::Orders;
 use crate::model::{Desired, HostName, Remedy, StackName, Timestamp};
-use crate::reconcile::ledger::{self, Known};
 use crate::report::Failure;
 use crate::schedule;
 
