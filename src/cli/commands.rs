@@ -177,14 +177,16 @@ fn ask_daemon(chosen: &Chosen, all: bool) -> anyhow::Result<Option<Value>> {
 /// What the daemon knows, told as if it had been looked at here.
 fn tell_known(chosen: &Chosen, mut known: Value, format: Format) -> anyhow::Result<ExitCode> {
     let troubles = glance::troubles(chosen)?;
-    let mut text = known["text"].take().as_str().unwrap_or_default().to_owned();
+    let mut text = known.get("text").and_then(Value::as_str).unwrap_or_default().to_owned();
     text.push_str(&glance::troubles_text(&troubles));
     if let Some(fields) = known.as_object_mut() {
         fields.remove("text");
         fields.insert("troubles".to_owned(), glance::troubles_json(&troubles));
     }
-    let reports = known["reports"].as_array();
-    let unseen = reports.is_some_and(|all| all.iter().any(|report| report["state"] == "error"));
+    let reports = known.get("reports").and_then(Value::as_array);
+    let unseen = reports.is_some_and(|all| {
+        all.iter().any(|report| report.get("state").is_some_and(|it| it == "error"))
+    });
     show(format, || known.clone(), || text.clone())?;
     Ok(if unseen { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -112,15 +112,24 @@ impl TreeReader {
     fn entry(&mut self, at: &Path, shown: &TreePath, depth: usize) -> std::io::Result<()> {
         let real = match at.canonicalize() {
             Ok(real) if real.starts_with(&self.folder) && depth < DEEPEST => real,
-            Ok(_) => return Ok(self.leave_out(shown, "this symbolic link leaves the repository")),
+            Ok(_) => {
+                self.leave_out(shown, "this symbolic link leaves the repository");
+                return Ok(());
+            }
             // Git knows it, and it was taken away here.
             Err(_) if at.symlink_metadata().is_err() => return Ok(()),
-            Err(_) => return Ok(self.leave_out(shown, "this symbolic link points at nothing")),
+            Err(_) => {
+                self.leave_out(shown, "this symbolic link points at nothing");
+                return Ok(());
+            }
         };
         let facts = real.metadata()?;
         if facts.is_dir() {
             if self.active.contains(&real) {
-                return Ok(self.leave_out(shown, "this symbolic link leads back to itself"));
+                {
+                    self.leave_out(shown, "this symbolic link leads back to itself");
+                    return Ok(());
+                }
             }
             self.active.push(real.clone());
             let read = self.folder(&real, shown, depth + 1);
@@ -133,11 +142,17 @@ impl TreeReader {
         if self.largest < facts.len() {
             let (size, limit) = (facts.len(), self.largest);
             let why = format!("this file has {size} bytes, and the limit is {limit}");
-            return Ok(self.leave_out(shown, &why));
+            {
+                self.leave_out(shown, &why);
+                return Ok(());
+            }
         }
         let bytes: Arc<[u8]> = std::fs::read(&real)?.into();
         if bytes.starts_with(b"version https://git-lfs.github.com/spec/") {
-            return Ok(self.leave_out(shown, "this is a Git LFS pointer, not the file itself"));
+            {
+                self.leave_out(shown, "this is a Git LFS pointer, not the file itself");
+                return Ok(());
+            }
         }
         let executable = facts.permissions().mode() & 0o111 != 0;
         let mode = if executable { FileMode::Executable } else { FileMode::Regular };

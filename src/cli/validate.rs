@@ -218,7 +218,7 @@ fn notes(scope: &Scope, settings: Option<&Settings>) -> Vec<String> {
     };
     let matters = |path: &&TreePath| {
         let name = path.file_name();
-        name == ".env" || name.ends_with(".env") || COMPOSE_FILES.contains(&name)
+        name == ".env" || is_env_file(name) || COMPOSE_FILES.contains(&name)
     };
     let ignored: Vec<&str> = copy.ignored.iter().filter(matters).map(TreePath::as_str).collect();
     if !ignored.is_empty() {
@@ -254,4 +254,9 @@ fn check_project(args: &Args, surroundings: &Surroundings) -> anyhow::Result<Che
     let services = loaded.project.map_or(0, |project| project.services.len());
     let extent = format!("{} files, {services} services", loaded.files_used.len());
     Ok(Checked { problems: loaded.problems, extent, notes: Vec::new() })
+}
+
+/// Names of files with variables end so, in this case only.
+fn is_env_file(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|end| end == "env")
 }

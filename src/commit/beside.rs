@@ -66,7 +66,9 @@ pub(super) fn see_whole(commit: &mut Commit, hosts: &BTreeMap<HostName, Labels>)
         let Some(first) = implied.get(name) else { continue };
         loaded.stack.implied.clone_from(first);
         let told = commit.fleet.as_mut().and_then(|fleet| fleet.stacks.get_mut(name));
-        told.into_iter().for_each(|stack| stack.implied.clone_from(first));
+        if let Some(stack) = told {
+            stack.implied.clone_from(first);
+        }
     }
     commit.claims = claims;
 }

@@ -423,11 +423,14 @@ fn secrets_of(
     set
 }
 
+/// Files outside Git that were read for a stack: path → content.
+type OutsideFiles = BTreeMap<String, Arc<[u8]>>;
+
 /// A digest over a stack's policy and over every file that it is made from, wherever in the repository that is.
 fn digest_of(
     stack: &Stack,
     (tree, used): (&ManifestTree, &BTreeSet<TreePath>),
-    (given, outside): (&BTreeMap<String, String>, &BTreeMap<String, Arc<[u8]>>),
+    (given, outside): (&BTreeMap<String, String>, &OutsideFiles),
 ) -> Digest {
     // What lies below a folder that is used comes with it: a thousand binds of one folder are one walk through it.
     let is_covered = |path: &TreePath| {

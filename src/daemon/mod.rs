@@ -258,29 +258,10 @@ pub async fn run(
     systemd::ready();
     let looking = first_looks::follow(doorbell.first_looks().clone(), hosts.clone(), stop.clone());
     tasks.spawn(looking);
-    let mut taken = None;
     let guarded = stop.child_token();
-    let broken = tokio::select! {
-        () = attend(&doorbell, &hosts, &stop) => false,
-        kept = guard::keep(data.clone(), lock, &guarded) => {
-            if let Err(error) = kept {
-                tracing::error!(%error, "this daemon leaves");
-                taken = Some(error);
-                stop.cancel();
-            }
-            false
-        }
-        ended = tasks.join_next(), if !tasks.is_empty() => {
-            // Loops end when they are told to, which may be seen here before the telling itself.
-            let told = stop.is_cancelled();
-            let error = ended.and_then(Result::err);
-            let panic = error.map_or_else(String::new, |error| error.to_string());
-            if !told || !panic.is_empty() {
-                tracing::error!(panic, "internal error: a loop ended; the daemon leaves");
-                stop.cancel();
-            }
-            !told || !panic.is_empty()
-        }
+    let outcome = {
+        let kept = guard::keep(data.clone(), lock, &guarded);
+        until_it_ends(attend(&doorbell, &hosts, &stop), kept, &mut tasks, &stop).await
     };
     systemd::stopping();
     tracing::info!("stopping: running steps end, no new one begins");
@@ -294,10 +275,35 @@ pub async fn run(
         () = tokio::time::sleep(settings.limits.stop) => tracing::warn!("stopped before everything had ended"),
         () = graceful => tracing::info!("stopped"),
     }
-    match taken {
-        Some(error) => Err(error.into()),
-        None if broken => Err(StartError::Broken),
-        None => Ok(()),
+    outcome
+}
+
+/// Until somebody stops the daemon, the data folder is another's, or a loop ends by itself; the last two stop it.
+async fn until_it_ends(
+    attending: impl Future<Output = ()>,
+    kept: impl Future<Output = Result<(), DataError>>,
+    tasks: &mut JoinSet<()>,
+    stop: &CancellationToken,
+) -> Result<(), StartError> {
+    tokio::select! {
+        () = attending => Ok(()),
+        kept = kept => kept.map_err(|error| {
+            tracing::error!(%error, "this daemon leaves");
+            stop.cancel();
+            error.into()
+        }),
+        ended = tasks.join_next(), if !tasks.is_empty() => {
+            // Loops end when they are told to, which may be seen here before the telling itself.
+            let told = stop.is_cancelled();
+            let error = ended.and_then(Result::err);
+            let panic = error.map_or_else(String::new, |error| error.to_string());
+            if told && panic.is_empty() {
+                return Ok(());
+            }
+            tracing::error!(panic, "internal error: a loop ended; the daemon leaves");
+            stop.cancel();
+            Err(StartError::Broken)
+        }
     }
 }
 

@@ -4,7 +4,6 @@
 //! even when every host hangs.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
@@ -61,7 +60,7 @@ impl View {
         let mut text = self.head();
         for (name, context) in self.contexts() {
             let Some(known) = context.board.known() else {
-                writeln!(text, "{name}: not read yet, for {}", age(self.started)).ok();
+                line(&mut text, &format!("{name}: not read yet, for {}", age(self.started)));
                 repositories.insert(name.to_string(), Value::Null);
                 continue;
             };
@@ -115,7 +114,7 @@ impl View {
                 Link::Down { since, failure } => ("down", Some(*since), Some(&failure.message)),
             };
             if let (Some(since), Some(why)) = (since, why) {
-                writeln!(text, "host {name}  out of reach since {since}: {why}").ok();
+                line(&mut text, &format!("host {name}  out of reach since {since}: {why}"));
             }
             (name.to_string(), json!({ "state": state, "since": since, "why": why }))
         });
@@ -135,8 +134,10 @@ fn repository_text(name: &RepositoryName, known: &Known, reports: &[Report], all
     let head = &known.head;
     let mut text = String::new();
     if let Some(problem) = &head.fleet_problem {
-        writeln!(text, "{name}: the fleet file is refused, everything stays as it is: {problem}")
-            .ok();
+        line(
+            &mut text,
+            &format!("{name}: the fleet file is refused, everything stays as it is: {problem}"),
+        );
     }
     let looked = known.targets.iter().filter_map(|(.., last)| last.as_ref()).map(|it| it.at).max();
     let reports: Vec<&Report> = reports.iter().collect();
@@ -145,7 +146,7 @@ fn repository_text(name: &RepositoryName, known: &Known, reports: &[Report], all
     let glimpse = Glimpse { repository: name, revision: &head.revision, subject: &head.subject };
     text.push_str(&glance::of_repository(glimpse, &reports, detail));
     if let Some(looked) = looked {
-        writeln!(text, "  last looked {} ago", age(looked)).ok();
+        line(&mut text, &format!("  last looked {} ago", age(looked)));
     }
     text
 }
@@ -180,4 +181,9 @@ fn age(since: Timestamp) -> String {
         120..7_200 => format!("{} min", seconds / 60),
         _ => format!("{} h", seconds / 3_600),
     }
+}
+
+fn line(text: &mut String, line: &str) {
+    text.push_str(line);
+    text.push('\n');
 }

@@ -507,7 +507,7 @@ impl DataFolder {
         let opened = open().or_else(|error| match error.kind() {
             io::ErrorKind::NotFound => self.make().and_then(|()| open()),
             // Where nothing can be written, what is there can still be locked.
-            _ => File::open(&path).map_err(|_| error),
+            _ => File::open(&path).or(Err(error)),
         });
         opened.map_err(|source| self.unusable(source))
     }

@@ -7,9 +7,9 @@ use crate::model::{DesiredReplica, Gap, Unseen};
 /// The parts of a host that a look did not see.
 #[derive(Debug, Default)]
 pub(super) struct Gaps<'a> {
-    gaps: &'a [Gap],
+    all: &'a [Gap],
     everything: bool,
-    /// What was not seen as a whole or by itself; a container whose id is known is only in `gaps`.
+    /// What was not seen as a whole or by itself; a container whose id is known is only in `all`.
     parts: BTreeSet<&'a Unseen>,
 }
 
@@ -18,7 +18,7 @@ impl<'a> Gaps<'a> {
     pub(super) fn new(gaps: &'a [Gap]) -> Self {
         let unknown = || gaps.iter().filter(|gap| gap.container.is_none()).map(|gap| &gap.what);
         Self {
-            gaps,
+            all: gaps,
             everything: unknown().any(|what| matches!(what, Unseen::Host(_))),
             parts: unknown().collect(),
         }
@@ -29,7 +29,7 @@ impl<'a> Gaps<'a> {
     pub(super) fn replica(&self, wanted: &DesiredReplica) -> bool {
         let by_name = Unseen::Container(wanted.name.clone());
         self.hides(&Unseen::Containers, &by_name)
-            || self.gaps.iter().filter(|gap| gap.container.is_some()).any(|gap| {
+            || self.all.iter().filter(|gap| gap.container.is_some()).any(|gap| {
                 gap.what == by_name || gap.replica.as_ref().is_none_or(|one| *one == wanted.replica)
             })
     }

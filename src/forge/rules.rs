@@ -72,13 +72,16 @@ pub(super) struct Location {
     pub(super) project: String,
 }
 
+/// What a forge was asked.
+type Asked<'a, T> = BoxFuture<'a, Result<T, ForgeError>>;
+
 /// How an App gets a token, and which account it writes as.
 #[derive(Clone, Copy)]
 pub(super) struct App {
     /// Buys a token.
-    pub(super) lease: for<'a> fn(&'a Http) -> BoxFuture<'a, Result<Lease, ForgeError>>,
+    pub(super) lease: for<'a> fn(&'a Http) -> Asked<'a, Lease>,
     /// Its account.
-    pub(super) account: for<'a> fn(&'a Http) -> BoxFuture<'a, Result<Option<String>, ForgeError>>,
+    pub(super) account: for<'a> fn(&'a Http) -> Asked<'a, Option<String>>,
 }
 
 /// Addresses for people. The first argument is the forge's address without a slash at its end, the second the project.

@@ -54,13 +54,13 @@ impl Claimed {
     /// What to do where two want it.
     pub fn help(&self) -> &'static str {
         match self {
-            Claimed::Project(_) => {
+            Self::Project(_) => {
                 "name one otherwise: `name:` in its Compose file, or `project:` under its stack in fleet.yaml"
             }
-            Claimed::Network(_) | Claimed::Volume(_) => {
+            Self::Network(_) | Self::Volume(_) => {
                 "to share it, declare it alike in both; else give one another name"
             }
-            Claimed::Container(_) | Claimed::Port(_) | Claimed::Address { .. } => {
+            Self::Container(_) | Self::Port(_) | Self::Address { .. } => {
                 "change one of them, or keep the stacks on different hosts with `hosts`"
             }
         }

@@ -58,7 +58,7 @@ impl ForgeKind {
             Some(_) => host.ends_with(*known),
             None => host == *known,
         };
-        Self::ALL.iter().copied().find(|kind| kind.hosts().iter().any(|known| is(&known)))
+        Self::ALL.iter().copied().find(|kind| kind.hosts().iter().any(is))
     }
 }
 

@@ -121,14 +121,14 @@ pub enum HeldBecause {
         /// For what.
         resource: Resource,
         /// Why that is not there; `None` when only its absence is known.
-        why: Option<Box<HeldBecause>>,
+        why: Option<Box<Self>>,
     },
     /// It waits for a replica that is not there, or that is held itself.
     WaitsForReplica {
         /// For which.
         replica: Replica,
         /// Why that is not there; `None` when only its absence is known.
-        why: Option<Box<HeldBecause>>,
+        why: Option<Box<Self>>,
     },
     /// It waits for a container of another stack, in whose namespaces or with whose volumes it is to live.
     WaitsForContainer {

@@ -378,15 +378,18 @@ impl Round {
     }
 }
 
+/// The last turn's report of each target, and how the target stands.
+type Said = BTreeMap<Target, (Option<Arc<Report>>, State)>;
+
 /// What the loops told after their last turns.
 #[derive(Default)]
 struct Told {
-    said: Mutex<BTreeMap<Target, (Option<Arc<Report>>, State)>>,
+    said: Mutex<Said>,
     changed: Notify,
 }
 
 impl Told {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Target, (Option<Arc<Report>>, State)>> {
+    fn lock(&self) -> MutexGuard<'_, Said> {
         self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -31,10 +31,10 @@ impl Planner<'_> {
         for drift in &others {
             match (&drift.resource, &drift.reason) {
                 (Resource::Network(name), Reason::Missing) => {
-                    self.create_network(name, drift, None)
+                    self.create_network(name, drift, None);
                 }
                 (Resource::Network(name), Reason::Changed { .. }) => {
-                    self.renew_network(name, drift)
+                    self.renew_network(name, drift);
                 }
                 (Resource::Volume(name), Reason::Missing) => self.create_volume(name, drift),
                 (Resource::Volume(_), Reason::Changed { .. }) => {

@@ -143,6 +143,10 @@ impl fmt::Display for Action {
 const NOT_THERE: &str = "it is not there";
 
 impl fmt::Display for HeldBecause {
+    #[expect(
+        clippy::too_many_lines,
+        reason = "a table: one sentence a reason, and the compiler asks for each"
+    )]
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
             Self::EngineRestarts => "the Engine's restart policy is bringing it back",
@@ -264,9 +268,9 @@ fn did_not_come_up(
 ) -> fmt::Result {
     write!(out, "{taken}: the new container did not come up (")?;
     if error.is_empty() {
-        write!(out, "{reason}")?
+        write!(out, "{reason}")?;
     } else {
-        out.write_str(error)?
+        out.write_str(error)?;
     }
     out.write_str("); a new commit or `moorline sync` tries again")
 }

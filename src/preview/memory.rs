@@ -2,6 +2,7 @@
 //! comments say.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -52,8 +53,8 @@ impl Memory {
 
     /// A pull request is open.
     pub(crate) fn is_open(&mut self, number: u64) {
-        if !self.heads.contains_key(&number) {
-            self.heads.insert(number, String::new());
+        if let Entry::Vacant(place) = self.heads.entry(number) {
+            place.insert(String::new());
             self.keep();
         }
     }
@@ -67,7 +68,7 @@ impl Memory {
         }
         let Some(body) = body else { return };
         if self.body(number).as_deref() != Some(body) {
-            self.write(&self.body_file(number), body.as_bytes());
+            write(&self.body_file(number), body.as_bytes());
         }
     }
 
@@ -94,13 +95,13 @@ impl Memory {
 
     fn keep(&self) {
         let text = serde_json::to_vec(&self.heads).unwrap_or_default();
-        self.write(&self.file(), &text);
+        write(&self.file(), &text);
     }
+}
 
-    fn write(&self, file: &std::path::Path, text: &[u8]) {
-        if let Err(error) = crate::data::folder::write_whole(file, text) {
-            tracing::warn!(%error, "cannot remember what was said of pull requests");
-        }
+fn write(file: &std::path::Path, text: &[u8]) {
+    if let Err(error) = crate::data::folder::write_whole(file, text) {
+        tracing::warn!(%error, "cannot remember what was said of pull requests");
     }
 }
 

@@ -47,12 +47,15 @@ pub struct Memory {
     /// An operator's word was for one more attempt, and that failed: from then on a failed update is taken back as ever.
     tried_by_hand: bool,
     /// What the stack asks of this host, for as long as neither the commit nor the Engine changes.
-    desired: Option<((Revision, Digest), EngineFacts, Arc<Desired>, Diagnostics)>,
+    desired: Option<Remembered>,
     /// What that revision asked for then: what lies outside Git may ask for something else since.
     reached_as: Option<Digest>,
     /// What the last look was compared with, and what came out.
     compared: Option<Compared>,
 }
+
+/// What a commit and its variables ask of an Engine, and the problems with it.
+type Remembered = ((Revision, Digest), EngineFacts, Arc<Desired>, Diagnostics);
 
 /// One comparison. The same input gives the same findings, and most looks see what the one before saw.
 #[derive(Debug)]

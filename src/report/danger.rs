@@ -216,7 +216,7 @@ fn mounts(host: &HostConfig, data: &str) -> Vec<(Risk, String, String)> {
         binds.chain(mounts).filter(|(source, ..)| source.starts_with('/') && !is_own(source));
     let said = hosts.map(|(source, target, read_only)| {
         let mode = if read_only { " (read-only)" } else { "" };
-        let text = if source.ends_with(".sock") || source == "/run" || source == "/var/run" {
+        let text = if is_socket(&source) || source == "/run" || source == "/var/run" {
             format!("gets the host's socket {source}{mode}: whoever is in it may own the host")
         } else {
             format!("gets the host's {source} at {target}{mode}")
@@ -384,4 +384,9 @@ fn time(duration: Duration) -> String {
         .map(|(count, unit)| format!("{count} {unit}"))
         .collect();
     said.join(" ")
+}
+
+/// Sockets are named so by custom, in this case only.
+fn is_socket(path: &str) -> bool {
+    std::path::Path::new(path).extension().is_some_and(|end| end == "sock")
 }

@@ -218,7 +218,7 @@ impl Report {
         self.health = findings.health.values().copied().max().unwrap_or(Health::Healthy);
         self.sync = if !findings.unseen.is_empty() {
             Sync::Unknown
-        } else if findings.drifts.iter().all(|drift| drift.is_kept()) {
+        } else if findings.drifts.iter().all(Drift::is_kept) {
             Sync::Synced
         } else {
             Sync::OutOfSync

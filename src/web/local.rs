@@ -76,7 +76,8 @@ pub async fn serve(
         .with_state(Inside { view, doorbell });
     let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
     let ended = served.await;
-    std::fs::remove_file(&path).ok();
+    // One that is gone already is as well as removed.
+    drop(std::fs::remove_file(&path));
     ended
 }
 

@@ -362,12 +362,13 @@ mod tests {
 
     #[test]
     fn lines_that_refer_to_each_other_do_not_multiply() {
+        use std::fmt::Write as _;
         let mut text = "A0=0123456789abcdef\n".to_owned();
         for line in 1..17 {
-            text += &format!("A{line}=${{A{0}}}${{A{0}}}\n", line - 1);
+            writeln!(text, "A{line}=${{A{0}}}${{A{0}}}", line - 1).unwrap();
         }
         for line in 0..20_000 {
-            text += &format!("B{line}=$A16\n");
+            writeln!(text, "B{line}=$A16").unwrap();
         }
         let problem = read(&text);
         assert!(problem.ends_with("it is more memory than one stack may take"), "{problem}");

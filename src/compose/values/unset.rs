@@ -164,7 +164,7 @@ impl Unset {
             (Whose::Base(_), None) => false,
             (Whose::Model, Some(rest)) => {
                 let Some(Services { all, disabled }) = services else { return true };
-                match attribute_of(rest, all.iter().map(|name| name.as_str())) {
+                match attribute_of(rest, all.iter().map(ServiceName::as_str)) {
                     Some((name, attribute)) => {
                         !disabled.contains(name) && !attribute.starts_with("x-")
                     }
@@ -242,11 +242,12 @@ fn attribute_of<'r>(
 /// Whether an attribute names a path on the host that is mounted.
 pub(in crate::compose) fn is_host_path(path: &str) -> bool {
     let parts: Vec<&str> = path.split('.').collect();
-    match parts.as_slice() {
-        ["services", _, "volumes", _] | ["services", _, "volumes", _, "source"] => true,
-        ["volumes", _, "driver_opts", "device"] => true,
-        _ => false,
-    }
+    matches!(
+        parts.as_slice(),
+        ["services", _, "volumes", _]
+            | ["services", _, "volumes", _, "source"]
+            | ["volumes", _, "driver_opts", "device"]
+    )
 }
 
 /// References of one place.

@@ -47,7 +47,8 @@ pub(super) struct Summary<'a> {
 struct Port<'a> {
     #[serde(borrow, rename = "IP")]
     address: Cow<'a, str>,
-    public_port: u16,
+    #[serde(rename = "PublicPort")]
+    public: u16,
     #[serde(borrow, rename = "Type")]
     protocol: Cow<'a, str>,
 }
@@ -109,10 +110,10 @@ impl Summary<'_> {
 
     /// The host ports that it holds.
     pub(super) fn taken_ports(&self) -> impl Iterator<Item = TakenPort> {
-        let published = self.ports.iter().flatten().filter(|port| port.public_port != 0);
+        let published = self.ports.iter().flatten().filter(|port| port.public != 0);
         published.map(|port| TakenPort {
             address: port.address.clone().into_owned(),
-            port: port.public_port,
+            port: port.public,
             protocol: port.protocol.clone().into_owned(),
             container: self.name().to_owned(),
         })

@@ -216,7 +216,7 @@ fn folded(out: &mut Writer, group: &Group<'_>) {
         match &file.diff {
             Some(diff) => out.section(&title, &[], diff),
             None => {
-                out.section(&title, &["Its content is a secret, and not shown.".to_owned()], "")
+                out.section(&title, &["Its content is a secret, and not shown.".to_owned()], "");
             }
         }
     }
