@@ -30,18 +30,21 @@ use crate::config::settings::{RepositorySettings, Settings, Transport};
 use crate::docker::EngineError;
 use crate::forge::{ForgeError, Pace};
 use crate::git::{Git, RemoteProblem, Source};
-use crate::model::{HostName, RepositoryName};
+use crate::model::{Digest, HostName, RepositoryName};
 
 pub use self::first_looks::FirstLooks;
 use crate::connect::{self, Surroundings};
 use crate::data::folder::{DaemonLock, DataError, DataFolder};
 use crate::data::orders;
+use crate::docker::Engine;
+use crate::fleet::Orders;
 use crate::preview::PullRequests;
 use crate::publish::peers::PeerStatuses;
 use crate::publish::publisher::{self, Publisher};
 use crate::publish::sink;
 use crate::reconcile::board::Board;
 use crate::reconcile::context::{Context, Foundations};
+use crate::reconcile::host::ledger;
 use crate::reconcile::host::{Host, Ring};
 use crate::reconcile::limiter::PassLimiter;
 
@@ -208,15 +211,18 @@ pub async fn run(
     if settings.repositories.is_empty() {
         return Err(StartError::NoRepository);
     }
-    let data = DataFolder::open(&settings.data)?;
+    let data = DataFolder::open(&settings.data)?.with_ledgers(ledger_keys(settings));
     let lock = only_daemon(&data).await?;
     doorbell.view.holds_folder();
     let data = data.of_the_daemon();
     descriptors::raise_limit();
+    if data.is_fresh() {
+        Box::pin(hear_hosts(&setup, &data)).await?;
+    }
     let mut tasks: JoinSet<()> = JoinSet::new();
     let (orders_sender, orders) = watch::channel(Arc::new(data.orders()?));
-    tasks.spawn(orders::follow(data.clone(), orders_sender, stop.clone()));
-    let hosts = start_hosts(&setup, &data, &mut tasks, &stop)?;
+    tasks.spawn(orders::follow(data.clone(), orders_sender.clone(), stop.clone()));
+    let hosts = start_hosts(&setup, (&data, &orders_sender), &mut tasks, &stop)?;
     let publishers_stop = CancellationToken::new();
     let mut publishers: JoinSet<()> = JoinSet::new();
     let git = Arc::new(Git::new(&data.git()));
@@ -301,6 +307,51 @@ async fn until_it_ends(
     }
 }
 
+/// The name under which hosts remember what is kept of each repository: the same after the data folder was lost.
+pub(crate) fn ledger_keys(settings: &Settings) -> BTreeMap<RepositoryName, String> {
+    let key = |(name, repository): (&RepositoryName, &RepositorySettings)| {
+        let text = format!("{name}\0{}", repository.url.reveal());
+        (name.clone(), Digest::of(text.as_bytes()).short().to_owned())
+    };
+    settings.repositories.iter().map(key).collect()
+}
+
+/// A new data folder asks all hosts what they remember, before it is decided what left Git. A host that does not answer
+/// is heard when it does, before it is worked on.
+async fn hear_hosts(setup: &Setup, data: &DataFolder) -> Result<(), StartError> {
+    let mut tasks = JoinSet::new();
+    for (name, host) in &setup.settings.hosts {
+        if setup.as_host.as_ref().is_some_and(|only| only != name) {
+            continue;
+        }
+        let (endpoint, engine) = connect::engine(name, host, &setup.settings, &setup.around)
+            .map_err(|source| StartError::Host { name: name.clone(), source })?;
+        let (name, data) = (name.clone(), data.clone());
+        tasks.spawn(async move {
+            let engine = Engine::connect(&endpoint, &engine).await?;
+            ledger::learn(&engine, &data, &name).await.map(drop)
+        });
+    }
+    let all = async {
+        let mut heard = true;
+        while let Some(ended) = tasks.join_next().await {
+            heard &= matches!(ended, Ok(Ok(())));
+        }
+        heard
+    };
+    if matches!(tokio::time::timeout(HEAR, all).await, Ok(true)) {
+        data.was_told()?;
+    } else {
+        tracing::warn!(
+            "not every host was heard: what left Git while the data folder was lost is known from the others only"
+        );
+    }
+    Ok(())
+}
+
+/// How long a new data folder waits for what hosts remember.
+const HEAR: Duration = Duration::from_secs(5);
+
 /// The daemon's lock. Whoever asks whether there is a daemon holds it for a moment, which is not a daemon.
 async fn only_daemon(data: &DataFolder) -> Result<DaemonLock, DataError> {
     const TRIES: u32 = 5;
@@ -365,7 +416,7 @@ impl Hangups {
 /// Starts the loops of the hosts that this daemon keeps.
 fn start_hosts(
     setup: &Setup,
-    data: &DataFolder,
+    (data, orders): (&DataFolder, &watch::Sender<Arc<Orders>>),
     tasks: &mut JoinSet<()>,
     stop: &CancellationToken,
 ) -> Result<BTreeMap<HostName, Arc<Host>>, StartError> {
@@ -383,6 +434,7 @@ fn start_hosts(
         let (endpoint, engine) = connect::engine(name, one, settings, &setup.around)
             .map_err(|source| StartError::Host { name: name.clone(), source })?;
         let host = Host::new(name.clone(), one.data.to_string_lossy().into_owned(), data.clone());
+        host.hands_orders_to(orders.clone());
         tasks.spawn(Arc::clone(&host).run(endpoint, engine, stop.clone()));
         hosts.insert(name.clone(), host);
     }

@@ -3,19 +3,24 @@
 //! Nothing here is needed to decide; deleting the folder costs one full look and the knowledge of which revision a host
 //! last reached.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::fleet_file::Stack;
+use crate::data::form::{self, Ledgers};
 use crate::fleet::Orders;
 use crate::model::{
-    DriftPolicy, PrunePolicy, Remedy, RepositoryName, Revision, StackName, SyncPolicy, Timestamp,
+    Digest, DriftPolicy, HostName, PrunePolicy, Remedy, RepositoryName, Revision, StackName,
+    SyncPolicy, Timestamp,
 };
 use crate::report::Target;
 
@@ -48,21 +53,13 @@ pub enum DataError {
         /// The folder.
         folder: PathBuf,
     },
-    /// What was remembered is there and cannot be understood.
+    /// Something of ours is there and cannot be understood.
     #[error("cannot understand {}", file.display())]
     Damaged {
-        /// The file.
+        /// The file, or whatever else holds it.
         file: PathBuf,
         /// Why.
-        source: serde_json::Error,
-    },
-    /// The operators' orders are there and cannot be understood.
-    #[error("cannot understand {}", file.display())]
-    BadOrders {
-        /// The file.
-        file: PathBuf,
-        /// Why.
-        source: serde_json::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Another process is in a pass for the same target, and the wait for it was ended.
     #[error("another moorline process is busy with {target}")]
@@ -76,10 +73,7 @@ impl DataError {
     /// What helps.
     pub fn remedy(&self) -> Remedy {
         match self {
-            Self::Unusable { .. }
-            | Self::Taken { .. }
-            | Self::Damaged { .. }
-            | Self::BadOrders { .. } => Remedy::Operator,
+            Self::Unusable { .. } | Self::Taken { .. } | Self::Damaged { .. } => Remedy::Operator,
             Self::Busy { .. } => Remedy::Retry,
         }
     }
@@ -89,6 +83,7 @@ impl DataError {
 #[derive(Debug, Clone)]
 pub struct DataFolder {
     root: PathBuf,
+    pub(super) ledgers: Arc<Ledgers>,
     /// The only daemon of this folder has it: its own loops keep passes apart, also where no lock can be written.
     sole: bool,
 }
@@ -117,6 +112,14 @@ pub struct TargetRecord {
     pub at: Option<Timestamp>,
     /// That it is kept, and how: what becomes of it once no commit asks for it any more.
     pub kept: Option<Kept>,
+}
+
+/// A record as it is written.
+#[derive(Serialize)]
+struct Form<'a> {
+    version: u32,
+    #[serde(flatten)]
+    record: &'a TargetRecord,
 }
 
 /// A target that is kept, and what its stack's last word allows.
@@ -151,14 +154,46 @@ impl Kept {
 impl DataFolder {
     /// Uses a folder, which is made when it is not there.
     pub fn open(root: &Path) -> Result<Self, DataError> {
-        let folder = Self { root: root.to_owned(), sole: false };
+        let folder = Self { root: root.to_owned(), ledgers: Arc::default(), sole: false };
         folder.make().map_err(|source| folder.unusable(source))?;
+        folder.settle_records().map_err(|source| folder.unusable(source))?;
         Ok(folder)
     }
 
     /// The same folder in the hands of the daemon that locked it.
     pub fn of_the_daemon(&self) -> Self {
         Self { sole: true, ..self.clone() }
+    }
+
+    /// The same, which has hosts remember what is kept of these repositories, under these keys.
+    pub fn with_ledgers(self, keys: BTreeMap<RepositoryName, String>) -> Self {
+        Self { ledgers: Arc::new(Ledgers::of(keys)), ..self }
+    }
+
+    /// Rung when what a host is to remember may have changed.
+    pub(crate) fn ledger_bell(&self, host: &HostName) -> Arc<Notify> {
+        self.ledgers.bell(host)
+    }
+
+    /// Orders changed, which every host remembers.
+    pub(crate) fn ring_ledgers(&self) {
+        self.ledgers.ring_all();
+    }
+
+    /// Records of earlier versions lay beside each other: `REPOSITORY.STACK@HOST.json`.
+    fn settle_records(&self) -> io::Result<()> {
+        for entry in fs::read_dir(self.root.join("targets"))? {
+            let path = entry?.path();
+            let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+            let Some((place, host)) = name.rsplit_once('@').filter(|_| path.is_file()) else {
+                continue;
+            };
+            let folder = self.root.join("targets").join(host);
+            fs::create_dir_all(&folder)?;
+            let new = folder.join(format!("{place}.json"));
+            if new.exists() { fs::remove_file(path)? } else { fs::rename(path, new)? }
+        }
+        Ok(())
     }
 
     /// Makes what is missing of the folder. Nobody but its owner may look into it: it holds clones, and what was said of
@@ -182,18 +217,36 @@ impl DataFolder {
 
     /// What operators said beside Git; no orders when there is no file.
     pub fn orders(&self) -> Result<Orders, DataError> {
-        let file = self.root.join(ORDERS_FILE);
-        match fs::read(&file) {
-            Ok(text) => serde_json::from_slice(&text)
-                .map_err(|source| DataError::BadOrders { file, source }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Orders::default()),
-            Err(source) => Err(self.unusable(source)),
-        }
+        self.kept_orders().map(|kept| kept.orders)
     }
 
-    pub(crate) fn write_orders(&self, orders: &Orders) -> Result<(), DataError> {
-        let text =
-            serde_json::to_vec_pretty(orders).map_err(|error| self.unusable(error.into()))?;
+    /// The same, with what tells which are newer.
+    pub(super) fn kept_orders(&self) -> Result<form::Kept, DataError> {
+        let file = self.root.join(ORDERS_FILE);
+        let text = match fs::read(&file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Default::default()),
+            Err(source) => return Err(self.unusable(source)),
+        };
+        let damaged = |source: serde_json::Error| DataError::Damaged {
+            file: file.clone(),
+            source: source.into(),
+        };
+        let version: form::Version = serde_json::from_slice(&text).map_err(damaged)?;
+        if let Some(newer) = version.newer() {
+            return Err(DataError::Damaged { file, source: newer.into() });
+        }
+        if version.version != 0 {
+            return serde_json::from_slice(&text).map_err(damaged);
+        }
+        // Before there were versions, the file was the orders alone.
+        let orders = serde_json::from_slice(&text).map_err(damaged)?;
+        let lineage = Digest::of(&text).short().to_owned();
+        Ok(form::Kept { version: form::VERSION, lineage, changed: 1, orders })
+    }
+
+    pub(super) fn write_kept_orders(&self, kept: &form::Kept) -> Result<(), DataError> {
+        let text = serde_json::to_vec_pretty(kept).map_err(|error| self.unusable(error.into()))?;
         let file = self.root.join(ORDERS_FILE);
         write_whole(&file, &text).map_err(|source| self.unusable(source))
     }
@@ -302,10 +355,68 @@ impl DataFolder {
         }
     }
 
-    /// What is remembered of a target; nothing when it cannot be read.
+    /// What is remembered of a target. What cannot be understood is said, and written anew with the next pass: only
+    /// [`Self::kept`], which decides what is removed, must not do without it.
     pub fn recall(&self, target: &Target) -> TargetRecord {
-        let text = fs::read_to_string(self.record_path(target)).unwrap_or_default();
-        serde_json::from_str(&text).unwrap_or_default()
+        self.record(target).map(Option::unwrap_or_default).unwrap_or_else(|error| {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::error!(%error, cause, "what is remembered of {target} is lost; it is written anew");
+            TargetRecord::default()
+        })
+    }
+
+    /// What is remembered of a target; `None` where nothing is.
+    ///
+    /// # Errors
+    /// Where it cannot be read or understood.
+    pub(super) fn record(&self, target: &Target) -> Result<Option<TargetRecord>, DataError> {
+        self.read_record(&self.record_path(target))
+    }
+
+    fn read_record(&self, file: &Path) -> Result<Option<TargetRecord>, DataError> {
+        let text = match fs::read(file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(self.unusable(source)),
+        };
+        let damaged = |source: serde_json::Error| DataError::Damaged {
+            file: file.to_owned(),
+            source: source.into(),
+        };
+        let version: form::Version = serde_json::from_slice(&text).map_err(damaged)?;
+        if let Some(newer) = version.newer() {
+            return Err(DataError::Damaged { file: file.to_owned(), source: newer.into() });
+        }
+        serde_json::from_slice(&text).map(Some).map_err(damaged)
+    }
+
+    /// Everything that is remembered of a host's targets, by file.
+    ///
+    /// # Errors
+    /// Where any of it cannot be read or understood.
+    pub(super) fn records(
+        &self,
+        host: &HostName,
+    ) -> Result<Vec<(PathBuf, TargetRecord)>, DataError> {
+        self.records_in(&self.root.join("targets").join(host.as_str()))
+    }
+
+    fn records_in(&self, folder: &Path) -> Result<Vec<(PathBuf, TargetRecord)>, DataError> {
+        let entries = match fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(source) => return Err(self.unusable(source)),
+        };
+        let mut all = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(|source| self.unusable(source))?.path();
+            if path.extension().is_some_and(|end| end == "json")
+                && let Some(record) = self.read_record(&path)?
+            {
+                all.push((path, record));
+            }
+        }
+        Ok(all)
     }
 
     /// Every target of a repository that was kept before.
@@ -313,13 +424,11 @@ impl DataFolder {
         let folder = self.root.join("targets");
         let mut all = Vec::new();
         for entry in fs::read_dir(folder).map_err(|source| self.unusable(source))? {
-            let path = entry.map_err(|source| self.unusable(source))?.path();
-            if path.extension().is_some_and(|end| end == "json") {
-                let text = fs::read(&path).map_err(|source| self.unusable(source))?;
-                // Never "nothing was there": what was kept would be forgotten, and never tidied up.
-                let record: TargetRecord = serde_json::from_slice(&text)
-                    .map_err(|source| DataError::Damaged { file: path.clone(), source })?;
-                all.extend(record.kept.filter(|kept| kept.target.repository == *repository));
+            let host = entry.map_err(|source| self.unusable(source))?.path();
+            if host.is_dir() {
+                let kept =
+                    self.records_in(&host)?.into_iter().filter_map(|(_, record)| record.kept);
+                all.extend(kept.filter(|kept| kept.target.repository == *repository));
             }
         }
         all.sort_by(|one, other| one.target.cmp(&other.target));
@@ -362,22 +471,34 @@ impl DataFolder {
     pub fn forget(&self, target: &Target) -> Result<(), DataError> {
         match fs::remove_file(self.record_path(target)) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => Err(self.unusable(source)),
-            _ => Ok(()),
+            _ => {
+                self.ledger_bell(&target.host).notify_one();
+                Ok(())
+            }
         }
     }
 
-    fn remember(&self, target: &Target, record: &TargetRecord) -> Result<(), DataError> {
-        let text = serde_json::to_vec(record).map_err(|error| self.unusable(error.into()))?;
+    pub(super) fn remember(&self, target: &Target, record: &TargetRecord) -> Result<(), DataError> {
+        let form = Form { version: form::VERSION, record };
+        let text = serde_json::to_vec(&form).map_err(|error| self.unusable(error.into()))?;
         let path = self.record_path(target);
         let written = write_whole(&path, &text).or_else(|error| match error.kind() {
-            io::ErrorKind::NotFound => self.make().and_then(|()| write_whole(&path, &text)),
+            io::ErrorKind::NotFound => {
+                self.make()?;
+                let folder = path.parent().unwrap_or(&self.root);
+                fs::DirBuilder::new().recursive(true).mode(OWNER_ONLY).create(folder)?;
+                write_whole(&path, &text)
+            }
             _ => Err(error),
         });
-        written.map_err(|source| self.unusable(source))
+        written.map_err(|source| self.unusable(source))?;
+        self.ledger_bell(&target.host).notify_one();
+        Ok(())
     }
 
     fn record_path(&self, target: &Target) -> PathBuf {
-        self.root.join("targets").join(format!("{}.json", file_name(target)))
+        let folder = self.root.join("targets").join(target.host.as_str());
+        folder.join(format!("{}.{}.json", target.repository, target.stack))
     }
 
     fn lock_file(&self, name: &str) -> Result<File, DataError> {
@@ -395,7 +516,7 @@ impl DataFolder {
         self.root.join("locks").join(format!("{name}.lock"))
     }
 
-    fn unusable(&self, source: io::Error) -> DataError {
+    pub(super) fn unusable(&self, source: io::Error) -> DataError {
         DataError::Unusable { folder: self.root.clone(), source }
     }
 }
@@ -410,5 +531,7 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create(&passing)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    fs::rename(passing, path)
+    fs::rename(passing, path)?;
+    // The name outlives a loss of power only with its folder.
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }

@@ -4,5 +4,7 @@
 //! were kept, which commit each reached, what operators said beside Git, and the story of what was done.
 
 pub mod folder;
+pub(crate) mod form;
 pub mod journal;
+pub mod ledger;
 pub(crate) mod orders;

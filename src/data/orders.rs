@@ -11,7 +11,10 @@ use notify::Watcher as _;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::clock;
+use crate::data::form::{Kept, VERSION};
 use crate::fleet::Orders;
+use crate::model::Digest;
 
 use crate::data::folder::{DataError, DataFolder, ORDERS_FILE};
 
@@ -53,6 +56,7 @@ pub(crate) async fn follow(
                     let differs = **known != read;
                     if differs {
                         *known = Arc::new(read);
+                        data.ring_ledgers();
                     }
                     differs
                 });
@@ -89,7 +93,19 @@ fn watcher(folder: &Path, hints: mpsc::Sender<()>) -> notify::Result<notify::Rec
     Ok(watcher)
 }
 
+/// A name that no other data folder's orders have.
+fn new_lineage() -> String {
+    let here = format!("{} {}", clock::now().as_millis(), std::process::id());
+    Digest::of(here.as_bytes()).short().to_owned()
+}
+
 impl DataFolder {
+    /// Writes orders whose file is gone, as the beginning of a lineage of their own: what hosts remember is added.
+    pub(crate) fn write_orders(&self, orders: &Orders) -> Result<(), DataError> {
+        let (lineage, orders) = (new_lineage(), orders.clone());
+        self.write_kept_orders(&Kept { version: VERSION, lineage, changed: 1, orders })
+    }
+
     /// Whether any order was ever written here.
     fn has_orders(&self) -> bool {
         self.root().join(ORDERS_FILE).exists()
@@ -98,9 +114,17 @@ impl DataFolder {
     /// Changes the operators' orders, alone: two commands at one time do not undo each other.
     pub fn change_orders<T>(&self, change: impl FnOnce(&mut Orders) -> T) -> Result<T, DataError> {
         let _lock = self.lock_orders()?;
-        let mut orders = self.orders()?;
-        let outcome = change(&mut orders);
-        self.write_orders(&orders)?;
+        let mut kept = self.kept_orders()?;
+        let before = kept.orders.clone();
+        let outcome = change(&mut kept.orders);
+        if kept.orders != before || kept.lineage.is_empty() {
+            if kept.lineage.is_empty() {
+                kept.lineage = new_lineage();
+            }
+            kept.version = VERSION;
+            kept.changed = kept.changed.saturating_add(1);
+            self.write_kept_orders(&kept)?;
+        }
         Ok(outcome)
     }
 }

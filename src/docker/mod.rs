@@ -11,6 +11,7 @@ mod act;
 mod connect;
 mod error;
 mod events;
+mod ledger;
 mod look;
 
 use std::collections::{BTreeMap, BTreeSet};

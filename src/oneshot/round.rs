@@ -12,16 +12,18 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
-use crate::commit::{Commit, removed};
+use crate::commit::Commit;
+use crate::commit::removed::{self, retire};
 use crate::daemon::target::TargetLoop;
-use crate::daemon::{Setup, StartError};
+use crate::daemon::{Setup, StartError, ledger_keys};
 use crate::data::folder::DataFolder;
 use crate::docker::Depth;
 use crate::fleet::waves::Gate;
 use crate::fleet::{Orders, WaitingOn};
 use crate::model::{CommitState, HostName, Outcome, Remedy, Timestamp};
 use crate::reconcile::context::{Context, Foundations};
-use crate::reconcile::host::{Host, Link};
+use crate::reconcile::host::ledger::{self, Known};
+use crate::reconcile::host::{Host, Link, failure_of};
 use crate::reconcile::limiter::PassLimiter;
 use crate::reconcile::survey;
 use crate::reconcile::{self, Around, Intent, Next, Request, TargetMemory, Turn};
@@ -60,14 +62,18 @@ pub async fn run_on(
     stop: &CancellationToken,
 ) -> Result<Vec<Report>, OnceError> {
     let data = DataFolder::open(&setup.settings.data).map_err(StartError::from)?;
+    let data = data.with_ledgers(ledger_keys(&setup.settings));
+    let heard = hear(engines, &data).await?;
+    let again = heard.news && wish.revision.is_none();
+    let retired_anew = if again { retired_anew(setup, &data, seen)? } else { Vec::new() };
     // Kept to the end: loops end when nobody could change the orders any more.
     let (_orders, orders) = watch::channel(Arc::new(data.orders().map_err(StartError::from)?));
-    let hosts = hosts(engines, setup, &data);
+    let hosts = hosts(engines, setup, (&data, &heard.silent));
     let limiter = Arc::new(PassLimiter::new(setup.settings.limits.parallel_passes));
     let mut settings = setup.settings.clone();
     settings.limits.host_lost = NEVER;
     let mut reports: Vec<Report> = Vec::new();
-    for repository in seen {
+    for (place, repository) in seen.iter().enumerate() {
         let foundations = Foundations {
             settings: &settings,
             hosts: &hosts,
@@ -79,7 +85,9 @@ pub async fn run_on(
         let context = Context::new(&repository.repository, &repository.source, foundations);
         let round = Round {
             context: Arc::new(context),
-            commit: Arc::clone(&repository.commit),
+            commit: retired_anew
+                .get(place)
+                .map_or_else(|| Arc::clone(&repository.commit), Arc::clone),
             intent,
             passes_by: wish.passes_by,
             listeners: Arc::clone(listeners),
@@ -87,13 +95,79 @@ pub async fn run_on(
         reports.extend(Box::pin(round.run(wish, (&orders, stop))).await);
     }
     reports.sort_by(|one, other| one.target.cmp(&other.target));
+    if intent != Intent::Show {
+        remember(engines, &data, heard).await;
+    }
     Ok(reports)
 }
 
+/// What connected hosts remember.
+#[derive(Default)]
+struct Heard {
+    known: BTreeMap<HostName, Known>,
+    /// Hosts that do not say it: what holds there is not known, so they are not worked on.
+    silent: BTreeMap<HostName, Failure>,
+    /// Whether any of it was news.
+    news: bool,
+}
+
+async fn hear(engines: &Engines, data: &DataFolder) -> Result<Heard, OnceError> {
+    let mut heard = Heard::default();
+    let connected = engines.iter().filter_map(|(host, engine)| Some((host, engine.as_ref().ok()?)));
+    let asked = connected
+        .map(|(host, engine)| async move { (host, ledger::learn(engine, data, host).await) });
+    for (host, told) in futures_util::future::join_all(asked).await {
+        match told {
+            Ok((known, news)) => {
+                heard.news |= news;
+                heard.known.insert(host.clone(), known);
+            }
+            Err(error) => drop(heard.silent.insert(host.clone(), failure_of(&error))),
+        }
+    }
+    if heard.known.len() == engines.len() && data.is_fresh() {
+        data.was_told().map_err(StartError::from)?;
+    }
+    Ok(heard)
+}
+
+/// Has hosts remember what is kept there now.
+async fn remember(engines: &Engines, data: &DataFolder, heard: Heard) {
+    let told = heard.known.into_iter().map(|(host, mut known)| async move {
+        if let Some(Ok(engine)) = engines.get(&host)
+            && let Err(error) = ledger::write(engine, data, &host, &mut known).await
+        {
+            tracing::warn!(%host, %error, "the host did not take what it is to remember");
+        }
+    });
+    futures_util::future::join_all(told).await;
+}
+
+/// The commits once more, with what left Git as hosts told it.
+fn retired_anew(
+    setup: &Setup,
+    data: &DataFolder,
+    seen: &[Seen],
+) -> Result<Vec<Arc<Commit>>, OnceError> {
+    let again = |seen: &Seen| {
+        let mut commit = (*seen.commit).clone();
+        let targets = super::targets_of(setup, &seen.repository, &commit);
+        let hosts = super::own_hosts(setup);
+        retire(&mut commit, data, &seen.repository, &targets, &hosts).map_err(StartError::from)?;
+        Ok(Arc::new(commit))
+    };
+    seen.iter().map(again).collect()
+}
+
 /// The hosts as the loops see them, connected or not for good.
-fn hosts(engines: &Engines, setup: &Setup, data: &DataFolder) -> BTreeMap<HostName, Arc<Host>> {
+fn hosts(
+    engines: &Engines,
+    setup: &Setup,
+    (data, silent): (&DataFolder, &BTreeMap<HostName, Failure>),
+) -> BTreeMap<HostName, Arc<Host>> {
     let all = engines.iter().map(|(name, engine)| {
-        let link = match engine {
+        let silent = silent.get(name).map_or(Ok(()), Err);
+        let link = match engine.as_ref().and_then(|engine| silent.map(|()| engine)) {
             Ok(engine) => Link::Up(engine.clone()),
             Err(failure) => Link::Down { since: clock::now(), failure: failure.clone() },
         };

@@ -42,6 +42,7 @@ mod hostile;
 mod house;
 mod laws;
 mod loader_fuzz;
+mod lost_folder;
 mod manifests;
 mod mutations_real;
 mod orders;

@@ -2,8 +2,8 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use moorline::git::{Git, GitError, Source, TreeSelection, Wanted};
@@ -35,10 +35,11 @@ impl Hostile {
         let sent = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&sent);
         std::thread::spawn(move || {
-            // Over HTTP each turn may have a connection of its own.
-            let mut turns = turns.into_iter();
+            // Over HTTP each turn may have a connection of its own, while the one before is still open.
+            let turns = Arc::new(Mutex::new(turns.into_iter()));
             for socket in listener.incoming().flatten() {
-                talk(socket, http, &mut turns, &count);
+                let (turns, count) = (Arc::clone(&turns), Arc::clone(&count));
+                std::thread::spawn(move || talk(socket, http, &turns, &count));
             }
         });
         Self { port, sent }
@@ -59,12 +60,12 @@ impl Hostile {
 fn talk(
     mut socket: TcpStream,
     http: bool,
-    turns: &mut impl Iterator<Item = Turn>,
+    turns: &Mutex<impl Iterator<Item = Turn>>,
     count: &AtomicU64,
 ) {
     let mut heard = [0; 16 << 10];
     while socket.read(&mut heard).is_ok_and(|bytes| 0 < bytes) {
-        let Some(turn) = turns.next() else { return };
+        let Some(turn) = turns.lock().unwrap().next() else { return };
         if http {
             let kind = if heard.starts_with(b"GET") { "advertisement" } else { "result" };
             let length = match &turn {

@@ -335,6 +335,16 @@ impl FakeEngine {
         world.volumes.iter().map(|(name, volume)| (name.clone(), volume.born)).collect()
     }
 
+    /// What volumes say under a label, of those that have it.
+    pub fn volume_labels(&self, label: &str) -> Vec<String> {
+        let world = self.shared.world();
+        let said = world.volumes.values().filter_map(|volume| {
+            let labels = volume.body.get("Labels")?;
+            labels[label].as_str().map(ToOwned::to_owned)
+        });
+        said.collect()
+    }
+
     /// Somebody writes a file on the host.
     pub fn write_host_file(&self, path: &str, bytes: &[u8]) {
         self.shared.world().host_files.insert(path.to_owned(), bytes.to_vec());

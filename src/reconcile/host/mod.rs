@@ -2,14 +2,18 @@
 //!
 //! An Engine that cannot be reached is a state of that host. Its targets are told, and everything else goes on.
 
+pub(crate) mod ledger;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+use self::ledger::Known;
 use crate::docker::{Endpoint, Engine, EngineError, EngineEvent, EngineSettings, EventKind};
+use crate::fleet::Orders;
 use crate::model::{Desired, HostName, Remedy, StackName, Timestamp};
 use crate::report::Failure;
 use crate::schedule;
@@ -129,6 +133,8 @@ pub struct Host {
     pub data: String,
     story: DataFolder,
     link: watch::Sender<Link>,
+    /// Where orders go that this host alone knew.
+    orders: OnceLock<watch::Sender<Arc<Orders>>>,
     doubted: Notify,
     bells: Mutex<BTreeMap<StackName, Vec<Arc<TargetBell>>>>,
     /// Stacks with data that goes once everything on this host is in sync.
@@ -144,10 +150,16 @@ impl Host {
             data,
             story,
             link,
+            orders: OnceLock::new(),
             doubted: Notify::new(),
             bells: Mutex::new(BTreeMap::new()),
             pruners: Mutex::default(),
         })
+    }
+
+    /// Hands orders that this host alone knows to whoever follows them.
+    pub(crate) fn hands_orders_to(&self, sender: watch::Sender<Arc<Orders>>) {
+        self.orders.get_or_init(|| sender);
     }
 
     /// A host that stays as it is: nobody follows its Engine.
@@ -256,16 +268,19 @@ impl Host {
             let connected = stop.run_until_cancelled(connecting).await;
             let error = match connected {
                 None => return,
-                Some(Ok(engine)) => {
-                    failures.succeeded();
-                    tracing::info!(host = %self.name, version = %engine.facts().version, "host connected");
-                    self.tell(format!("connected: Engine {}", engine.facts().version));
-                    self.link.send_replace(Link::Up(engine.clone()));
-                    match stop.run_until_cancelled(self.follow(&engine)).await {
-                        None => return,
-                        Some(error) => error,
+                Some(Ok(engine)) => match Box::pin(self.learn(&engine)).await {
+                    Err(error) => error,
+                    Ok(known) => {
+                        failures.succeeded();
+                        tracing::info!(host = %self.name, version = %engine.facts().version, "host connected");
+                        self.tell(format!("connected: Engine {}", engine.facts().version));
+                        self.link.send_replace(Link::Up(engine.clone()));
+                        match stop.run_until_cancelled(self.follow(&engine, known)).await {
+                            None => return,
+                            Some(error) => error,
+                        }
                     }
-                }
+                },
                 Some(Err(error)) => error,
             };
             failures.failed(error.remedy(), clock::now());
@@ -278,9 +293,22 @@ impl Host {
         }
     }
 
+    /// Hears what the host remembers, and hands on orders that it alone knew before anybody works on it.
+    async fn learn(&self, engine: &Engine) -> Result<Known, EngineError> {
+        let (known, learned) = ledger::learn(engine, &self.story, &self.name).await?;
+        if learned
+            && let Some(sender) = self.orders.get()
+            && let Ok(orders) = self.story.orders()
+        {
+            sender.send_replace(Arc::new(orders));
+        }
+        Ok(known)
+    }
+
     /// Until the Engine as a whole is out of reach.
-    async fn follow(&self, engine: &Engine) -> EngineError {
+    async fn follow(&self, engine: &Engine, known: Known) -> EngineError {
         tokio::select! {
+            never = ledger::keep(engine, &self.story, &self.name, known) => match never {},
             error = self.read_events(engine) => error,
             error = self.watch_over(engine) => error,
         }
