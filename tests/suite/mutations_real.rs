@@ -47,6 +47,10 @@ fn real_what_hands_do_to_running_containers_is_put_right_by_one_sync() {
     for (words, stays) in MUTATIONS {
         let (web, inside) = (id("mutants-web-1"), id("mutants-inside-1"));
         stack.docker(words);
+        if words.contains(&"TERM") {
+            // The Engine answers when the signal was sent, not when the process has ended.
+            stack.docker(&["wait", "mutants-web-1"]);
+        }
         stack.converges();
         assert_eq!(stack.running("mutants"), 3, "{words:?}");
         assert_eq!(id("mutants-web-1") == web, stays, "{words:?}");
