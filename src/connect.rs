@@ -92,7 +92,7 @@ pub fn engine(
         settings.registries_file.clone().or_else(|| usual.filter(|file| file.is_file()));
     let limits = docker::Limits { read: host.timeout, ..docker::Limits::default() };
     let registries = RegistryAccess { config_file, ..RegistryAccess::default() };
-    let owner = format!("{name}/{}/{}", std::process::id(), clock::now());
+    let owner = docker::owner(name.as_str(), clock::now());
     Ok((endpoint, EngineSettings { limits, registries, owner }))
 }
 

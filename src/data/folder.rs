@@ -3,7 +3,7 @@
 //! Nothing here is needed to decide; deleting the folder costs one full look and the knowledge of which revision a host
 //! last reached.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
@@ -17,10 +17,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::fleet_file::Stack;
 use crate::data::form::{self, Ledgers};
+use crate::drift::Cures;
 use crate::fleet::Orders;
 use crate::model::{
-    Digest, DriftPolicy, HostName, PrunePolicy, Remedy, RepositoryName, Revision, StackName,
-    SyncPolicy, Timestamp,
+    ContainerId, Digest, DriftPolicy, HostName, PrunePolicy, Remedy, RepositoryName, Revision,
+    StackName, SyncPolicy, Timestamp,
 };
 use crate::report::Target;
 
@@ -110,8 +111,28 @@ pub struct TargetRecord {
     pub reached: Option<Revision>,
     /// When.
     pub at: Option<Timestamp>,
+    /// The containers of it that we made; `None` in a record of a version that did not note them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub made: Option<BTreeSet<ContainerId>>,
+    /// Cures that changed nothing. Another process goes on counting.
+    #[serde(skip_serializing_if = "Cures::is_empty")]
+    pub cures: Cures,
+    /// Images that were taken over with what docker compose made: what each is taken to be built from, by its id.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub taken: BTreeMap<String, String>,
     /// That it is kept, and how: what becomes of it once no commit asks for it any more.
     pub kept: Option<Kept>,
+}
+
+/// What a pass learnt of a target.
+#[derive(Debug, Clone, Default)]
+pub struct Learnt {
+    /// See [`TargetRecord::made`].
+    pub made: BTreeSet<ContainerId>,
+    /// See [`TargetRecord::cures`].
+    pub cures: Cures,
+    /// See [`TargetRecord::taken`].
+    pub taken: BTreeMap<String, String>,
 }
 
 /// A record as it is written.
@@ -452,8 +473,46 @@ impl DataFolder {
         if record.kept == kept {
             return Ok(());
         }
+        if record.kept.is_none() && record.made.is_none() {
+            record.made = Some(BTreeSet::new());
+        }
         record.kept = kept;
         self.remember(target, &record)
+    }
+
+    /// Remembers what a pass learnt of a target.
+    ///
+    /// # Errors
+    /// Where the folder cannot be written.
+    pub fn note(&self, target: &Target, learnt: Learnt) -> Result<(), DataError> {
+        let mut record = self.recall(target);
+        let Learnt { made, cures, taken } = learnt;
+        if (record.made.as_ref(), &record.cures, &record.taken) == (Some(&made), &cures, &taken) {
+            return Ok(());
+        }
+        (record.made, record.cures, record.taken) = (Some(made), cures, taken);
+        self.remember(target, &record)
+    }
+
+    /// When a host was last seen, by whichever process; `None` where it never was.
+    pub fn last_seen(&self, host: &HostName) -> Option<Timestamp> {
+        let text = fs::read_to_string(self.seen_file(host)).ok()?;
+        text.trim().parse().ok().map(Timestamp::from_millis)
+    }
+
+    /// Remembers that a host is there. It does no harm when that cannot be written.
+    pub fn note_seen(&self, host: &HostName, now: Timestamp) {
+        let path = self.seen_file(host);
+        let text = now.as_millis().to_string();
+        let made = || fs::create_dir_all(path.parent().unwrap_or(&self.root));
+        let written = made().and_then(|()| write_whole(&path, text.as_bytes()));
+        if let Err(error) = written {
+            tracing::debug!(%host, %error, "cannot remember that the host was seen");
+        }
+    }
+
+    fn seen_file(&self, host: &HostName) -> PathBuf {
+        self.root.join("targets").join(host.as_str()).join("last-seen")
     }
 
     /// Remembers that a target is in sync with a revision.

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::folder::{DataError, DataFolder, TargetRecord};
 use crate::data::form::{Kept, VERSION, Version};
+use crate::drift::Cures;
 use crate::fleet::Orders;
 use crate::model::{HostName, RepositoryName, StackName};
 
@@ -43,7 +44,9 @@ impl DataFolder {
     ) -> Result<Option<String>, DataError> {
         let orders = self.kept_orders()?;
         let mut targets = BTreeMap::new();
-        for (_, record) in self.records(host)? {
+        for (_, mut record) in self.records(host)? {
+            // Losing these costs three cures in vain.
+            record.cures = Cures::default();
             if let Some(kept) = record.kept.as_ref()
                 && kept.target.repository == *repository
             {

@@ -13,6 +13,7 @@ mod error;
 mod events;
 mod ledger;
 mod look;
+mod owner;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -31,11 +32,12 @@ pub use connect::{
 pub use error::{Cause, EngineError};
 pub use events::{EngineEvent, EventKind, EventStream};
 pub use look::{Depth, HostView, Scope};
+pub use owner::owner;
 
 use self::act::RegistryAuth;
 use self::connect::{Ask, Wire};
 use self::look::{DiskUse, Helper, Info, Looker, Memory, Version, api, facts};
-use crate::model::{EngineFacts, Observed, Timestamp};
+use crate::model::{ContainerId, EngineFacts, Observed, StackName, Timestamp};
 
 /// The newest API version whose answers were read and understood (Engine 28).
 const NEWEST: (u32, u32) = (1, 51);
@@ -157,6 +159,22 @@ impl Engine {
         }
     }
 
+    /// Learns which containers of a stack are of our making, so that their labels are believed; `None` where that was
+    /// never noted: then the next look takes the labels' word for those that are there.
+    pub fn vouch_for(&self, stack: &StackName, made: Option<&BTreeSet<ContainerId>>) {
+        match made {
+            Some(made) => {
+                made.iter().for_each(|id| self.memory().vouch(stack.as_str(), id.clone()))
+            }
+            None => self.memory().trust(stack.as_str()),
+        }
+    }
+
+    /// The containers of a stack that are there and of our making, as far as this Engine was told or made them itself.
+    pub fn made(&self, stack: &StackName) -> BTreeSet<ContainerId> {
+        self.memory().made(stack.as_str())
+    }
+
     /// Asks for a sign of life. A refusal is one.
     ///
     /// # Errors
@@ -191,7 +209,7 @@ impl Engine {
             tell: &|_| {},
         };
         for helper in helpers {
-            let own = helper.owner == self.owner();
+            let own = helper.owner == self.owner() || owner::is_gone(&helper.owner);
             let in_use = self.helpers().contains(&helper.name);
             if in_use || !(own || helper.is_old(now)) {
                 continue;

@@ -3,19 +3,24 @@
 //! A relative bind lies in the folder that the containers' `working_dir` label names. State must stay there, or the
 //! service would start with an empty folder; files from Git are the same files under another path.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::contents;
 use super::look::Look;
 use super::sheet::Sheet;
 use super::table::Field;
 use crate::model::{
-    AdoptPolicy, ContainerSpec, Desired, Digest, Observed, ObservedContainer, Ownership, Policy,
-    StackName,
+    AdoptPolicy, ContainerSpec, Desired, DesiredReplica, ImagePolicy, ImageSight, Observed,
+    ObservedContainer, Ownership, Policy, StackName,
 };
 
 /// The folder in which an adopted stack keeps its state, when it is not ours: a label on each container that is
 /// made for such a stack.
 pub const ADOPTED_LABEL: &str = "moorline.adopted";
+
+/// The label of an image that we built: a digest of what went in.
+pub(super) const BUILD_LABEL: &str = "moorline.build";
 
 const WORKING_DIR_LABEL: &str = "com.docker.compose.project.working_dir";
 
@@ -56,6 +61,29 @@ fn adopted_folder(observed: &Observed, policy: &Policy) -> Option<String> {
     };
     let ours = observed.containers.iter().filter(|one| one.ownership == Ownership::Ours);
     ours.filter_map(label).min().or_else(|| observed.containers.iter().filter_map(label).min())
+}
+
+/// Tells of images that docker compose built what they are taken to be built from: what Git says when they are first
+/// seen. From then on another build in Git is a change, though the image tells of none.
+pub fn recall_builds(
+    taken: &mut BTreeMap<String, String>,
+    desired: &Desired,
+    observed: &mut Observed,
+    policy: &Policy,
+) {
+    if policy.adopt != AdoptPolicy::Adopt {
+        return;
+    }
+    for service in desired.services.values() {
+        let ImagePolicy::Build(build) = &service.image_policy else { continue };
+        let Some(ImageSight::Present(image)) = observed.images.get_mut(&service.image) else {
+            continue;
+        };
+        if !image.config.labels.contains_key(BUILD_LABEL) {
+            let digest = taken.entry(image.id.clone());
+            image.taken_as = Some(digest.or_insert_with(|| build.digest.to_string()).clone());
+        }
+    }
 }
 
 fn settle_spec(spec: &mut ContainerSpec, stack: &StackName, folder: &str) {
@@ -100,7 +128,7 @@ fn original(folder: &str, below: &str) -> String {
 /// Takes out of both sheets what only tells that docker compose made the container: our labels, and files from Git
 /// under the path where docker compose found them. Their content is compared where the look told it.
 pub(super) fn reconcile(
-    look: &Look<'_>,
+    (look, replica): (&Look<'_>, &DesiredReplica),
     asked: &mut Sheet,
     seen: &mut Sheet,
     container: &ObservedContainer,
@@ -127,23 +155,13 @@ pub(super) fn reconcile(
         else {
             continue;
         };
-        let other_bytes = container.files.get(&target).is_some_and(|digest| {
-            bundled_file(look, wanted).is_some_and(|bytes| Digest::of(bytes) != *digest)
-        });
+        let mut files = look.desired.files_of(replica).filter(|files| files.target == target);
+        let other_bytes = files.any(|files| !contents::of_path(&files, container).is_empty());
         if !other_bytes && is_same_file(look, wanted, there, folder) {
             asked.remove(Field::Mounts, &target);
             seen.remove(Field::Mounts, &target);
         }
     }
-}
-
-/// The content of the single file that a canonical mount text names.
-fn bundled_file<'a>(look: &Look<'a>, wanted: &str) -> Option<&'a [u8]> {
-    let (path, _) = wanted.strip_prefix("bind ")?.rsplit_once(' ')?;
-    look.desired.bundles.values().find_map(|bundle| {
-        let below = path.strip_prefix(&bundle.host_path)?.strip_prefix('/')?;
-        bundle.files.get(below).map(|file| &*file.bytes)
-    })
 }
 
 /// Whether a bundle's path (`bind DATA/files/STACK/DIGEST/PATH ro`) is the file that docker compose mounted from its

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 mod adopt;
 mod container;
+mod contents;
 mod cures;
 mod defaults;
 mod gaps;
@@ -19,13 +20,16 @@ mod resources;
 mod sheet;
 mod state;
 mod table;
+mod witness;
 
-pub use adopt::{ADOPTED_LABEL, settle};
+pub use adopt::{ADOPTED_LABEL, recall_builds, settle};
+pub(crate) use contents::is_of_files;
 pub(crate) use cures::observed_value;
 pub use cures::{CURES_MAX, Cures};
 pub use mask::{hidden_in, is_secret_name};
 pub(crate) use mounts::split_bind;
 pub use table::{Effect, Row, markdown, rows};
+pub use witness::with_asked;
 
 use self::gaps::Gaps;
 use self::look::Look;

@@ -89,7 +89,7 @@ fn json(words: &[String]) -> String {
 }
 
 /// Compose's and our own labels that say nothing about what a container is.
-const PASSING_LABELS: [&str; 16] = [
+const PASSING_LABELS: [&str; 17] = [
     "com.docker.compose.config-hash",
     "com.docker.compose.container-number",
     "com.docker.compose.depends_on",
@@ -104,6 +104,7 @@ const PASSING_LABELS: [&str; 16] = [
     "com.docker.compose.slug",
     "com.docker.compose.version",
     "moorline.adopted",
+    "moorline.asked",
     "moorline.revision",
     "moorline.spec",
 ];

@@ -55,6 +55,39 @@ impl Desired {
         })
     }
 
+    /// The files from Git that a replica is to see, by the path in its container. Those in folders where services write
+    /// too are the services' own affair, and are left out.
+    pub fn files_of<'a>(
+        &'a self,
+        replica: &'a DesiredReplica,
+    ) -> impl Iterator<Item = SeenFiles<'a>> {
+        let host = &replica.spec.host;
+        let binds = host.binds.iter().filter_map(|bind| {
+            let mut parts = bind.splitn(3, ':');
+            let (source, target) = (parts.next()?, parts.next()?);
+            let options = parts.next().unwrap_or_default();
+            Some((source, target, options.split(',').all(|option| option != "ro")))
+        });
+        let mounts = host.mounts.iter().filter(|mount| mount.kind == "bind");
+        let mounts =
+            mounts.map(|mount| (mount.source.as_str(), mount.target.as_str(), !mount.read_only));
+        let mounted = binds.chain(mounts).filter_map(move |(source, target, writable)| {
+            let bundles = replica.bundles.iter().filter_map(|digest| self.bundles.get(digest));
+            let mut own = bundles.filter(|bundle| !bundle.overlay);
+            own.find_map(|bundle| {
+                let below = source.strip_prefix(bundle.host_path.as_str())?;
+                let below = if below.is_empty() { "" } else { below.strip_prefix('/')? };
+                Some(SeenFiles { target, files: SeenIn::Bundle(bundle, below), writable })
+            })
+        });
+        let copied = replica.uploads.iter().map(|file| SeenFiles {
+            target: &file.target,
+            files: SeenIn::Copy(file),
+            writable: false,
+        });
+        mounted.chain(copied)
+    }
+
     /// Whether a container's `moorline.spec` says that it was made from what is asked of this replica now.
     pub fn is_seal_of(&self, replica: &Replica, label: Option<&str>) -> bool {
         self.seals.get(replica).is_some_and(|seal| label == Some(seal))
@@ -279,6 +312,49 @@ pub struct Upload {
     pub uid: u64,
     /// Group.
     pub gid: u64,
+}
+
+/// Files from Git as a container is to see them.
+#[derive(Debug, Clone, Copy)]
+pub struct SeenFiles<'a> {
+    /// Where: an absolute path in the container.
+    pub target: &'a str,
+    /// What.
+    pub files: SeenIn<'a>,
+    /// Whether the service may write there: then what it wrote is its own.
+    pub writable: bool,
+}
+
+/// Where the files that a container is to see come from.
+#[derive(Debug, Clone, Copy)]
+pub enum SeenIn<'a> {
+    /// They are mounted: the bundle, and the path below it.
+    Bundle(&'a FileBundle, &'a str),
+    /// It was copied in.
+    Copy(&'a Upload),
+}
+
+impl SeenIn<'_> {
+    /// The SHA-256 of a single file; `None` for a folder.
+    pub fn single(&self) -> Option<Digest> {
+        match self {
+            Self::Bundle(bundle, below) => {
+                bundle.files.get(*below).map(|file| Digest::of(&file.bytes))
+            }
+            Self::Copy(file) => Some(Digest::of(&file.bytes)),
+        }
+    }
+
+    /// The SHA-256 of each file of a folder, by its path below it.
+    pub fn folder(&self) -> BTreeMap<&str, Digest> {
+        let Self::Bundle(bundle, below) = self else { return BTreeMap::new() };
+        let files = bundle.files.iter().filter_map(|(path, file)| {
+            let rest = path.strip_prefix(below)?;
+            let rest = if below.is_empty() { rest } else { rest.strip_prefix('/')? };
+            Some((rest, Digest::of(&file.bytes)))
+        });
+        files.collect()
+    }
 }
 
 /// A set of files from Git that containers mount, addressed by its content.

@@ -23,6 +23,8 @@ pub enum HeldBecause {
     BeingRemoved,
     /// It was not made by us, and the stack does not adopt.
     NotOurs,
+    /// It was not made by us, and nothing in the manifest asks for it: no word takes it over.
+    NotAskedFor,
     /// It was made for another repository.
     OtherRepository {
         /// Which.
@@ -141,6 +143,15 @@ pub enum HeldBecause {
         port: String,
         /// Who holds it.
         container: String,
+    },
+    /// A network that is not of this stack holds addresses of the range that it is to have.
+    SubnetTaken {
+        /// The range that is asked for.
+        subnet: String,
+        /// The network.
+        network: String,
+        /// The range that it holds.
+        holds: String,
     },
     /// Its cure was carried out so often, and the difference is still there.
     DoesNotConverge {

@@ -19,6 +19,7 @@ pub mod project;
 mod remedy;
 mod report;
 mod secret;
+mod subnet;
 mod timestamp;
 mod tree;
 mod unseen;
@@ -33,7 +34,7 @@ pub use container::{
 pub use desired::{
     BuildSpec, BundleFile, Condition, Dependency, Desired, DesiredNetwork, DesiredReplica,
     DesiredService, DesiredVolume, FailureAction, FileBundle, Hook, ImagePolicy, PARENT_FOLDER,
-    UpdateOrder, UpdatePolicy, Upload,
+    SeenFiles, SeenIn, UpdateOrder, UpdatePolicy, Upload,
 };
 pub use diagnostic::{Diagnostic, Diagnostics, Location, Severity};
 pub use drift::{Cure, Drift, Reason, Resource, Value};
@@ -46,8 +47,9 @@ pub use names::{
     ServiceName, StackName,
 };
 pub use observed::{
-    ContainerState, EngineFacts, HealthCheckState, ImageSight, Observed, ObservedContainer,
-    ObservedImage, ObservedMount, ObservedNetwork, ObservedVolume, Ownership, TakenPort,
+    ContainerState, Content, EngineFacts, HealthCheckState, ImageSight, Observed,
+    ObservedContainer, ObservedImage, ObservedMount, ObservedNetwork, ObservedVolume, Ownership,
+    TakenPort, TakenSubnet,
 };
 pub use outcome::{Outcome, StepOutcome};
 pub use plan::{Action, AnonymousVolumes, ContainerHandle, Ending, Plan, Step, StepId};
@@ -56,6 +58,7 @@ pub use project::{Extensions, Origins, Project, Service};
 pub use remedy::Remedy;
 pub use report::{CommitState, CommitStatus, Health, Sync};
 pub use secret::Secret;
+pub use subnet::subnets_meet;
 pub use timestamp::Timestamp;
 pub use tree::{FileMode, ManifestTree, TreeFile, TreePath};
 pub use unseen::{Gap, Unseen};

@@ -33,9 +33,21 @@ pub struct Observed {
     /// Host ports that the stack asks for and that containers outside of it hold now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports_taken: Vec<TakenPort>,
+    /// Address ranges of networks that are none of the stack's, where the stack asks for one that meets them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subnets_taken: Vec<TakenSubnet>,
     /// When the Engine itself last started, by its own clock, if it tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine_started_at: Option<Timestamp>,
+}
+
+/// An address range that a network of the host holds.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TakenSubnet {
+    /// The range, in CIDR form.
+    pub subnet: String,
+    /// The network's name.
+    pub network: String,
 }
 
 /// A host port that a running container holds.
@@ -73,6 +85,8 @@ pub struct EngineFacts {
     pub runtime: String,
     /// 1 or 2.
     pub cgroup_version: String,
+    /// Whether its kernel counts swap. Where it does not, a container's swap limit shows as none whatever was asked for.
+    pub counts_swap: bool,
 }
 
 /// Whose a resource is.
@@ -108,6 +122,10 @@ pub struct ObservedContainer {
     pub revision: Option<Revision>,
     /// Digest of the specification that it was made from (`moorline.spec`).
     pub spec_label: Option<String>,
+    /// Whether it is remembered that we made it. Only then its labels tell what it was made from: anybody's image and
+    /// `docker run --label` can carry the same ones.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub vouched: bool,
     /// What inspect says; the image's own values are already mixed in by the Engine.
     pub spec: Arc<ContainerSpec>,
     /// Id of the image that it runs, `sha256:…`.
@@ -131,10 +149,10 @@ pub struct ObservedContainer {
     pub error: String,
     /// Anonymous and named volumes by target, so that a successor can inherit anonymous ones.
     pub mounts: BTreeMap<String, ObservedMount>,
-    /// SHA-256 of single files that a foreign container to be adopted mounts from its project folder, by target: what
-    /// the container sees. Absent where it was not asked for; then adoption trusts the path.
+    /// What it sees where files from Git should lie, by path in it. Absent where it was not asked about, or could not be
+    /// read: then the files are taken for what they should be.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub files: BTreeMap<String, Digest>,
+    pub contents: BTreeMap<String, Content>,
     /// Networks that it belongs to and has no interface in, although it runs.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub lost_interfaces: BTreeSet<String>,
@@ -145,6 +163,18 @@ impl ObservedContainer {
     pub fn spec_mut(&mut self) -> &mut ContainerSpec {
         Arc::make_mut(&mut self.spec)
     }
+}
+
+/// What lies at a path of a container.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Content {
+    /// Nothing.
+    Missing,
+    /// A file of this SHA-256.
+    File(Digest),
+    /// A folder: the SHA-256 of each file, by its path below it.
+    Folder(BTreeMap<String, Digest>),
 }
 
 /// A mount as inspect reports it.
@@ -266,6 +296,9 @@ pub struct ObservedImage {
     pub platform: String,
     /// When it was last pulled or tagged here, if the Engine tells.
     pub tagged_at: Option<Timestamp>,
+    /// A digest of what the image was built from, where it does not say so itself and was taken over with a stack that
+    /// docker compose made: what Git said when it was.
+    pub taken_as: Option<String>,
     /// What the registry says that the reference points at now, when it was asked: a manifest digest.
     pub registry_digest: Option<String>,
 }

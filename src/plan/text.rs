@@ -152,6 +152,7 @@ impl fmt::Display for HeldBecause {
             Self::EngineRestarts => "the Engine's restart policy is bringing it back",
             Self::BeingRemoved => "the Engine is removing it",
             Self::NotOurs => "not made by moorline; `adopt: true` takes it over",
+            Self::NotAskedFor => "not made by moorline, and not in Git; it is left alone",
             Self::PlaceTaken => {
                 "a container that moorline did not make has its name or number; `adopt: true` takes it over"
             }
@@ -176,6 +177,12 @@ impl fmt::Display for HeldBecause {
             Self::Unseen => "it could not be seen",
             Self::LeftUnhealthy => "`x-moorline.health.restart` is off",
             Self::NoCure => "nothing can be done from here",
+            Self::SubnetTaken { subnet, network, holds } => {
+                return write!(
+                    out,
+                    "its subnet {subnet} meets {holds} of network {network}; choose another one, or remove that network"
+                );
+            }
             Self::NameHeldByForeign { container } => {
                 return write!(out, "container {container} exists and was {}", Self::NotOurs);
             }

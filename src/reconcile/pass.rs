@@ -44,6 +44,8 @@ pub struct Memory {
     pub recoveries: Recoveries,
     /// Cures that changed nothing.
     pub cures: Cures,
+    /// Images that were taken over with what docker compose made: what each is taken to be built from, by its id.
+    pub taken: BTreeMap<String, String>,
     /// An operator's word was for one more attempt, and that failed: from then on a failed update is taken back as ever.
     tried_by_hand: bool,
     /// What the stack asks of this host, for as long as neither the commit nor the Engine changes.
@@ -76,6 +78,11 @@ impl Memory {
     /// What is left of it after a start: the revision that was reached.
     pub fn since(reached: Option<Revision>) -> Self {
         Self { reached, ..Self::default() }
+    }
+
+    /// The same, with cures that changed nothing and images that were taken over.
+    pub fn with(self, cures: Cures, taken: BTreeMap<String, String>) -> Self {
+        Self { cures, taken, ..self }
     }
 }
 
@@ -195,6 +202,7 @@ async fn attempt(
     for round in 0..ROUNDS_MAX {
         let mut observed = look(work, &whole, depth).await?;
         let (desired, unseated) = share(work, &whole, &observed, report).await?;
+        drift::recall_builds(&mut memory.taken, &desired, &mut observed, work.policy);
         let desired = drift::settle(desired, &observed, work.policy);
         depth = Depth::Changed;
         let findings = compare(memory, &desired, &observed, work.policy);
@@ -291,10 +299,11 @@ fn digest(observed: &Observed) -> u64 {
         gaps,
         engine_started_at,
         ports_taken,
+        subnets_taken,
     } = observed;
     let mut hasher = DefaultHasher::new();
     (engine, containers, networks, volumes, images, gaps).hash(&mut hasher);
-    (engine_started_at, ports_taken).hash(&mut hasher);
+    (engine_started_at, ports_taken, subnets_taken).hash(&mut hasher);
     hasher.finish()
 }
 
@@ -305,7 +314,8 @@ async fn settle(
     desired: &Desired,
     report: &mut Report,
 ) -> Result<(), Failure> {
-    let observed = look(work, desired, Depth::Changed).await?;
+    let mut observed = look(work, desired, Depth::Changed).await?;
+    drift::recall_builds(&mut memory.taken, desired, &mut observed, work.policy);
     if let Some(share) = work.share {
         // What was made or removed is known to the others from now on.
         drop(share(&observed));

@@ -8,9 +8,11 @@
 //! behind. *Caveats.* A newer commit ends the waits of a running pass, not its calls.
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::future::ready;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::sync::watch;
@@ -18,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::commit::{Commit, LoadedStack, removed};
-use crate::data::folder::DataError;
+use crate::data::folder::{DataError, Learnt, TargetRecord};
 use crate::data::journal::Entry;
 use crate::docker::{Depth, Engine};
 use crate::fleet::waves::{Gate, Standing};
@@ -57,6 +59,9 @@ impl Intent {
         }
     }
 }
+
+/// How often it is looked at whether the Engine has removed a container: that it failed to, no event tells.
+const REMOVAL_LOOK: Duration = Duration::from_millis(500);
 
 /// What one turn is about.
 #[derive(Debug)]
@@ -102,8 +107,9 @@ pub(crate) struct TargetMemory {
 impl TargetMemory {
     /// What is left of it after a start.
     pub(crate) fn of(context: &Context, target: &Target) -> Self {
+        let TargetRecord { reached, cures, taken, .. } = context.data.recall(target);
         Self {
-            pass: Memory::since(context.data.recall(target).reached),
+            pass: Memory::since(reached).with(cures, taken),
             failures: Failures::default(),
             current: None,
             full_look_at: clock::now(),
@@ -261,6 +267,11 @@ impl Turning<'_> {
             // What was kept and is not known to be cannot be removed later: that is no reason to let it lie now.
             tracing::warn!(%error, "cannot remember that this stack is kept");
         }
+        let known = context.data.recall(target);
+        // What is not kept yet was never made by us, whatever its labels say.
+        let none = BTreeSet::new();
+        let made = known.made.as_ref().or_else(|| known.kept.is_none().then_some(&none));
+        engine.vouch_for(&target.stack, made);
         let policy = stack.stack.policy(&context.limits);
         let approvals = context.orders.borrow().approvals.clone();
         let name = target.name();
@@ -295,6 +306,11 @@ impl Turning<'_> {
                 }
             }
         };
+        if mode != Mode::Show
+            && let Err(error) = context.data.note(target, learnt(engine, target, &memory.pass))
+        {
+            tracing::warn!(%error, "cannot remember which containers were made here");
+        }
         let millis = clock::now().since(begun).as_millis();
         tracing::debug!(stack = %target.stack, host = %target.host, ?depth, millis, "pass ended");
         ended.unwrap_or_else(|panic| {
@@ -391,7 +407,8 @@ impl Turning<'_> {
         if self.is_gone(commit, &report) {
             return Turn { report: Some(report), next: Next::Gone };
         }
-        let again = report.waits_for_the_host().then(|| clock::now().plus(schedule::HELD_LOOK));
+        let pause = if report.waits_for_a_removal() { REMOVAL_LOOK } else { schedule::HELD_LOOK };
+        let again = report.waits_for_the_host().then(|| clock::now().plus(pause));
         let until = report.wait.as_ref().and_then(|wait| wait.until);
         let until = until.into_iter().chain(again).min();
         // A wait that was ended by a newer commit goes on at once.
@@ -573,6 +590,12 @@ pub(crate) async fn propose(proposal: Proposal<'_>, stop: &CancellationToken) ->
         let failure = panicked(proposal.target, &*panic);
         Report::failed(proposal.target.clone(), proposal.revision.clone(), clock::now(), failure)
     })
+}
+
+/// What is to be remembered of a pass.
+fn learnt(engine: &Engine, target: &Target, memory: &Memory) -> Learnt {
+    let made = engine.made(&target.stack);
+    Learnt { made, cures: memory.cures.clone(), taken: memory.taken.clone() }
 }
 
 fn unusable(what: &str) -> Failure {

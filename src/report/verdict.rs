@@ -273,6 +273,11 @@ impl Report {
         self.held().any(|held| held.why.may_end_by_itself())
     }
 
+    /// Whether the Engine is removing a container that is to be made anew.
+    pub fn waits_for_a_removal(&self) -> bool {
+        self.held().any(|held| held.why == crate::model::HeldBecause::BeingRemoved)
+    }
+
     /// What was left alone in the last round.
     pub fn held(&self) -> impl Iterator<Item = &Held> {
         self.rounds.last().into_iter().flat_map(|round| round.plan.held.iter())

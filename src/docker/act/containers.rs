@@ -8,15 +8,15 @@ use bollard::query_parameters::{
     RemoveContainerOptions, RenameContainerOptions, RestartContainerOptions, StopContainerOptions,
 };
 use futures_util::StreamExt as _;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::super::connect::{Ask, segment};
 use super::super::look::Inspection;
 use super::super::{Engine, EngineError};
 use super::{Terms, is_refusal};
 use crate::model::{
-    AnonymousVolumes, ContainerConfig, ContainerHandle, ContainerSpec, Endpoint, Hook, HostConfig,
-    RestartPolicy,
+    AnonymousVolumes, ContainerConfig, ContainerHandle, ContainerId, ContainerSpec, Endpoint, Hook,
+    HostConfig, RestartPolicy,
 };
 
 /// From this API version on, create takes more than one endpoint.
@@ -25,6 +25,13 @@ const MANY_ENDPOINTS: (u32, u32) = (1, 44);
 const REMOVAL_PAUSE: Duration = Duration::from_millis(100);
 /// Lines of a hook's output that are kept for its error.
 const TAIL: usize = 20;
+
+/// What the Engine answers to a create call.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Made {
+    id: String,
+}
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -80,7 +87,20 @@ impl Engine {
                     .all(|(label, value)| there.labels().get(label) == Some(value));
                 if same && !spec.config.labels.is_empty() { Ok(()) } else { Err(error) }
             }
-            other => other.map(drop),
+            answer => {
+                self.note_made(spec, &answer?);
+                Ok(())
+            }
+        }
+    }
+
+    /// Remembers by its id that a container is of our making.
+    fn note_made(&self, spec: &ContainerSpec, answer: &[u8]) {
+        let made: Option<Made> = serde_json::from_slice(answer).ok();
+        let stack = spec.config.labels.get("moorline.stack");
+        if let (Some(stack), Some(Ok(id))) = (stack, made.map(|made| ContainerId::parse(&made.id)))
+        {
+            self.memory().vouch(stack, id);
         }
     }
 

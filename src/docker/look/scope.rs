@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::model::{Desired, ImageRef, RepositoryName, StackName};
+use crate::model::{Desired, ImageRef, Replica, RepositoryName, StackName};
 
 /// What a look at a host is to find out for one stack.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,10 @@ pub struct Scope {
     pub volumes: BTreeSet<String>,
     /// Host ports that it publishes: whoever else holds one is told.
     pub ports: BTreeSet<u16>,
+    /// Address ranges that its networks are to have: networks elsewhere that meet them are told.
+    pub subnets: BTreeSet<String>,
+    /// Paths in the containers of a replica at which files from Git should lie: what is there is read.
+    pub contents: BTreeMap<Replica, BTreeSet<String>>,
     /// Images whose presence and defaults matter.
     pub images: BTreeSet<ImageRef>,
     /// Images about which their registry is to be asked in this look, unless it was asked, or the image was pulled or
@@ -39,6 +43,8 @@ impl Scope {
             containers: BTreeSet::new(),
             networks: BTreeSet::new(),
             ports: BTreeSet::new(),
+            subnets: BTreeSet::new(),
+            contents: BTreeMap::new(),
             volumes: BTreeSet::new(),
             images: BTreeSet::new(),
             registry: BTreeMap::new(),
@@ -54,10 +60,17 @@ impl Scope {
             for replica in service.replicas.values() {
                 scope.containers.insert(replica.name.clone());
                 scope.containers.extend(replica.spec.host.stands_on().map(str::to_owned));
+                let paths: BTreeSet<String> =
+                    desired.files_of(replica).map(|files| files.target.to_owned()).collect();
+                if !paths.is_empty() {
+                    scope.contents.insert(replica.replica.clone(), paths);
+                }
                 scope.ports.extend(replica.spec.host.host_ports().map(|(_, port, _)| port));
             }
         }
         scope.networks.extend(desired.networks.values().map(|network| network.spec.name.clone()));
+        let pools = desired.networks.values().flat_map(|network| network.spec.subnets());
+        scope.subnets.extend(pools.map(str::to_owned));
         scope.volumes.extend(desired.volumes.values().map(|volume| volume.spec.name.clone()));
         scope
     }
