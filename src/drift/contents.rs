@@ -23,9 +23,14 @@ pub(super) fn compare(
     container: &ObservedContainer,
 ) -> Vec<Difference> {
     let is_foreign = container.ownership == Ownership::Foreign;
+    let is_copy = |files: &SeenFiles<'_>| matches!(files.files, SeenIn::Copy(_));
+    let lost = |there: &Content| matches!(there, Content::Missing | Content::Misplaced);
+    // While one of its mounts leads nowhere, the Engine shows nothing of a container: what was copied in is not known.
+    let mut mounted = desired.files_of(replica).filter(|files| !is_copy(files));
+    let hidden = mounted.any(|files| container.contents.get(files.target).is_some_and(lost));
     let mine = desired
         .files_of(replica)
-        .filter(|files| !is_foreign || matches!(files.files, SeenIn::Copy(_)));
+        .filter(|files| if is_copy(files) { !hidden } else { !is_foreign });
     mine.flat_map(|files| of_path(&files, container)).collect()
 }
 
@@ -39,6 +44,7 @@ pub(super) fn of_path(files: &SeenFiles<'_>, container: &ObservedContainer) -> V
         (Some(_), Content::Folder(_)) => vec![difference("", "a folder")],
         (None, Content::File(_)) => vec![difference("", "a file")],
         (_, Content::Missing) => vec![difference("", "missing")],
+        (_, Content::Misplaced) => vec![difference("", "cannot be mounted")],
         (None, Content::Folder(is)) => {
             let wrong =
                 files.files.folder().into_iter().filter_map(|(path, wanted)| match is.get(path) {

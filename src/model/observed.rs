@@ -171,6 +171,8 @@ impl ObservedContainer {
 pub enum Content {
     /// Nothing.
     Missing,
+    /// Something of another kind lies at one of the container's mounts, so that nothing in it can be looked at.
+    Misplaced,
     /// A file of this SHA-256.
     File(Digest),
     /// A folder: the SHA-256 of each file, by its path below it.

@@ -135,6 +135,8 @@ struct Tale {
     made: BTreeMap<String, BTreeSet<ContainerId>>,
     commits: u64,
     next_own: usize,
+    /// The last commit took data elsewhere: everybody is to see it before the next one.
+    moves: bool,
     /// Which volume each service began with, by what it is.
     began: BTreeMap<usize, u64>,
     volumes: BTreeMap<String, u64>,
@@ -174,6 +176,7 @@ impl Tale {
             made: BTreeMap::new(),
             commits: 0,
             next_own: 0,
+            moves: false,
             began: BTreeMap::new(),
             volumes: BTreeMap::new(),
             told: Vec::new(),
@@ -360,6 +363,15 @@ impl Tale {
         let services: Vec<String> = self.stacks[&name].keys().cloned().collect();
         let which = self.dice.roll(15);
         let chosen = self.dice.pick(&services);
+        // Where a service goes with its data is told by its container; what nobody can know is not asked.
+        let is_there = chosen.as_ref().is_some_and(|service| {
+            let container = self.fake.inspect(&format!("{name}-{service}-1"));
+            container.is_some_and(|one| one["State"]["Running"] == json!(true))
+        });
+        if matches!(which, 2..=5) && !is_there {
+            return;
+        }
+        self.moves = matches!(which, 2..=5);
         let (version, scale, memory) =
             (self.dice.roll(BEHAVIOURS.len()), 1 + self.dice.roll(3), self.dice.roll(3));
         let mut what = format!("edit {which} of {name} {chosen:?}");
@@ -384,6 +396,7 @@ impl Tale {
                     .unwrap_or_else(|| "z".to_owned());
                 let one = self.stacks.get_mut(&name).unwrap().remove(&service).unwrap();
                 what = format!("{what} to {to}");
+                self.began.remove(&one.own);
                 self.stacks.entry(to).or_default().insert(service, one);
             }
             // Its volume gets another key.
@@ -394,6 +407,9 @@ impl Tale {
             // The whole stack gets another name.
             (5, Some(_)) if names.len() < 4 => {
                 let all = self.stacks.remove(&name).unwrap();
+                for one in all.values() {
+                    self.began.remove(&one.own);
+                }
                 self.stacks.insert(format!("{name}y"), all);
             }
             (6, Some(_)) => drop(self.stacks.remove(&name)),
@@ -507,10 +523,11 @@ impl Tale {
         }
         let names: Vec<String> = self.loaded.keys().cloned().collect();
         for name in names {
-            if !self.dice.one_in(3) {
+            if self.moves || !self.dice.one_in(3) {
                 self.pass(&name).await;
             }
         }
+        self.moves = false;
     }
 
     /// Nothing happens any more, and all versions work: everything comes to rest.
@@ -524,10 +541,18 @@ impl Tale {
         self.tell("the end".to_owned());
         let names: Vec<String> = self.loaded.keys().cloned().collect();
         let mut last = Vec::new();
+        let mut rest = 0;
         for _ in 0..LAST_ROUNDS {
             last.clear();
             for name in &names {
                 last.push((name.clone(), self.pass(name).await));
+            }
+            // Two rounds without a step are rest.
+            let quiet = last.iter().all(|(_, report)| report.outcomes().next().is_none());
+            let good = last.iter().all(|(_, report)| report.is_good());
+            rest = if quiet { rest + 1 } else { 0 };
+            if 2 <= rest && good {
+                break;
             }
             tokio::time::sleep(Duration::from_secs(400)).await;
         }

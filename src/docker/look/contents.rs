@@ -70,6 +70,8 @@ impl Looker<'_> {
             {
                 Some(Content::Missing)
             }
+            // A file where a folder should be, or the other way round: the Engine cannot mount it, and has no code for it.
+            Err(error) if error.to_string().contains("not a directory") => Some(Content::Misplaced),
             Err(error) => {
                 tracing::debug!(%error, container = container.name, "what it sees is not known");
                 None

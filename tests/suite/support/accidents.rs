@@ -56,7 +56,9 @@ pub fn happen(host: &FakeEngine, line: &str) {
 /// Where a file from Git lies on the host, by the end of its path.
 fn bundled(host: &FakeEngine, path: &str) -> String {
     let files = host.host_files();
-    let found = files.keys().find(|known| known.starts_with("/var/lib/moorline/files/") && known.ends_with(path));
+    let found = files
+        .keys()
+        .find(|known| known.starts_with("/var/lib/moorline/files/") && known.ends_with(path));
     found.unwrap_or_else(|| panic!("{path} is none of {files:?}")).clone()
 }
 
