@@ -29,7 +29,7 @@ use crate::fleet::placement;
 use crate::git::{CommitFacts, Git, GitError, Pulled, Source, TreeSelection, Wanted};
 use crate::model::{
     Budget, Claims, Desired, Diagnostic, Diagnostics, Digest, EngineFacts, Given, GivenFile,
-    GivenVariables, HostName, Location, ManifestTree, Neighbourhood, Project, RepositoryName,
+    GivenVariables, HostName, Location, ManifestTree, Neighbourhood, Predecessor, Project, RepositoryName,
     Revision, StackName, TreeFile, TreePath,
 };
 use crate::outside::Outside;
@@ -73,6 +73,8 @@ pub struct Commit {
     pub stacks: BTreeMap<StackName, Arc<LoadedStack>>,
     /// Stacks that were kept on a host before and are asked for there no more: emptied.
     pub retired: BTreeMap<(StackName, HostName), Arc<LoadedStack>>,
+    /// Stacks that left, and whose data a target seems to go on with.
+    pub before: BTreeMap<(StackName, HostName), Vec<Predecessor>>,
 }
 
 impl Commit {
@@ -111,6 +113,12 @@ impl Commit {
     /// Whether a target is asked for no more.
     pub fn is_retired(&self, target: &Target) -> bool {
         self.retired.contains_key(&(target.stack.clone(), target.host.clone()))
+    }
+
+    /// Stacks that left, and that a target seems to have been.
+    pub fn before(&self, target: &Target) -> Vec<Predecessor> {
+        let place = (target.stack.clone(), target.host.clone());
+        self.before.get(&place).cloned().unwrap_or_default()
     }
 
     /// What the commit asks of a target; nothing, when it never heard of it.
@@ -187,6 +195,7 @@ impl LoadedStack {
             revision,
             config_files: &config_files,
             host_data,
+            directory: self.stack.directory.as_deref(),
             engine,
             spreads: self.spreads,
             paths: RelativePaths::FromGit,
@@ -247,6 +256,7 @@ pub async fn read(
         claims: Arc::default(),
         stacks: BTreeMap::new(),
         retired: BTreeMap::new(),
+        before: BTreeMap::new(),
     };
     let Some(fleet) = commit.fleet.clone() else { return Ok(commit) };
     let mut due: Arc<[Stack]> = fleet.stacks.values().cloned().collect();

@@ -19,7 +19,7 @@ use crate::config::fleet_file::Stack;
 use crate::data::form::{self, Ledgers};
 use crate::fleet::Orders;
 use crate::model::{
-    Digest, DriftPolicy, HostName, PrunePolicy, Remedy, RepositoryName, Revision, StackName,
+    Digest, DriftPolicy, HostName, LastState, PrunePolicy, Remedy, RepositoryName, Revision, StackName,
     SyncPolicy, Timestamp,
 };
 use crate::report::Target;
@@ -112,6 +112,21 @@ pub struct TargetRecord {
     pub at: Option<Timestamp>,
     /// That it is kept, and how: what becomes of it once no commit asks for it any more.
     pub kept: Option<Kept>,
+    /// That it was kept and is gone, where folders of the host still hold its data: for when it comes back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left: Option<Kept>,
+}
+
+impl TargetRecord {
+    /// The target, kept or gone.
+    pub(super) fn known(&self) -> Option<&Kept> {
+        self.kept.as_ref().or(self.left.as_ref())
+    }
+
+    /// Where its data was when it was last seen.
+    pub fn state(&self) -> LastState {
+        self.known().map(|kept| kept.state.clone()).unwrap_or_default()
+    }
 }
 
 /// A record as it is written.
@@ -136,6 +151,13 @@ pub struct Kept {
     /// Its Compose project's name, where that is not the stack's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<StackName>,
+    /// Where its data was when it was last seen.
+    #[serde(default, skip_serializing_if = "is_unknown")]
+    pub state: LastState,
+}
+
+fn is_unknown(state: &LastState) -> bool {
+    *state == LastState::default()
 }
 
 impl Kept {
@@ -147,6 +169,7 @@ impl Kept {
             drift: stack.drift,
             prune: stack.prune,
             project: project.filter(|project| **project != stack.name).cloned(),
+            state: LastState::default(),
         }
     }
 }
@@ -443,11 +466,23 @@ impl DataFolder {
         project: Option<&StackName>,
     ) -> Result<(), DataError> {
         let mut record = self.recall(target);
-        let kept = Some(Kept::new(target, stack, project));
+        let state = record.state();
+        let kept = Some(Kept { state, ..Kept::new(target, stack, project) });
         if record.kept == kept {
             return Ok(());
         }
         record.kept = kept;
+        record.left = None;
+        self.remember(target, &record)
+    }
+
+    /// Remembers where the data of a target that is kept was seen.
+    pub fn keep_state(&self, target: &Target, state: &LastState) -> Result<(), DataError> {
+        let mut record = self.recall(target);
+        match &mut record.kept {
+            Some(kept) if kept.state != *state => kept.state.clone_from(state),
+            Some(_) | None => return Ok(()),
+        }
         self.remember(target, &record)
     }
 
@@ -467,8 +502,18 @@ impl DataFolder {
         self.remember(target, &record)
     }
 
-    /// Forgets a target: nothing of it is left on its host.
+    /// Forgets a target: nothing of it is left on its host, but for folders with its data. Where those are stays known:
+    /// a stack that comes back must not begin in another one.
     pub fn forget(&self, target: &Target) -> Result<(), DataError> {
+        let record = self.recall(target);
+        let lies = |path: &String| path.starts_with('/');
+        let has_folders = |kept: &Kept| {
+            kept.state.services.values().any(|service| service.mounts.values().any(lies))
+        };
+        if let Some(left) = record.kept.filter(has_folders) {
+            let gone = TargetRecord { left: Some(left), ..TargetRecord::default() };
+            return self.remember(target, &gone);
+        }
         match fs::remove_file(self.record_path(target)) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => Err(self.unusable(source)),
             _ => {

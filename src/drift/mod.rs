@@ -20,7 +20,7 @@ mod sheet;
 mod state;
 mod table;
 
-pub use adopt::{ADOPTED_LABEL, settle};
+pub use adopt::{data_of, last_state, settle};
 pub(crate) use cures::observed_value;
 pub use cures::{CURES_MAX, Cures};
 pub use mask::{hidden_in, is_secret_name};

@@ -9,6 +9,7 @@ mod forge_kind;
 mod given;
 mod held;
 mod incoming;
+mod known;
 mod names;
 mod observed;
 mod outcome;
@@ -33,7 +34,7 @@ pub use container::{
 pub use desired::{
     BuildSpec, BundleFile, Condition, Dependency, Desired, DesiredNetwork, DesiredReplica,
     DesiredService, DesiredVolume, FailureAction, FileBundle, Hook, ImagePolicy, PARENT_FOLDER,
-    UpdateOrder, UpdatePolicy, Upload,
+    StartEmpty, UpdateOrder, UpdatePolicy, Upload,
 };
 pub use diagnostic::{Diagnostic, Diagnostics, Location, Severity};
 pub use drift::{Cure, Drift, Reason, Resource, Value};
@@ -41,6 +42,9 @@ pub use forge_kind::ForgeKind;
 pub use given::{Given, GivenContent, GivenFile, GivenVariables};
 pub use held::{Held, HeldBecause, Slowed};
 pub use incoming::{Budget, OverBudget, pattern};
+pub use known::{
+    FOLDER_LABEL, Known, LastState, PathSight, Predecessor, ServiceState, StackFolder,
+};
 pub use names::{
     ContainerId, Digest, HostName, ImageRef, NameProblem, Replica, RepositoryName, Revision,
     ServiceName, StackName,

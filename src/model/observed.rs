@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ContainerConfig, ContainerId, ContainerSpec, Digest, Gap, ImageRef, NetworkSpec, Replica,
-    Revision, Timestamp, VolumeSpec,
+    ContainerConfig, ContainerId, ContainerSpec, Digest, Gap, ImageRef, NetworkSpec, PathSight,
+    Replica, Revision, Timestamp, VolumeSpec,
 };
 
 /// A host's resources that concern one stack, at one instant. Possibly partial: then `gaps` says what was not seen,
@@ -33,6 +33,9 @@ pub struct Observed {
     /// Host ports that the stack asks for and that containers outside of it hold now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports_taken: Vec<TakenPort>,
+    /// What is at the paths of the host that containers to be made or started mount, where that was asked.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub paths: BTreeMap<String, PathSight>,
     /// When the Engine itself last started, by its own clock, if it tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine_started_at: Option<Timestamp>,

@@ -21,7 +21,8 @@ use crate::fleet::WaitingOn;
 use crate::fleet::approval::{self, Approval};
 use crate::fleet::placement::{self, Placement};
 use crate::model::{
-    CommitState, Cure, Desired, Diagnostics, Digest, Drift, EngineFacts, Health, Observed, Outcome,
+    CommitState, Cure, Desired, Diagnostics, Digest, Drift, EngineFacts, Health, Known, LastState,
+    Observed, Outcome,
     Plan, Policy, Reason, Remedy, Replica, Resource, Revision, Slowed, StepOutcome, SyncPolicy,
     Timestamp,
 };
@@ -42,6 +43,8 @@ pub struct Memory {
     pub reached: Option<Revision>,
     /// Falls and recoveries of each replica.
     pub recoveries: Recoveries,
+    /// Where the stack's data was when it was last seen. It outlives this process.
+    pub state: LastState,
     /// Cures that changed nothing.
     pub cures: Cures,
     /// An operator's word was for one more attempt, and that failed: from then on a failed update is taken back as ever.
@@ -76,6 +79,12 @@ impl Memory {
     /// What is left of it after a start: the revision that was reached.
     pub fn since(reached: Option<Revision>) -> Self {
         Self { reached, ..Self::default() }
+    }
+
+    /// The same, with where the stack's data was.
+    #[must_use]
+    pub fn knowing(self, state: LastState) -> Self {
+        Self { state, ..self }
     }
 }
 
@@ -191,6 +200,7 @@ async fn attempt(
     report: &mut Report,
 ) -> Result<(), Failure> {
     let whole = desired(work, memory, report)?;
+    let whole = knowing(whole, work, memory);
     let mut depth = work.depth;
     for round in 0..ROUNDS_MAX {
         let mut observed = look(work, &whole, depth).await?;
@@ -205,10 +215,15 @@ async fn attempt(
         watch_restarts(&mut memory.recoveries, &findings, &observed, (work.clock)());
         mark_degraded(report, &memory.recoveries, (work.clock)());
         memory.cures.look(&findings);
+        let in_sync = report.sync == crate::model::Sync::Synced;
+        memory.state = drift::last_state(&desired, &observed, work.policy, in_sync);
         if let Sight::Live(engine) = work.sight
             && work.policy.prune.volumes
         {
             beside::weigh(engine, &findings, &mut observed).await;
+        }
+        if let Sight::Live(engine) = work.sight {
+            Box::pin(beside::probe(engine, &desired, &findings, &mut observed)).await;
         }
         let plan = make_plan(work, memory, (&desired, &observed, &findings));
         report.wait = objection(work, &plan);
@@ -291,6 +306,8 @@ fn digest(observed: &Observed) -> u64 {
         gaps,
         engine_started_at,
         ports_taken,
+        // Only a plan asks for it.
+        paths: _,
     } = observed;
     let mut hasher = DefaultHasher::new();
     (engine, containers, networks, volumes, images, gaps).hash(&mut hasher);
@@ -311,6 +328,8 @@ async fn settle(
         drop(share(&observed));
     }
     report.now_found(&drift::detect(desired, &observed, work.policy), &observed);
+    let in_sync = report.sync == crate::model::Sync::Synced;
+    memory.state = drift::last_state(desired, &observed, work.policy, in_sync);
     mark_degraded(report, &memory.recoveries, (work.clock)());
     Ok(())
 }
@@ -465,6 +484,21 @@ fn desired(
     forget_changed(memory, &desired);
     memory.desired = Some((asked, facts, Arc::clone(&desired), problems));
     Ok(desired)
+}
+
+/// The same with what is known of the stack's data beside what the host shows.
+fn knowing(whole: Arc<Desired>, work: &Work<'_>, memory: &mut Memory) -> Arc<Desired> {
+    let known = Known { own: memory.state.clone(), before: work.beside.before.clone() };
+    if *whole.known == known {
+        return whole;
+    }
+    let mut knowing = Arc::unwrap_or_clone(whole);
+    knowing.known = Arc::new(known);
+    let knowing = Arc::new(knowing);
+    if let Some((_, _, desired, _)) = &mut memory.desired {
+        *desired = Arc::clone(&knowing);
+    }
+    knowing
 }
 
 /// Replicas whose definition changed start afresh; those that are gone are forgotten.

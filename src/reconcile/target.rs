@@ -22,7 +22,7 @@ use crate::data::folder::DataError;
 use crate::data::journal::Entry;
 use crate::docker::{Depth, Engine};
 use crate::fleet::waves::{Gate, Standing};
-use crate::model::{CommitState, Observed, Outcome, Policy, Remedy, Revision, Timestamp};
+use crate::model::{CommitState, LastState, Observed, Outcome, Policy, Remedy, Revision, Timestamp};
 use crate::report::{Failure, Report, Target, Wait, status};
 use crate::schedule::{self, Failures, PassEnded};
 
@@ -103,7 +103,7 @@ impl TargetMemory {
     /// What is left of it after a start.
     pub(crate) fn of(context: &Context, target: &Target) -> Self {
         Self {
-            pass: Memory::since(context.data.recall(target).reached),
+            pass: remembered(context, target),
             failures: Failures::default(),
             current: None,
             full_look_at: clock::now(),
@@ -261,6 +261,10 @@ impl Turning<'_> {
             // What was kept and is not known to be cannot be removed later: that is no reason to let it lie now.
             tracing::warn!(%error, "cannot remember that this stack is kept");
         }
+        if memory.pass.state == LastState::default() {
+            // The host may have told since.
+            memory.pass.state = context.data.recall(target).state();
+        }
         let policy = stack.stack.policy(&context.limits);
         let approvals = context.orders.borrow().approvals.clone();
         let name = target.name();
@@ -295,11 +299,16 @@ impl Turning<'_> {
                 }
             }
         };
+        if mode != Mode::Show
+            && let Err(error) = context.data.keep_state(target, &memory.pass.state)
+        {
+            tracing::warn!(%error, "cannot remember where the stack's data lies");
+        }
         let millis = clock::now().since(begun).as_millis();
         tracing::debug!(stack = %target.stack, host = %target.host, ?depth, millis, "pass ended");
         ended.unwrap_or_else(|panic| {
             // What it remembered is not trusted any more.
-            memory.pass = Memory::since(context.data.recall(target).reached);
+            memory.pass = remembered(context, target);
             self.report_of(&commit.revision, panicked(target, &*panic))
         })
     }
@@ -313,6 +322,7 @@ impl Turning<'_> {
         Beside {
             newest: Some(Arc::clone(&request.commit.claims)),
             unsettled: prunes.then(unsettled).flatten(),
+            before: request.commit.before(request.target),
         }
     }
 
@@ -573,6 +583,13 @@ pub(crate) async fn propose(proposal: Proposal<'_>, stop: &CancellationToken) ->
         let failure = panicked(proposal.target, &*panic);
         Report::failed(proposal.target.clone(), proposal.revision.clone(), clock::now(), failure)
     })
+}
+
+/// What a target's passes know after a start.
+fn remembered(context: &Context, target: &Target) -> Memory {
+    let record = context.data.recall(target);
+    let state = record.state();
+    Memory::since(record.reached).knowing(state)
 }
 
 fn unusable(what: &str) -> Failure {

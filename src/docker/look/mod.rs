@@ -7,6 +7,7 @@ mod alike;
 mod ending;
 mod labels;
 mod memory;
+mod paths;
 mod read;
 mod scope;
 mod view;

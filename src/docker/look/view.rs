@@ -79,6 +79,7 @@ impl HostView {
             images: self.images_of(scope),
             gaps: self.gaps_of(scope),
             ports_taken: self.ports_of(scope),
+            paths: BTreeMap::new(),
             engine_started_at: self.engine_started_at(),
         }
     }
