@@ -10,11 +10,11 @@ use crate::fleet::whole::{self, Member};
 
 use crate::docker::Engine;
 use crate::drift::{Findings, data_of};
-use crate::plan::bound_device;
 use crate::model::{
     Claims, Cure, Desired, Drift, HostName, ImagePolicy, ImageRef, Neighbourhood, Observed,
     Predecessor, Resource, StackName,
 };
+use crate::plan::bound_device;
 
 /// What a pass must know beside its stack: what other stacks of the host ask for, and how far they are.
 #[derive(Debug, Clone, Default)]

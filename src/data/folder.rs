@@ -19,8 +19,8 @@ use crate::config::fleet_file::Stack;
 use crate::data::form::{self, Ledgers};
 use crate::fleet::Orders;
 use crate::model::{
-    Digest, DriftPolicy, HostName, LastState, PrunePolicy, Remedy, RepositoryName, Revision, StackName,
-    SyncPolicy, Timestamp,
+    Digest, DriftPolicy, HostName, LastState, PrunePolicy, Remedy, RepositoryName, Revision,
+    StackName, SyncPolicy, Timestamp,
 };
 use crate::report::Target;
 
@@ -514,6 +514,11 @@ impl DataFolder {
             let gone = TargetRecord { left: Some(left), ..TargetRecord::default() };
             return self.remember(target, &gone);
         }
+        self.hand_over(target)
+    }
+
+    /// Forgets a target altogether: what it had is another one's now.
+    pub fn hand_over(&self, target: &Target) -> Result<(), DataError> {
         match fs::remove_file(self.record_path(target)) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => Err(self.unusable(source)),
             _ => {

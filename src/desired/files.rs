@@ -15,8 +15,8 @@ use super::{Input, RelativePaths};
 use crate::compose::sealed;
 use crate::model::project::{FileMount, Octal, Service};
 use crate::model::{
-    BundleFile, Digest, FileBundle, Mount, PARENT_FOLDER, Secret, ServiceName, StackFolder, TreePath,
-    Upload,
+    BundleFile, Digest, FileBundle, Mount, PARENT_FOLDER, Secret, ServiceName, StackFolder,
+    TreePath, Upload,
 };
 
 /// What the files of one container come to.

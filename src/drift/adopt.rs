@@ -26,9 +26,11 @@ pub fn settle(desired: Arc<Desired>, observed: &Observed, policy: &Policy) -> Ar
         return desired;
     }
     let remembered = || {
-        let before = desired.known.before.iter().filter(|one| {
-            one.elsewhere.is_none() && one.project == desired.project
-        });
+        let before = desired
+            .known
+            .before
+            .iter()
+            .filter(|one| one.elsewhere.is_none() && one.project == desired.project);
         let own = std::iter::once(&desired.known.own);
         own.chain(before.map(|one| &one.state)).find_map(|state| state.folder.clone())
     };
@@ -111,7 +113,8 @@ pub fn last_state(
     in_sync: bool,
 ) -> LastState {
     let mut state = desired.known.own.clone();
-    state.folder = Some(desired.folder.path.clone());
+    let own = || state.folder.clone().or_else(|| Some(desired.folder.path.clone()));
+    state.folder = folder_of(observed, policy).or_else(own);
     let may_touch = |container: &&ObservedContainer| match container.ownership {
         Ownership::Ours => !container.one_off,
         Ownership::Foreign => !container.one_off && policy.adopt == AdoptPolicy::Adopt,
@@ -131,9 +134,9 @@ pub fn last_state(
         let image = newest.spec.config.image.clone();
         state.services.insert(service.clone(), ServiceState { image, mounts, left: false });
     }
-    state.services.retain(|name, service| {
-        !service.mounts.is_empty() || desired.services.contains_key(name)
-    });
+    state
+        .services
+        .retain(|name, service| !service.mounts.is_empty() || desired.services.contains_key(name));
     for (name, service) in &mut state.services {
         service.left = !desired.services.contains_key(name) && (service.left || in_sync);
     }

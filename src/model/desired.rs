@@ -7,8 +7,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{
-    ContainerSpec, Digest, FileMode, HostConfig, ImageRef, Known, Location, Neighbourhood, NetworkSpec,
-    Replica, RepositoryName, Revision, ServiceName, StackFolder, StackName, Timestamp, Ulimit, VolumeSpec,
+    ContainerSpec, Digest, FileMode, HostConfig, ImageRef, Known, Location, Neighbourhood,
+    NetworkSpec, Replica, RepositoryName, Revision, ServiceName, StackFolder, StackName, Timestamp,
+    Ulimit, VolumeSpec,
 };
 
 /// Stands for `..` in host paths that keep the shape of a path relative to the project's folder.

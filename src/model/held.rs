@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Claimed, Drift, HostName, Location, Reason, Replica, Resource, StackName, Timestamp, Value};
+use super::{
+    Claimed, Drift, HostName, Location, Reason, Replica, Resource, StackName, Timestamp, Value,
+};
 
 /// Something seen and deliberately left alone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -222,6 +224,19 @@ impl HeldBecause {
                 | Self::ReportOnly
                 | Self::LeftUnhealthy
         )
+    }
+
+    /// Whether it would start empty, and waits for a word about the data that lies elsewhere.
+    pub fn is_about_data(&self) -> bool {
+        match self {
+            Self::WouldStartEmpty { .. }
+            | Self::FolderElsewhere { .. }
+            | Self::SeemsRenamed { .. } => true,
+            Self::WaitsFor { why, .. } | Self::WaitsForReplica { why, .. } => {
+                why.as_ref().is_some_and(|why| why.is_about_data())
+            }
+            _ => false,
+        }
     }
 
     /// Whether it was taken back because what was asked for did not come up.

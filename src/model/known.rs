@@ -48,6 +48,8 @@ pub struct Predecessor {
     pub project: StackName,
     /// The host that has its data, where that is not the one that is looked at.
     pub elsewhere: Option<HostName>,
+    /// The stack itself lives on, and only these services left it.
+    pub lives: bool,
     /// What it had.
     pub state: LastState,
 }
@@ -59,6 +61,15 @@ pub struct Known {
     pub own: LastState,
     /// Stacks that it seems to have been before.
     pub before: Vec<Predecessor>,
+}
+
+/// An image reference without its tag and digest: what stays the same from version to version.
+pub fn image_repository(image: &str) -> &str {
+    let plain = image.split('@').next().unwrap_or(image);
+    match plain.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => name,
+        _ => plain,
+    }
 }
 
 /// A label on each container of a stack whose own folder is another one than the usual one: that folder.

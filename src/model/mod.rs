@@ -44,6 +44,7 @@ pub use held::{Held, HeldBecause, Slowed};
 pub use incoming::{Budget, OverBudget, pattern};
 pub use known::{
     FOLDER_LABEL, Known, LastState, PathSight, Predecessor, ServiceState, StackFolder,
+    image_repository,
 };
 pub use names::{
     ContainerId, Digest, HostName, ImageRef, NameProblem, Replica, RepositoryName, Revision,

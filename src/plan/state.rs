@@ -4,7 +4,7 @@
 use crate::drift::{data_of, split_bind};
 use crate::model::{
     ContainerSpec, DesiredReplica, DesiredService, HeldBecause, ObservedContainer, Ownership,
-    PathSight, Predecessor, ServiceName, ServiceState, VolumeSpec,
+    PathSight, Predecessor, ServiceName, VolumeSpec, image_repository,
 };
 
 use super::Planner;
@@ -165,15 +165,15 @@ impl<'a> Planner<'a> {
         if let Some(here) = seen.or_else(remembered) {
             return Some(Elsewhere::Here(here));
         }
-        let had = |one: &&Predecessor| {
-            let fits = |(other, state): (&ServiceName, &ServiceState)| {
-                let had = state.mounts.get(target);
-                let lost = |it: &&String| one.elsewhere.is_some() || is_other(it);
-                (other == name || is_alike(&state.image, wanted)) && had.is_some_and(|it| lost(&it))
-            };
-            one.state.services.iter().any(fits)
-        };
-        desired.known.before.iter().find(had).map(Elsewhere::Before)
+        let before = desired.known.before.iter().find_map(|one| {
+            let had = one.state.services.iter().find_map(|(other, state)| {
+                let fits = (other == name && !one.lives) || is_alike(&state.image, wanted);
+                let is_lost = |it: &&String| one.elsewhere.is_some() || is_other(it);
+                state.mounts.get(target).filter(|_| fits).filter(is_lost)
+            })?;
+            Some(if one.lives { Elsewhere::Here(had.clone()) } else { Elsewhere::Before(one) })
+        });
+        before
     }
 
     /// Whether the stack asks for a volume or a folder of the host somewhere.
@@ -256,33 +256,115 @@ fn folder_above(path: &str, below: &str) -> Option<String> {
 
 /// Whether an image is another version of what a service runs.
 fn is_alike(image: &str, wanted: &DesiredService) -> bool {
-    repository(image) == repository(wanted.image.as_str())
-}
-
-/// An image reference without its tag and digest.
-fn repository(image: &str) -> &str {
-    let plain = image.split('@').next().unwrap_or(image);
-    match plain.rsplit_once(':') {
-        Some((name, tag)) if !tag.contains('/') => name,
-        _ => plain,
-    }
+    image_repository(image) == image_repository(wanted.image.as_str())
 }
 
 /// Endings of names that files have and folders do not.
 const FILE_ENDINGS: [&str; 76] = [
-    "acl", "asc", "bak", "bash", "cer", "cfg", "cnf", "conf", "config", "cred", "crt", "cron", "css",
-    "csv", "db", "der", "dump", "env", "gpg", "gz", "hcl", "htm", "html", "htpasswd", "ini", "j2",
-    "jar", "jks", "js", "json", "key", "ldif", "list", "lock", "log", "lua", "map", "md", "p12",
-    "pem", "pfx", "php", "pid", "pl", "plist", "properties", "pub", "py", "rb", "rego", "repo", "rules", "secret",
-    "service", "sh", "sock", "socket", "sql", "sqlite", "sqlite3", "tar", "tf", "tgz", "timer", "tmpl", "toml", "tpl",
-    "ts", "txt", "types", "vcl", "war", "xml", "yaml", "yml", "zip",
+    "acl",
+    "asc",
+    "bak",
+    "bash",
+    "cer",
+    "cfg",
+    "cnf",
+    "conf",
+    "config",
+    "cred",
+    "crt",
+    "cron",
+    "css",
+    "csv",
+    "db",
+    "der",
+    "dump",
+    "env",
+    "gpg",
+    "gz",
+    "hcl",
+    "htm",
+    "html",
+    "htpasswd",
+    "ini",
+    "j2",
+    "jar",
+    "jks",
+    "js",
+    "json",
+    "key",
+    "ldif",
+    "list",
+    "lock",
+    "log",
+    "lua",
+    "map",
+    "md",
+    "p12",
+    "pem",
+    "pfx",
+    "php",
+    "pid",
+    "pl",
+    "plist",
+    "properties",
+    "pub",
+    "py",
+    "rb",
+    "rego",
+    "repo",
+    "rules",
+    "secret",
+    "service",
+    "sh",
+    "sock",
+    "socket",
+    "sql",
+    "sqlite",
+    "sqlite3",
+    "tar",
+    "tf",
+    "tgz",
+    "timer",
+    "tmpl",
+    "toml",
+    "tpl",
+    "ts",
+    "txt",
+    "types",
+    "vcl",
+    "war",
+    "xml",
+    "yaml",
+    "yml",
+    "zip",
 ];
 
 /// Names of files without an ending that services get from a host or from a repository.
 const FILE_NAMES: [&str; 24] = [
-    ".bashrc", ".dockerignore", ".env", ".gitconfig", ".htaccess", ".htpasswd", ".netrc", ".npmrc", ".pgpass", ".profile",
-    "adjtime", "crontab", "fstab", "fuse", "group", "gshadow", "hostname", "hosts", "localtime", "machine-id", "passwd",
-    "shadow", "sudoers", "timezone",
+    ".bashrc",
+    ".dockerignore",
+    ".env",
+    ".gitconfig",
+    ".htaccess",
+    ".htpasswd",
+    ".netrc",
+    ".npmrc",
+    ".pgpass",
+    ".profile",
+    "adjtime",
+    "crontab",
+    "fstab",
+    "fuse",
+    "group",
+    "gshadow",
+    "hostname",
+    "hosts",
+    "localtime",
+    "machine-id",
+    "passwd",
+    "shadow",
+    "sudoers",
+    "timezone",
 ];
 
 /// Whether a path looks as if a file were meant: by its ending, or by a name that only files have. What is taken for a
@@ -296,7 +378,8 @@ fn is_file_like(path: &str) -> bool {
     ending.is_some_and(|end| FILE_ENDINGS.contains(&end))
         || FILE_NAMES.contains(&lower.as_str())
         || is_recipe
-        || path.starts_with("/dev/") && !matches!(name, "shm" | "dri" | "snd" | "input" | "bus" | "mapper" | "disk")
+        || path.starts_with("/dev/")
+            && !matches!(name, "shm" | "dri" | "snd" | "input" | "bus" | "mapper" | "disk")
 }
 
 #[cfg(test)]
@@ -306,14 +389,34 @@ mod tests {
     #[test]
     fn files_are_told_from_folders_by_their_names() {
         for file in [
-            "/a/nginx.conf", "/a/prometheus.yml", "/var/run/docker.sock", "/etc/localtime", "/a/Caddyfile",
-            "/a/.env", "/a/init.SQL", "/dev/ttyUSB0", "/etc/timezone", "/a/acme.json",
+            "/a/nginx.conf",
+            "/a/prometheus.yml",
+            "/var/run/docker.sock",
+            "/etc/localtime",
+            "/a/Caddyfile",
+            "/a/.env",
+            "/a/init.SQL",
+            "/dev/ttyUSB0",
+            "/etc/timezone",
+            "/a/acme.json",
         ] {
             assert!(is_file_like(file), "{file}");
         }
         for folder in [
-            "/a/data", "/a/conf.d", "/a/example.com", "/a/.ssh", "/a/.config", "/a/v1.2", "/", "/dev/dri", "/a/profile",
-            "/a/my-file", "/a/node_modules/.bin", "/a/rules.d", "/a/file", "/srv/nextcloud.example.org",
+            "/a/data",
+            "/a/conf.d",
+            "/a/example.com",
+            "/a/.ssh",
+            "/a/.config",
+            "/a/v1.2",
+            "/",
+            "/dev/dri",
+            "/a/profile",
+            "/a/my-file",
+            "/a/node_modules/.bin",
+            "/a/rules.d",
+            "/a/file",
+            "/srv/nextcloud.example.org",
         ] {
             assert!(!is_file_like(folder), "{folder}");
         }

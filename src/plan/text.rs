@@ -299,7 +299,9 @@ fn seems_renamed(
             " under another name; to keep its data write `project: {project}` under `stacks.{stack}` in fleet.yaml (or `name: {project}` at the top of the Compose file)"
         ),
     }?;
-    out.write_str("; to start empty write `x-moorline: {start_empty: true}` at the top of the Compose file")
+    out.write_str(
+        "; to start empty write `x-moorline: {start_empty: true}` at the top of the Compose file",
+    )
 }
 
 fn waits(

@@ -8,7 +8,6 @@
 //! behind. *Caveats.* A newer commit ends the waits of a running pass, not its calls.
 
 use std::any::Any;
-use std::future::ready;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -22,7 +21,10 @@ use crate::data::folder::DataError;
 use crate::data::journal::Entry;
 use crate::docker::{Depth, Engine};
 use crate::fleet::waves::{Gate, Standing};
-use crate::model::{CommitState, LastState, Observed, Outcome, Policy, Remedy, Revision, Timestamp};
+use crate::fleet::{TargetName, WaitingOn};
+use crate::model::{
+    CommitState, LastState, Observed, Outcome, Policy, Remedy, Revision, Timestamp,
+};
 use crate::report::{Failure, Report, Target, Wait, status};
 use crate::schedule::{self, Failures, PassEnded};
 
@@ -32,7 +34,7 @@ use super::board::Standing as Shown;
 use super::context::Context;
 use super::gates::standing_of;
 use super::host::{Host, Link, unknown_since};
-use super::pass::{self, Beside, Memory, Mode, Share, Sharing, Sight, Work};
+use super::pass::{self, Beside, Memory, Mode, Sight, Work};
 
 /// Why a turn happens, and so what it may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,6 +160,18 @@ impl Turning<'_> {
             return nothing(Some(self.failed(&latest.revision, unusable("no such host"))));
         };
         let admission = Box::pin(self.admission(memory)).await;
+        let admission = match self.heir() {
+            Some(heir) => Admission {
+                commit: Arc::clone(latest),
+                wait: Some(Wait {
+                    on: WaitingOn::Data(heir),
+                    until: None,
+                    state: CommitState::Pending,
+                }),
+                look_only: true,
+            },
+            None => admission,
+        };
         let commit = if request.intent == Intent::Show { latest } else { &admission.commit };
         let Some(stack) = commit.stack_of(target).map(Arc::clone) else {
             return nothing(Some(self.failed(&latest.revision, unusable("no such stack"))));
@@ -217,6 +231,14 @@ impl Turning<'_> {
             now,
         };
         asking.admission(&context.cache, around.stop).await
+    }
+
+    /// A stack that seems to be this one, which left, and that waits for a word about the data of it.
+    fn heir(&self) -> Option<TargetName> {
+        let Self { context, request, .. } = self;
+        let place = (request.target.stack.clone(), request.target.host.clone());
+        let mut heirs = request.commit.heirs.get(&place)?.iter();
+        heirs.find(|heir| !context.board.has_its_data(heir)).map(Target::name)
     }
 
     /// One pass, which ends with its host: calls that nobody will answer are not waited for.
@@ -401,7 +423,9 @@ impl Turning<'_> {
         if self.is_gone(commit, &report) {
             return Turn { report: Some(report), next: Next::Gone };
         }
-        let again = report.waits_for_the_host().then(|| clock::now().plus(schedule::HELD_LOOK));
+        let waits_for_heir = matches!(&report.wait, Some(Wait { on: WaitingOn::Data(_), .. }));
+        let again = (waits_for_heir || report.waits_for_the_host())
+            .then(|| clock::now().plus(schedule::HELD_LOOK));
         let until = report.wait.as_ref().and_then(|wait| wait.until);
         let until = until.into_iter().chain(again).min();
         // A wait that was ended by a newer commit goes on at once.
@@ -435,6 +459,14 @@ impl Turning<'_> {
             && let Err(error) = context.data.reach(target, &report.revision, now)
         {
             tracing::warn!(%error, "cannot remember the reached revision");
+        }
+        if report.is_good() {
+            let place = (target.stack.clone(), target.host.clone());
+            for old in request.commit.taken_over.get(&place).into_iter().flatten() {
+                if let Err(error) = context.data.hand_over(old) {
+                    tracing::warn!(%error, "cannot forget the name that this stack had");
+                }
+            }
         }
         self.use_up_approval(report);
     }
@@ -538,53 +570,6 @@ impl Turning<'_> {
     }
 }
 
-/// A stack as somebody proposes it, or a host as it was seen: what is planned without being anybody's turn.
-pub(crate) struct Proposal<'a> {
-    /// Which stack on which host.
-    pub(crate) target: &'a Target,
-    /// The stack, as proposed.
-    pub(crate) stack: &'a LoadedStack,
-    /// The proposed commit.
-    pub(crate) revision: &'a Revision,
-    /// What is allowed.
-    pub(crate) policy: &'a Policy,
-    /// The host.
-    pub(crate) sight: Sight<'a>,
-    /// Folder of Moorline's data on it.
-    pub(crate) host_data: &'a str,
-    /// What of the stack is this host's.
-    pub(crate) share: Option<Share>,
-    /// What the target reached.
-    pub(crate) reached: Option<Revision>,
-}
-
-/// What would be done about a proposal. Nothing is changed, locked or remembered, and no registry is asked about what a
-/// stranger names.
-pub(crate) async fn propose(proposal: Proposal<'_>, stop: &CancellationToken) -> Report {
-    let mut memory = Memory::since(proposal.reached);
-    let share = proposal.share.map(|share| move |_: &Observed| ready(share.clone()).boxed());
-    let work = Work {
-        target: proposal.target,
-        stack: proposal.stack,
-        revision: proposal.revision,
-        policy: proposal.policy,
-        sight: proposal.sight,
-        host_data: proposal.host_data,
-        mode: Mode::Show,
-        share: share.as_ref().map(|share| share as &Sharing<'_>),
-        approvals: &[],
-        beside: Beside::default(),
-        depth: Depth::Changed,
-        listener: Arc::new(|_| {}),
-        clock: clock::now,
-    };
-    let passed = AssertUnwindSafe(pass::run(&work, &mut memory, stop)).catch_unwind().await;
-    passed.unwrap_or_else(|panic| {
-        let failure = panicked(proposal.target, &*panic);
-        Report::failed(proposal.target.clone(), proposal.revision.clone(), clock::now(), failure)
-    })
-}
-
 /// What a target's passes know after a start.
 fn remembered(context: &Context, target: &Target) -> Memory {
     let record = context.data.recall(target);
@@ -603,7 +588,7 @@ fn locked(error: &DataError) -> Failure {
 }
 
 /// A bug in one pass is this target's failure, and nobody else's.
-fn panicked(target: &Target, panic: &(dyn Any + Send)) -> Failure {
+pub(super) fn panicked(target: &Target, panic: &(dyn Any + Send)) -> Failure {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let said = text.or_else(|| panic.downcast_ref::<&str>().copied());
     let message = format!("internal error: {}", said.unwrap_or("a pass panicked"));

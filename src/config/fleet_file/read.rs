@@ -180,7 +180,9 @@ impl FleetReader<'_> {
         }
         let problem = section.problem(
             "directory",
-            format!("expected an absolute path on the host such as `/opt/stacks/shop`, found {path:?}"),
+            format!(
+                "expected an absolute path on the host such as `/opt/stacks/shop`, found {path:?}"
+            ),
         );
         section.note(problem);
         None

@@ -33,7 +33,9 @@ impl Engine {
         for (path, answer) in answers {
             match answer {
                 Ok(sight) => found.extend(sight.map(|sight| (path, sight))),
-                Err(error) => tracing::debug!(path, %error, "the Engine does not tell what is there"),
+                Err(error) => {
+                    tracing::debug!(path, %error, "the Engine does not tell what is there")
+                }
             }
         }
         found
@@ -43,9 +45,10 @@ impl Engine {
         Ok(match self.is_there(path).await? {
             Some(false) => Some(PathSight::Absent),
             // Only a folder has itself inside.
-            Some(true) => self.is_there(&format!("{}/.", path.trim_end_matches('/'))).await?.map(
-                |is_folder| if is_folder { PathSight::Folder } else { PathSight::File },
-            ),
+            Some(true) => self
+                .is_there(&format!("{}/.", path.trim_end_matches('/')))
+                .await?
+                .map(|is_folder| if is_folder { PathSight::Folder } else { PathSight::File }),
             None => None,
         })
     }
@@ -57,7 +60,8 @@ impl Engine {
             "Image": NO_IMAGE, "Cmd": ["nothing"],
             "HostConfig": {"Mounts": [mount], "NetworkMode": "none"},
         });
-        let ask = Ask::post("/containers/create", "ask what is at a path of the host").json(&body)?;
+        let ask =
+            Ask::post("/containers/create", "ask what is at a path of the host").json(&body)?;
         match self.wire().write(ask, self.wire().limits().read).await {
             Ok(_) => Ok(None),
             Err(error) => match error.status() {

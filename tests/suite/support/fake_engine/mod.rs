@@ -357,7 +357,9 @@ impl FakeEngine {
 
     /// Somebody removes a folder of the host with all that is in it, or its disk is not mounted any more.
     pub fn remove_host_folder(&self, path: &str) {
-        let below = |one: &str| one.strip_prefix(path).is_some_and(|it| it.is_empty() || it.starts_with('/'));
+        let below = |one: &str| {
+            one.strip_prefix(path).is_some_and(|it| it.is_empty() || it.starts_with('/'))
+        };
         let mut world = self.shared.world();
         world.host_folders.retain(|one| !below(one));
         world.host_files.retain(|one, _| !below(one));
