@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::commit::{Commit, LoadedStack};
+use crate::commit::{Commit, LoadedStack, succession};
 use crate::config::fleet_file::{Stack, Vanished, vanished};
 use crate::model::{
     Drift, HostName, Location, Reason, RepositoryName, Resource, StackName, TreePath,
@@ -37,8 +37,8 @@ pub(crate) fn retire(
         tracing::warn!(%repository, had, "no stack is left in the commit; nothing is removed");
         return Ok(());
     }
-    for kept in kept {
-        let Kept { target, .. } = &kept;
+    for kept in &kept {
+        let Kept { target, .. } = kept;
         if wanted.contains(target) || !hosts.contains(&target.host) {
             continue;
         }
@@ -50,10 +50,11 @@ pub(crate) fn retire(
         let why = if stays { "this host" } else { "the repository" };
         tracing::info!(%repository, stack = %target.stack, host = %target.host, "the stack left {why}");
         let place = (target.stack.clone(), target.host.clone());
-        let mut left = emptied(&kept, stays);
+        let mut left = emptied(kept, stays);
         left.claims = Arc::clone(&commit.claims);
         commit.retired.insert(place, Arc::new(left));
     }
+    succession::find(commit, &kept, wanted);
     Ok(())
 }
 

@@ -208,6 +208,9 @@ impl RepositoryLoop {
             if let Some(previous) = previous {
                 commit.stacks.clone_from(&previous.stacks);
                 commit.retired.clone_from(&previous.retired);
+                commit.before.clone_from(&previous.before);
+                commit.heirs.clone_from(&previous.heirs);
+                commit.taken_over.clone_from(&previous.taken_over);
             } else {
                 // Half a fleet is not acted on: what it does not name would be missed by what it does.
                 commit.stacks.clear();

@@ -20,8 +20,8 @@ use crate::data::form::{self, Ledgers};
 use crate::drift::Cures;
 use crate::fleet::Orders;
 use crate::model::{
-    ContainerId, Digest, DriftPolicy, HostName, PrunePolicy, Remedy, RepositoryName, Revision,
-    StackName, SyncPolicy, Timestamp,
+    ContainerId, Digest, DriftPolicy, HostName, LastState, PrunePolicy, Remedy, RepositoryName,
+    Revision, StackName, SyncPolicy, Timestamp,
 };
 use crate::report::Target;
 
@@ -122,17 +122,21 @@ pub struct TargetRecord {
     pub taken: BTreeMap<String, String>,
     /// That it is kept, and how: what becomes of it once no commit asks for it any more.
     pub kept: Option<Kept>,
+    /// That it was kept and is gone, where folders of the host still hold its data: for when it comes back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left: Option<Kept>,
 }
 
-/// What a pass learnt of a target.
-#[derive(Debug, Clone, Default)]
-pub struct Learnt {
-    /// See [`TargetRecord::made`].
-    pub made: BTreeSet<ContainerId>,
-    /// See [`TargetRecord::cures`].
-    pub cures: Cures,
-    /// See [`TargetRecord::taken`].
-    pub taken: BTreeMap<String, String>,
+impl TargetRecord {
+    /// The target, kept or gone.
+    pub(super) fn known(&self) -> Option<&Kept> {
+        self.kept.as_ref().or(self.left.as_ref())
+    }
+
+    /// Where its data was when it was last seen.
+    pub fn state(&self) -> LastState {
+        self.known().map(|kept| kept.state.clone()).unwrap_or_default()
+    }
 }
 
 /// A record as it is written.
@@ -157,6 +161,13 @@ pub struct Kept {
     /// Its Compose project's name, where that is not the stack's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<StackName>,
+    /// Where its data was when it was last seen.
+    #[serde(default, skip_serializing_if = "is_unknown")]
+    pub state: LastState,
+}
+
+fn is_unknown(state: &LastState) -> bool {
+    *state == LastState::default()
 }
 
 impl Kept {
@@ -168,6 +179,7 @@ impl Kept {
             drift: stack.drift,
             prune: stack.prune,
             project: project.filter(|project| **project != stack.name).cloned(),
+            state: LastState::default(),
         }
     }
 }
@@ -469,7 +481,8 @@ impl DataFolder {
         project: Option<&StackName>,
     ) -> Result<(), DataError> {
         let mut record = self.recall(target);
-        let kept = Some(Kept::new(target, stack, project));
+        let state = record.state();
+        let kept = Some(Kept { state, ..Kept::new(target, stack, project) });
         if record.kept == kept {
             return Ok(());
         }
@@ -477,42 +490,18 @@ impl DataFolder {
             record.made = Some(BTreeSet::new());
         }
         record.kept = kept;
+        record.left = None;
         self.remember(target, &record)
     }
 
-    /// Remembers what a pass learnt of a target.
-    ///
-    /// # Errors
-    /// Where the folder cannot be written.
-    pub fn note(&self, target: &Target, learnt: Learnt) -> Result<(), DataError> {
+    /// Remembers where the data of a target that is kept was seen.
+    pub fn keep_state(&self, target: &Target, state: &LastState) -> Result<(), DataError> {
         let mut record = self.recall(target);
-        let Learnt { made, cures, taken } = learnt;
-        if (record.made.as_ref(), &record.cures, &record.taken) == (Some(&made), &cures, &taken) {
-            return Ok(());
+        match &mut record.kept {
+            Some(kept) if kept.state != *state => kept.state.clone_from(state),
+            Some(_) | None => return Ok(()),
         }
-        (record.made, record.cures, record.taken) = (Some(made), cures, taken);
         self.remember(target, &record)
-    }
-
-    /// When a host was last seen, by whichever process; `None` where it never was.
-    pub fn last_seen(&self, host: &HostName) -> Option<Timestamp> {
-        let text = fs::read_to_string(self.seen_file(host)).ok()?;
-        text.trim().parse().ok().map(Timestamp::from_millis)
-    }
-
-    /// Remembers that a host is there. It does no harm when that cannot be written.
-    pub fn note_seen(&self, host: &HostName, now: Timestamp) {
-        let path = self.seen_file(host);
-        let text = now.as_millis().to_string();
-        let made = || fs::create_dir_all(path.parent().unwrap_or(&self.root));
-        let written = made().and_then(|()| write_whole(&path, text.as_bytes()));
-        if let Err(error) = written {
-            tracing::debug!(%host, %error, "cannot remember that the host was seen");
-        }
-    }
-
-    fn seen_file(&self, host: &HostName) -> PathBuf {
-        self.root.join("targets").join(host.as_str()).join("last-seen")
     }
 
     /// Remembers that a target is in sync with a revision.
@@ -531,8 +520,23 @@ impl DataFolder {
         self.remember(target, &record)
     }
 
-    /// Forgets a target: nothing of it is left on its host.
+    /// Forgets a target: nothing of it is left on its host, but for folders with its data. Where those are stays known:
+    /// a stack that comes back must not begin in another one.
     pub fn forget(&self, target: &Target) -> Result<(), DataError> {
+        let record = self.recall(target);
+        let lies = |path: &String| path.starts_with('/');
+        let has_folders = |kept: &Kept| {
+            kept.state.services.values().any(|service| service.mounts.values().any(lies))
+        };
+        if let Some(left) = record.kept.filter(has_folders) {
+            let gone = TargetRecord { left: Some(left), ..TargetRecord::default() };
+            return self.remember(target, &gone);
+        }
+        self.hand_over(target)
+    }
+
+    /// Forgets a target altogether: what it had is another one's now.
+    pub fn hand_over(&self, target: &Target) -> Result<(), DataError> {
         match fs::remove_file(self.record_path(target)) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => Err(self.unusable(source)),
             _ => {

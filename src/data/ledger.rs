@@ -47,7 +47,7 @@ impl DataFolder {
         for (_, mut record) in self.records(host)? {
             // Losing these costs three cures in vain.
             record.cures = Cures::default();
-            if let Some(kept) = record.kept.as_ref()
+            if let Some(kept) = record.known()
                 && kept.target.repository == *repository
             {
                 targets.insert(kept.target.stack.clone(), record);
@@ -75,7 +75,7 @@ impl DataFolder {
             .map_err(|source| DataError::Damaged { file: named(), source: source.into() })?;
         let mut learned = false;
         for record in ledger.targets.into_values() {
-            let Some(kept) = record.kept.as_ref().filter(|kept| kept.target.host == *host) else {
+            let Some(kept) = record.known().filter(|kept| kept.target.host == *host) else {
                 continue;
             };
             if !matches!(self.record(&kept.target), Ok(Some(_))) {

@@ -6,5 +6,6 @@
 pub mod folder;
 pub(crate) mod form;
 pub mod journal;
+pub mod learnt;
 pub mod ledger;
 pub(crate) mod orders;

@@ -9,50 +9,77 @@ use std::sync::Arc;
 use super::contents;
 use super::look::Look;
 use super::sheet::Sheet;
+use super::sheet::mounts::{is_engine_name, split_bind};
 use super::table::Field;
 use crate::model::{
-    AdoptPolicy, ContainerSpec, Desired, DesiredReplica, ImagePolicy, ImageSight, Observed,
-    ObservedContainer, Ownership, Policy, StackName,
+    AdoptPolicy, ContainerSpec, Desired, DesiredReplica, FOLDER_LABEL, ImagePolicy, ImageSight,
+    LastState, Observed, ObservedContainer, Ownership, Policy, ServiceState, StackFolder,
 };
-
-/// The folder in which an adopted stack keeps its state, when it is not ours: a label on each container that is
-/// made for such a stack.
-pub const ADOPTED_LABEL: &str = "moorline.adopted";
 
 /// The label of an image that we built: a digest of what went in.
 pub(super) const BUILD_LABEL: &str = "moorline.build";
 
 const WORKING_DIR_LABEL: &str = "com.docker.compose.project.working_dir";
 
-/// Leaves the state of an adopted stack where it is: binds of state, and files laid over it, point to the folder
-/// from which docker compose ran. The folder is known from the containers; each new container carries it on as the
-/// label [`ADOPTED_LABEL`]. To be called before [`super::detect`], and its result planned from.
+/// Leaves a stack's state where it is. Binds of state, and files laid over it, point to the folder where they lay: as its
+/// containers tell, adopted ones too; without any, as it is remembered. Each new container carries that folder on as the
+/// label [`FOLDER_LABEL`]. What the fleet file says (`directory`) stands as it is. To be called before
+/// [`super::detect`], and its result planned from.
 pub fn settle(desired: Arc<Desired>, observed: &Observed, policy: &Policy) -> Arc<Desired> {
-    let Some(folder) = adopted_folder(observed, policy) else { return desired };
-    let stack = desired.stack.clone();
+    if desired.folder.is_said {
+        return desired;
+    }
+    let remembered = || {
+        let before = desired
+            .known
+            .before
+            .iter()
+            .filter(|one| one.elsewhere.is_none() && one.project == desired.project);
+        let own = std::iter::once(&desired.known.own);
+        own.chain(before.map(|one| &one.state)).find_map(|state| state.folder.clone())
+    };
+    let Some(path) = folder_of(observed, policy).or_else(remembered) else { return desired };
+    if path == desired.folder.path {
+        return desired;
+    }
     let mut desired = Arc::unwrap_or_clone(desired);
+    let from = desired.folder.clone();
+    let to = StackFolder { path, ..from.clone() };
+    let label = to.label(&desired.stack);
+    let settled = |path: &str| from.relative(path).map(|below| to.at(below));
     for service in desired.services.values_mut() {
         for replica in Arc::make_mut(service).replicas.values_mut() {
-            settle_spec(Arc::make_mut(&mut Arc::make_mut(replica).spec), &stack, &folder);
+            let spec = Arc::make_mut(&mut Arc::make_mut(replica).spec);
+            settle_spec(spec, &settled);
+            let labels = &mut spec.config_mut().labels;
+            labels.extend(label.clone());
+            labels.insert(WORKING_DIR_LABEL.to_owned(), to.path.clone());
         }
     }
-    for bundle in desired.bundles.values_mut() {
-        if let Some(moved) = settled_path(&bundle.host_path, &stack, &folder) {
+    for bundle in desired.bundles.values_mut().filter(|bundle| bundle.overlay) {
+        if let Some(moved) = settled(&bundle.host_path) {
             Arc::make_mut(bundle).host_path = moved;
         }
     }
+    for volume in desired.volumes.values_mut() {
+        let device = volume.spec.driver_opts.get("device").and_then(|device| settled(device));
+        if let Some(device) = device {
+            let options = &mut Arc::make_mut(volume).spec.driver_opts;
+            options.insert("device".to_owned(), device);
+        }
+    }
+    desired.folder = to;
     Arc::new(desired)
 }
 
-/// Where an adopted stack lives: what our own containers remember, else where foreign ones of the project were made.
-fn adopted_folder(observed: &Observed, policy: &Policy) -> Option<String> {
+/// Where a stack lives: what our own containers say, else where foreign ones of the project were made.
+fn folder_of(observed: &Observed, policy: &Policy) -> Option<String> {
     let label = |container: &ObservedContainer| {
         let labels = &container.spec.config.labels;
+        let working = || labels.get(WORKING_DIR_LABEL).filter(|folder| folder.starts_with('/'));
         match container.ownership {
-            Ownership::Ours => labels.get(ADOPTED_LABEL).cloned(),
-            Ownership::Foreign if policy.adopt == AdoptPolicy::Adopt => {
-                labels.get(WORKING_DIR_LABEL).filter(|folder| folder.starts_with('/')).cloned()
-            }
+            Ownership::Ours => labels.get(FOLDER_LABEL).or_else(working).cloned(),
+            Ownership::Foreign if policy.adopt == AdoptPolicy::Adopt => working().cloned(),
             Ownership::Foreign
             | Ownership::Neighbour(_)
             | Ownership::OtherRepository(_)
@@ -86,43 +113,79 @@ pub fn recall_builds(
     }
 }
 
-fn settle_spec(spec: &mut ContainerSpec, stack: &StackName, folder: &str) {
+fn settle_spec(spec: &mut ContainerSpec, settled: &impl Fn(&str) -> Option<String>) {
     let host = spec.host_mut();
     for bind in &mut host.binds {
         if let Some((source, rest)) = bind.split_once(':')
-            && let Some(moved) = settled_path(source, stack, folder)
+            && let Some(moved) = settled(source)
         {
             *bind = format!("{moved}:{rest}");
         }
     }
     for mount in &mut host.mounts {
-        if let Some(moved) = settled_path(&mount.source, stack, folder) {
+        if let Some(moved) = settled(&mount.source) {
             mount.source = moved;
         }
     }
-    spec.config_mut().labels.insert(ADOPTED_LABEL.to_owned(), folder.to_owned());
 }
 
-fn settled_path(path: &str, stack: &StackName, folder: &str) -> Option<String> {
-    let (_, below) = format!("{path}/").split_once(&format!("/state/{stack}/")).map(own)?;
-    Some(original(folder, below.trim_end_matches('/')))
-}
-
-fn own((a, b): (&str, &str)) -> (String, String) {
-    (a.to_owned(), b.to_owned())
-}
-
-/// The path of a relative bind under a project folder; `_parent` stands for a climb out of it.
-fn original(folder: &str, below: &str) -> String {
-    let mut base: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
-    for part in below.split('/').filter(|part| !part.is_empty()) {
-        if part == crate::model::PARENT_FOLDER {
-            base.pop();
-        } else {
-            base.push(part);
+/// What is remembered of a stack's data after a look: what its containers have mounted now, and what was known of
+/// services that have none. Files from Git, anonymous volumes and what is not the stack's own are left out.
+///
+/// `in_sync`: what Git does not ask for any more has left for good.
+pub fn last_state(
+    desired: &Desired,
+    observed: &Observed,
+    policy: &Policy,
+    in_sync: bool,
+) -> LastState {
+    let mut state = desired.known.own.clone();
+    let own = || state.folder.clone().or_else(|| Some(desired.folder.path.clone()));
+    state.folder = folder_of(observed, policy).or_else(own);
+    let may_touch = |container: &&ObservedContainer| match container.ownership {
+        Ownership::Ours => !container.one_off,
+        Ownership::Foreign => !container.one_off && policy.adopt == AdoptPolicy::Adopt,
+        Ownership::Neighbour(_) | Ownership::OtherRepository(_) | Ownership::Unrelated => false,
+    };
+    let mut seen: BTreeMap<_, Vec<&ObservedContainer>> = BTreeMap::new();
+    for container in observed.containers.iter().filter(may_touch) {
+        if let Some(replica) = &container.replica {
+            seen.entry(&replica.service).or_default().push(container);
         }
     }
-    format!("/{}", base.join("/"))
+    for (service, mut containers) in seen {
+        // Of several, the newest tells: one that was just made is what the others are about to become.
+        containers.sort_by_key(|container| container.created_at);
+        let Some(newest) = containers.last() else { continue };
+        let mounts = data_of(&newest.spec, &desired.bundles_folder);
+        let image = newest.spec.config.image.clone();
+        state.services.insert(service.clone(), ServiceState { image, mounts, left: false });
+    }
+    state
+        .services
+        .retain(|name, service| !service.mounts.is_empty() || desired.services.contains_key(name));
+    for (name, service) in &mut state.services {
+        service.left = !desired.services.contains_key(name) && (service.left || in_sync);
+    }
+    state
+}
+
+/// Volumes by name, and folders of the host, that a container mounts: by target.
+pub fn data_of(spec: &ContainerSpec, bundles: &str) -> BTreeMap<String, String> {
+    let binds = spec.host.binds.iter().filter_map(|bind| {
+        let (source, target, _) = split_bind(bind)?;
+        Some((target.to_owned(), source))
+    });
+    let mounts = spec.host.mounts.iter().filter(|mount| matches!(&*mount.kind, "bind" | "volume"));
+    let mounts = mounts.map(|mount| (mount.target.clone(), mount.source.clone()));
+    let is_bundle = |source: &str| {
+        !bundles.is_empty() && source.strip_prefix(bundles).is_some_and(|it| it.starts_with('/'))
+    };
+    binds
+        .chain(mounts)
+        .filter(|(_, source)| !source.is_empty() && !is_engine_name(source) && !is_bundle(source))
+        .map(|(target, source)| (target.trim_end_matches('/').to_owned(), source))
+        .collect()
 }
 
 /// Takes out of both sheets what only tells that docker compose made the container: our labels, and files from Git
@@ -177,5 +240,6 @@ fn is_same_file(look: &Look<'_>, wanted: &str, there: &str, folder: &str) -> boo
     let marker = format!("/files/{}/", look.desired.stack);
     let Some((_, addressed)) = wanted.split_once(&marker) else { return false };
     let below = addressed.split_once('/').map_or("", |(_, below)| below);
-    wanted_mode == mode && original(folder, below) == there
+    let original = StackFolder { path: folder.to_owned(), ..StackFolder::default() };
+    wanted_mode == mode && original.at(below) == there
 }

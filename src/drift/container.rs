@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::defaults::{self, Knowledge};
-use super::host::{self, Naming};
 use super::look::Look;
+use super::sheet::host::{self, Naming};
+use super::sheet::witness;
 use super::sheet::{Line, Sheet, write_config};
 use super::table::{Effect, Field};
-use super::{adopt, contents, mask, witness};
+use super::{adopt, contents, mask};
 use crate::model::{
     ContainerConfig, ContainerSpec, Cure, DesiredReplica, DesiredService, Endpoint, EndpointIpam,
     ImagePolicy, ImageSight, ObservedContainer, ObservedImage, Ownership, Reason, Upload, Value,

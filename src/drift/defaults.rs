@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::mounts::ANONYMOUS;
 use super::sheet::Sheet;
+use super::sheet::mounts::ANONYMOUS;
+use super::sheet::witness;
 use super::table::Field;
-use super::witness;
 use crate::model::{
     ContainerConfig, ContainerSpec, EngineFacts, HealthConfig, ObservedContainer, Upload,
 };

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::host::Naming;
+use super::sheet::host::Naming;
 use crate::model::{
     AdoptPolicy, ContainerState, Desired, DesiredReplica, DesiredService, HealthCheckState,
     Observed, ObservedContainer, Ownership, Policy, Replica, pattern,

@@ -12,24 +12,21 @@ mod contents;
 mod cures;
 mod defaults;
 mod gaps;
-mod host;
 mod look;
 mod mask;
-mod mounts;
 mod resources;
 mod sheet;
 mod state;
 mod table;
-mod witness;
 
-pub use adopt::{ADOPTED_LABEL, recall_builds, settle};
+pub use adopt::{data_of, last_state, recall_builds, settle};
 pub(crate) use contents::is_of_files;
 pub(crate) use cures::observed_value;
 pub use cures::{CURES_MAX, Cures};
 pub use mask::{hidden_in, is_secret_name};
-pub(crate) use mounts::split_bind;
+pub(crate) use sheet::mounts::split_bind;
+pub use sheet::witness::with_asked;
 pub use table::{Effect, Row, markdown, rows};
-pub use witness::with_asked;
 
 use self::gaps::Gaps;
 use self::look::Look;

@@ -134,6 +134,8 @@ impl Clash {
 /// What all stacks of a commit ask for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Claims {
+    /// All stacks of the commit, by name.
+    pub stacks: BTreeSet<StackName>,
     /// Networks and volumes that stacks declare, used or not.
     pub declared: BTreeMap<Claimed, Vec<Claim>>,
     /// What only one of two can have.

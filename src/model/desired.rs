@@ -7,8 +7,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{
-    ContainerSpec, Digest, FileMode, HostConfig, ImageRef, Location, Neighbourhood, NetworkSpec,
-    Replica, RepositoryName, Revision, ServiceName, StackName, Timestamp, Ulimit, VolumeSpec,
+    ContainerSpec, Digest, FileMode, HostConfig, ImageRef, Known, Location, Neighbourhood,
+    NetworkSpec, Replica, RepositoryName, Revision, ServiceName, StackFolder, StackName, Timestamp,
+    Ulimit, VolumeSpec,
 };
 
 /// Stands for `..` in host paths that keep the shape of a path relative to the project's folder.
@@ -23,8 +24,12 @@ pub struct Desired {
     pub project: StackName,
     /// The other stacks of the commit on this host, as far as they concern this one.
     pub neighbours: Neighbourhood,
-    /// Keys of volumes that may start empty although what they are to hold seems to lie in another one.
-    pub start_empty: BTreeSet<String>,
+    /// Where its data was when it was last seen.
+    pub known: Arc<Known>,
+    /// The stack's own folder on the host: relative binds that are not in Git lie below it.
+    pub folder: StackFolder,
+    /// What may start empty although its data seems to lie elsewhere.
+    pub start_empty: StartEmpty,
     /// The repository that asks.
     pub repository: RepositoryName,
     /// The commit that asks.
@@ -42,6 +47,31 @@ pub struct Desired {
     /// What each container carries as `moorline.spec`: a digest of its specification without labels that change with
     /// every commit, keyed by the Engine. The same specification has another one on another host.
     pub seals: BTreeMap<Replica, String>,
+}
+
+/// What may start empty although its data seems to lie elsewhere: `x-moorline: {start_empty: …}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StartEmpty {
+    /// These: keys of volumes, and folders as the manifest or the plan writes them.
+    Only(BTreeSet<String>),
+    /// Everything.
+    All,
+}
+
+impl Default for StartEmpty {
+    fn default() -> Self {
+        Self::Only(BTreeSet::new())
+    }
+}
+
+impl StartEmpty {
+    /// Whether one of these words for one thing is among it.
+    pub fn allows(&self, words: &[&str]) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(said) => words.iter().any(|word| said.contains(*word)),
+        }
+    }
 }
 
 impl Desired {

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Claimed, Drift, Location, Reason, Replica, Resource, StackName, Timestamp, Value};
+use super::{
+    Claimed, Drift, HostName, Location, Reason, Replica, Resource, StackName, Timestamp, Value,
+};
 
 /// Something seen and deliberately left alone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,6 +72,45 @@ pub enum HeldBecause {
         key: String,
         /// The other volume.
         lies_in: String,
+    },
+    /// A folder of the host is not there, and what it is to hold lies elsewhere.
+    FolderElsewhere {
+        /// The folder.
+        path: String,
+        /// Where its data lies: a folder of the host, or a volume.
+        lies_in: String,
+        /// The stack.
+        stack: StackName,
+        /// What `directory` has to say so that the data is found; `None` where no such line would do.
+        directory: Option<String>,
+    },
+    /// A folder of the host held the service's data, and is not there any more.
+    FolderGone {
+        /// The folder.
+        path: String,
+    },
+    /// It would be empty, and its data seems to be that of a stack that left: it was renamed, or moved.
+    SeemsRenamed {
+        /// What: a volume's key in the manifest, or a folder.
+        what: String,
+        /// The stack.
+        stack: StackName,
+        /// The stack that left.
+        from: StackName,
+        /// The Compose project of that one.
+        project: StackName,
+        /// The host that has the data, where that is another one.
+        host: Option<HostName>,
+    },
+    /// It is to be a file, and is neither in Git nor on the host: the Engine would make a folder.
+    FileMissing {
+        /// Its path on the host.
+        path: String,
+    },
+    /// Nothing is at a path of the host that is not to be made.
+    PathMissing {
+        /// The path.
+        path: String,
     },
     /// The manifests of a stack of the host cannot be used, and it may ask for it.
     StackUnreadable {
@@ -194,6 +235,19 @@ impl HeldBecause {
                 | Self::ReportOnly
                 | Self::LeftUnhealthy
         )
+    }
+
+    /// Whether it would start empty, and waits for a word about the data that lies elsewhere.
+    pub fn is_about_data(&self) -> bool {
+        match self {
+            Self::WouldStartEmpty { .. }
+            | Self::FolderElsewhere { .. }
+            | Self::SeemsRenamed { .. } => true,
+            Self::WaitsFor { why, .. } | Self::WaitsForReplica { why, .. } => {
+                why.as_ref().is_some_and(|why| why.is_about_data())
+            }
+            _ => false,
+        }
     }
 
     /// Whether it was taken back because what was asked for did not come up.

@@ -9,6 +9,7 @@ mod forge_kind;
 mod given;
 mod held;
 mod incoming;
+mod known;
 mod names;
 mod observed;
 mod outcome;
@@ -19,7 +20,6 @@ pub mod project;
 mod remedy;
 mod report;
 mod secret;
-mod subnet;
 mod timestamp;
 mod tree;
 mod unseen;
@@ -34,7 +34,7 @@ pub use container::{
 pub use desired::{
     BuildSpec, BundleFile, Condition, Dependency, Desired, DesiredNetwork, DesiredReplica,
     DesiredService, DesiredVolume, FailureAction, FileBundle, Hook, ImagePolicy, PARENT_FOLDER,
-    SeenFiles, SeenIn, UpdateOrder, UpdatePolicy, Upload,
+    SeenFiles, SeenIn, StartEmpty, UpdateOrder, UpdatePolicy, Upload,
 };
 pub use diagnostic::{Diagnostic, Diagnostics, Location, Severity};
 pub use drift::{Cure, Drift, Reason, Resource, Value};
@@ -42,6 +42,10 @@ pub use forge_kind::ForgeKind;
 pub use given::{Given, GivenContent, GivenFile, GivenVariables};
 pub use held::{Held, HeldBecause, Slowed};
 pub use incoming::{Budget, OverBudget, pattern};
+pub use known::{
+    FOLDER_LABEL, Known, LastState, PathSight, Predecessor, ServiceState, StackFolder,
+    image_repository,
+};
 pub use names::{
     ContainerId, Digest, HostName, ImageRef, NameProblem, Replica, RepositoryName, Revision,
     ServiceName, StackName,
@@ -49,7 +53,7 @@ pub use names::{
 pub use observed::{
     ContainerState, Content, EngineFacts, HealthCheckState, ImageSight, Observed,
     ObservedContainer, ObservedImage, ObservedMount, ObservedNetwork, ObservedVolume, Ownership,
-    TakenPort, TakenSubnet,
+    TakenPort, TakenSubnet, subnets_meet,
 };
 pub use outcome::{Outcome, StepOutcome};
 pub use plan::{Action, AnonymousVolumes, ContainerHandle, Ending, Plan, Step, StepId};
@@ -58,7 +62,6 @@ pub use project::{Extensions, Origins, Project, Service};
 pub use remedy::Remedy;
 pub use report::{CommitState, CommitStatus, Health, Sync};
 pub use secret::Secret;
-pub use subnet::subnets_meet;
 pub use timestamp::Timestamp;
 pub use tree::{FileMode, ManifestTree, TreeFile, TreePath};
 pub use unseen::{Gap, Unseen};

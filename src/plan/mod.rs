@@ -33,6 +33,7 @@ use crate::model::{
 };
 
 pub use json::{hash, to_json};
+pub(crate) use state::bound_device;
 pub use text::{render, summary};
 
 use ground::Ground;
@@ -100,6 +101,7 @@ pub fn make(input: Input<'_>) -> Plan {
     for service in order::by_dependency(input.desired) {
         planner.plan_service(&service);
     }
+    planner.note_folder();
     planner.remove_networks_and_volumes();
     planner.remove_files();
     planner.keep_claims_apart();

@@ -378,7 +378,8 @@ impl Planner<'_> {
         let name = &desired.replica.service;
         let withheld = self.image_withheld(name).or_else(|| self.ground_withheld(desired));
         let withheld = withheld.filter(|_| drift.cure != Cure::Revive);
-        let elsewhere = || self.parent_withheld(desired).or_else(|| self.port_withheld(desired));
+        let state = || self.state_withheld(desired).or_else(|| self.parent_withheld(desired));
+        let elsewhere = || state().or_else(|| self.port_withheld(desired));
         let result = match withheld.or_else(elsewhere) {
             Some(why) => Err(why),
             None => self.dependencies(name, drift),

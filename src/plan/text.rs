@@ -10,7 +10,7 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::model::{Action, HeldBecause, Plan, Reason, Slowed, Step};
+use crate::model::{Action, HeldBecause, HostName, Plan, Reason, Slowed, StackName, Step};
 
 /// The plan as text, one line a step; empty for an empty plan.
 pub fn render(plan: &Plan) -> String {
@@ -195,11 +195,45 @@ impl fmt::Display for HeldBecause {
             Self::NameHeldByStack { container, stack } => {
                 return write!(out, "container {container} belongs to stack {stack}");
             }
+            Self::WouldStartEmpty { key, lies_in } if lies_in.starts_with('/') => {
+                return write!(
+                    out,
+                    "it would be empty, and the data lies in folder {lies_in}; to keep the data mount that folder as before, to start empty write `x-moorline: {{start_empty: [{key}]}}` at the top of the Compose file"
+                );
+            }
             Self::WouldStartEmpty { key, lies_in } => {
                 return write!(
                     out,
                     "it would be empty, and the data lies in volume {lies_in}; to keep the data write `name: {lies_in}` under `volumes.{key}`, to start empty write `x-moorline: {{start_empty: [{key}]}}` at the top of the Compose file"
                 );
+            }
+            Self::FolderElsewhere { path, lies_in, stack, directory } => {
+                let keep = match directory {
+                    Some(folder) => format!("write `directory: {folder}` under `stacks.{stack}` in fleet.yaml"),
+                    None => format!("write {lies_in} in its place, or move the data to {path}"),
+                };
+                return write!(
+                    out,
+                    "folder {path} is not there, and its data lies in {lies_in}; to keep the data {keep}; to start empty make the folder, or write `x-moorline: {{start_empty: [{path}]}}` at the top of the Compose file"
+                );
+            }
+            Self::FolderGone { path } => {
+                return write!(
+                    out,
+                    "folder {path} held its data and is not there any more (a disk that is not mounted?); bring it back, or make it to start empty"
+                );
+            }
+            Self::SeemsRenamed { what, stack, from, project, host } => {
+                return seems_renamed(out, what, (stack, from), (project, host.as_ref()));
+            }
+            Self::FileMissing { path } => {
+                return write!(
+                    out,
+                    "{path} is neither in Git nor on the host, and the Engine would make a folder in its place; add the file, or make the folder if one is meant"
+                );
+            }
+            Self::PathMissing { path } => {
+                return write!(out, "{path} is not there on the host; make it, or mount its disk");
             }
             Self::StaysDeclared => "it stays for as long as Git declares it",
             Self::StackUnreadable { stack } => {
@@ -252,6 +286,29 @@ impl fmt::Display for HeldBecause {
             }
         })
     }
+}
+
+/// A stack that seems to be one that left, under another name or on another host.
+fn seems_renamed(
+    out: &mut fmt::Formatter<'_>,
+    what: &str,
+    (stack, from): (&StackName, &StackName),
+    (project, host): (&StackName, Option<&HostName>),
+) -> fmt::Result {
+    write!(out, "{what} would be empty, and this seems to be stack {from}")?;
+    match host {
+        Some(host) => write!(
+            out,
+            " of host {host}, which has the data; to keep the data write `hosts: [{host}]` under `stacks.{stack}` in fleet.yaml, or bring it here under the same name by hand"
+        ),
+        None => write!(
+            out,
+            " under another name; to keep its data write `project: {project}` under `stacks.{stack}` in fleet.yaml (or `name: {project}` at the top of the Compose file)"
+        ),
+    }?;
+    out.write_str(
+        "; to start empty write `x-moorline: {start_empty: true}` at the top of the Compose file",
+    )
 }
 
 fn waits(

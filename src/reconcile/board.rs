@@ -252,6 +252,18 @@ impl Board {
         })
     }
 
+    /// Whether a target was looked at with the head, and does not wait for a word about its data.
+    pub fn has_its_data(&self, target: &Target) -> bool {
+        let inner = self.inner();
+        let on_hosts = inner.stacks.get(&target.stack);
+        let entry = on_hosts.and_then(|on_hosts| on_hosts.targets.get(target));
+        entry.and_then(|entry| entry.report.as_ref()).is_some_and(|report| {
+            inner.revision().as_ref() == Some(&report.revision)
+                && report.failure.is_none()
+                && !report.held().any(|held| held.why.is_about_data())
+        })
+    }
+
     /// How every target compares with the head; `None` while that is still to come for one of them.
     pub fn looks(&self) -> Option<(Revision, Vec<Look>)> {
         let inner = self.inner();

@@ -4,14 +4,17 @@ pub(crate) mod admission;
 pub mod apply;
 pub mod board;
 pub(crate) mod context;
+mod falls;
 pub(crate) mod gates;
 pub mod host;
 pub(crate) mod limiter;
 pub mod pass;
+mod proposal;
 pub(crate) mod roster;
 pub(crate) mod superseded;
 pub(crate) mod survey;
 pub mod target;
 
+pub(crate) use proposal::{Proposal, propose};
 pub use target::Intent;
-pub(crate) use target::{Around, Next, Proposal, Request, TargetMemory, Turn, propose, target};
+pub(crate) use target::{Around, Next, Request, TargetMemory, Turn, target};

@@ -9,7 +9,6 @@
 
 use std::any::Any;
 use std::collections::BTreeSet;
-use std::future::ready;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,11 +19,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::commit::{Commit, LoadedStack, removed};
-use crate::data::folder::{DataError, Learnt, TargetRecord};
+use crate::data::folder::DataError;
 use crate::data::journal::Entry;
+use crate::data::learnt::Learnt;
 use crate::docker::{Depth, Engine};
 use crate::fleet::waves::{Gate, Standing};
-use crate::model::{CommitState, Observed, Outcome, Policy, Remedy, Revision, Timestamp};
+use crate::fleet::{TargetName, WaitingOn};
+use crate::model::{
+    CommitState, LastState, Observed, Outcome, Policy, Remedy, Revision, Timestamp,
+};
 use crate::report::{Failure, Report, Target, Wait, status};
 use crate::schedule::{self, Failures, PassEnded};
 
@@ -34,7 +37,7 @@ use super::board::Standing as Shown;
 use super::context::Context;
 use super::gates::standing_of;
 use super::host::{Host, Link, unknown_since};
-use super::pass::{self, Beside, Memory, Mode, Share, Sharing, Sight, Work};
+use super::pass::{self, Beside, Memory, Mode, Sight, Work};
 
 /// Why a turn happens, and so what it may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,9 +110,8 @@ pub(crate) struct TargetMemory {
 impl TargetMemory {
     /// What is left of it after a start.
     pub(crate) fn of(context: &Context, target: &Target) -> Self {
-        let TargetRecord { reached, cures, taken, .. } = context.data.recall(target);
         Self {
-            pass: Memory::since(reached).with(cures, taken),
+            pass: remembered(context, target),
             failures: Failures::default(),
             current: None,
             full_look_at: clock::now(),
@@ -164,6 +166,18 @@ impl Turning<'_> {
             return nothing(Some(self.failed(&latest.revision, unusable("no such host"))));
         };
         let admission = Box::pin(self.admission(memory)).await;
+        let admission = match self.heir() {
+            Some(heir) => Admission {
+                commit: Arc::clone(latest),
+                wait: Some(Wait {
+                    on: WaitingOn::Data(heir),
+                    until: None,
+                    state: CommitState::Pending,
+                }),
+                look_only: true,
+            },
+            None => admission,
+        };
         let commit = if request.intent == Intent::Show { latest } else { &admission.commit };
         let Some(stack) = commit.stack_of(target).map(Arc::clone) else {
             return nothing(Some(self.failed(&latest.revision, unusable("no such stack"))));
@@ -225,6 +239,14 @@ impl Turning<'_> {
         asking.admission(&context.cache, around.stop).await
     }
 
+    /// A stack that seems to be this one, which left, and that waits for a word about the data of it.
+    fn heir(&self) -> Option<TargetName> {
+        let Self { context, request, .. } = self;
+        let place = (request.target.stack.clone(), request.target.host.clone());
+        let mut heirs = request.commit.heirs.get(&place)?.iter();
+        heirs.find(|heir| !context.board.has_its_data(heir)).map(Target::name)
+    }
+
     /// One pass, which ends with its host: calls that nobody will answer are not waited for.
     async fn pass(
         &self,
@@ -267,6 +289,10 @@ impl Turning<'_> {
             // What was kept and is not known to be cannot be removed later: that is no reason to let it lie now.
             tracing::warn!(%error, "cannot remember that this stack is kept");
         }
+        if memory.pass.state == LastState::default() {
+            // The host may have told since.
+            memory.pass.state = context.data.recall(target).state();
+        }
         let known = context.data.recall(target);
         // What is not kept yet was never made by us, whatever its labels say.
         let none = BTreeSet::new();
@@ -307,15 +333,18 @@ impl Turning<'_> {
             }
         };
         if mode != Mode::Show
-            && let Err(error) = context.data.note(target, learnt(engine, target, &memory.pass))
+            && let Err(error) = context
+                .data
+                .keep_state(target, &memory.pass.state)
+                .and_then(|()| context.data.note(target, learnt(engine, target, &memory.pass)))
         {
-            tracing::warn!(%error, "cannot remember which containers were made here");
+            tracing::warn!(%error, "cannot remember what was made here, and where the stack's data lies");
         }
         let millis = clock::now().since(begun).as_millis();
         tracing::debug!(stack = %target.stack, host = %target.host, ?depth, millis, "pass ended");
         ended.unwrap_or_else(|panic| {
             // What it remembered is not trusted any more.
-            memory.pass = Memory::since(context.data.recall(target).reached);
+            memory.pass = remembered(context, target);
             self.report_of(&commit.revision, panicked(target, &*panic))
         })
     }
@@ -329,6 +358,7 @@ impl Turning<'_> {
         Beside {
             newest: Some(Arc::clone(&request.commit.claims)),
             unsettled: prunes.then(unsettled).flatten(),
+            before: request.commit.before(request.target),
         }
     }
 
@@ -407,8 +437,10 @@ impl Turning<'_> {
         if self.is_gone(commit, &report) {
             return Turn { report: Some(report), next: Next::Gone };
         }
+        let waits_for_heir = matches!(&report.wait, Some(Wait { on: WaitingOn::Data(_), .. }));
         let pause = if report.waits_for_a_removal() { REMOVAL_LOOK } else { schedule::HELD_LOOK };
-        let again = report.waits_for_the_host().then(|| clock::now().plus(pause));
+        let again =
+            (waits_for_heir || report.waits_for_the_host()).then(|| clock::now().plus(pause));
         let until = report.wait.as_ref().and_then(|wait| wait.until);
         let until = until.into_iter().chain(again).min();
         // A wait that was ended by a newer commit goes on at once.
@@ -442,6 +474,14 @@ impl Turning<'_> {
             && let Err(error) = context.data.reach(target, &report.revision, now)
         {
             tracing::warn!(%error, "cannot remember the reached revision");
+        }
+        if report.is_good() {
+            let place = (target.stack.clone(), target.host.clone());
+            for old in request.commit.taken_over.get(&place).into_iter().flatten() {
+                if let Err(error) = context.data.hand_over(old) {
+                    tracing::warn!(%error, "cannot forget the name that this stack had");
+                }
+            }
         }
         self.use_up_approval(report);
     }
@@ -545,51 +585,11 @@ impl Turning<'_> {
     }
 }
 
-/// A stack as somebody proposes it, or a host as it was seen: what is planned without being anybody's turn.
-pub(crate) struct Proposal<'a> {
-    /// Which stack on which host.
-    pub(crate) target: &'a Target,
-    /// The stack, as proposed.
-    pub(crate) stack: &'a LoadedStack,
-    /// The proposed commit.
-    pub(crate) revision: &'a Revision,
-    /// What is allowed.
-    pub(crate) policy: &'a Policy,
-    /// The host.
-    pub(crate) sight: Sight<'a>,
-    /// Folder of Moorline's data on it.
-    pub(crate) host_data: &'a str,
-    /// What of the stack is this host's.
-    pub(crate) share: Option<Share>,
-    /// What the target reached.
-    pub(crate) reached: Option<Revision>,
-}
-
-/// What would be done about a proposal. Nothing is changed, locked or remembered, and no registry is asked about what a
-/// stranger names.
-pub(crate) async fn propose(proposal: Proposal<'_>, stop: &CancellationToken) -> Report {
-    let mut memory = Memory::since(proposal.reached);
-    let share = proposal.share.map(|share| move |_: &Observed| ready(share.clone()).boxed());
-    let work = Work {
-        target: proposal.target,
-        stack: proposal.stack,
-        revision: proposal.revision,
-        policy: proposal.policy,
-        sight: proposal.sight,
-        host_data: proposal.host_data,
-        mode: Mode::Show,
-        share: share.as_ref().map(|share| share as &Sharing<'_>),
-        approvals: &[],
-        beside: Beside::default(),
-        depth: Depth::Changed,
-        listener: Arc::new(|_| {}),
-        clock: clock::now,
-    };
-    let passed = AssertUnwindSafe(pass::run(&work, &mut memory, stop)).catch_unwind().await;
-    passed.unwrap_or_else(|panic| {
-        let failure = panicked(proposal.target, &*panic);
-        Report::failed(proposal.target.clone(), proposal.revision.clone(), clock::now(), failure)
-    })
+/// What a target's passes know after a start.
+fn remembered(context: &Context, target: &Target) -> Memory {
+    let record = context.data.recall(target);
+    let state = record.state();
+    Memory::since(record.reached).knowing(state).with(record.cures, record.taken)
 }
 
 /// What is to be remembered of a pass.
@@ -609,7 +609,7 @@ fn locked(error: &DataError) -> Failure {
 }
 
 /// A bug in one pass is this target's failure, and nobody else's.
-fn panicked(target: &Target, panic: &(dyn Any + Send)) -> Failure {
+pub(super) fn panicked(target: &Target, panic: &(dyn Any + Send)) -> Failure {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let said = text.or_else(|| panic.downcast_ref::<&str>().copied());
     let message = format!("internal error: {}", said.unwrap_or("a pass panicked"));

@@ -31,6 +31,10 @@ fn words(on: &WaitingOn, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         }
         WaitingOn::Manifest(None) => out.write_str("the manifest cannot be used"),
         WaitingOn::Room(waiting) => write!(out, "{waiting}"),
+        WaitingOn::Data(heir) => write!(
+            out,
+            "it stays until there is a word about its data: stack {heir} seems to be this one, and is held"
+        ),
         WaitingOn::Approval(verdict) => write!(out, "{verdict}"),
         WaitingOn::Unreadable { on, revision, error } => {
             words(on, out)?;

@@ -1,10 +1,10 @@
 //! The program is killed at random moments of its work, and the next `moorline sync` converges at once: on real Engines.
 
 use std::collections::BTreeSet;
-use std::process::Child;
 use std::time::Duration;
 
 use super::support::engines::sockets;
+use super::support::kill_after;
 use super::support::real_stack::{RealStack, said};
 
 /// How many kills, unless `MOORLINE_KILLS` says otherwise.
@@ -92,12 +92,6 @@ impl Victim {
         self.stack.docker_may(lines[which]);
     }
 
-    fn kill(&self, mut child: Child, after: Duration) {
-        std::thread::sleep(after);
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
-
     /// What is there that nobody asks for.
     fn leftovers(&self) -> Vec<String> {
         let names = self.stack.docker(&["ps", "-a", "--format", "{{.Names}}"]);
@@ -144,7 +138,7 @@ fn real_a_sync_after_a_killed_one_converges_at_once() {
         let after = Duration::from_millis(victim.dice.roll(4_000));
         let by_daemon = victim.dice.roll(3) == 0;
         let child = if by_daemon { victim.stack.daemon() } else { victim.stack.starts("sync") };
-        victim.kill(child, after);
+        kill_after(child, after);
         let what = format!(
             "round {round}, killed {} after {after:?}",
             if by_daemon { "the daemon" } else { "sync" }

@@ -3,6 +3,7 @@
 
 use super::support::engines::sockets;
 use super::support::real_stack::{RealStack, said};
+use super::support::{comes_blocking, until_blocking};
 
 const COMPOSE: &str = r#"services:
   web:
@@ -194,13 +195,9 @@ impl Hands {
             }
             "unhealthy" => {
                 let format = ["inspect", "-f", "{{.State.Health.Status}}", "mutants-checked-1"];
-                for _ in 0..200 {
-                    if self.stack.docker(&format).trim() == "unhealthy" {
-                        return;
-                    }
-                    std::thread::sleep(std::time::Duration::from_millis(100));
-                }
-                panic!("never unhealthy");
+                until_blocking("it is unhealthy", || {
+                    self.stack.docker(&format).trim() == "unhealthy"
+                });
             }
             "impostor" => self.impostor("mutants-web-9", web),
             "impostor-in-place" => self.impostor(web, "mutants-apart-1"),
@@ -361,10 +358,7 @@ fn real_what_hands_do_is_put_right_by_the_daemon_at_once() {
         }
         hands.do_all(mutation);
         let begun = std::time::Instant::now();
-        let healed = (0..600).any(|_| {
-            std::thread::sleep(std::time::Duration::from_millis(50));
-            hands.is(&right)
-        });
+        let healed = comes_blocking(|| hands.is(&right));
         println!("{words:?}: {:?}", begun.elapsed());
         if !healed {
             wrong.push(format!("{words:?}"));

@@ -25,6 +25,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::support::fake_engine::{FakeEngine, Options};
+use super::support::time_passes;
 use super::support::world::{now, short_limits};
 
 /// How many, unless `MOORLINE_TALES` says otherwise.
@@ -519,7 +520,7 @@ impl Tale {
                 let keeps = self.dice.one_in(2);
                 self.another_process(keeps).await;
             }
-            _ => tokio::time::sleep(Duration::from_secs(60)).await,
+            _ => time_passes(Duration::from_secs(60)).await,
         }
         let names: Vec<String> = self.loaded.keys().cloned().collect();
         for name in names {
@@ -554,7 +555,7 @@ impl Tale {
             if 2 <= rest && good {
                 break;
             }
-            tokio::time::sleep(Duration::from_secs(400)).await;
+            time_passes(Duration::from_secs(400)).await;
         }
         for (name, report) in last {
             let plan = self.run(&name, Mode::Show).await;

@@ -123,6 +123,7 @@ impl FleetReader<'_> {
             None => Stack::new(name, path, origin),
         };
         self.shared(section, &mut stack);
+        stack.directory = stack.directory.map(|path| path.replace("{stack}", stack.name.as_str()));
         stack.files = self.files(section, "files", &stack.path);
         stack.env_files = self.files(section, "env_files", &stack.path);
         stack.after = after(section);
@@ -156,6 +157,9 @@ impl FleetReader<'_> {
                 stack.ignore.push(text);
             }
         }
+        if let Some(path) = section.text("directory") {
+            stack.directory = self.directory(section, &path);
+        }
         let prune = section.section("prune");
         stack.prune.services = prune.flag("services").unwrap_or(stack.prune.services);
         stack.prune.networks = prune.flag("networks").unwrap_or(stack.prune.networks);
@@ -166,6 +170,22 @@ impl FleetReader<'_> {
             None => {}
         }
         stack.priority = section.whole("priority").unwrap_or(stack.priority);
+    }
+
+    /// A folder on hosts. The stack's name is put in where the stack is known.
+    fn directory(&self, section: &Section<'_>, path: &str) -> Option<String> {
+        let climbs = path.split('/').any(|part| matches!(part, "." | ".."));
+        if path.starts_with('/') && !climbs && path.trim_matches('/') != "" && !path.contains(':') {
+            return Some(path.trim_end_matches('/').to_owned());
+        }
+        let problem = section.problem(
+            "directory",
+            format!(
+                "expected an absolute path on the host such as `/opt/stacks/shop`, found {path:?}"
+            ),
+        );
+        section.note(problem);
+        None
     }
 
     fn files(&self, section: &Section<'_>, key: &str, folder: &TreePath) -> Vec<TreePath> {

@@ -8,6 +8,7 @@ mod contents;
 mod ending;
 mod labels;
 mod memory;
+mod paths;
 mod read;
 mod scope;
 mod view;

@@ -12,6 +12,9 @@ pub struct Scope {
     pub stack: StackName,
     /// Its Compose project: everything that carries its name in Compose's labels is looked at.
     pub project: StackName,
+    /// All stacks of the commit; empty where they are not known. What was made for one that is none of them, under this
+    /// project's name, is this stack's now.
+    pub living: BTreeSet<StackName>,
     /// The repository that asks, to tell ours from another's.
     pub repository: RepositoryName,
     /// Names that the stack needs, whoever holds them: its own containers', and those whose namespaces or volumes they share.
@@ -40,6 +43,7 @@ impl Scope {
             project: stack.clone(),
             stack,
             repository,
+            living: BTreeSet::new(),
             containers: BTreeSet::new(),
             networks: BTreeSet::new(),
             ports: BTreeSet::new(),
@@ -55,6 +59,8 @@ impl Scope {
     pub fn of(desired: &Desired) -> Self {
         let mut scope = Self::new(desired.stack.clone(), desired.repository.clone());
         scope.project = desired.project.clone();
+        let commits = desired.neighbours.claims.iter();
+        scope.living = commits.flat_map(|claims| claims.stacks.iter().cloned()).collect();
         for service in desired.services.values() {
             scope.images.insert(service.image.clone());
             for replica in service.replicas.values() {

@@ -82,6 +82,7 @@ impl HostView {
             gaps: self.gaps_of(scope),
             ports_taken: self.ports_of(scope),
             subnets_taken: self.subnets_of(scope),
+            paths: BTreeMap::new(),
             engine_started_at: self.engine_started_at(),
         }
     }

@@ -28,6 +28,9 @@ pub fn happen(host: &FakeEngine, line: &str) {
             host.update(name, json!({"RestartPolicy": {"Name": policy, "MaximumRetryCount": 0}}));
         }
         ["remove-image", image] => host.remove_image(image),
+        ["remove-folder", path] => host.remove_host_folder(path),
+        ["make-folder", path] => host.make_host_folder(path),
+        ["make-file", path] => host.write_host_file(path, b"made by hand"),
         ["unpublish", image] => host.unpublish(image),
         ["edit", path] => host.write_host_file(&bundled(host, path), b"edited by hand"),
         ["delete", path] => host.remove_host_file(&bundled(host, path)),

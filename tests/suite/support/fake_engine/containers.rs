@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::routes::{Answer, refuse};
 use super::world::{Container, Endpoint, World, now};
-use super::{Behaviour, Shared, images, networks, shapes};
+use super::{Behaviour, Shared, files, images, networks, shapes};
 
 /// How a process behaves whose command is this.
 pub(super) fn behaviour_of(command: &[String]) -> Behaviour {
@@ -59,6 +59,19 @@ pub(super) fn create(shared: &Arc<Shared>, name: &str, body: &Value) -> Answer {
                 other.id
             ),
         );
+    }
+    // The Engine looks at what is to be mounted before it looks for the image.
+    for mount in body["HostConfig"]["Mounts"].as_array().into_iter().flatten() {
+        let source = mount["Source"].as_str().unwrap_or_default();
+        let makes = mount["BindOptions"]["CreateMountpoint"] == json!(true);
+        if mount["Type"] == "bind" && !makes && !files::is_there(&world, source) {
+            return refuse(
+                400,
+                &format!(
+                    "invalid mount config for type \"bind\": bind source path does not exist: {source}"
+                ),
+            );
+        }
     }
     let reference = body["Image"].as_str().unwrap_or_default().to_owned();
     let Some(image) = images::find(&mut world, &reference) else {
@@ -160,6 +173,7 @@ pub(super) fn start(shared: &Arc<Shared>, id: &str) -> Answer {
         }
         _ => {}
     }
+    files::make_folders(&mut world, id);
     let outcome = run(&mut world, id);
     let answer = match outcome {
         Ok(()) => {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::Shared;
 use super::routes::{Answer, refuse};
-use super::world::{Container, Exec};
+use super::world::{Container, Exec, World};
 
 pub(super) fn put(shared: &Arc<Shared>, id: &str, folder: &str, archive: &[u8]) -> Answer {
     let mut world = shared.world();
@@ -150,4 +150,36 @@ pub(super) fn exec_inspect(shared: &Arc<Shared>, exec: &str) -> Answer {
         200,
         &json!({"ID": exec, "Running": false, "ExitCode": code, "ContainerID": found.container}),
     )
+}
+
+/// Folders that every host has.
+const SYSTEM: [&str; 7] = ["/dev", "/etc", "/proc", "/run", "/sys", "/usr", "/var/run"];
+
+/// Whether something is at a path of the host; with `/.` at its end, whether a folder is.
+pub(super) fn is_there(world: &World, path: &str) -> bool {
+    let (path, folder) = match path.strip_suffix("/.") {
+        Some(path) => (path, true),
+        None => (path, false),
+    };
+    let below = |whole: &str, part: &str| {
+        whole.strip_prefix(part).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let is_folder = path.is_empty()
+        || world.host_folders.iter().any(|known| below(known, path))
+        || world.host_files.keys().any(|file| file != path && below(file, path));
+    let is_system = SYSTEM.iter().any(|system| below(path, system));
+    is_folder || is_system || (!folder && world.host_files.contains_key(path))
+}
+
+/// A container that starts finds, or gets, the folders that it mounts.
+pub(super) fn make_folders(world: &mut World, id: &str) {
+    let Some(container) = world.containers.get(id) else { return };
+    let binds = container.mounts.iter().filter(|mount| mount["Type"] == "bind");
+    let sources: Vec<String> =
+        binds.filter_map(|mount| mount["Source"].as_str().map(str::to_owned)).collect();
+    for source in sources {
+        if !is_there(world, &source) {
+            world.host_folders.insert(source);
+        }
+    }
 }

@@ -7,13 +7,13 @@
 
 use std::collections::BTreeSet;
 
-use super::host::{self, Naming};
-use super::sheet::{Sheet, write_config};
-use super::table::Field;
+use crate::drift::sheet::host::{self, Naming};
+use crate::drift::sheet::{Sheet, write_config};
+use crate::drift::table::Field;
 use crate::model::ContainerSpec;
 
 /// The label that names the settings, as the Engine calls them, separated by commas.
-pub(super) const ASKED_LABEL: &str = "moorline.asked";
+pub(in crate::drift) const ASKED_LABEL: &str = "moorline.asked";
 
 /// The settings of which the label tells: those that an Engine fills in by its own configuration, and limits that a
 /// kernel may not know.
@@ -57,13 +57,13 @@ pub fn with_asked(mut spec: ContainerSpec) -> ContainerSpec {
 }
 
 /// What the label of a container says; `None` where it has none.
-pub(super) fn asked(spec: &ContainerSpec) -> Option<BTreeSet<String>> {
+pub(in crate::drift) fn asked(spec: &ContainerSpec) -> Option<BTreeSet<String>> {
     let label = spec.config.labels.get(ASKED_LABEL)?;
     Some(label.split(',').filter(|word| !word.is_empty()).map(str::to_owned).collect())
 }
 
 /// How the label calls a setting.
-pub(super) fn word(field: Field, name: &str) -> String {
+pub(in crate::drift) fn word(field: Field, name: &str) -> String {
     let own = field.row().engine;
     if name.is_empty() { own.to_owned() } else { format!("{own}.{name}") }
 }

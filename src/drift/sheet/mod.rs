@@ -3,6 +3,10 @@
 //! What is at its default is absent. So two sheets are compared line by line, and what the Engine writes in another
 //! form than it was asked for becomes the same text here.
 
+pub(super) mod host;
+pub(super) mod mounts;
+pub(super) mod witness;
+
 use std::collections::BTreeMap;
 
 use super::mask;

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::mounts;
-use super::sheet::{self, Sheet};
-use super::table::Field;
+use crate::drift::sheet::{self, Sheet};
+use crate::drift::table::Field;
 use crate::model::{DeviceMapping, DeviceRequest, HostConfig, PortBinding, Ulimit};
 
 /// Turns what a side calls another container or network into the name that both sides know.
-pub(super) trait Naming {
+pub(in crate::drift) trait Naming {
     /// A container's id or name.
     fn container(&self, reference: &str) -> String;
     /// A network's id or name.
@@ -22,7 +22,7 @@ pub(super) trait Naming {
     clippy::too_many_lines,
     reason = "names every field once, so that a new one is not forgotten"
 )]
-pub(super) fn write_host(out: &mut Sheet, host: &HostConfig, naming: &dyn Naming) {
+pub(in crate::drift) fn write_host(out: &mut Sheet, host: &HostConfig, naming: &dyn Naming) {
     let HostConfig {
         binds,
         mounts,
@@ -233,7 +233,7 @@ fn shared_volumes(from: &str, naming: &dyn Naming) -> String {
 }
 
 /// A link without the Engine's absolute form (`/shop-db-1:/shop-web-1/db`).
-pub(super) fn link(text: &str) -> String {
+pub(in crate::drift) fn link(text: &str) -> String {
     let (container, alias) = text.split_once(':').unwrap_or((text, text));
     let alias = alias.rsplit_once('/').map_or(alias, |(_, last)| last);
     format!("{}:{alias}", container.trim_start_matches('/'))

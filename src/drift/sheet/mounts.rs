@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use super::sheet::{Sheet, trim_path};
-use super::table::Field;
+use crate::drift::sheet::{Sheet, trim_path};
+use crate::drift::table::Field;
 use crate::model::{BindOptions, ImageOptions, Mount, TmpfsOptions, VolumeDriver, VolumeOptions};
 
 /// What stands for an anonymous volume: its name is the Engine's.
-pub(super) const ANONYMOUS: &str = "volume (anonymous)";
+pub(in crate::drift) const ANONYMOUS: &str = "volume (anonymous)";
 
 /// Writes both forms of mounts into a sheet, by target.
-pub(super) fn write(out: &mut Sheet, binds: &[String], mounts: &[Mount]) {
+pub(in crate::drift) fn write(out: &mut Sheet, binds: &[String], mounts: &[Mount]) {
     for (target, text) in binds.iter().filter_map(|bind| from_bind(bind)) {
         out.named(Field::Mounts, &target, text);
     }
@@ -134,7 +134,7 @@ fn describe(kind: &str, source: &str, words: BTreeSet<String>) -> String {
 }
 
 /// Whether the Engine made a volume's name up: 64 hexadecimal digits.
-pub(super) fn is_engine_name(name: &str) -> bool {
+pub(in crate::drift) fn is_engine_name(name: &str) -> bool {
     name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 

@@ -1,0 +1,60 @@
+//! What passes learn and the next process goes on with: which containers are of our making, which cures were in vain, and
+//! when a host was last seen.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::PathBuf;
+
+use crate::drift::Cures;
+use crate::model::{ContainerId, HostName, Timestamp};
+use crate::report::Target;
+
+use super::folder::{DataError, DataFolder, write_whole};
+
+/// What a pass learnt of a target.
+#[derive(Debug, Clone, Default)]
+pub struct Learnt {
+    /// See [`TargetRecord::made`].
+    pub made: BTreeSet<ContainerId>,
+    /// See [`TargetRecord::cures`].
+    pub cures: Cures,
+    /// See [`TargetRecord::taken`].
+    pub taken: BTreeMap<String, String>,
+}
+
+impl DataFolder {
+    /// Remembers what a pass learnt of a target.
+    ///
+    /// # Errors
+    /// Where the folder cannot be written.
+    pub fn note(&self, target: &Target, learnt: Learnt) -> Result<(), DataError> {
+        let mut record = self.recall(target);
+        let Learnt { made, cures, taken } = learnt;
+        if (record.made.as_ref(), &record.cures, &record.taken) == (Some(&made), &cures, &taken) {
+            return Ok(());
+        }
+        (record.made, record.cures, record.taken) = (Some(made), cures, taken);
+        self.remember(target, &record)
+    }
+
+    /// When a host was last seen, by whichever process; `None` where it never was.
+    pub fn last_seen(&self, host: &HostName) -> Option<Timestamp> {
+        let text = fs::read_to_string(self.seen_file(host)).ok()?;
+        text.trim().parse().ok().map(Timestamp::from_millis)
+    }
+
+    /// Remembers that a host is there. It does no harm when that cannot be written.
+    pub fn note_seen(&self, host: &HostName, now: Timestamp) {
+        let path = self.seen_file(host);
+        let text = now.as_millis().to_string();
+        let made = || fs::create_dir_all(path.parent().unwrap_or(self.root()));
+        let written = made().and_then(|()| write_whole(&path, text.as_bytes()));
+        if let Err(error) = written {
+            tracing::debug!(%host, %error, "cannot remember that the host was seen");
+        }
+    }
+
+    fn seen_file(&self, host: &HostName) -> PathBuf {
+        self.root().join("targets").join(host.as_str()).join("last-seen")
+    }
+}

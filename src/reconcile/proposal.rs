@@ -1,0 +1,64 @@
+//! Plans that are nobody's turn: of pull requests, and against saved observations.
+
+use std::future::ready;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock;
+use crate::commit::LoadedStack;
+use crate::docker::Depth;
+use crate::model::{Observed, Policy, Revision};
+use crate::report::{Report, Target};
+
+use super::pass::{self, Beside, Memory, Mode, Share, Sharing, Sight, Work};
+use super::target::panicked;
+
+/// A stack as somebody proposes it, or a host as it was seen: what is planned without being anybody's turn.
+pub(crate) struct Proposal<'a> {
+    /// Which stack on which host.
+    pub(crate) target: &'a Target,
+    /// The stack, as proposed.
+    pub(crate) stack: &'a LoadedStack,
+    /// The proposed commit.
+    pub(crate) revision: &'a Revision,
+    /// What is allowed.
+    pub(crate) policy: &'a Policy,
+    /// The host.
+    pub(crate) sight: Sight<'a>,
+    /// Folder of Moorline's data on it.
+    pub(crate) host_data: &'a str,
+    /// What of the stack is this host's.
+    pub(crate) share: Option<Share>,
+    /// What the target reached.
+    pub(crate) reached: Option<Revision>,
+}
+
+/// What would be done about a proposal. Nothing is changed, locked or remembered, and no registry is asked about what a
+/// stranger names.
+pub(crate) async fn propose(proposal: Proposal<'_>, stop: &CancellationToken) -> Report {
+    let mut memory = Memory::since(proposal.reached);
+    let share = proposal.share.map(|share| move |_: &Observed| ready(share.clone()).boxed());
+    let work = Work {
+        target: proposal.target,
+        stack: proposal.stack,
+        revision: proposal.revision,
+        policy: proposal.policy,
+        sight: proposal.sight,
+        host_data: proposal.host_data,
+        mode: Mode::Show,
+        share: share.as_ref().map(|share| share as &Sharing<'_>),
+        approvals: &[],
+        beside: Beside::default(),
+        depth: Depth::Changed,
+        listener: Arc::new(|_| {}),
+        clock: clock::now,
+    };
+    let passed = AssertUnwindSafe(pass::run(&work, &mut memory, stop)).catch_unwind().await;
+    passed.unwrap_or_else(|panic| {
+        let failure = panicked(proposal.target, &*panic);
+        Report::failed(proposal.target.clone(), proposal.revision.clone(), clock::now(), failure)
+    })
+}
