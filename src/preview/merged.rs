@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::forge::Head;
-use crate::model::{
-    CommitState, CommitStatus, HostName, Progress, Revision, StackName, Timestamp,
-};
+use crate::model::{CommitState, CommitStatus, HostName, Progress, Revision, StackName, Timestamp};
 use crate::reconcile::board::{Board, CommitReport};
 
 /// A merge commit that never becomes the head is looked for this long; then the head counts.

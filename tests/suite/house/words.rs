@@ -70,8 +70,7 @@ fn compared(code: &str) -> Vec<String> {
 
 #[test]
 fn no_decision_rests_on_a_sentence() {
-    let known: BTreeSet<&str> =
-        OTHERS_WORDS.iter().map(|(words, _)| *words).collect();
+    let known: BTreeSet<&str> = OTHERS_WORDS.iter().map(|(words, _)| *words).collect();
     let mut problems = Vec::new();
     for source in sources() {
         let production = source.text.split("\n#[cfg(test)]").next().unwrap();
