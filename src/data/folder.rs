@@ -494,16 +494,6 @@ impl DataFolder {
         self.remember(target, &record)
     }
 
-    /// Remembers where the data of a target that is kept was seen.
-    pub fn keep_state(&self, target: &Target, state: &LastState) -> Result<(), DataError> {
-        let mut record = self.recall(target);
-        match &mut record.kept {
-            Some(kept) if kept.state != *state => kept.state.clone_from(state),
-            Some(_) | None => return Ok(()),
-        }
-        self.remember(target, &record)
-    }
-
     /// Remembers that a target is in sync with a revision.
     pub fn reach(
         &self,

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::drift::Cures;
-use crate::model::{ContainerId, HostName, Timestamp};
+use crate::model::{ContainerId, HostName, LastState, Timestamp};
 use crate::report::Target;
 
 use super::folder::{DataError, DataFolder, write_whole};
@@ -23,6 +23,16 @@ pub struct Learnt {
 }
 
 impl DataFolder {
+    /// Remembers where the data of a target that is kept was seen.
+    pub fn keep_state(&self, target: &Target, state: &LastState) -> Result<(), DataError> {
+        let mut record = self.recall(target);
+        match &mut record.kept {
+            Some(kept) if kept.state != *state => kept.state.clone_from(state),
+            Some(_) | None => return Ok(()),
+        }
+        self.remember(target, &record)
+    }
+
     /// Remembers what a pass learnt of a target.
     ///
     /// # Errors

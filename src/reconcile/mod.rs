@@ -10,6 +10,7 @@ pub mod host;
 pub(crate) mod limiter;
 pub mod pass;
 mod proposal;
+mod remembering;
 pub(crate) mod roster;
 pub(crate) mod superseded;
 pub(crate) mod survey;

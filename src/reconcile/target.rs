@@ -8,7 +8,6 @@
 //! behind. *Caveats.* A newer commit ends the waits of a running pass, not its calls.
 
 use std::any::Any;
-use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +20,6 @@ use crate::clock;
 use crate::commit::{Commit, LoadedStack, removed};
 use crate::data::folder::DataError;
 use crate::data::journal::Entry;
-use crate::data::learnt::Learnt;
 use crate::docker::{Depth, Engine};
 use crate::fleet::waves::{Gate, Standing};
 use crate::fleet::{TargetName, WaitingOn};
@@ -38,6 +36,7 @@ use super::context::Context;
 use super::gates::standing_of;
 use super::host::{Host, Link, unknown_since};
 use super::pass::{self, Beside, Memory, Mode, Sight, Work};
+use super::remembering;
 
 /// Why a turn happens, and so what it may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +110,7 @@ impl TargetMemory {
     /// What is left of it after a start.
     pub(crate) fn of(context: &Context, target: &Target) -> Self {
         Self {
-            pass: remembered(context, target),
+            pass: remembering::remembered(&context.data, target),
             failures: Failures::default(),
             current: None,
             full_look_at: clock::now(),
@@ -293,11 +292,7 @@ impl Turning<'_> {
             // The host may have told since.
             memory.pass.state = context.data.recall(target).state();
         }
-        let known = context.data.recall(target);
-        // What is not kept yet was never made by us, whatever its labels say.
-        let none = BTreeSet::new();
-        let made = known.made.as_ref().or_else(|| known.kept.is_none().then_some(&none));
-        engine.vouch_for(&target.stack, made);
+        remembering::vouch(&context.data, engine, target);
         let policy = stack.stack.policy(&context.limits);
         let approvals = context.orders.borrow().approvals.clone();
         let name = target.name();
@@ -332,13 +327,8 @@ impl Turning<'_> {
                 }
             }
         };
-        if mode != Mode::Show
-            && let Err(error) = context
-                .data
-                .keep_state(target, &memory.pass.state)
-                .and_then(|()| context.data.note(target, learnt(engine, target, &memory.pass)))
-        {
-            tracing::warn!(%error, "cannot remember what was made here, and where the stack's data lies");
+        if mode != Mode::Show {
+            remembering::note(&context.data, engine, target, &memory.pass);
         }
         let millis = clock::now().since(begun).as_millis();
         tracing::debug!(stack = %target.stack, host = %target.host, ?depth, millis, "pass ended");
@@ -583,19 +573,6 @@ impl Turning<'_> {
     fn report_of(&self, revision: &Revision, failure: Failure) -> Report {
         Report::failed(self.request.target.clone(), revision.clone(), clock::now(), failure)
     }
-}
-
-/// What a target's passes know after a start.
-fn remembered(context: &Context, target: &Target) -> Memory {
-    let record = context.data.recall(target);
-    let state = record.state();
-    Memory::since(record.reached).knowing(state).with(record.cures, record.taken)
-}
-
-/// What is to be remembered of a pass.
-fn learnt(engine: &Engine, target: &Target, memory: &Memory) -> Learnt {
-    let made = engine.made(&target.stack);
-    Learnt { made, cures: memory.cures.clone(), taken: memory.taken.clone() }
 }
 
 fn unusable(what: &str) -> Failure {
