@@ -68,3 +68,33 @@ impl DataFolder {
         self.root().join("targets").join(host.as_str()).join("last-seen")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{RepositoryName, StackName};
+
+    #[test]
+    fn what_was_learnt_is_there_for_the_next_process() {
+        let root = tempfile::tempdir().unwrap();
+        let target = Target {
+            repository: RepositoryName::parse("fleet").unwrap(),
+            stack: StackName::parse("shop").unwrap(),
+            host: HostName::parse("a").unwrap(),
+        };
+        let made = BTreeSet::from([ContainerId::parse(&"a".repeat(64)).unwrap()]);
+        let taken = BTreeMap::from([("sha256:1".to_owned(), "digest".to_owned())]);
+        let learnt = Learnt { made: made.clone(), taken: taken.clone(), ..Learnt::default() };
+        DataFolder::open(root.path()).unwrap().note(&target, learnt).unwrap();
+        let next = DataFolder::open(root.path()).unwrap();
+        let record = next.recall(&target);
+        assert_eq!((record.made, record.taken), (Some(made), taken));
+        assert_eq!(next.last_seen(&target.host), None);
+        next.note_seen(&target.host, Timestamp::from_millis(7));
+        assert_eq!(next.last_seen(&target.host), Some(Timestamp::from_millis(7)));
+        assert!(
+            next.kept(&target.repository).unwrap().is_empty(),
+            "a note is no record of a target"
+        );
+    }
+}

@@ -334,7 +334,7 @@ impl Turning<'_> {
         tracing::debug!(stack = %target.stack, host = %target.host, ?depth, millis, "pass ended");
         ended.unwrap_or_else(|panic| {
             // What it remembered is not trusted any more.
-            memory.pass = remembered(context, target);
+            memory.pass = remembering::remembered(&context.data, target);
             self.report_of(&commit.revision, panicked(target, &*panic))
         })
     }

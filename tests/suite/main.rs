@@ -24,6 +24,7 @@ mod comments;
 mod compose_real;
 mod compose_table;
 mod config;
+mod contents;
 mod corpus;
 mod daemon;
 mod desired;

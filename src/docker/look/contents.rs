@@ -70,14 +70,21 @@ impl Looker<'_> {
             {
                 Some(Content::Missing)
             }
-            // A file where a folder should be, or the other way round: the Engine cannot mount it, and has no code for it.
-            Err(error) if error.to_string().contains("not a directory") => Some(Content::Misplaced),
+            Err(error) if is_misplaced(&error) => Some(Content::Misplaced),
             Err(error) => {
                 tracing::debug!(%error, container = container.name, "what it sees is not known");
                 None
             }
         }
     }
+}
+
+/// Whether a file lies where a folder should be, or the other way round: the Engine cannot mount it, and has no code for
+/// that. 20.10 says it in the words of `mount`, 28 in those of the calls that make a mount's place.
+fn is_misplaced(error: &EngineError) -> bool {
+    let said = error.to_string();
+    let said = |words: &str| said.contains(words);
+    said("not a directory") || said("is a directory") || said("file exists")
 }
 
 /// What an archive holds: a file, or a folder with files.

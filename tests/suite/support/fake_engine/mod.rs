@@ -365,6 +365,13 @@ impl FakeEngine {
         world.host_files.retain(|one, _| !below(one));
     }
 
+    /// Somebody copies a file into a container.
+    pub fn copy_into(&self, name: &str, path: &str, bytes: &[u8]) {
+        let mut world = self.shared.world();
+        let id = world.id_of(name).unwrap();
+        world.containers.get_mut(&id).unwrap().files.insert(path.to_owned(), bytes.to_vec());
+    }
+
     /// Somebody removes a file on the host.
     pub fn remove_host_file(&self, path: &str) {
         self.shared.world().host_files.remove(path);
