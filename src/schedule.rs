@@ -21,9 +21,9 @@ pub const FULL_LOOK_JITTER_PERCENT: u32 = 5;
 /// How long a service without a health check must have run before it counts as working, where neither its manifest nor
 /// the settings say. Long enough for a bad command line or a missing variable to show.
 pub const WATCH: Duration = Duration::from_secs(2);
-/// The same for one that crashed a moment ago; doubles with each crash, up to [`STABLE_AFTER`]. A crash loop is not well
-/// between two crashes.
-pub const WATCH_AFTER_CRASH: Duration = Duration::from_mins(1);
+/// One that crashed a moment ago is watched this many times as long; doubles with each crash, up to [`STABLE_AFTER`]. A
+/// crash loop is not well between two crashes.
+const WATCH_AFTER_CRASH: u32 = 30;
 /// Pause after the first failure that trying again may cure; doubles each time.
 pub const RETRY_FIRST: Duration = Duration::from_secs(5);
 /// Longest pause between two such tries.
@@ -87,6 +87,18 @@ pub fn backed_off(first: Duration, factor: u32, cap: Duration, attempts: u32) ->
         delay = delay.saturating_mul(factor);
     }
     delay.min(cap)
+}
+
+/// How long something must have run before it counts as working after so many crashes, where it is otherwise watched for
+/// `watch`.
+pub fn watch_after(watch: Duration, crashes: u32) -> Duration {
+    match crashes {
+        0 => watch,
+        crashes => {
+            let first = watch.saturating_mul(WATCH_AFTER_CRASH);
+            backed_off(first, 2, STABLE_AFTER, crashes).max(watch)
+        }
+    }
 }
 
 /// Failures in a row of one thing (a remote, a host, a target), and when it is tried again.
@@ -237,11 +249,9 @@ impl Attempts {
         self.degraded && !self.is_forgotten(now)
     }
 
-    /// How long it must have run before it counts as working because it crashed; `None` when it did not, as far as is
-    /// remembered.
-    pub fn watch(&self, now: Timestamp) -> Option<Duration> {
-        let crashes = if self.is_forgotten(now) { 0 } else { self.crashes };
-        (crashes > 0).then(|| backed_off(WATCH_AFTER_CRASH, 2, STABLE_AFTER, crashes))
+    /// Crashes that are remembered.
+    pub fn crashes(&self, now: Timestamp) -> u32 {
+        if self.is_forgotten(now) { 0 } else { self.crashes }
     }
 
     /// Failures that are remembered, at most `CRASH_LOOP_FAILURES`.

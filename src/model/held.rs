@@ -157,8 +157,11 @@ pub enum HeldBecause {
     RolledBack {
         /// How the new container failed.
         reason: Reason,
-        /// The Engine's own words; empty where it had none.
+        /// The Engine's own words, or its own; empty where there are none.
         error: String,
+        /// What serves instead: the image, and the commit that made it where that is known.
+        #[serde(default)]
+        serves: String,
     },
     /// What was to take its place did not come up, and the manifest says to leave it so.
     UpdatePaused {

@@ -26,7 +26,7 @@ use crate::model::{
 };
 use crate::plan::{self, Phase, Resolve};
 use crate::reconcile::apply::{self, Listener, Manner};
-use crate::reconcile::falls;
+use crate::reconcile::falls::{self, Causes};
 use crate::report::{Failure, Report, Round, Target, Wait, secrets};
 use crate::schedule::Recoveries;
 use crate::state::{SeenUp, Watch};
@@ -45,6 +45,8 @@ pub struct Memory {
     pub recoveries: Recoveries,
     /// Cures that changed nothing.
     pub cures: Cures,
+    /// How containers failed that were waited for.
+    causes: Causes,
     /// Since when what has still to show that it works is seen to run.
     seen_up: SeenUp,
     /// An operator's word was for one more attempt, and that failed: from then on a failed update is taken back as ever.
@@ -87,12 +89,21 @@ impl Memory {
 pub enum Mode {
     /// It does what policy allows.
     Sync,
-    /// An operator asked for it: stacks with `sync: manual` are applied too, and what was rolled back is tried again.
+    /// An operator asked for it: what was rolled back is tried again.
+    SyncAgain,
+    /// An operator asked for it by name: stacks with `sync: manual` are applied too, and what was rolled back is tried again.
     SyncByHand,
     /// It does what policy allows, and only if exactly that plan was approved.
     SyncApproved,
     /// It only says what it would do.
     Show,
+}
+
+impl Mode {
+    /// Whether what was taken back is tried once more.
+    fn tries_again(self) -> bool {
+        matches!(self, Self::SyncAgain | Self::SyncByHand)
+    }
 }
 
 /// What a look at one target leads to where replicas are spread over hosts.
@@ -197,6 +208,7 @@ async fn attempt(
     let mut depth = work.depth;
     for round in 0..ROUNDS_MAX {
         let mut observed = look(work, &whole, depth).await?;
+        memory.causes.tell(&mut observed);
         let (desired, unseated) = share(work, &whole, &observed, report).await?;
         let desired = drift::settle(desired, &observed, work.policy);
         depth = Depth::Changed;
@@ -233,9 +245,10 @@ async fn attempt(
         // call of a process that was killed came to its end. Looking again tells.
         let stale = round == 0 && outcomes.iter().any(is_stale);
         let nothing_done = !stale && !outcomes.iter().any(|one| one.outcome == Outcome::Done);
+        memory.causes.learn(&plan, &outcomes);
         memory.cures.carried_out(&findings.drifts, &plan, &outcomes);
         let failed = outcomes.iter().any(|it| matches!(it.outcome, Outcome::Failed { .. }));
-        memory.tried_by_hand |= work.mode == Mode::SyncByHand && failed;
+        memory.tried_by_hand |= work.mode.tries_again() && failed;
         if let Some(last) = report.rounds.last_mut() {
             last.outcomes = outcomes;
         }
@@ -388,7 +401,7 @@ fn extent(desired: &Desired) -> [usize; 4] {
 fn may_apply(work: &Work<'_>) -> bool {
     match work.mode {
         Mode::Show => false,
-        Mode::SyncByHand | Mode::SyncApproved | Mode::Sync => true,
+        Mode::SyncAgain | Mode::SyncByHand | Mode::SyncApproved | Mode::Sync => true,
     }
 }
 
@@ -397,7 +410,7 @@ fn objection(work: &Work<'_>, plan: &Plan) -> Option<Wait> {
     let needs_word = match work.mode {
         Mode::SyncByHand => false,
         Mode::SyncApproved => true,
-        Mode::Sync | Mode::Show => work.policy.sync == SyncPolicy::Manual,
+        Mode::Sync | Mode::SyncAgain | Mode::Show => work.policy.sync == SyncPolicy::Manual,
     };
     if !needs_word || plan.steps.is_empty() {
         return None;
@@ -419,7 +432,7 @@ fn make_plan(
     (desired, observed, findings): (&Desired, &Observed, &Findings),
 ) -> Plan {
     let now = (work.clock)();
-    let by_hand = work.mode == Mode::SyncByHand && !memory.tried_by_hand;
+    let by_hand = work.mode.tries_again() && !memory.tried_by_hand;
     let brakes =
         if by_hand { BTreeMap::new() } else { falls::brakes(&memory.recoveries, desired, now) };
     let as_then = memory.reached_as.as_ref().is_none_or(|digest| *digest == work.stack.digest);

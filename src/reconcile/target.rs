@@ -42,7 +42,10 @@ const PROOF_SLACK: Duration = Duration::from_millis(250);
 pub enum Intent {
     /// To keep the target at what Git says, as policy allows.
     Keep,
-    /// The same because an operator says so: stacks with `sync: manual` too, and what was rolled back is tried again.
+    /// The same because an operator says so, for all stacks alike: what was rolled back is tried again. Stacks with
+    /// `sync: manual` wait for their name.
+    ByHandForAll,
+    /// The same because an operator says so and names the stack: one with `sync: manual` too.
     ByHand,
     /// Exactly the plan that was approved, and nothing else.
     Approved,
@@ -54,6 +57,7 @@ impl Intent {
     fn mode(self) -> Mode {
         match self {
             Self::Keep => Mode::Sync,
+            Self::ByHandForAll => Mode::SyncAgain,
             Self::ByHand => Mode::SyncByHand,
             Self::Approved => Mode::SyncApproved,
             Self::Show => Mode::Show,
@@ -205,7 +209,7 @@ impl Turning<'_> {
         let gate = match request.intent {
             // Whom it would wait for is said when all were looked at.
             Intent::Show => Gate::Go,
-            Intent::Keep | Intent::ByHand | Intent::Approved => {
+            Intent::Keep | Intent::ByHandForAll | Intent::ByHand | Intent::Approved => {
                 context.store.gate(&request.target.name(), &request.commit.revision, now)
             }
         };

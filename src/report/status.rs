@@ -1,6 +1,8 @@
 //! What a commit is told: one line a stack, and one for all.
 
-use crate::model::{CommitState, CommitStatus, Health, HostName, Outcome, StackName, Sync};
+use crate::model::{
+    CommitState, CommitStatus, Health, HeldBecause, HostName, Outcome, StackName, Sync,
+};
 
 use super::{Report, Wait};
 
@@ -160,8 +162,15 @@ pub fn line(report: &Report) -> String {
 fn out_of_sync(report: &Report) -> String {
     let held = report.held().next();
     let drifts = report.remaining.len();
-    if let Some(held) = held.filter(|held| held.why.is_rollback()) {
-        return format!("{}: {}", held.drift.resource, held.why);
+    let rollback = report.held().find_map(|held| match &held.why {
+        HeldBecause::RolledBack { reason, error, serves } => {
+            Some((&held.drift.resource, reason, error, serves))
+        }
+        _ => None,
+    });
+    if let Some((resource, reason, error, serves)) = rollback {
+        let why = if error.is_empty() { reason.to_string() } else { format!("{reason}: {error}") };
+        return format!("{resource} rolled back, {serves} serves: {why}");
     }
     if let Some(service) = report.first_degraded() {
         return format!("degraded: {service}");

@@ -13,7 +13,7 @@ use crate::model::{
     Replica, Timestamp,
 };
 use crate::report::Unproven;
-use crate::schedule::{Recoveries, WATCH_AFTER_CRASH};
+use crate::schedule::{self, Recoveries};
 
 /// Since when replicas are seen to run, by our clock: a host's own may be ahead of it.
 pub type SeenUp = BTreeMap<Replica, (Timestamp, Timestamp)>;
@@ -82,17 +82,17 @@ impl Watch<'_> {
         replica: &Replica,
         container: &ObservedContainer,
     ) -> (Duration, bool) {
-        let remembered = self.recoveries.of(replica).and_then(|known| known.watch(self.now));
-        // What restarted before we looked for the first time is told by the Engine's own count.
-        let counted = (container.restart_count > 0).then_some(WATCH_AFTER_CRASH);
-        if let Some(after_crash) = remembered.or(counted) {
-            return (after_crash.max(service.update.monitor), true);
-        }
-        let watch = match (container.health, service.update.monitor) {
-            (HealthCheckState::Healthy, _) => Duration::ZERO,
-            (_, Duration::ZERO) => self.limit,
-            (_, said) => said,
+        let watch = match service.update.monitor {
+            Duration::ZERO => self.limit,
+            said => said,
         };
-        (watch, false)
+        let remembered = self.recoveries.of(replica).map_or(0, |known| known.crashes(self.now));
+        // What restarted before we looked for the first time is told by the Engine's own count.
+        let crashes = remembered.max(u32::from(container.restart_count > 0));
+        match (crashes, container.health) {
+            (0, HealthCheckState::Healthy) => (Duration::ZERO, false),
+            (0, _) => (watch, false),
+            (crashes, _) => (schedule::watch_after(watch, crashes), true),
+        }
     }
 }
