@@ -49,8 +49,7 @@ pub(super) struct Overtaken {
 /// What becomes of one stack's status.
 #[derive(Debug, Clone)]
 struct Fate {
-    state: CommitState,
-    words: String,
+    said: CommitStatus,
     /// How it ends is told by the head, which asks for the same.
     follows: bool,
     is_held: bool,
@@ -60,14 +59,16 @@ impl Fate {
     /// It ends here, by the commit that asks for something else.
     fn superseded(&mut self, by: &Revision) {
         self.follows = false;
-        if self.state != CommitState::Pending {
+        if self.said.state != CommitState::Pending {
             return;
         }
-        let by = by.short();
-        (self.state, self.words) = if self.is_held {
-            (CommitState::Pending, format!("superseded by {by} while it was held"))
+        let (context, by) = (std::mem::take(&mut self.said.context), by.short());
+        self.said = if self.is_held {
+            let words = format!("superseded by {by} while it was held");
+            status::line_of(context, CommitState::Pending, &words)
         } else {
-            (CommitState::Failure, format!("superseded by {by} before it was deployed"))
+            let words = format!("superseded by {by} before it was deployed");
+            status::line_of(context, CommitState::Failure, &words)
         };
     }
 }
@@ -79,12 +80,7 @@ impl Overtaken {
         stacks.values().find(|status| status.state != CommitState::Success)?;
         let stacks = stacks.into_iter().map(|(stack, status)| {
             let follows = status.state == CommitState::Pending && same(&stack);
-            let mut fate = Fate {
-                state: status.state,
-                words: status.description,
-                follows,
-                is_held: held.contains(&stack),
-            };
+            let mut fate = Fate { said: status, follows, is_held: held.contains(&stack) };
             if !follows {
                 fate.superseded(by);
             }
@@ -106,19 +102,15 @@ impl Overtaken {
     /// What a stack of the head says now.
     fn follow(&mut self, stack: &StackName, now: &CommitStatus, is_held: bool) {
         let Some(fate) = self.stacks.get_mut(stack).filter(|fate| fate.follows) else { return };
-        *fate = Fate {
-            state: now.state,
-            words: now.description.clone(),
-            follows: now.state == CommitState::Pending,
-            is_held,
-        };
+        let follows = now.state == CommitState::Pending;
+        *fate = Fate { said: now.clone(), follows, is_held };
     }
 
     /// Its statuses.
     pub(super) fn commit_report(&self, as_host: Option<&HostName>) -> CommitReport {
         let said = self.stacks.iter().map(|(stack, fate)| {
             let naming = as_host.map_or(Naming::Stack, Naming::StackAtHost);
-            status::line_of(status::context(stack, naming), fate.state, &fate.words)
+            CommitStatus { context: status::context(stack, naming), ..fate.said.clone() }
         });
         let mut statuses: Vec<CommitStatus> = said.collect();
         if as_host.is_none() {

@@ -140,29 +140,35 @@ impl StackRecord {
         let mut said = self.said.borrow_mut();
         let made = || {
             let naming = as_host.map_or(Naming::Stack, Naming::StackAtHost);
-            let context = status::context(name, naming);
-            let (state, words) = self.line(head);
-            status::line_of(context, state, &words)
+            self.line(head, &status::context(name, naming))
         };
         said.entry(as_host.cloned()).or_insert_with(made).clone()
     }
 
     /// The worst of all hosts wins; of those that are alike, the one that has been so for longest, so that words stay.
-    fn line(&self, head: &Revision) -> (CommitState, String) {
-        let lines = self.targets.iter().map(|(target, it)| (target, it.line(head)));
+    fn line(&self, head: &Revision, context: &str) -> CommitStatus {
+        let lines = self.targets.iter().map(|(target, it)| (target, it.line(head, context)));
         let worst = lines.min_by_key(|(_, line)| {
-            (std::cmp::Reverse(status::rank(line.state)), line.urgency, line.since)
+            (std::cmp::Reverse(status::rank(line.status.state)), line.urgency, line.since)
         });
-        let Some((target, line)) = worst else {
-            return (CommitState::Success, status::NOTHING_TO_DO.to_owned());
+        let Some((target, Line { status, is_of_host, .. })) = worst else {
+            return status::line_of(
+                context.to_owned(),
+                CommitState::Success,
+                status::NOTHING_TO_DO,
+            );
         };
-        if line.state == CommitState::Success {
+        if status.state == CommitState::Success {
             let reports = self.targets.values().filter_map(|it| it.report.as_deref());
-            return (CommitState::Success, status::success(&reports.collect::<Vec<_>>()));
+            let words = status::success(&reports.collect::<Vec<_>>());
+            return status::line_of(status.context, status.state, &words);
         }
-        let is_named = line.is_of_host && self.targets.len() > 1;
-        let words = if is_named { format!("{}: {}", target.host, line.words) } else { line.words };
-        (line.state, words)
+        if !is_of_host || self.targets.len() < 2 {
+            return status;
+        }
+        let words = format!("{}: {}", target.host, status.description);
+        let named = status::line_of(status.context, status.state, &words);
+        CommitStatus { progress: status.progress, ..named }
     }
 
     /// Whether something other than its own failing keeps it from the head: whoever overtakes it then takes no
@@ -179,49 +185,51 @@ impl StackRecord {
 
 /// What is said of one target.
 struct Line {
-    state: CommitState,
-    words: String,
+    status: CommitStatus,
     /// What someone must know first, among lines of one state: what waits, what goes on, what was not begun.
     urgency: u8,
     since: Timestamp,
-    /// Whether it is about this host alone, and names it.
+    /// Whether it is about this host alone.
     is_of_host: bool,
 }
 
 impl TargetRecord {
-    fn line(&self, head: &Revision) -> Line {
+    fn line(&self, head: &Revision, context: &str) -> Line {
+        let context = context.to_owned();
         let report = self.report.as_deref().filter(|report| report.revision == *head);
         let said = match (&self.doing, report) {
-            (Doing::Reported, Some(report)) => {
-                let (state, words) = (status::state(report), status::line(report));
-                Line { state, words, urgency: 1, since: report.at, is_of_host: true }
-            }
-            (Doing::Waiting(wait), _) => {
-                let (state, words) = (wait.state, wait.to_string());
-                Line { state, words, urgency: 0, since: Timestamp::default(), is_of_host: false }
-            }
+            (Doing::Reported, Some(report)) => Line {
+                status: status::of_report(context, report),
+                urgency: 1,
+                since: report.at,
+                is_of_host: true,
+            },
+            (Doing::Waiting(wait), _) => Line {
+                status: status::waiting(context, wait),
+                urgency: 0,
+                since: Timestamp::default(),
+                is_of_host: false,
+            },
             (Doing::New | Doing::Deploying | Doing::Reported, _) => Line {
-                state: CommitState::Pending,
-                words: status::DEPLOYING.to_owned(),
+                status: status::deploying(context),
                 urgency: 2,
                 since: Timestamp::default(),
                 is_of_host: false,
             },
         };
+        // What failed is failed until all is well, and not on its way again with each restart.
+        let gives_way = match said.status.state {
+            CommitState::Pending => true,
+            CommitState::Failure => said.is_of_host,
+            CommitState::Success | CommitState::Error => false,
+        };
         match &self.trouble {
-            // What failed is failed until all is well: not on its way again with each restart.
-            Some(trouble)
-                if said.state == CommitState::Pending
-                    || (said.state == CommitState::Failure && said.is_of_host) =>
-            {
-                Line {
-                    state: CommitState::Failure,
-                    words: trouble.line.text.clone(),
-                    urgency: 1,
-                    since: trouble.since,
-                    is_of_host: true,
-                }
-            }
+            Some(trouble) if gives_way => Line {
+                status: status::failed(said.status.context, &trouble.line),
+                urgency: 1,
+                since: trouble.since,
+                is_of_host: true,
+            },
             _ => said,
         }
     }
