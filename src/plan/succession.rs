@@ -265,7 +265,7 @@ impl Planner<'_> {
                 let from =
                     old.revision.as_ref().map(|revision| format!(" from {}", revision.short()));
                 let serves = format!("{}{}", old.spec.config.image, from.unwrap_or_default());
-                HeldBecause::RolledBack { reason, error, serves }
+                HeldBecause::RolledBack { reason: Box::new(reason), error, serves: serves.into() }
             }
             FailureAction::Pause | FailureAction::Continue => {
                 HeldBecause::UpdatePaused { reason, error }
