@@ -22,6 +22,7 @@ mod state;
 mod steps;
 mod succession;
 mod text;
+mod yielding;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -102,6 +103,7 @@ pub fn make(input: Input<'_>) -> Plan {
     }
     planner.remove_networks_and_volumes();
     planner.remove_files();
+    planner.yield_names();
     planner.keep_claims_apart();
     planner.drafts.put_last(&planner.last);
     planner.finish()
