@@ -10,7 +10,6 @@
 
 mod approve;
 mod claims;
-mod clash;
 mod files;
 mod ground;
 mod json;
@@ -22,7 +21,6 @@ mod state;
 mod steps;
 mod succession;
 mod text;
-mod yielding;
 
 use std::collections::{BTreeMap, BTreeSet};
 

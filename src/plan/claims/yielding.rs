@@ -12,14 +12,14 @@ use crate::model::{
     Resource, StackName,
 };
 
-use super::place::handle;
-use super::remove::fixed_ports;
-use super::{Planner, cause};
+use crate::plan::place::handle;
+use crate::plan::remove::fixed_ports;
+use crate::plan::{Planner, cause};
 
 impl Planner<'_> {
     /// Stops the container of a replica that waits for a port of another stack, where that one, directly or by others,
     /// waits for a port of this container.
-    pub(super) fn yield_ports(&mut self, desired: &DesiredReplica, drift: &Drift) {
+    pub(in crate::plan) fn yield_ports(&mut self, desired: &DesiredReplica, drift: &Drift) {
         let Some(container) = self.keeper(&desired.replica) else { return };
         let own = fixed_ports(container);
         if !container.state.is_up() || own.is_empty() {
@@ -66,7 +66,7 @@ impl Planner<'_> {
     }
 
     /// Why a container cannot be called as it is to be called: another one has that name.
-    pub(super) fn name_held_elsewhere(&self, drift: &Drift) -> Option<HeldBecause> {
+    pub(in crate::plan) fn name_held_elsewhere(&self, drift: &Drift) -> Option<HeldBecause> {
         match (&drift.resource, &drift.reason) {
             (Resource::Replica { replica, .. }, Reason::Renamed { .. }) => self.name_taken(replica),
             _ => None,
@@ -74,7 +74,7 @@ impl Planner<'_> {
     }
 
     /// Gives a passing name to containers whose name another stack of the commit waits for, while they wait for theirs.
-    pub(super) fn yield_names(&mut self) {
+    pub(in crate::plan) fn yield_names(&mut self) {
         let waiting: Vec<(&Drift, &ObservedContainer, String)> = self
             .input
             .findings
