@@ -17,7 +17,6 @@ mod outcome;
 mod plan;
 mod policy;
 pub mod project;
-mod remedy;
 mod report;
 mod secret;
 mod timestamp;
@@ -55,11 +54,10 @@ pub use observed::{
     ObservedContainer, ObservedImage, ObservedMount, ObservedNetwork, ObservedVolume, Ownership,
     TakenPort, TakenSubnet, subnets_meet,
 };
-pub use outcome::{Outcome, StepOutcome};
+pub use outcome::{Outcome, Remedy, StepOutcome};
 pub use plan::{Action, AnonymousVolumes, ContainerHandle, Ending, Plan, Step, StepId};
 pub use policy::{AdoptPolicy, DriftPolicy, Policy, PrunePolicy, SyncPolicy, UnsetPolicy};
 pub use project::{Extensions, Origins, Project, Service};
-pub use remedy::Remedy;
 pub use report::{CommitState, CommitStatus, Health, Progress, Sync};
 pub use secret::Secret;
 pub use timestamp::Timestamp;

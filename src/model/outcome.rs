@@ -1,10 +1,22 @@
-//! What became of a step.
+//! What became of a step, and what helps where it failed: the only thing that code branches on.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Remedy, StepId};
+use super::StepId;
+
+/// What helps after a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Remedy {
+    /// Trying again later.
+    Retry,
+    /// Another commit.
+    NewRevision,
+    /// A person: credentials, settings, rights.
+    Operator,
+}
 
 /// What became of one step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,17 +2,15 @@
 
 pub(crate) mod admission;
 pub mod apply;
-pub mod board;
 pub(crate) mod context;
 mod falls;
-pub(crate) mod gates;
 pub mod host;
 pub(crate) mod limiter;
 pub mod pass;
 mod proposal;
 mod remembering;
 pub(crate) mod roster;
-pub(crate) mod superseded;
+pub mod store;
 pub(crate) mod survey;
 pub mod target;
 

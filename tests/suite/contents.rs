@@ -1,6 +1,7 @@
 //! Files from Git, and what goes into images, on hosts where other hands were: found by what containers see, and put back.
 
 use moorline::model::{AdoptPolicy, Plan};
+use moorline::report::status;
 use serde_json::json;
 
 use super::support::fake_engine::Options;
@@ -16,9 +17,14 @@ async fn world() -> World {
         ("conf/a", "a"),
         ("conf/b", "b"),
     ]);
-    assert!(world.settle(3).await.is_good());
+    settles(&mut world).await;
     assert!(world.plan().await.is_empty());
     world
+}
+
+async fn settles(world: &mut World) {
+    let report = world.settle(3).await;
+    assert!(report.is_good(), "{}\n{:#?}", status::line(&report), report.remaining);
 }
 
 /// Where a file from Git lies on the simulated host.
@@ -56,7 +62,7 @@ async fn a_file_that_was_edited_or_deleted_on_the_host_is_put_back_and_its_servi
                 || plan.contains("restart shop-web-1"),
             "{plan}"
         );
-        assert!(world.settle(3).await.is_good());
+        settles(&mut world).await;
         assert_eq!(world.fake.host_files()[&file], right);
         assert!(world.plan().await.is_empty());
     }
@@ -69,7 +75,7 @@ async fn a_folder_never_stands_in_for_a_file() {
     let file = on_host(&world, "/app.conf");
     world.fake.remove_host_file(&file);
     world.fake.write_host_file(&format!("{file}/inside"), b"");
-    assert!(world.settle(3).await.is_good());
+    settles(&mut world).await;
     assert_eq!(world.fake.host_files()[&file], b"app");
     assert!(!world.fake.host_files().contains_key(&format!("{file}/inside")));
 }
@@ -81,7 +87,7 @@ async fn a_file_that_was_copied_over_one_of_ours_replaces_the_container() {
     world.fake.copy_into("shop-web-1", "/inline", b"other");
     let plan = told(&*world.plan().await);
     assert!(plan.contains("files./inline changed"), "{plan}");
-    assert!(world.settle(3).await.is_good());
+    settles(&mut world).await;
     assert_ne!(world.fake.inspect("shop-web-1").unwrap()["Id"], id);
     assert!(world.plan().await.is_empty());
 }
@@ -92,12 +98,12 @@ async fn what_a_service_wrote_to_its_own_file_is_left_to_it() {
     let compose =
         "services:\n  web: {image: app:v1, restart: always, volumes: [\"./app.conf:/app.conf\"]}\n";
     world.commit_files(&[("compose.yaml", compose), ("app.conf", "app")]);
-    assert!(world.settle(3).await.is_good());
+    settles(&mut world).await;
     let file = on_host(&world, "/app.conf");
     world.fake.write_host_file(&file, b"written");
     assert!(world.plan().await.is_empty());
     world.fake.remove_host_file(&file);
-    assert!(world.settle(3).await.is_good());
+    settles(&mut world).await;
     assert_eq!(world.fake.host_files()[&file], b"app");
 }
 

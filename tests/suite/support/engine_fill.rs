@@ -235,6 +235,7 @@ pub fn container(
         stopped_by_hand: false,
         vouched: true,
         error: String::new(),
+        last_words: String::new(),
         mounts: BTreeMap::new(),
         contents: BTreeMap::new(),
         lost_interfaces: std::collections::BTreeSet::new(),

@@ -30,9 +30,10 @@ pub(super) fn put(shared: &Arc<Shared>, id: &str, folder: &str, archive: &[u8]) 
         if !entry.header().entry_type().is_file() {
             continue;
         }
-        let Ok(path) =
-            entry.path().map(|path| format!("{}/{}", folder.trim_end_matches('/'), path.display()))
-        else {
+        let Ok(path) = entry.path().map(|path| {
+            let path = path.display().to_string();
+            format!("{}/{}", folder.trim_end_matches('/'), path.trim_start_matches('/'))
+        }) else {
             return refuse(400, "a path that makes no sense");
         };
         let mut bytes = Vec::new();
