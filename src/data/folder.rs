@@ -20,7 +20,7 @@ use crate::data::form::{self, Ledgers};
 use crate::fleet::Orders;
 use crate::model::{
     Digest, DriftPolicy, HostName, PrunePolicy, Remedy, RepositoryName, Revision, StackName,
-    SyncPolicy, Timestamp,
+    SyncPolicy, Timestamp, chain,
 };
 use crate::report::Target;
 
@@ -363,8 +363,8 @@ impl DataFolder {
         match self.record(target) {
             Ok(record) => record.unwrap_or_default(),
             Err(error) => {
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::error!(%error, cause, "what is remembered of {target} is lost; it is written anew");
+                let error = chain::in_full(&error);
+                tracing::error!(%error, "what is remembered of {target} is lost; it is written anew");
                 TargetRecord::default()
             }
         }

@@ -23,7 +23,7 @@ use tokio::sync::broadcast;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub use act::{Progress, Terms};
+pub use act::{CallOptions, Progress};
 pub use connect::{
     Access, Endpoint, EngineSettings, Limits, RegistryAccess, SshEndpoint, SshIdentity,
     TcpSecurity, TlsFiles,
@@ -184,7 +184,7 @@ impl Engine {
     /// in use for as long as it is young.
     async fn sweep(&self, helpers: Vec<Helper>, now: Timestamp) {
         let stop = CancellationToken::new();
-        let terms = Terms {
+        let terms = CallOptions {
             step: self.wire().limits().read,
             progress: self.wire().limits().read,
             stop: &stop,

@@ -23,10 +23,10 @@ use crate::fleet::placement::{self, Placement};
 use crate::model::{
     CommitState, Cure, Desired, Diagnostics, Digest, Drift, EngineFacts, Health, Observed, Outcome,
     Plan, Policy, Reason, Remedy, Replica, Resource, Revision, Slowed, StepOutcome, SyncPolicy,
-    Timestamp,
+    Timestamp, chain,
 };
 use crate::plan::{self, Brake, Phase, Resolve};
-use crate::reconcile::apply::{self, Listener, Manner};
+use crate::reconcile::apply::{self, ApplyOptions, Edges, Listener};
 use crate::report::{Failure, Report, Round, Target, Wait, secrets};
 use crate::schedule::{Attempts, Fall, Recoveries, Verdict};
 
@@ -225,8 +225,8 @@ async fn attempt(
         report.rounds.push(Round { plan: Arc::clone(&plan), outcomes: Vec::new() });
         let Some(engine) = engine.filter(|_| !idle && !stop.is_cancelled()) else { break };
         remember_recoveries(&mut memory.recoveries, &plan, (&findings, &observed), (work.clock)());
-        let manner = Manner::of(work.policy, Arc::clone(&work.listener));
-        let outcomes = apply::run(&plan, engine, &manner, stop).await;
+        let options = ApplyOptions::of(work.policy, Arc::clone(&work.listener));
+        let outcomes = apply::run(&plan, &Edges::of(engine), &options, stop).await;
         // What was refused at once was planned from a look that is not true any more: somebody else was faster, or a
         // call of a process that was killed came to its end. Looking again tells.
         let stale = round == 0 && outcomes.iter().any(is_stale);
@@ -500,13 +500,7 @@ async fn look(work: &Work<'_>, desired: &Desired, depth: Depth) -> Result<Observ
 }
 
 fn unseen(error: &EngineError) -> Failure {
-    let mut message = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        message = format!("{message}: {cause}");
-        source = cause.source();
-    }
-    Failure { message, remedy: error.remedy() }
+    Failure { message: chain::in_full(error), remedy: error.remedy() }
 }
 
 /// Restarts by the Engine's own policy count as falls too.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use moorline::docker::{Depth, Engine, EngineError, EngineSettings, Limits, Terms};
+use moorline::docker::{CallOptions, Depth, Engine, EngineError, EngineSettings, Limits};
 use moorline::model::{
     Action, AnonymousVolumes, BundleFile, Digest, FileBundle, FileMode, ImageRef,
 };
@@ -67,7 +67,7 @@ async fn connect(fake: &FakeEngine) -> Engine {
 async fn insist(engine: &Engine, action: &Action) -> usize {
     let stop = CancellationToken::new();
     let limit = Duration::from_millis(150);
-    let terms = Terms { step: limit, progress: limit, stop: &stop, tell: &|_| {} };
+    let terms = CallOptions { step: limit, progress: limit, stop: &stop, tell: &|_| {} };
     // A step of many calls seldom gets through a storm.
     for failures in 0..100 {
         match engine.carry_out(action, &terms).await {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::{StackName, pattern};
+use crate::model::{StackName, pattern};
 
 /// What stacks are given from outside Git.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -101,7 +101,7 @@ impl fmt::Debug for GivenFile {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::model::*;
 
     fn given(stacks: &[&str]) -> Given {
         let stacks = stacks.iter().map(|&name| name.to_owned()).collect();
