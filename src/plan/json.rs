@@ -39,6 +39,7 @@ fn held(held: &Held) -> Value {
     json!({ "drift": held.drift, "why": held.why.to_string(), "because": held.why })
 }
 
+/// `text` is the line that people read; `action`, `edge`, `loses` and `because` say the same for programs.
 fn step(step: &Step) -> Value {
     json!({
         "id": step.id,

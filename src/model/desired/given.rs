@@ -101,7 +101,7 @@ impl fmt::Debug for GivenFile {
 
 #[cfg(test)]
 mod tests {
-    use crate::model::*;
+    use super::*;
 
     fn given(stacks: &[&str]) -> Given {
         let stacks = stacks.iter().map(|&name| name.to_owned()).collect();

@@ -26,7 +26,7 @@ pub fn with_root(error: &(dyn Error + 'static)) -> String {
 }
 
 fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
-    std::iter::successors(error.source(), |cause| cause.source())
+    std::iter::successors(error.source(), |cause| (*cause).source())
 }
 
 #[cfg(test)]
