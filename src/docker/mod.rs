@@ -13,6 +13,7 @@ mod error;
 mod events;
 mod ledger;
 mod look;
+mod registry;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -32,9 +33,9 @@ pub use error::{Cause, EngineError};
 pub use events::{EngineEvent, EventKind, EventStream};
 pub use look::{Depth, HostView, Scope};
 
-use self::act::RegistryAuth;
 use self::connect::{Ask, Wire};
 use self::look::{DiskUse, Helper, Info, Looker, Memory, Version, api, facts};
+use self::registry::RegistryAuth;
 use crate::model::{EngineFacts, Observed, Timestamp};
 
 /// The newest API version whose answers were read and understood (Engine 28).

@@ -6,6 +6,7 @@ pub mod danger;
 pub mod diff;
 pub mod drift_report;
 pub mod glance;
+mod json;
 mod markdown;
 pub mod mask;
 pub mod proposal;

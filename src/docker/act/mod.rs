@@ -9,7 +9,6 @@ mod files;
 mod images;
 mod laid;
 mod networks;
-mod registry;
 mod verbs;
 mod waits;
 
@@ -17,8 +16,6 @@ use std::fmt;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-
-pub(super) use registry::RegistryAuth;
 
 use super::look::Doubt;
 use super::{Engine, EngineError};

@@ -30,8 +30,8 @@ use self::memory::Since;
 use self::read::{Distribution, Summary, VolumeEntry, VolumeList};
 use self::view::{About, Blind};
 use super::EngineError;
-use super::act::RegistryAuth;
 use super::connect::{Ask, Wire, parse, segment};
+use super::registry::RegistryAuth;
 use crate::model::{
     ContainerId, Gap, ImageRef, ImageSight, ObservedContainer, Replica, TakenPort, Timestamp,
     Unseen, chain,
