@@ -18,6 +18,7 @@ use crate::report::status;
 
 use super::drift_reports;
 use crate::connect;
+use crate::data::disk::text_of;
 use crate::data::folder::{DataFolder, Lock};
 use crate::preview::PullRequests;
 use crate::publish::drift_reports::Carriers;
@@ -262,7 +263,7 @@ impl Memory {
 
     /// What was kept; nothing when it cannot be read.
     pub(crate) fn recall(&self) -> Option<Recollection> {
-        let text = std::fs::read_to_string(&self.file).ok()?;
+        let text = text_of(&self.file)?;
         serde_json::from_str(&text).ok()
     }
 
