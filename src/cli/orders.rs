@@ -21,6 +21,7 @@ use crate::model::{CommitState, Digest, HostName, Revision, StackName, Sync, Tim
 use crate::oneshot::{self, OnceError};
 use crate::reconcile::Intent;
 
+use super::commands;
 use super::options::{Chosen, Global, Stacks};
 use super::output::{Format, Output, advised, note, print_lines, push, show};
 use super::signals::with_runtime;
