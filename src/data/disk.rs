@@ -36,7 +36,7 @@ mod tests {
         runtime.block_on(async {
             // Both are tasks of the one thread there is: the first ends only when the second had its turn.
             let mut tasks = JoinSet::new();
-            let wait = move || heard.recv_timeout(Duration::from_secs(60)).is_ok();
+            let wait = move || heard.recv_timeout(Duration::from_mins(1)).is_ok();
             tasks.spawn(async move { at_the_disk(wait) });
             tasks.spawn(async move { tell.send(()).is_ok() });
             assert!(tasks.join_all().await.into_iter().all(|done| done));

@@ -37,7 +37,7 @@ mod tests {
     #[error("{what}")]
     struct Layer {
         what: &'static str,
-        source: Option<Box<Layer>>,
+        source: Option<Box<Self>>,
     }
 
     fn layers(all: &[&'static str]) -> Layer {
