@@ -116,6 +116,12 @@ impl Summary<'_> {
             port: port.public,
             protocol: port.protocol.clone().into_owned(),
             container: self.name().to_owned(),
+            stack: self
+                .labels
+                .as_ref()
+                .and_then(|marks| marks.stack.as_deref())
+                .unwrap_or_default()
+                .to_owned(),
         })
     }
 

@@ -49,6 +49,8 @@ pub struct TakenPort {
     pub protocol: String,
     /// The container's name.
     pub container: String,
+    /// The stack that the container's labels name; empty where they name none.
+    pub stack: String,
 }
 
 /// Facts of an Engine that change what it can be asked for and what it fills in by itself.
