@@ -7,11 +7,11 @@ use super::{project, rust_files, sources};
 
 /// Lines of a function, from its head to its closing brace: half have at most so many, and 95 of a hundred.
 const FUNCTION_MEDIAN: usize = 9;
-const FUNCTION_P95: usize = 34;
+const FUNCTION_P95: usize = 33;
 /// Lines of a file: half have at most so many.
 const FILE_MEDIAN: usize = 166;
 /// Lines of tests, and of the data that they run, for a hundred lines of code.
-const TESTS_TO_CODE: usize = 66;
+const TESTS_TO_CODE: usize = 65;
 /// Lines of comment for a hundred lines, in the rooms whose rules are hard.
 const COMMENTS: &[(&str, usize)] = &[("compose", 9), ("desired", 10), ("drift", 12), ("plan", 10)];
 
