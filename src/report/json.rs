@@ -28,6 +28,7 @@ impl Report {
             "failure": self.failure,
             "wait": self.wait,
             "seats": self.seats,
+            "unproven": self.unproven,
         })
     }
 

@@ -15,4 +15,4 @@ mod verdict;
 mod waiting;
 
 pub use discretion::{mask, secrets, visible};
-pub use verdict::{Failure, Head, Report, Round, Target, Wait};
+pub use verdict::{Failure, Head, Report, Round, Target, Unproven, Wait};

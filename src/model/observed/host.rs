@@ -131,6 +131,9 @@ pub struct ObservedContainer {
     pub stopped_by_hand: bool,
     /// The Engine's error text of the last start, if any.
     pub error: String,
+    /// How it failed, as far as anybody knows more than its state: what its health check or its log said last.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub last_words: String,
     /// Anonymous and named volumes by target, so that a successor can inherit anonymous ones.
     pub mounts: BTreeMap<String, ObservedMount>,
     /// SHA-256 of single files that a foreign container to be adopted mounts from its project folder, by target: what

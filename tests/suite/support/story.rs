@@ -99,7 +99,8 @@ impl Told {
     async fn new() -> Self {
         let mut harbour = Harbour::new(&["local"]).await;
         // One step at a time: the order of calls is the plan's.
-        harbour.more = "limits: {parallel_steps: 1, step: 10s, progress: 10s}\n".to_owned();
+        harbour.more =
+            "limits: {parallel_steps: 1, step: 10s, progress: 10s, watch: 0s}\n".to_owned();
         let (code, printed, said) = (0, String::new(), String::new());
         Self { harbour, commits: Vec::new(), code, printed, said, data: Vec::new() }
     }
