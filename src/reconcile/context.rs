@@ -173,7 +173,7 @@ impl Context {
         commit: &Commit,
         depth: Depth,
     ) -> Vec<(TargetName, Option<Observed>)> {
-        let Context { repository, roster, labels, hosts, limiter, .. } = self;
+        let Self { repository, roster, labels, hosts, limiter, .. } = self;
         let targets = survey::targets_of(survey::spread(commit), labels);
         let looks = roster.unknown(targets).into_iter().map(async |target| {
             let link = hosts.get(&target.host).map(|host| host.link().borrow().clone());
