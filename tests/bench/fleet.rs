@@ -253,7 +253,7 @@ impl Fleet {
         let path = self.log("daemon.log");
         let log = std::fs::File::create(&path).unwrap();
         let mut command = self.moorline("run");
-        command.env("RUST_LOG", "info,moorline::daemon::target=debug");
+        command.env("RUST_LOG", "info,moorline::reconcile::target=debug");
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         let begun = Instant::now();
         let mut daemon = command.spawn().unwrap();
