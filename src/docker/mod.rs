@@ -14,6 +14,7 @@ mod events;
 mod ledger;
 mod look;
 mod owner;
+mod registry;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -24,7 +25,7 @@ use tokio::sync::broadcast;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub use act::{Progress, Terms};
+pub use act::{CallOptions, Progress};
 pub use connect::{
     Access, Endpoint, EngineSettings, Limits, RegistryAccess, SshEndpoint, SshIdentity,
     TcpSecurity, TlsFiles,
@@ -34,9 +35,9 @@ pub use events::{EngineEvent, EventKind, EventStream};
 pub use look::{Depth, HostView, Scope};
 pub use owner::owner;
 
-use self::act::RegistryAuth;
 use self::connect::{Ask, Wire};
 use self::look::{DiskUse, Helper, Info, Looker, Memory, Version, api, facts};
+use self::registry::RegistryAuth;
 use crate::model::{ContainerId, EngineFacts, Observed, StackName, Timestamp};
 
 /// The newest API version whose answers were read and understood (Engine 28).
@@ -202,7 +203,7 @@ impl Engine {
     /// in use for as long as it is young.
     async fn sweep(&self, helpers: Vec<Helper>, now: Timestamp) {
         let stop = CancellationToken::new();
-        let terms = Terms {
+        let terms = CallOptions {
             step: self.wire().limits().read,
             progress: self.wire().limits().read,
             stop: &stop,

@@ -19,6 +19,7 @@ use crate::model::{
 /// The label of an image that we built: a digest of what went in.
 pub(super) const BUILD_LABEL: &str = "moorline.build";
 
+/// Where docker compose ran: relative paths of the manifest were taken from there.
 const WORKING_DIR_LABEL: &str = "com.docker.compose.project.working_dir";
 
 /// Leaves a stack's state where it is. Binds of state, and files laid over it, point to the folder where they lay: as its

@@ -311,6 +311,7 @@ fn seems_renamed(
     )
 }
 
+/// A wait, and the reason of whoever is waited for: reasons of reasons are said in one line.
 fn waits(
     out: &mut fmt::Formatter<'_>,
     whom: &dyn fmt::Display,

@@ -24,7 +24,7 @@ use crate::docker::{Depth, Engine};
 use crate::fleet::waves::Gate;
 use crate::fleet::{TargetName, WaitingOn};
 use crate::model::{
-    CommitState, LastState, Observed, Outcome, Policy, Remedy, Revision, Timestamp,
+    CommitState, LastState, Observed, Outcome, Policy, Remedy, Revision, Timestamp, chain,
 };
 use crate::report::{Failure, Report, Target, Wait, status};
 use crate::schedule::{self, Failures, PassEnded};
@@ -583,9 +583,7 @@ fn unusable(what: &str) -> Failure {
 }
 
 fn locked(error: &DataError) -> Failure {
-    let source = std::error::Error::source(error);
-    let message = source.map_or(error.to_string(), |cause| format!("{error}: {cause}"));
-    Failure { message, remedy: error.remedy() }
+    Failure { message: chain::in_full(error), remedy: error.remedy() }
 }
 
 /// A bug in one pass is this target's failure, and nobody else's.

@@ -1,6 +1,8 @@
 //! Tales that nobody wrote: commits, accidents, hands and killed processes across several stacks of one host, by seed.
 //! `MOORLINE_TALES=10000` tells more of them, `MOORLINE_TALE=17` one, with what happens in it.
 //!
+//! Data that goes to another stack is told of in stories: who had it before, only the data folder knows.
+//!
 //! What must hold throughout: no volume is lost, and no service runs on another one than it began with; nothing of
 //! others is touched; no stack is said to be in sync while a service of it cannot work. In the end nothing is left to do.
 
@@ -369,13 +371,13 @@ impl Tale {
             let container = self.fake.inspect(&format!("{name}-{service}-1"));
             container.is_some_and(|one| one["State"]["Running"] == json!(true))
         });
-        if matches!(which, 2..=5) && !is_there {
+        if matches!(which, 2 | 4) && !is_there {
             return;
         }
-        self.moves = matches!(which, 2..=5);
+        self.moves = matches!(which, 2 | 4);
         let (version, scale, memory) =
             (self.dice.roll(BEHAVIOURS.len()), 1 + self.dice.roll(3), self.dice.roll(3));
-        let mut what = format!("edit {which} of {name} {chosen:?}");
+        let what = format!("edit {which} of {name} {chosen:?}");
         match (which, chosen) {
             (0, _) | (_, None) => {
                 let service = self.new_service();
@@ -388,30 +390,10 @@ impl Tale {
                 let one = stack.remove(&service).unwrap();
                 stack.insert(format!("{service}x"), one);
             }
-            // Moved to another stack.
-            (3, Some(service)) => {
-                let to = names
-                    .iter()
-                    .find(|other| **other != name)
-                    .cloned()
-                    .unwrap_or_else(|| "z".to_owned());
-                let one = self.stacks.get_mut(&name).unwrap().remove(&service).unwrap();
-                what = format!("{what} to {to}");
-                self.began.remove(&one.own);
-                self.stacks.entry(to).or_default().insert(service, one);
-            }
             // Its volume gets another key.
             (4, Some(service)) => {
                 let one = self.stacks.get_mut(&name).unwrap().get_mut(&service).unwrap();
                 one.volume = one.volume.take().map(|volume| format!("{volume}x"));
-            }
-            // The whole stack gets another name.
-            (5, Some(_)) if names.len() < 4 => {
-                let all = self.stacks.remove(&name).unwrap();
-                for one in all.values() {
-                    self.began.remove(&one.own);
-                }
-                self.stacks.insert(format!("{name}y"), all);
             }
             (6, Some(_)) => drop(self.stacks.remove(&name)),
             (which, Some(service)) => {

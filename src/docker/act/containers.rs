@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::super::connect::{Ask, segment};
 use super::super::look::Inspection;
 use super::super::{Engine, EngineError};
-use super::{Terms, is_refusal};
+use super::{CallOptions, is_refusal};
 use crate::model::{
     AnonymousVolumes, ContainerConfig, ContainerHandle, ContainerId, ContainerSpec, Endpoint, Hook,
     HostConfig, RestartPolicy,
@@ -74,7 +74,7 @@ impl Engine {
         &self,
         name: &str,
         spec: &ContainerSpec,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let spec = &self.with_container_ids(spec).await?;
         let body = create_body(spec, self.facts().api);
@@ -155,7 +155,7 @@ impl Engine {
         container: &ContainerHandle,
         network: &str,
         endpoint: &Endpoint,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("connect {} to {network}", container.name());
         let body = ConnectBody { container: container.address(), endpoint_config: endpoint };
@@ -173,7 +173,7 @@ impl Engine {
         &self,
         container: &ContainerHandle,
         network: &str,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("disconnect {} from {network}", container.name());
         let body = DisconnectBody { container: container.address() };
@@ -191,7 +191,7 @@ impl Engine {
     pub(super) async fn start(
         &self,
         container: &ContainerHandle,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("start {}", container.name());
         self.verb(&what, terms.step, self.verbs().start_container(container.address(), None)).await
@@ -201,7 +201,7 @@ impl Engine {
         &self,
         container: &ContainerHandle,
         grace: Duration,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("stop {}", container.name());
         let options = StopContainerOptions { t: Some(whole_seconds(grace)), ..Default::default() };
@@ -213,7 +213,7 @@ impl Engine {
         &self,
         container: &ContainerHandle,
         grace: Duration,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("restart {}", container.name());
         let options =
@@ -225,7 +225,7 @@ impl Engine {
     pub(super) async fn unpause(
         &self,
         container: &ContainerHandle,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("unpause {}", container.name());
         let call = self.verbs().unpause_container(container.address());
@@ -247,7 +247,7 @@ impl Engine {
         &self,
         container: &ContainerHandle,
         volumes: AnonymousVolumes,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("remove {}", container.name());
         let options = RemoveContainerOptions {
@@ -269,7 +269,7 @@ impl Engine {
     async fn await_removal(
         &self,
         container: &ContainerHandle,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let gone = async {
             loop {
@@ -291,7 +291,7 @@ impl Engine {
         &self,
         container: &ContainerHandle,
         name: &str,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("rename {} to {name}", container.name());
         let options = RenameContainerOptions { name: name.to_owned() };
@@ -314,7 +314,7 @@ impl Engine {
         &self,
         container: &ContainerHandle,
         spec: &ContainerSpec,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("update {}", container.name());
         let ask = Ask::post(format!("/containers/{}/update", segment(container.address())), what)
@@ -326,7 +326,7 @@ impl Engine {
         &self,
         container: &ContainerHandle,
         hook: &Hook,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("run a hook in {}", container.name());
         let limit = terms.step;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{
+use crate::model::{
     Claimed, Drift, HostName, Location, Reason, Replica, Resource, StackName, Timestamp, Value,
 };
 

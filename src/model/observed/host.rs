@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{
+use crate::model::{
     ContainerConfig, ContainerId, ContainerSpec, Digest, Gap, ImageRef, NetworkSpec, PathSight,
     Replica, Revision, Timestamp, VolumeSpec,
 };

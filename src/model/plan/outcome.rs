@@ -1,22 +1,10 @@
-//! What became of a step, and what helps where it failed: the only thing that code branches on.
+//! What became of a step.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::StepId;
-
-/// What helps after a failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Remedy {
-    /// Trying again later.
-    Retry,
-    /// Another commit.
-    NewRevision,
-    /// A person: credentials, settings, rights.
-    Operator,
-}
+use crate::model::{Remedy, StepId};
 
 /// What became of one step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
