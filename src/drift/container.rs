@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::contents::Difference;
 use super::defaults::{self, Knowledge};
 use super::look::Look;
 use super::sheet::host::{self, Naming};
@@ -16,14 +17,6 @@ use crate::model::{
 
 /// The label that tells the content of files that are copied into a container, or laid over its state.
 const FILES_LABEL: &str = "moorline.files";
-
-/// One difference of a container, with the attribute below its service that asks for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Difference {
-    pub(super) attribute: String,
-    pub(super) reason: Reason,
-    pub(super) cure: Cure,
-}
 
 /// Everything in which a container differs from what its replica asks for, but for its state.
 pub(super) fn compare(

@@ -1,10 +1,17 @@
 //! Files from Git as a container sees them, against what they are in Git.
 
-use super::container::Difference;
 use crate::model::{
     Content, Cure, Desired, DesiredReplica, ObservedContainer, Ownership, Reason, SeenFiles,
     SeenIn, Value,
 };
+
+/// One difference of a container, with the attribute below its service that asks for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Difference {
+    pub(super) attribute: String,
+    pub(super) reason: Reason,
+    pub(super) cure: Cure,
+}
 
 /// Where differences of files are told: `files.PATH`, by the path in the container.
 const ATTRIBUTE: &str = "files";

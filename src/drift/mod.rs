@@ -110,7 +110,7 @@ fn one_replica(
     }
     let name = &wanted.replica.service;
     for difference in container::compare(look, service, wanted, keeper) {
-        let container::Difference { attribute, reason, cure } = difference;
+        let contents::Difference { attribute, reason, cure } = difference;
         if look.ignores(&format!("services.{name}.{attribute}")) {
             continue;
         }
