@@ -64,7 +64,7 @@ impl Newcomer<'_> {
             return;
         }
         if !left {
-            let gone = self.left_behind(commit, other);
+            let gone = Self::left_behind(commit, other);
             if is_here && self.comes_after(&gone) {
                 commit.before.entry(place).or_default().push(predecessor(gone, true));
             }
@@ -82,7 +82,7 @@ impl Newcomer<'_> {
     }
 
     /// What a stack that lives on had of services that the commit does not give it any more.
-    fn left_behind(&self, commit: &Commit, other: &Kept) -> LastState {
+    fn left_behind(commit: &Commit, other: &Kept) -> LastState {
         let project = commit.stacks.get(&other.target.stack).and_then(|it| it.project.as_ref());
         let Some(project) = project else { return LastState::default() };
         let is_gone = |name: &ServiceName| {

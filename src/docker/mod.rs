@@ -165,7 +165,9 @@ impl Engine {
     pub fn vouch_for(&self, stack: &StackName, made: Option<&BTreeSet<ContainerId>>) {
         match made {
             Some(made) => {
-                made.iter().for_each(|id| self.memory().vouch(stack.as_str(), id.clone()))
+                for id in made {
+                    self.memory().vouch(stack.as_str(), id.clone());
+                }
             }
             None => self.memory().trust(stack.as_str()),
         }

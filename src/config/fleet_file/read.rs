@@ -158,7 +158,7 @@ impl FleetReader<'_> {
             }
         }
         if let Some(path) = section.text("directory") {
-            stack.directory = self.directory(section, &path);
+            stack.directory = Self::directory(section, &path);
         }
         let prune = section.section("prune");
         stack.prune.services = prune.flag("services").unwrap_or(stack.prune.services);
@@ -173,9 +173,13 @@ impl FleetReader<'_> {
     }
 
     /// A folder on hosts. The stack's name is put in where the stack is known.
-    fn directory(&self, section: &Section<'_>, path: &str) -> Option<String> {
+    fn directory(section: &Section<'_>, path: &str) -> Option<String> {
         let climbs = path.split('/').any(|part| matches!(part, "." | ".."));
-        if path.starts_with('/') && !climbs && path.trim_matches('/') != "" && !path.contains(':') {
+        if path.starts_with('/')
+            && !climbs
+            && !path.trim_matches('/').is_empty()
+            && !path.contains(':')
+        {
             return Some(path.trim_end_matches('/').to_owned());
         }
         let problem = section.problem(
