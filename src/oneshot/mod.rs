@@ -21,7 +21,7 @@ use crate::reconcile::pass::{Share, Sight};
 use crate::reconcile::{self, Proposal};
 use crate::report::{Failure, Report, Target};
 
-use crate::commit::removed::retire;
+use crate::commit::removed::{retire, take_down};
 use crate::daemon::{self, Setup, StartError};
 use crate::data::folder::DataFolder;
 use crate::reconcile::board::{Board, Standing};
@@ -84,6 +84,8 @@ pub struct Wish {
     pub revision: Option<String>,
     /// Windows and waves do not hold: an operator says so.
     pub passes_by: bool,
+    /// The stacks are taken down: suspensions of them do not hold.
+    pub takes_down: bool,
 }
 
 /// One repository as a command sees it.
@@ -158,6 +160,37 @@ fn check_names(wish: &Wish, all: &[Seen]) -> Result<(), OnceError> {
         Some(name) => {
             Err(OnceError::NoStack { name: name.clone(), known: known.into_iter().collect() })
         }
+    }
+}
+
+/// The hosts of a stack as it was read, as far as this process keeps them and they are among `only`; all without any.
+pub fn hosts_of(
+    setup: &Setup,
+    seen: &Seen,
+    stack: &StackName,
+    only: &BTreeSet<HostName>,
+) -> BTreeSet<HostName> {
+    let all = targets_of(setup, &seen.repository, &seen.commit).into_iter();
+    let own = all.filter(|target| target.stack == *stack).map(|target| target.host);
+    own.filter(|host| only.is_empty() || only.contains(host)).collect()
+}
+
+/// The same repository, asking no more for a stack on these hosts: an operator takes it down.
+#[must_use]
+pub fn without(
+    setup: &Setup,
+    seen: &Seen,
+    stack: &StackName,
+    (on, volumes): (&BTreeSet<HostName>, bool),
+) -> Seen {
+    let mut commit = (*seen.commit).clone();
+    take_down(&mut commit, stack, on, (&setup.settings.host_labels(), volumes));
+    let Seen { repository, git, source, .. } = seen;
+    Seen {
+        repository: repository.clone(),
+        commit: Arc::new(commit),
+        git: Arc::clone(git),
+        source: source.clone(),
     }
 }
 

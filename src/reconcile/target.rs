@@ -340,6 +340,9 @@ impl Turning<'_> {
     fn beside(&self, policy: &Policy) -> Beside {
         let Self { context, request, .. } = self;
         let prunes = policy.prune.volumes && request.intent != Intent::Show;
+        let place = (request.target.stack.clone(), request.target.host.clone());
+        // Whoever is taken down by hand is the only one that is looked at.
+        let prunes = prunes && !request.commit.taken_down.contains(&place);
         let unsettled = || context.unsettled(request.commit, request.target);
         Beside {
             newest: Some(Arc::clone(&request.commit.claims)),
@@ -535,7 +538,12 @@ impl Turning<'_> {
         let target = self.request.target;
         let gone =
             commit.is_retired(target) && removed::is_done_with(report, commit.stack_of(target));
-        if gone && let Err(error) = self.context.data.forget(self.request.target) {
+        let place = (target.stack.clone(), target.host.clone());
+        let stays_known = commit.taken_down.contains(&place);
+        if gone
+            && !stays_known
+            && let Err(error) = self.context.data.forget(self.request.target)
+        {
             tracing::warn!(%error, "cannot forget a target that is gone");
         }
         gone
