@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::commit::{Commit, LoadedStack, succession};
-use crate::config::fleet_file::{HostChoice, HostSelector, Stack, Vanished, vanished};
+use crate::config::fleet_file::{FLEET_FILE, HostChoice, HostSelector, Stack, Vanished, vanished};
 use crate::config::settings::Labels;
 use crate::model::{
-    Drift, HostName, Location, PrunePolicy, Reason, RepositoryName, Resource, StackName, TreePath,
+    Diagnostic, Drift, HostName, Location, PrunePolicy, Reason, RepositoryName, Resource,
+    StackName, TreePath,
 };
 use crate::report::{Report, Target};
 
@@ -20,7 +21,8 @@ use crate::data::folder::{DataError, DataFolder, Kept};
 /// Adds to a commit what was kept before and is asked for no more. `wanted`: the targets that the commit asks for;
 /// `hosts`: those that this process keeps.
 ///
-/// Nothing is retired when no stack is left at all: an emptied repository is taken for a mistake, and said.
+/// Nothing is retired when no stack is left at all: an emptied repository is taken for a mistake, and the commit is
+/// refused.
 pub(crate) fn retire(
     commit: &mut Commit,
     data: &DataFolder,
@@ -35,7 +37,12 @@ pub(crate) fn retire(
     if let Vanished::All { had } = vanished(&had, &has)
         && !is_meant
     {
-        tracing::warn!(%repository, had, "no stack is left in the commit; nothing is removed");
+        let place = Location::file(FLEET_FILE.to_owned());
+        let message =
+            format!("no stack is left in the commit, and there were {had}; nothing is removed");
+        let help = "to remove the last ones write `stacks: {}` and `empty: true` in fleet.yaml; else look whether branch and path are the right ones";
+        commit.problems.push(Diagnostic::error(place, message).help(help));
+        commit.fleet = None;
         return Ok(());
     }
     for kept in &kept {

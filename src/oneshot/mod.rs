@@ -129,22 +129,28 @@ pub async fn read(
         let place = Place { git: &git, source: &source, repository, hosts, outside: &outside };
         let mut commit = commit::read(&place, &wanted, stop).await.map_err(failed)?;
         redaction::hide(&commit.secrets());
-        // Half a fleet is acted on by no command: what it does not name would be taken for gone.
-        if commit.fleet_problem().is_some() {
-            let lines: Vec<String> = commit.problems.0.iter().map(ToString::to_string).collect();
-            return Err(OnceError::Fleet { problem: lines.join("\n") });
-        }
+        usable(&commit)?;
         // What another commit than the head's does not know may well be wanted.
         if wish.revision.is_none() {
             let targets = targets_of(setup, name, &commit);
             let hosts = own_hosts(setup);
             retire(&mut commit, &data, name, &targets, &hosts).map_err(StartError::from)?;
+            usable(&commit)?;
         }
         let commit = Arc::new(commit);
         all.push(Seen { repository: name.clone(), commit, git: Arc::clone(&git), source });
     }
     check_names(wish, &all)?;
     Ok(all)
+}
+
+/// Half a fleet is acted on by no command: what it does not name would be taken for gone.
+fn usable(commit: &Commit) -> Result<(), OnceError> {
+    if commit.fleet_problem().is_none() {
+        return Ok(());
+    }
+    let lines: Vec<String> = commit.problems.0.iter().map(ToString::to_string).collect();
+    Err(OnceError::Fleet { problem: lines.join("\n") })
 }
 
 fn check_names(wish: &Wish, all: &[Seen]) -> Result<(), OnceError> {

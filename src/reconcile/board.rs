@@ -294,8 +294,10 @@ impl Inner {
     /// One status a stack at the head.
     fn of_stacks(&mut self, as_host: Option<&HostName>) -> BTreeMap<StackName, CommitStatus> {
         let Some(head) = self.revision() else { return BTreeMap::new() };
+        let is_refused = self.head.as_ref().is_some_and(|head| head.fleet_problem.is_some());
         let said = |(stack, on_hosts): (&StackName, &mut OnHosts)| {
-            (stack.clone(), on_hosts.status(stack, &head, as_host))
+            let status = on_hosts.status(stack, &head, as_host);
+            (stack.clone(), if is_refused { status::refused(status) } else { status })
         };
         self.stacks.iter_mut().map(said).collect()
     }

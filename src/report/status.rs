@@ -64,6 +64,16 @@ pub fn roll_up(statuses: &[CommitStatus]) -> CommitStatus {
     }
 }
 
+/// The same of a stack of a commit whose fleet file is refused: what that commit asks of it is not known, and what was
+/// looked at is the one before.
+pub fn refused(status: CommitStatus) -> CommitStatus {
+    if status.state != CommitState::Success {
+        return status;
+    }
+    let text = "not looked at: the fleet file is refused, and it stays at the commit before";
+    CommitStatus { state: CommitState::Error, description: cut(text), ..status }
+}
+
 /// A status of one line, cut to what every forge takes.
 pub fn line_of(context: String, state: CommitState, text: &str) -> CommitStatus {
     CommitStatus { context, state, description: cut(text), link: None }
