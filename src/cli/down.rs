@@ -17,11 +17,11 @@ use crate::plan as planning;
 use crate::reconcile::Intent;
 use crate::report::{Report, Target};
 
-use super::commands::{push, with_runtime};
 use super::options::{Chosen, Global, Stacks};
 use super::orders::{name_of, tell, tell_reach};
-use super::output::{Format, Output, advised, note, show};
+use super::output::{Format, Output, advised, note, push, show};
 use super::progress;
+use super::signals::with_runtime;
 
 /// `down`.
 #[derive(Debug, Clone, Args)]

@@ -15,6 +15,7 @@ use crate::model::{
     ObservedContainer, Ownership, Policy, ServiceState, StackFolder, image_repository,
 };
 
+/// Where docker compose ran: relative paths of the manifest were taken from there.
 const WORKING_DIR_LABEL: &str = "com.docker.compose.project.working_dir";
 
 /// Leaves a stack's state where it is. Binds of state, and files laid over it, point to the folder where they lay: as its
@@ -86,6 +87,7 @@ fn folder_of(observed: &Observed, policy: &Policy) -> Option<String> {
     ours.filter_map(label).min().or_else(|| observed.containers.iter().filter_map(label).min())
 }
 
+/// Points a container's relative binds at the folder where the stack's data is.
 fn settle_spec(spec: &mut ContainerSpec, settled: &impl Fn(&str) -> Option<String>) {
     let host = spec.host_mut();
     for bind in &mut host.binds {

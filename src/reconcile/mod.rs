@@ -2,16 +2,14 @@
 
 pub(crate) mod admission;
 pub mod apply;
-pub mod board;
 pub(crate) mod context;
 mod falls;
-pub(crate) mod gates;
 pub mod host;
 pub(crate) mod limiter;
 pub mod pass;
 mod proposal;
 pub(crate) mod roster;
-pub(crate) mod superseded;
+pub mod store;
 pub(crate) mod survey;
 pub mod target;
 

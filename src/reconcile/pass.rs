@@ -23,13 +23,14 @@ use crate::fleet::placement::{self, Placement};
 use crate::model::{
     CommitState, Cure, Desired, Diagnostics, Digest, EngineFacts, Health, Known, LastState,
     Observed, Outcome, Plan, Policy, Remedy, Replica, Revision, StepOutcome, SyncPolicy, Timestamp,
+    chain,
 };
 use crate::plan::{self, Phase, Resolve};
-use crate::reconcile::apply::{self, Listener, Manner};
+use crate::reconcile::apply::{self, ApplyOptions, Edges, Listener};
+use crate::reconcile::falls::{self, Causes};
 use crate::report::{Failure, Report, Round, Target, Wait, secrets};
 use crate::schedule::Recoveries;
-
-use super::falls;
+use crate::state::{SeenUp, Watch};
 
 /// A call that fails later than this failed for another reason than a stale look.
 const STALE_WITHIN: Duration = Duration::from_secs(5);
@@ -47,6 +48,10 @@ pub struct Memory {
     pub state: LastState,
     /// Cures that changed nothing.
     pub cures: Cures,
+    /// How containers failed that were waited for.
+    causes: Causes,
+    /// Since when what has still to show that it works is seen to run.
+    seen_up: SeenUp,
     /// An operator's word was for one more attempt, and that failed: from then on a failed update is taken back as ever.
     tried_by_hand: bool,
     /// What the stack asks of this host, for as long as neither the commit nor the Engine changes.
@@ -93,12 +98,21 @@ impl Memory {
 pub enum Mode {
     /// It does what policy allows.
     Sync,
-    /// An operator asked for it: stacks with `sync: manual` are applied too, and what was rolled back is tried again.
+    /// An operator asked for it: what was rolled back is tried again.
+    SyncAgain,
+    /// An operator asked for it by name: stacks with `sync: manual` are applied too, and what was rolled back is tried again.
     SyncByHand,
     /// It does what policy allows, and only if exactly that plan was approved.
     SyncApproved,
     /// It only says what it would do.
     Show,
+}
+
+impl Mode {
+    /// Whether what was taken back is tried once more.
+    fn tries_again(self) -> bool {
+        matches!(self, Self::SyncAgain | Self::SyncByHand)
+    }
 }
 
 /// What a look at one target leads to where replicas are spread over hosts.
@@ -204,6 +218,7 @@ async fn attempt(
     let mut depth = work.depth;
     for round in 0..ROUNDS_MAX {
         let mut observed = look(work, &whole, depth).await?;
+        memory.causes.tell(&mut observed);
         let (desired, unseated) = share(work, &whole, &observed, report).await?;
         let desired = drift::settle(desired, &observed, work.policy);
         depth = Depth::Changed;
@@ -212,8 +227,7 @@ async fn attempt(
             report.found.clone_from(&findings.drifts);
         }
         report.now_found(&findings, &observed);
-        falls::watch_restarts(&mut memory.recoveries, &findings, &observed, (work.clock)());
-        falls::mark_degraded(report, &memory.recoveries, (work.clock)());
+        watch(work, memory, report, (&desired, &observed, &findings));
         memory.cures.look(&findings);
         let in_sync = report.sync == crate::model::Sync::Synced;
         memory.state = drift::last_state(&desired, &observed, work.policy, in_sync);
@@ -239,21 +253,17 @@ async fn attempt(
         let plan = Arc::new(plan);
         report.rounds.push(Round { plan: Arc::clone(&plan), outcomes: Vec::new() });
         let Some(engine) = engine.filter(|_| !idle && !stop.is_cancelled()) else { break };
-        falls::remember_recoveries(
-            &mut memory.recoveries,
-            &plan,
-            (&findings, &observed),
-            (work.clock)(),
-        );
-        let manner = Manner::of(work.policy, Arc::clone(&work.listener));
-        let outcomes = apply::run(&plan, engine, &manner, stop).await;
+        falls::remember(&mut memory.recoveries, &plan, (&findings, &observed), (work.clock)());
+        let options = ApplyOptions::of(work.policy, Arc::clone(&work.listener));
+        let outcomes = apply::run(&plan, &Edges::of(engine), &options, stop).await;
         // What was refused at once was planned from a look that is not true any more: somebody else was faster, or a
         // call of a process that was killed came to its end. Looking again tells.
         let stale = round == 0 && outcomes.iter().any(is_stale);
         let nothing_done = !stale && !outcomes.iter().any(|one| one.outcome == Outcome::Done);
+        memory.causes.learn(&plan, &outcomes);
         memory.cures.carried_out(&findings.drifts, &plan, &outcomes);
         let failed = outcomes.iter().any(|it| matches!(it.outcome, Outcome::Failed { .. }));
-        memory.tried_by_hand |= work.mode == Mode::SyncByHand && failed;
+        memory.tried_by_hand |= work.mode.tries_again() && failed;
         if let Some(last) = report.rounds.last_mut() {
             last.outcomes = outcomes;
         }
@@ -332,10 +342,11 @@ async fn settle(
         // What was made or removed is known to the others from now on.
         drop(share(&observed));
     }
-    report.now_found(&drift::detect(desired, &observed, work.policy), &observed);
+    let findings = drift::detect(desired, &observed, work.policy);
+    report.now_found(&findings, &observed);
     let in_sync = report.sync == crate::model::Sync::Synced;
     memory.state = drift::last_state(desired, &observed, work.policy, in_sync);
-    falls::mark_degraded(report, &memory.recoveries, (work.clock)());
+    watch(work, memory, report, (desired, &observed, &findings));
     Ok(())
 }
 
@@ -409,7 +420,7 @@ fn extent(desired: &Desired) -> [usize; 4] {
 fn may_apply(work: &Work<'_>) -> bool {
     match work.mode {
         Mode::Show => false,
-        Mode::SyncByHand | Mode::SyncApproved | Mode::Sync => true,
+        Mode::SyncAgain | Mode::SyncByHand | Mode::SyncApproved | Mode::Sync => true,
     }
 }
 
@@ -418,7 +429,7 @@ fn objection(work: &Work<'_>, plan: &Plan) -> Option<Wait> {
     let needs_word = match work.mode {
         Mode::SyncByHand => false,
         Mode::SyncApproved => true,
-        Mode::Sync | Mode::Show => work.policy.sync == SyncPolicy::Manual,
+        Mode::Sync | Mode::SyncAgain | Mode::Show => work.policy.sync == SyncPolicy::Manual,
     };
     if !needs_word || plan.steps.is_empty() {
         return None;
@@ -440,7 +451,7 @@ fn make_plan(
     (desired, observed, findings): (&Desired, &Observed, &Findings),
 ) -> Plan {
     let now = (work.clock)();
-    let by_hand = work.mode == Mode::SyncByHand && !memory.tried_by_hand;
+    let by_hand = work.mode.tries_again() && !memory.tried_by_hand;
     let brakes =
         if by_hand { BTreeMap::new() } else { falls::brakes(&memory.recoveries, desired, now) };
     let as_then = memory.reached_as.as_ref().is_none_or(|digest| *digest == work.stack.digest);
@@ -540,11 +551,20 @@ async fn look(work: &Work<'_>, desired: &Desired, depth: Depth) -> Result<Observ
 }
 
 fn unseen(error: &EngineError) -> Failure {
-    let mut message = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        message = format!("{message}: {cause}");
-        source = cause.source();
-    }
-    Failure { message, remedy: error.remedy() }
+    Failure { message: chain::in_full(error), remedy: error.remedy() }
+}
+
+/// What is not well although it runs: what falls again and again, and what has not run for long enough to tell.
+fn watch(
+    work: &Work<'_>,
+    memory: &mut Memory,
+    report: &mut Report,
+    (desired, observed, findings): (&Desired, &Observed, &Findings),
+) {
+    let now = (work.clock)();
+    falls::watch_restarts(&mut memory.recoveries, findings, observed, now);
+    falls::mark_degraded(report, &memory.recoveries, now);
+    let (recoveries, limit) = (&memory.recoveries, work.policy.watch);
+    let watch = Watch { desired, observed, findings, recoveries, limit, now };
+    report.is_unproven(watch.unproven(&mut memory.seen_up));
 }

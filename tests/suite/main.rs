@@ -57,3 +57,4 @@ mod support;
 mod visible;
 mod webhooks;
 mod whole;
+mod worlds;

@@ -58,7 +58,8 @@ pub fn claims(members: &[Member<'_>]) -> Claims {
         }
     }
     let stacks = members.iter().map(|member| member.stack.name.clone()).collect();
-    Claims { stacks, declared, clashes: clash::find(members), unreadable }
+    let (clashes, wanted) = clash::find(members);
+    Claims { stacks, declared, wanted, clashes, unreadable }
 }
 
 /// Networks and volumes that a stack declares, used or not, external ones among them: who names it wants it to stay.
