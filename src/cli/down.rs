@@ -165,8 +165,9 @@ fn kept(data: &DataFolder, report: &Report, volumes_go: bool) -> Vec<String> {
 }
 
 fn resume_line(stack: &StackName, on: &BTreeSet<HostName>) -> String {
-    let on: String = on.iter().map(|host| format!(" --on {host}")).collect();
-    format!("moorline resume {stack}{on}")
+    let mut words = vec![format!("moorline resume {stack}")];
+    words.extend(on.iter().map(|host| format!("--on {host}")));
+    words.join(" ")
 }
 
 fn said(

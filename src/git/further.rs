@@ -22,7 +22,7 @@ use super::{Git, blocking, pull};
 const DEPTH: usize = 3;
 
 /// Whether something lies elsewhere that is to be fetched.
-pub(super) fn lacks(further: &Further, pulled: &Pulled) -> bool {
+pub(super) fn lacks(further: Further, pulled: &Pulled) -> bool {
     let elsewhere = &pulled.elsewhere;
     (further.lfs && !elsewhere.pointers.is_empty())
         || (further.submodules && !elsewhere.submodules.is_empty())
@@ -200,7 +200,7 @@ async fn fetch_submodule(
     if let Some(problem) = found.problems.first_error() {
         return Ok(Err(problem.message.clone()));
     }
-    if lacks(&own.access.further, &found) {
+    if lacks(own.access.further, &found) {
         fetch(git, &own, &inner, &mut found, depth + 1).await?;
     }
     let outside = |below: &TreePath| path.join(below.as_str()).unwrap_or_else(|_| path.clone());

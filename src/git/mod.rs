@@ -90,7 +90,7 @@ impl Git {
         stop: &CancellationToken,
     ) -> Result<Pulled, GitError> {
         let mut pulled = bounded(source, stop, pull::pull(self, source, wanted, selection)).await?;
-        if further::lacks(&source.access.further, &pulled) {
+        if further::lacks(source.access.further, &pulled) {
             bounded(source, stop, further::fetch(self, source, selection, &mut pulled, 0)).await?;
         }
         Ok(pulled)

@@ -165,15 +165,14 @@ impl<'a> Planner<'a> {
         if let Some(here) = seen.or_else(remembered) {
             return Some(Elsewhere::Here(here));
         }
-        let before = desired.known.before.iter().find_map(|one| {
+        desired.known.before.iter().find_map(|one| {
             let had = one.state.services.iter().find_map(|(other, state)| {
                 let fits = (other == name && !one.lives) || is_alike(&state.image, wanted);
                 let is_lost = |it: &&String| one.elsewhere.is_some() || is_other(it);
                 state.mounts.get(target).filter(|_| fits).filter(is_lost)
             })?;
             Some(if one.lives { Elsewhere::Here(had.clone()) } else { Elsewhere::Before(one) })
-        });
-        before
+        })
     }
 
     /// Whether the stack asks for a volume or a folder of the host somewhere.

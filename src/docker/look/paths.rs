@@ -34,7 +34,7 @@ impl Engine {
             match answer {
                 Ok(sight) => found.extend(sight.map(|sight| (path, sight))),
                 Err(error) => {
-                    tracing::debug!(path, %error, "the Engine does not tell what is there")
+                    tracing::debug!(path, %error, "the Engine does not tell what is there");
                 }
             }
         }

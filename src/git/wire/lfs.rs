@@ -86,7 +86,7 @@ pub(in crate::git) async fn fetch(
                 }
             }
             Err(why) => {
-                found.extend(some.iter().map(|(oid, _)| ((*oid).clone(), Err(why.clone()))))
+                found.extend(some.iter().map(|(oid, _)| ((*oid).clone(), Err(why.clone()))));
             }
         }
     }
@@ -104,7 +104,7 @@ struct Asking<'a> {
 impl Asking<'_> {
     async fn batch(&self, objects: &[(&String, &u64)]) -> Result<Answer, String> {
         let base = self.url.as_str().trim_end_matches('/');
-        let suffix = if base.ends_with(".git") { "" } else { ".git" };
+        let suffix = if base.strip_suffix(".git").is_some() { "" } else { ".git" };
         let objects: Vec<_> = objects
             .iter()
             .map(|(oid, size)| serde_json::json!({"oid": oid, "size": size}))
@@ -133,7 +133,7 @@ impl Asking<'_> {
         }
         let download = object.actions.as_ref().and_then(|actions| actions.download.as_ref());
         let download = download.ok_or("the server does not say where it is")?;
-        let target = Url::parse(&download.href).map_err(|_| "its address makes no sense")?;
+        let target = Url::parse(&download.href).map_err(|_why| "its address makes no sense")?;
         if target.origin() != self.url.origin() {
             let host = target.host_str().unwrap_or("another place");
             return Err(format!("it is kept on {host}, which is not the server of the repository"));
@@ -162,7 +162,7 @@ impl Asking<'_> {
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Response, String> {
         let limit = self.access.limits.progress;
         let sent = tokio::time::timeout(limit, request.send()).await;
-        let response = sent.map_err(|_| "the server does not answer".to_owned())?;
+        let response = sent.map_err(|_late| "the server does not answer".to_owned())?;
         let response = response.map_err(|error| error.without_url().to_string())?;
         match response.status() {
             StatusCode::OK => Ok(response),
@@ -176,7 +176,7 @@ impl Asking<'_> {
         let mut all = bytes::BytesMut::new();
         loop {
             let chunk = tokio::time::timeout(limit, response.chunk()).await;
-            let chunk = chunk.map_err(|_| "the server does not go on".to_owned())?;
+            let chunk = chunk.map_err(|_late| "the server does not go on".to_owned())?;
             match chunk.map_err(|error| error.without_url().to_string())? {
                 None => return Ok(all.freeze()),
                 Some(chunk) if most < (all.len() + chunk.len()) as u64 => {
