@@ -255,6 +255,9 @@ impl Fleet {
         let mut command = self.moorline("run");
         command.env("RUST_LOG", "info,moorline::reconcile::target=debug");
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        // As its unit has it (`docs/INSTALL.md`).
+        command.env("MALLOC_ARENA_MAX", "1");
+        command.env("MALLOC_TRIM_THRESHOLD_", "131072").env("MALLOC_MMAP_THRESHOLD_", "131072");
         let begun = Instant::now();
         let mut daemon = command.spawn().unwrap();
         let passes = || std::fs::read_to_string(&path).unwrap().matches("pass ended").count();
