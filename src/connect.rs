@@ -54,6 +54,7 @@ pub fn source(
         pin_sha256: settings.tls.pin_sha256.clone(),
         proxy: settings.proxy.as_ref().map(|proxy| Secret::new(proxy.reveal().to_owned())),
         known_hosts_file,
+        further: git::Further { lfs: settings.lfs, submodules: settings.submodules },
         limits: git::Limits {
             whole: settings.timeout,
             file_bytes: limits.file_size,

@@ -2,6 +2,7 @@
 
 mod commands;
 mod disk;
+mod down;
 mod glance;
 mod listener;
 mod options;
@@ -97,6 +98,8 @@ enum Command {
     Resume(orders::ResumeArgs),
     /// Keep a stack at an earlier commit until a later one changes it, it is resumed or it ends by itself.
     Rollback(orders::RollbackArgs),
+    /// Remove one stack from its hosts, keep its data, and leave it suspended.
+    Down(down::DownArgs),
     /// Show what was done, the latest last.
     History(story::HistoryArgs),
     /// Show what happens: commits, hosts, verdicts, passes, orders.
@@ -187,6 +190,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Suspend(args) => orders::suspend(&global, &args),
         Command::Resume(args) => orders::resume(&global, &args),
         Command::Rollback(args) => orders::rollback(&global, &args),
+        Command::Down(args) => down::down(&global, &args),
         Command::History(args) => story::history(&global, &args),
         Command::Events(args) => story::events(&global, &args),
         Command::Observe { stacks, output } => {

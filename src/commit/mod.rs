@@ -80,6 +80,8 @@ pub struct Commit {
     pub heirs: BTreeMap<(StackName, HostName), BTreeSet<Target>>,
     /// What left and is a target's own now, under the same project's name.
     pub taken_over: BTreeMap<(StackName, HostName), Vec<Target>>,
+    /// What an operator takes down: emptied, and not forgotten.
+    pub taken_down: BTreeSet<(StackName, HostName)>,
 }
 
 impl Commit {
@@ -264,6 +266,7 @@ pub async fn read(
         before: BTreeMap::new(),
         heirs: BTreeMap::new(),
         taken_over: BTreeMap::new(),
+        taken_down: BTreeSet::new(),
     };
     let Some(fleet) = commit.fleet.clone() else { return Ok(commit) };
     let mut due: Arc<[Stack]> = fleet.stacks.values().cloned().collect();

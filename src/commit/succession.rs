@@ -64,7 +64,7 @@ impl Newcomer<'_> {
             return;
         }
         if !left {
-            let gone = Self::left_behind(commit, other);
+            let gone = left_behind(commit, other);
             if is_here && self.comes_after(&gone) {
                 commit.before.entry(place).or_default().push(predecessor(gone, true));
             }
@@ -79,19 +79,6 @@ impl Newcomer<'_> {
             commit.heirs.entry(old).or_default().insert(self.target.clone());
             commit.before.entry(place).or_default().push(predecessor(other.state.clone(), false));
         }
-    }
-
-    /// What a stack that lives on had of services that the commit does not give it any more.
-    fn left_behind(commit: &Commit, other: &Kept) -> LastState {
-        let project = commit.stacks.get(&other.target.stack).and_then(|it| it.project.as_ref());
-        let Some(project) = project else { return LastState::default() };
-        let is_gone = |name: &ServiceName| {
-            !project.services.contains_key(name) && !project.disabled.contains_key(name)
-        };
-        let services = other.state.services.iter();
-        let gone = services.filter(|(name, service)| is_gone(name) && !service.left);
-        let services = gone.map(|(name, service)| (name.clone(), service.clone())).collect();
-        LastState { folder: other.state.folder.clone(), services }
     }
 
     /// Whether a service that was never seen here has the image, and data at the same place, of one of these.
@@ -117,4 +104,17 @@ impl Newcomer<'_> {
                 })
         })
     }
+}
+
+/// What a stack that lives on had of services that the commit does not give it any more.
+fn left_behind(commit: &Commit, other: &Kept) -> LastState {
+    let project = commit.stacks.get(&other.target.stack).and_then(|it| it.project.as_ref());
+    let Some(project) = project else { return LastState::default() };
+    let is_gone = |name: &ServiceName| {
+        !project.services.contains_key(name) && !project.disabled.contains_key(name)
+    };
+    let services = other.state.services.iter();
+    let gone = services.filter(|(name, service)| is_gone(name) && !service.left);
+    let services = gone.map(|(name, service)| (name.clone(), service.clone())).collect();
+    LastState { folder: other.state.folder.clone(), services }
 }

@@ -191,10 +191,10 @@ impl RepositoryLoop {
             tracing::info!(repository = %self.name, revision = %commit.revision, subject = %commit.facts.subject, "new commit");
             self.tell(&commit);
         }
+        let targets = self.settle(&mut commit, receiver.borrow().as_deref());
         for problem in &commit.problems.0 {
             tracing::warn!(repository = %self.name, "{problem}");
         }
-        let targets = self.settle(&mut commit, receiver.borrow().as_deref());
         self.context.begin(&commit, &targets, self.context.all_targets(&commit));
         sender.send_replace(Some(Arc::new(commit)));
         self.keep_loops(targets, receiver, loops, stop);
@@ -204,6 +204,13 @@ impl RepositoryLoop {
     /// What is to be kept at a commit. A commit that cannot be used changes nothing: the stacks of the one before stay
     /// as they are. Targets that are really gone are kept once more, emptied.
     fn settle(&self, commit: &mut Commit, previous: Option<&Commit>) -> Vec<Target> {
+        if commit.fleet_problem().is_none() {
+            let wanted = self.context.targets(commit);
+            let hosts = self.context.hosts.keys().cloned().collect();
+            if let Err(error) = retire(commit, &self.context.data, &self.name, &wanted, &hosts) {
+                tracing::warn!(repository = %self.name, %error, "cannot tell which stacks are gone; none is removed");
+            }
+        }
         if commit.fleet_problem().is_some() {
             if let Some(previous) = previous {
                 commit.stacks.clone_from(&previous.stacks);
@@ -214,12 +221,6 @@ impl RepositoryLoop {
             } else {
                 // Half a fleet is not acted on: what it does not name would be missed by what it does.
                 commit.stacks.clear();
-            }
-        } else {
-            let wanted = self.context.targets(commit);
-            let hosts = self.context.hosts.keys().cloned().collect();
-            if let Err(error) = retire(commit, &self.context.data, &self.name, &wanted, &hosts) {
-                tracing::warn!(repository = %self.name, %error, "cannot tell which stacks are gone; none is removed");
             }
         }
         self.context.retired(commit).chain(self.context.targets(commit)).collect()

@@ -12,8 +12,9 @@ use super::sheet::Sheet;
 use super::sheet::mounts::{is_engine_name, split_bind};
 use super::table::Field;
 use crate::model::{
-    AdoptPolicy, ContainerSpec, Desired, DesiredReplica, FOLDER_LABEL, ImagePolicy, ImageSight,
-    LastState, Observed, ObservedContainer, Ownership, Policy, ServiceState, StackFolder,
+    AdoptPolicy, ContainerSpec, Desired, DesiredReplica, DesiredService, FOLDER_LABEL, ImagePolicy,
+    ImageSight, LastState, Observed, ObservedContainer, Ownership, Policy, ServiceState,
+    StackFolder, image_repository,
 };
 
 /// The label of an image that we built: a digest of what went in.
@@ -162,6 +163,13 @@ pub fn last_state(
         let image = newest.spec.config.image.clone();
         state.services.insert(service.clone(), ServiceState { image, mounts, left: false });
     }
+    for (name, service) in &desired.services {
+        if !state.services.contains_key(name)
+            && let Some(before) = moved_here(desired, service)
+        {
+            state.services.insert(name.clone(), before);
+        }
+    }
     state
         .services
         .retain(|name, service| !service.mounts.is_empty() || desired.services.contains_key(name));
@@ -169,6 +177,22 @@ pub fn last_state(
         service.left = !desired.services.contains_key(name) && (service.left || in_sync);
     }
     state
+}
+
+/// What a service that seems to have moved here from another stack had there. That stack may be in sync without it soon,
+/// and know it no more: from then on it is this one's to know.
+fn moved_here(desired: &Desired, service: &DesiredService) -> Option<ServiceState> {
+    let wanted = service.replicas.values().next()?;
+    let wanted = data_of(&wanted.spec, &desired.bundles_folder);
+    let living = desired.known.before.iter().filter(|one| one.lives && one.elsewhere.is_none());
+    living.flat_map(|one| one.state.services.values()).find_map(|old| {
+        let alike = image_repository(&old.image) == image_repository(service.image.as_str());
+        let shared = old.mounts.iter().filter(|(target, _)| wanted.contains_key(*target));
+        let mounts: BTreeMap<String, String> =
+            shared.map(|(target, source)| (target.clone(), source.clone())).collect();
+        let moved = ServiceState { image: old.image.clone(), mounts, left: false };
+        (alike && !moved.mounts.is_empty()).then_some(moved)
+    })
 }
 
 /// Volumes by name, and folders of the host, that a container mounts: by target.

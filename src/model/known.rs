@@ -72,6 +72,9 @@ pub fn image_repository(image: &str) -> &str {
     }
 }
 
+/// Stands for `..` in host paths that keep the shape of a path relative to the project's folder.
+pub const PARENT_FOLDER: &str = "_parent";
+
 /// A label on each container of a stack whose own folder is another one than the usual one: that folder.
 pub const FOLDER_LABEL: &str = "moorline.adopted";
 
@@ -102,7 +105,7 @@ impl StackFolder {
         let is_ours = below.is_some_and(|it| it.starts_with('/'));
         let mut parts: Vec<&str> = self.path.split('/').filter(|part| !part.is_empty()).collect();
         for part in relative.split('/').filter(|part| !part.is_empty()) {
-            if part == super::PARENT_FOLDER && !is_ours {
+            if part == PARENT_FOLDER && !is_ours {
                 parts.pop();
             } else {
                 parts.push(part);

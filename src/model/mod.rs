@@ -25,8 +25,8 @@ pub use desired::{
 };
 pub use desired::{
     BuildSpec, BundleFile, Condition, Dependency, Desired, DesiredNetwork, DesiredReplica,
-    DesiredService, DesiredVolume, FailureAction, FileBundle, Hook, ImagePolicy, PARENT_FOLDER,
-    SeenFiles, SeenIn, StartEmpty, UpdateOrder, UpdatePolicy, Upload,
+    DesiredService, DesiredVolume, FailureAction, FileBundle, Hook, ImagePolicy, SeenFiles, SeenIn,
+    StartEmpty, UpdateOrder, UpdatePolicy, Upload,
 };
 pub use desired::{Claim, Claimed, Claims, Clash, Neighbourhood};
 pub use desired::{Given, GivenContent, GivenFile, GivenVariables};
@@ -36,8 +36,8 @@ pub use failure::{Remedy, chain};
 pub use forge_kind::ForgeKind;
 pub use incoming::{Budget, OverBudget, pattern};
 pub use known::{
-    FOLDER_LABEL, Known, LastState, PathSight, Predecessor, ServiceState, StackFolder,
-    image_repository,
+    FOLDER_LABEL, Known, LastState, PARENT_FOLDER, PathSight, Predecessor, ServiceState,
+    StackFolder, image_repository,
 };
 pub use names::{
     ContainerId, Digest, HostName, ImageRef, NameProblem, Replica, RepositoryName, Revision,

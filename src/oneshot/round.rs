@@ -63,10 +63,14 @@ pub async fn run_on(
     let data = DataFolder::open(&setup.settings.data).map_err(StartError::from)?;
     let data = data.with_ledgers(ledger_keys(&setup.settings));
     let heard = hear(engines, &data).await?;
-    let again = heard.news && wish.revision.is_none();
+    let again = heard.news && wish.revision.is_none() && !wish.takes_down;
     let retired_anew = if again { retired_anew(setup, &data, seen)? } else { Vec::new() };
     // Kept to the end: loops end when nobody could change the orders any more.
-    let (_orders, orders) = watch::channel(Arc::new(data.orders().map_err(StartError::from)?));
+    let mut all = data.orders().map_err(StartError::from)?;
+    if wish.takes_down {
+        all.brakes.release_stacks(&wish.stacks);
+    }
+    let (_orders, orders) = watch::channel(Arc::new(all));
     let hosts = hosts(engines, setup, (&data, &heard.silent));
     let limiter = Arc::new(PassLimiter::new(setup.settings.limits.parallel_passes));
     let mut settings = setup.settings.clone();
@@ -193,8 +197,12 @@ impl Round {
     ) -> Vec<Report> {
         let is_meant =
             |target: &Target| wish.stacks.is_empty() || wish.stacks.contains(&target.stack);
-        let wanted: BTreeSet<Target> =
+        let mut wanted: BTreeSet<Target> =
             self.context.targets(&self.commit).into_iter().filter(is_meant).collect();
+        if wish.takes_down {
+            // It stays where it is not taken down, and nobody asked for it there.
+            wanted.clear();
+        }
         let retired: BTreeSet<Target> =
             self.context.retired(&self.commit).filter(is_meant).collect();
         let all: Vec<Target> = wanted.union(&retired).cloned().collect();

@@ -1,5 +1,6 @@
 //! Plans that are nobody's turn: of pull requests, and against saved observations.
 
+use std::any::Any;
 use std::future::ready;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -10,11 +11,10 @@ use tokio_util::sync::CancellationToken;
 use crate::clock;
 use crate::commit::LoadedStack;
 use crate::docker::Depth;
-use crate::model::{Observed, Policy, Revision};
-use crate::report::{Report, Target};
+use crate::model::{Observed, Policy, Remedy, Revision};
+use crate::report::{Failure, Report, Target};
 
 use super::pass::{self, Beside, Memory, Mode, Share, Sharing, Sight, Work};
-use super::target::panicked;
 
 /// A stack as somebody proposes it, or a host as it was seen: what is planned without being anybody's turn.
 pub(crate) struct Proposal<'a> {
@@ -61,4 +61,13 @@ pub(crate) async fn propose(proposal: Proposal<'_>, stop: &CancellationToken) ->
         let failure = panicked(proposal.target, &*panic);
         Report::failed(proposal.target.clone(), proposal.revision.clone(), clock::now(), failure)
     })
+}
+
+/// A bug in one pass is this target's failure, and nobody else's.
+pub(super) fn panicked(target: &Target, panic: &(dyn Any + Send)) -> Failure {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let said = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    let message = format!("internal error: {}", said.unwrap_or("a pass panicked"));
+    tracing::error!(stack = %target.stack, host = %target.host, "{message}");
+    Failure { message, remedy: Remedy::Operator }
 }

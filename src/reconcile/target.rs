@@ -7,7 +7,6 @@
 //! data folder. A pass that panics is a failed target, loudly, and nobody else's. A turn that only shows leaves nothing
 //! behind. *Caveats.* A newer commit ends the waits of a running pass, not its calls.
 
-use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +34,7 @@ use super::apply::{Event, Listener};
 use super::context::Context;
 use super::host::{Host, Link, unknown_since};
 use super::pass::{self, Beside, Memory, Mode, Sight, Work};
+use super::proposal::panicked;
 use super::remembering;
 
 /// After a watch time has passed, before it is looked whether what was watched still runs.
@@ -351,6 +351,9 @@ impl Turning<'_> {
     fn beside(&self, policy: &Policy) -> Beside {
         let Self { context, request, .. } = self;
         let prunes = policy.prune.volumes && request.intent != Intent::Show;
+        let place = (request.target.stack.clone(), request.target.host.clone());
+        // Whoever is taken down by hand is the only one that is looked at.
+        let prunes = prunes && !request.commit.taken_down.contains(&place);
         let unsettled = || context.unsettled(request.commit, request.target);
         Beside {
             newest: Some(Arc::clone(&request.commit.claims)),
@@ -543,7 +546,12 @@ impl Turning<'_> {
         let target = self.request.target;
         let gone =
             commit.is_retired(target) && removed::is_done_with(report, commit.stack_of(target));
-        if gone && let Err(error) = self.context.data.forget(self.request.target) {
+        let place = (target.stack.clone(), target.host.clone());
+        let stays_known = commit.taken_down.contains(&place);
+        if gone
+            && !stays_known
+            && let Err(error) = self.context.data.forget(self.request.target)
+        {
             tracing::warn!(%error, "cannot forget a target that is gone");
         }
         gone
@@ -584,13 +592,4 @@ fn unusable(what: &str) -> Failure {
 
 fn locked(error: &DataError) -> Failure {
     Failure { message: chain::in_full(error), remedy: error.remedy() }
-}
-
-/// A bug in one pass is this target's failure, and nobody else's.
-pub(super) fn panicked(target: &Target, panic: &(dyn Any + Send)) -> Failure {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let said = text.or_else(|| panic.downcast_ref::<&str>().copied());
-    let message = format!("internal error: {}", said.unwrap_or("a pass panicked"));
-    tracing::error!(stack = %target.stack, host = %target.host, "{message}");
-    Failure { message, remedy: Remedy::Operator }
 }

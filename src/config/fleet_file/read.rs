@@ -158,7 +158,7 @@ impl FleetReader<'_> {
             }
         }
         if let Some(path) = section.text("directory") {
-            stack.directory = Self::directory(section, &path);
+            stack.directory = directory(section, &path);
         }
         let prune = section.section("prune");
         stack.prune.services = prune.flag("services").unwrap_or(stack.prune.services);
@@ -170,26 +170,6 @@ impl FleetReader<'_> {
             None => {}
         }
         stack.priority = section.whole("priority").unwrap_or(stack.priority);
-    }
-
-    /// A folder on hosts. The stack's name is put in where the stack is known.
-    fn directory(section: &Section<'_>, path: &str) -> Option<String> {
-        let climbs = path.split('/').any(|part| matches!(part, "." | ".."));
-        if path.starts_with('/')
-            && !climbs
-            && !path.trim_matches('/').is_empty()
-            && !path.contains(':')
-        {
-            return Some(path.trim_end_matches('/').to_owned());
-        }
-        let problem = section.problem(
-            "directory",
-            format!(
-                "expected an absolute path on the host such as `/opt/stacks/shop`, found {path:?}"
-            ),
-        );
-        section.note(problem);
-        None
     }
 
     fn files(&self, section: &Section<'_>, key: &str, folder: &TreePath) -> Vec<TreePath> {
@@ -408,6 +388,21 @@ impl FleetReader<'_> {
             }
         }
     }
+}
+
+/// A folder on hosts. The stack's name is put in where the stack is known.
+fn directory(section: &Section<'_>, path: &str) -> Option<String> {
+    let climbs = path.split('/').any(|part| matches!(part, "." | ".."));
+    if path.starts_with('/') && !climbs && !path.trim_matches('/').is_empty() && !path.contains(':')
+    {
+        return Some(path.trim_end_matches('/').to_owned());
+    }
+    let problem = section.problem(
+        "directory",
+        format!("expected an absolute path on the host such as `/opt/stacks/shop`, found {path:?}"),
+    );
+    section.note(problem);
+    None
 }
 
 /// Stacks of an `after` must exist and not wait for each other in a circle.

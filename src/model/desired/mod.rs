@@ -15,6 +15,6 @@ pub use container::{
 pub use given::{Given, GivenContent, GivenFile, GivenVariables};
 pub use stack::{
     BuildSpec, BundleFile, Condition, Dependency, Desired, DesiredNetwork, DesiredReplica,
-    DesiredService, DesiredVolume, FailureAction, FileBundle, Hook, ImagePolicy, PARENT_FOLDER,
-    SeenFiles, SeenIn, StartEmpty, UpdateOrder, UpdatePolicy, Upload,
+    DesiredService, DesiredVolume, FailureAction, FileBundle, Hook, ImagePolicy, SeenFiles, SeenIn,
+    StartEmpty, UpdateOrder, UpdatePolicy, Upload,
 };

@@ -12,9 +12,6 @@ use crate::model::{
     Ulimit, VolumeSpec,
 };
 
-/// Stands for `..` in host paths that keep the shape of a path relative to the project's folder.
-pub const PARENT_FOLDER: &str = "_parent";
-
 /// Everything that one stack asks of one host. Hosts that are asked the same share what they are asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Desired {
