@@ -10,7 +10,7 @@ use super::sheet::Sheet;
 use super::table::Field;
 use crate::model::{
     AdoptPolicy, ContainerSpec, Desired, Digest, Observed, ObservedContainer, Ownership, Policy,
-    StackName,
+    StackName, split_bind,
 };
 
 /// The folder in which an adopted stack keeps its state, when it is not ours: a label on each container that is
@@ -61,10 +61,11 @@ fn adopted_folder(observed: &Observed, policy: &Policy) -> Option<String> {
 fn settle_spec(spec: &mut ContainerSpec, stack: &StackName, folder: &str) {
     let host = spec.host_mut();
     for bind in &mut host.binds {
-        if let Some((source, rest)) = bind.split_once(':')
+        if let Some((source, target, options)) = split_bind(bind)
             && let Some(moved) = settled_path(source, stack, folder)
         {
-            *bind = format!("{moved}:{rest}");
+            let options = if options.is_empty() { "" } else { &format!(":{options}") };
+            *bind = format!("{moved}:{target}{options}");
         }
     }
     for mount in &mut host.mounts {

@@ -23,8 +23,8 @@ mod table;
 pub use adopt::{ADOPTED_LABEL, settle};
 pub(crate) use cures::observed_value;
 pub use cures::{CURES_MAX, Cures};
+pub(crate) use defaults::with_image;
 pub use mask::{hidden_in, is_secret_name};
-pub(crate) use mounts::split_bind;
 pub use table::{Effect, Row, markdown, rows};
 
 use self::gaps::Gaps;

@@ -27,8 +27,8 @@ pub use claims::{Claim, Claimed, Claims, Clash, Neighbourhood};
 pub use container::{
     BindOptions, ContainerConfig, ContainerSpec, DeviceMapping, DeviceRequest, Empty, Endpoint,
     EndpointIpam, HealthConfig, HostConfig, ImageOptions, Ipam, IpamPool, LogConfig, Mount,
-    NetworkSpec, PortBinding, RestartPolicy, ThrottleDevice, TmpfsOptions, Ulimit, VolumeDriver,
-    VolumeOptions, VolumeSpec, WeightDevice,
+    MountKind, Mounting, NetworkSpec, PortBinding, RestartPolicy, ThrottleDevice, TmpfsOptions,
+    Ulimit, VolumeDriver, VolumeOptions, VolumeSpec, WeightDevice, split_bind,
 };
 pub use desired::{
     BuildSpec, BundleFile, Condition, Dependency, Desired, DesiredNetwork, DesiredReplica,
@@ -43,7 +43,7 @@ pub use held::{Held, HeldBecause, Slowed};
 pub use incoming::{Budget, OverBudget, pattern};
 pub use names::{
     ContainerId, Digest, HostName, ImageRef, NameProblem, Replica, RepositoryName, Revision,
-    ServiceName, StackName,
+    ServiceName, StackName, image_repository,
 };
 pub use observed::{
     ContainerState, EngineFacts, HealthCheckState, ImageSight, Observed, ObservedContainer,

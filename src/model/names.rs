@@ -147,6 +147,16 @@ text_name!(
     "a full commit id of 40 or 64 hexadecimal digits"
 );
 
+/// An image reference without its tag and digest: `registry.example.com/team/app:1.4.2` is of
+/// `registry.example.com/team/app`.
+pub fn image_repository(image: &str) -> &str {
+    let plain = image.split('@').next().unwrap_or(image);
+    match plain.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => name,
+        _ => plain,
+    }
+}
+
 impl Revision {
     /// The first twelve digits, for people.
     pub fn short(&self) -> &str {

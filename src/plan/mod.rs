@@ -12,8 +12,8 @@ mod approve;
 mod claims;
 mod clash;
 mod files;
+mod foresee;
 mod ground;
-mod json;
 mod order;
 mod place;
 mod remove;
@@ -21,7 +21,7 @@ mod replica;
 mod state;
 mod steps;
 mod succession;
-mod text;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,8 +32,8 @@ use crate::model::{
     Timestamp,
 };
 
-pub use json::{hash, to_json};
-pub use text::{render, summary};
+pub use foresee::foresee;
+pub use words::{hash, render, summary, to_json};
 
 use ground::Ground;
 use place::Standing;

@@ -1,6 +1,6 @@
 //! Nothing of value is replaced by something empty: a volume is not made while what it is to hold lies in another one.
 
-use crate::model::{ContainerSpec, HeldBecause, ObservedContainer, Ownership};
+use crate::model::{ContainerSpec, HeldBecause, ObservedContainer, Ownership, image_repository};
 
 use super::Planner;
 
@@ -34,7 +34,9 @@ impl Planner<'_> {
                     let image = container.spec.config.image.as_str();
                     self.may_touch(container)
                         && (same == Some(service)
-                            || (is_gone && repository(image) == repository(wanted.image.as_str())))
+                            || (is_gone
+                                && image_repository(image)
+                                    == image_repository(wanted.image.as_str())))
                 });
                 let volume = own.find_map(|container| self.other_volume(container, target, name));
                 found = found.or(volume);
@@ -70,19 +72,6 @@ impl Planner<'_> {
 
 /// Where a specification mounts a volume.
 fn target_of<'a>(spec: &'a ContainerSpec, name: &str) -> Option<&'a str> {
-    let bound = spec.host.binds.iter().find_map(|bind| {
-        let (source, rest) = bind.split_once(':')?;
-        (source == name).then(|| rest.split(':').next().unwrap_or(rest))
-    });
-    let mounted = || spec.host.mounts.iter().find(|mount| mount.source == name);
-    bound.or_else(|| mounted().map(|mount| mount.target.as_str()))
-}
-
-/// An image reference without its tag and digest.
-fn repository(image: &str) -> &str {
-    let plain = image.split('@').next().unwrap_or(image);
-    match plain.rsplit_once(':') {
-        Some((name, tag)) if !tag.contains('/') => name,
-        _ => plain,
-    }
+    let mut all = spec.host.mountings();
+    all.find(|mounting| mounting.volume() == Some(name)).map(|mounting| mounting.target)
 }

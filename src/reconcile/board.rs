@@ -252,6 +252,22 @@ impl Board {
         })
     }
 
+    /// Whether a target is on its way to the head, or was not looked at since it is the head: what it runs now is not
+    /// what it will run in a moment. One of which nothing is expected is not.
+    pub fn is_half_way(&self, target: &Target) -> bool {
+        let inner = self.inner();
+        let on_hosts = inner.stacks.get(&target.stack);
+        on_hosts.and_then(|on_hosts| on_hosts.targets.get(target)).is_some_and(|entry| {
+            match (&entry.standing, &entry.report) {
+                (Standing::New | Standing::Deploying, _) | (Standing::Reported, None) => true,
+                (Standing::Waiting(_), _) => false,
+                (Standing::Reported, Some(report)) => {
+                    inner.revision().as_ref() != Some(&report.revision) || report.is_under_way
+                }
+            }
+        })
+    }
+
     /// How every target compares with the head; `None` while that is still to come for one of them.
     pub fn looks(&self) -> Option<(Revision, Vec<Look>)> {
         let inner = self.inner();

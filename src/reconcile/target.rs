@@ -53,7 +53,7 @@ impl Intent {
             Self::Keep => Mode::Sync,
             Self::ByHand => Mode::SyncByHand,
             Self::Approved => Mode::SyncApproved,
-            Self::Show => Mode::Show,
+            Self::Show => Mode::Foresee,
         }
     }
 }
@@ -182,7 +182,7 @@ impl Turning<'_> {
         let full = request.full || memory.full_look_at <= clock::now();
         let depth = if full { Depth::Full } else { Depth::Changed };
         let mode = if admission.look_only { Mode::Show } else { request.intent.mode() };
-        if admission.wait.is_none() && mode != Mode::Show {
+        if admission.wait.is_none() && !mode.is_dry() {
             context.gates.begins(&target.name(), &latest.revision, clock::now());
         }
         let how = (engine, depth, mode);
@@ -246,7 +246,7 @@ impl Turning<'_> {
     ) -> Report {
         let Self { context, request, around } = self;
         let target = request.target;
-        let _lock = if mode == Mode::Show {
+        let _lock = if mode.is_dry() {
             None
         } else {
             match context.data.lock_target(target, around.stop).await {
@@ -254,7 +254,7 @@ impl Turning<'_> {
                 Err(error) => return self.report_of(&commit.revision, locked(&error)),
             }
         };
-        if mode != Mode::Show
+        if !mode.is_dry()
             && !commit.is_retired(target)
             && let Err(error) = context.data.keep(target, &stack.stack, stack.project_name())
         {
@@ -560,7 +560,7 @@ pub(crate) async fn propose(proposal: Proposal<'_>, stop: &CancellationToken) ->
         policy: proposal.policy,
         sight: proposal.sight,
         host_data: proposal.host_data,
-        mode: Mode::Show,
+        mode: Mode::Foresee,
         share: share.as_ref().map(|share| share as &Sharing<'_>),
         approvals: &[],
         beside: Beside::default(),

@@ -128,15 +128,34 @@ pub(super) fn whose(step: &Step) -> Option<(Sort, String)> {
 /// Every change of a report's plans; what goes first, then what is replaced, changed and made.
 pub fn changes(report: &Report) -> Vec<Change> {
     let fates = fates(report.rounds.iter().map(|round| &*round.plan));
+    let fetched = fetched(report);
     let mut changes: Vec<Change> = fates
         .iter()
         .filter_map(|((sort, name), fate)| {
             let found = report.found.iter().filter(|drift| is_about(drift, *sort, name));
-            one((*sort, name), fate, &found.collect::<Vec<_>>())
+            let mut change = one((*sort, name), fate, &found.collect::<Vec<_>>())?;
+            if let Some(Step { action: Action::Create { spec, .. }, .. }) = fate.made
+                && let Some(how) = fetched.get(spec.config.image.as_str())
+                && let Some(detail) = change.details.iter_mut().find(|it| it.starts_with("image "))
+            {
+                detail.push_str(how);
+            }
+            Some(change)
         })
         .collect();
     changes.sort_by(|a, b| (a.mark, &a.name).cmp(&(b.mark, &b.name)));
     changes
+}
+
+/// Images that are not on the host yet, and how they come there.
+fn fetched(report: &Report) -> BTreeMap<&str, &'static str> {
+    let steps = report.rounds.iter().flat_map(|round| &round.plan.steps);
+    let fetched = steps.filter_map(|step| match &step.action {
+        Action::Pull { image, .. } => Some((image.as_str(), " (to be pulled)")),
+        Action::Build { image, .. } => Some((image.as_str(), " (to be built)")),
+        _ => None,
+    });
+    fetched.collect()
 }
 
 fn one((sort, name): (Sort, &str), fate: &Fate<'_>, found: &[&Drift]) -> Option<Change> {

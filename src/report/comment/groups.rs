@@ -34,7 +34,7 @@ pub(super) fn groups(stacks: &[StackPlan]) -> Vec<Group<'_>> {
         let gone = group.first.counts.remove + group.first.counts.replace;
         let (verdict, risk) = (group.first.verdict, group.first.risk());
         let rank = match (verdict, risk) {
-            (Verdict::Refused, _) => 0,
+            (Verdict::Refused | Verdict::Impossible, _) => 0,
             (_, Some(_)) => 1,
             _ => 2,
         };

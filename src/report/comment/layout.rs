@@ -116,7 +116,11 @@ fn table(out: &mut Writer, groups: &[Group<'_>]) {
     let mut left: usize = groups.iter().map(|group| group.all.len()).sum();
     for group in groups {
         let verdict = match group.first.risk() {
-            Some(risk) if group.first.verdict != Verdict::Refused => format!("🔴 {}", risk.word()),
+            Some(risk)
+                if !matches!(group.first.verdict, Verdict::Refused | Verdict::Impossible) =>
+            {
+                format!("🔴 {}", risk.word())
+            }
             _ => group.first.verdict.mark().to_owned(),
         };
         let row =
@@ -137,6 +141,7 @@ impl Verdict {
     fn mark(self) -> &'static str {
         match self {
             Self::Refused => "❌ refused",
+            Self::Impossible => "❌ cannot work",
             Self::Unseen => "❔ host not seen",
             Self::Changes => "changes",
             Self::Held => "✋ held",
@@ -229,6 +234,7 @@ impl StackPlan {
     fn summary(&self) -> String {
         match self.verdict {
             Verdict::Refused => "refused".to_owned(),
+            Verdict::Impossible => "cannot work".to_owned(),
             Verdict::Unseen => "the host could not be seen".to_owned(),
             Verdict::Changes => self.counts.words(),
             Verdict::Held => "held".to_owned(),
@@ -251,7 +257,7 @@ fn footer(comment: &PlanComment) -> String {
     words.concat()
 }
 
-fn masked(mut comment: PlanComment, secrets: &SecretSet) -> PlanComment {
+pub(super) fn masked(mut comment: PlanComment, secrets: &SecretSet) -> PlanComment {
     let hide = |texts: &mut Vec<String>| {
         for text in texts {
             *text = visible(&mask(text, secrets));

@@ -2,10 +2,12 @@
 //! forge's size and without secrets.
 
 mod groups;
+mod json;
 mod layout;
 
 use std::collections::BTreeSet;
 
+pub use json::to_json;
 pub use layout::{outcome, plan, withdrawn};
 
 use super::change::Change;
@@ -66,6 +68,8 @@ pub struct FileChange {
 pub enum Verdict {
     /// The manifest is refused.
     Refused,
+    /// Something that it asks for cannot be had.
+    Impossible,
     /// The host could not be seen.
     Unseen,
     /// Something would be done.
@@ -118,13 +122,13 @@ pub struct PlanComment {
 }
 
 impl PlanComment {
-    /// State and words of the status `moorline/plan`: failure when a manifest is refused, error when a host could not
-    /// be seen, success otherwise. The worst danger, or the first error, comes first.
+    /// State and words of the status `moorline/plan`: failure when a manifest is refused or something that it asks for
+    /// cannot be had, error when a host could not be seen, success otherwise. The worst danger, or the first error, comes first.
     pub fn status(&self) -> (CommitState, String) {
         let whole = (!self.refused.is_empty()).then_some(Verdict::Refused);
         let worst = self.stacks.iter().map(|stack| stack.verdict).chain(whole).min();
         let state = match worst {
-            Some(Verdict::Refused) => CommitState::Failure,
+            Some(Verdict::Refused | Verdict::Impossible) => CommitState::Failure,
             Some(Verdict::Unseen) => CommitState::Error,
             _ if self.freshness != Freshness::Fresh => CommitState::Error,
             _ => CommitState::Success,
@@ -152,9 +156,11 @@ impl PlanComment {
         if let Some(first) = self.refused.first() {
             return format!("cannot be planned: {first}");
         }
-        for (verdict, verb) in
-            [(Verdict::Refused, "refused"), (Verdict::Unseen, "could not be planned")]
-        {
+        for (verdict, verb) in [
+            (Verdict::Refused, "refused"),
+            (Verdict::Impossible, "cannot work"),
+            (Verdict::Unseen, "could not be planned"),
+        ] {
             let count = self.with(verdict);
             if 0 < count {
                 let first = self.stacks.iter().find(|stack| stack.verdict == verdict);
@@ -184,8 +190,13 @@ impl PlanComment {
         self.stacks.is_empty() && self.refused.is_empty()
     }
 
+    /// Whether merging would change something, or cannot be said to change nothing.
+    pub fn changes_something(&self) -> bool {
+        self.is_refused() || self.stacks.iter().any(|stack| stack.verdict != Verdict::Unchanged)
+    }
+
     fn is_refused(&self) -> bool {
-        !self.refused.is_empty() || 0 < self.with(Verdict::Refused)
+        !self.refused.is_empty() || 0 < self.with(Verdict::Refused) + self.with(Verdict::Impossible)
     }
 
     /// The worst danger of all.

@@ -12,9 +12,13 @@ use std::time::Duration;
 use super::accidents;
 use super::daemon::Harbour;
 use super::fake_engine::{FakeEngine, Fault, Faults, Options};
+use super::foreseen;
 
 /// Sections that say what came out; everything else says what happens.
 const OUTCOMES: [&str; 7] = ["exit", "calls", "hosts", "volumes", "networks", "status", "prints"];
+
+/// What hosts remember for the data folder lies in empty volumes of this name: no story is about them.
+const LEDGER: &str = "moorline-ledger-";
 
 /// Where the second column begins.
 const COLUMN: usize = 9;
@@ -214,9 +218,25 @@ impl Told {
         let mut words = words(line);
         match words.first().map(String::as_str) {
             Some("dry") => words[0] = "plan".to_owned(),
-            _ => words.insert(0, "sync".to_owned()),
+            _ => return self.sync(words).await,
         }
         self.run(&words).await;
+    }
+
+    /// A pass, and beside it the law of every plan: what `moorline plan` said just before is what is done, step by step.
+    async fn sync(&mut self, words: Vec<String>) {
+        let data = self.harbour.repository.data();
+        let stacks = words.iter().filter(|word| !word.starts_with('-')).map(String::as_str);
+        let ask: Vec<&str> = ["plan", "--output", "json"].into_iter().chain(stacks).collect();
+        let (_, told, _) = self.harbour.command(&ask).await;
+        let (_, before) = foreseen::read_journal(&data, 0);
+        for host in self.harbour.hosts.values() {
+            host.clear_calls();
+        }
+        self.run(&[vec!["sync".to_owned()], words].concat()).await;
+        let (done, _) = foreseen::read_journal(&data, before);
+        let wrong = foreseen::all_differences(&foreseen::read_plan(&told), &done);
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 
     async fn run(&mut self, words: &[String]) {
@@ -289,7 +309,8 @@ impl Told {
             "calls" => self.each_host(|host| {
                 let calls =
                     host.changes().into_iter().filter(|call| !call.path.starts_with("/exec/"));
-                calls.map(|call| self.masked(&call.words())).collect()
+                let calls = calls.map(|call| self.masked(&call.words()));
+                calls.filter(|call| !call.contains(LEDGER)).collect()
             }),
             "hosts" => containers(&self.harbour),
             "networks" => sorted(self.each_host(FakeEngine::networks)),
@@ -310,7 +331,7 @@ impl Told {
         let several = self.harbour.hosts.len() > 1;
         let mut lines = Vec::new();
         for (host, engine) in &self.harbour.hosts {
-            for (name, born) in engine.volumes() {
+            for (name, born) in engine.volumes().into_iter().filter(|one| !one.0.contains(LEDGER)) {
                 let one = (host.clone(), born);
                 if !self.data.contains(&one) {
                     self.data.push(one.clone());

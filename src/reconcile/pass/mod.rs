@@ -4,7 +4,9 @@
 //! possible once another was carried out (what a failed replacement left is tidied up by the next look); it ends when
 //! nothing is left to do, when a round did nothing, or after [`ROUNDS_MAX`].
 
-use std::collections::{BTreeMap, BTreeSet};
+mod recovery;
+
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,14 +23,15 @@ use crate::fleet::WaitingOn;
 use crate::fleet::approval::{self, Approval};
 use crate::fleet::placement::{self, Placement};
 use crate::model::{
-    CommitState, Cure, Desired, Diagnostics, Digest, Drift, EngineFacts, Health, Observed, Outcome,
-    Plan, Policy, Reason, Remedy, Replica, Resource, Revision, Slowed, StepOutcome, SyncPolicy,
-    Timestamp,
+    CommitState, Cure, Desired, Diagnostics, Digest, EngineFacts, Health, Observed, Outcome, Plan,
+    Policy, Remedy, Replica, Revision, StepOutcome, SyncPolicy, Timestamp,
 };
-use crate::plan::{self, Brake, Phase, Resolve};
+use crate::plan::{self, Phase, Resolve};
 use crate::reconcile::apply::{self, Listener, Manner};
 use crate::report::{Failure, Report, Round, Target, Wait, secrets};
-use crate::schedule::{Attempts, Fall, Recoveries, Verdict};
+use crate::schedule::Recoveries;
+
+use recovery::{brakes, remember_recoveries, watch_restarts};
 
 /// A call that fails later than this failed for another reason than a stale look.
 const STALE_WITHIN: Duration = Duration::from_secs(5);
@@ -90,6 +93,18 @@ pub enum Mode {
     SyncApproved,
     /// It only says what it would do.
     Show,
+    /// It says what it and those that follow would do, until nothing is left.
+    Foresee,
+}
+
+impl Mode {
+    /// Whether it only looks.
+    pub fn is_dry(self) -> bool {
+        match self {
+            Self::Show | Self::Foresee => true,
+            Self::Sync | Self::SyncByHand | Self::SyncApproved => false,
+        }
+    }
 }
 
 /// What a look at one target leads to where replicas are spread over hosts.
@@ -194,8 +209,8 @@ async fn attempt(
     let mut depth = work.depth;
     for round in 0..ROUNDS_MAX {
         let mut observed = look(work, &whole, depth).await?;
-        let (desired, unseated) = share(work, &whole, &observed, report).await?;
-        let desired = drift::settle(desired, &observed, work.policy);
+        let (asked, unseated) = share(work, &whole, &observed, report).await?;
+        let desired = drift::settle(Arc::clone(&asked), &observed, work.policy);
         depth = Depth::Changed;
         let findings = compare(memory, &desired, &observed, work.policy);
         if round == 0 {
@@ -210,7 +225,8 @@ async fn attempt(
         {
             beside::weigh(engine, &findings, &mut observed).await;
         }
-        let plan = make_plan(work, memory, (&desired, &observed, &findings));
+        let seen = (&*desired, &observed, &*findings);
+        let plan = with_input(work, memory, seen, plan::make);
         report.wait = objection(work, &plan);
         let engine = match work.sight {
             Sight::Live(engine) if may_apply(work) => Some(engine),
@@ -222,7 +238,12 @@ async fn attempt(
             break;
         }
         let plan = Arc::new(plan);
-        report.rounds.push(Round { plan: Arc::clone(&plan), outcomes: Vec::new() });
+        report.rounds.push(Round::shown(Arc::clone(&plan)));
+        if work.mode == Mode::Foresee {
+            let follow = |input: plan::Input<'_>| plan::foresee(&plan, &asked, input);
+            let later = with_input(work, memory, seen, follow).into_iter();
+            report.rounds.extend(later.map(|plan| Round::shown(Arc::new(plan))));
+        }
         let Some(engine) = engine.filter(|_| !idle && !stop.is_cancelled()) else { break };
         remember_recoveries(&mut memory.recoveries, &plan, (&findings, &observed), (work.clock)());
         let manner = Manner::of(work.policy, Arc::clone(&work.listener));
@@ -324,7 +345,7 @@ fn conclude(work: &Work<'_>, memory: &mut Memory, report: &mut Report) {
     }
     report.is_under_way = !failed
         && !stuck
-        && work.mode != Mode::Show
+        && !work.mode.is_dry()
         && (report.health == Health::Progressing
             || report.outcomes().any(|outcome| matches!(outcome, Outcome::Cancelled)));
     if report.sync == crate::model::Sync::Synced {
@@ -383,10 +404,7 @@ fn extent(desired: &Desired) -> [usize; 4] {
 
 /// Whether policy lets this pass change the host.
 fn may_apply(work: &Work<'_>) -> bool {
-    match work.mode {
-        Mode::Show => false,
-        Mode::SyncByHand | Mode::SyncApproved | Mode::Sync => true,
-    }
+    !work.mode.is_dry()
 }
 
 /// Whose word a plan waits for, if it needs one and has none.
@@ -394,7 +412,7 @@ fn objection(work: &Work<'_>, plan: &Plan) -> Option<Wait> {
     let needs_word = match work.mode {
         Mode::SyncByHand => false,
         Mode::SyncApproved => true,
-        Mode::Sync | Mode::Show => work.policy.sync == SyncPolicy::Manual,
+        Mode::Sync | Mode::Show | Mode::Foresee => work.policy.sync == SyncPolicy::Manual,
     };
     if !needs_word || plan.steps.is_empty() {
         return None;
@@ -410,17 +428,19 @@ fn objection(work: &Work<'_>, plan: &Plan) -> Option<Wait> {
     }
 }
 
-fn make_plan(
+/// Plans with everything that is known of a target.
+fn with_input<T>(
     work: &Work<'_>,
     memory: &Memory,
     (desired, observed, findings): (&Desired, &Observed, &Findings),
-) -> Plan {
+    plan: impl FnOnce(plan::Input<'_>) -> T,
+) -> T {
     let now = (work.clock)();
     let by_hand = work.mode == Mode::SyncByHand && !memory.tried_by_hand;
     let brakes = if by_hand { BTreeMap::new() } else { brakes(&memory.recoveries, desired, now) };
     let as_then = memory.reached_as.as_ref().is_none_or(|digest| *digest == work.stack.digest);
     let kept = memory.reached.as_ref() == Some(work.revision) && as_then;
-    plan::make(plan::Input {
+    plan(plan::Input {
         desired,
         observed,
         findings,
@@ -509,20 +529,6 @@ fn unseen(error: &EngineError) -> Failure {
     Failure { message, remedy: error.remedy() }
 }
 
-/// Restarts by the Engine's own policy count as falls too.
-fn watch_restarts(
-    recoveries: &mut Recoveries,
-    findings: &Findings,
-    observed: &Observed,
-    now: Timestamp,
-) {
-    for (replica, id) in &findings.keepers {
-        if let Some(container) = observed.containers.iter().find(|c| c.id == *id) {
-            recoveries.record_restarts(replica, container.restart_count, now);
-        }
-    }
-}
-
 /// A service one of whose replicas fails again and again is degraded, whatever it does at this instant.
 fn mark_degraded(report: &mut Report, recoveries: &Recoveries, now: Timestamp) {
     let degraded: Vec<_> =
@@ -530,69 +536,5 @@ fn mark_degraded(report: &mut Report, recoveries: &Recoveries, now: Timestamp) {
     for name in degraded {
         report.services.insert(name, Health::Degraded);
         report.health = report.health.max(Health::Degraded);
-    }
-}
-
-fn brakes(recoveries: &Recoveries, desired: &Desired, now: Timestamp) -> BTreeMap<Replica, Brake> {
-    let replicas = desired.services.values().flat_map(|service| service.replicas.values());
-    replicas
-        .filter_map(|one| {
-            let why = match recoveries.verdict(&one.replica, now) {
-                Verdict::Go => return None,
-                Verdict::Wait(_) => Slowed::FailedJustNow,
-                Verdict::Degraded(_) => {
-                    let failures = recoveries.of(&one.replica).map_or(0, Attempts::failures);
-                    Slowed::KeepsFailing { failures }
-                }
-            };
-            let until = recoveries.verdict(&one.replica, now).until()?;
-            Some((one.replica.clone(), Brake { until, why }))
-        })
-        .collect()
-}
-
-/// Notes which replicas this plan brings back, so that one that falls again and again is given time.
-fn remember_recoveries(
-    recoveries: &mut Recoveries,
-    plan: &Plan,
-    (findings, observed): (&Findings, &Observed),
-    now: Timestamp,
-) {
-    let served: BTreeSet<&Replica> =
-        plan.steps.iter().filter_map(|step| step.replica.as_ref()).collect();
-    let mut fallen: BTreeMap<&Replica, Fall> = BTreeMap::new();
-    for drift in &findings.drifts {
-        if let Resource::Replica { replica, .. } = &drift.resource
-            && let Some(fall) = fall(drift)
-            && !by_hand(drift, observed)
-            && served.contains(replica)
-        {
-            fallen.insert(replica, fall);
-        }
-    }
-    for (replica, fall) in fallen {
-        recoveries.record(replica, fall, now);
-    }
-}
-
-/// Whether somebody stopped, killed or paused it on purpose: that is no failure, and it comes back at once however
-/// often.
-fn by_hand(drift: &Drift, observed: &Observed) -> bool {
-    let Resource::Replica { container: Some(id), .. } = &drift.resource else { return false };
-    let stopped = || observed.containers.iter().any(|one| one.id == *id && one.stopped_by_hand);
-    drift.reason == Reason::Paused || stopped()
-}
-
-/// How a replica came to be down, as far as its drift tells. A missing one counts only when it was there before.
-fn fall(drift: &Drift) -> Option<Fall> {
-    if drift.cure != Cure::Revive {
-        return None;
-    }
-    match &drift.reason {
-        // 137 and 143 are the kill and the stop signal: someone's hand, or the host's memory.
-        Reason::Stopped { exit_code: 0 | 137 | 143 } | Reason::Paused => Some(Fall::Accident),
-        Reason::Stopped { .. } | Reason::Unhealthy | Reason::JobFailed { .. } => Some(Fall::Crash),
-        Reason::NotStarted => Some(Fall::Crash),
-        _ => None,
     }
 }
