@@ -440,6 +440,11 @@ fn words(line: &str) -> Vec<String> {
     words
 }
 
+/// A text without what differs from run to run: instants and digests.
+pub fn masked(text: &str) -> String {
+    without_digests(&without_times(text))
+}
+
 /// Instants are written `<time>`.
 fn without_times(text: &str) -> String {
     let mut out = String::new();
