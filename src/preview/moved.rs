@@ -33,7 +33,7 @@ pub(crate) struct Moves {
 
 /// Finds them among everything that a pull request changes.
 pub(crate) fn find(sides: &[Side<'_>], (base, merged): (&Commit, &Commit)) -> Moves {
-    let gone = || sides.iter().filter(|side| side.novelty == Novelty::Gone);
+    let gone = || sides.iter().filter(|side| matches!(side.novelty, Novelty::Gone | Novelty::Left));
     let mut moves = Moves::default();
     for new in sides.iter().filter(|side| side.novelty == Novelty::New) {
         let (stack, host) = (&new.report.target.stack, &new.report.target.host);

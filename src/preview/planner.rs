@@ -174,7 +174,7 @@ impl Planner<'_> {
                 let gone = Arc::new(LoadedStack::emptied(stack.stack.clone()));
                 let mut policy = policy.clone();
                 policy.prune.volumes = false;
-                changes.push(self.change(host, gone, (policy, Novelty::Gone)));
+                changes.push(self.change(host, gone, (policy, Novelty::Left)));
             }
         }
         let names = |commit: &Commit| commit.stacks.keys().cloned().collect();
@@ -222,7 +222,9 @@ impl Planner<'_> {
     ) -> Vec<Danger> {
         let (before, after) = (&before.stack, &after.stack);
         let windows = [self.windows(base, before, host), self.windows(merged, after, host)];
-        let sides = Sides { before, after, windows, hosts, host };
+        let now_on = after.hosts.select(&self.context.labels);
+        let moves = hosts.iter().any(|had| !now_on.contains(had));
+        let sides = Sides { before, after, windows, hosts, host, moves };
         widened::widened(&sides, clock::now())
     }
 

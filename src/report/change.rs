@@ -56,6 +56,22 @@ impl<'a> Fate<'a> {
         ends.chain(self.changed.iter().copied())
     }
 
+    /// Why, where no difference of its own says so: what the first step about it says. What later rounds find is only what
+    /// the earlier ones left.
+    fn why(&self, mark: Mark) -> Option<String> {
+        let first = self.changed.first().copied().or_else(|| self.steps().next())?;
+        let has = |wanted: fn(&Action) -> bool| self.changed.iter().any(|it| wanted(&it.action));
+        let is_restarted = has(|action| matches!(action, Action::Stop { .. }))
+            && has(|action| matches!(action, Action::Start { .. }));
+        match (mark, &first.because) {
+            (Mark::Create, Reason::Missing) => None,
+            (Mark::Change, because) if is_restarted => {
+                Some(format!("stopped and started again: {because}"))
+            }
+            (_, because) => Some(because.to_string()),
+        }
+    }
+
     /// The step that makes it.
     pub(super) fn made(&self) -> Option<&'a Step> {
         self.made
@@ -172,7 +188,7 @@ fn one((sort, name): (Sort, &str), fate: &Fate<'_>, found: &[&Drift]) -> Option<
         details = vec![format!("image {}", spec.config.image)];
     }
     if details.is_empty() {
-        details = fate.steps().map(|step| step.because.to_string()).collect();
+        details = fate.why(mark).into_iter().collect();
     }
     details.sort();
     details.dedup();
@@ -208,7 +224,14 @@ fn detail(reason: &Reason) -> Option<String> {
             (None, None) => what.to_owned(),
         }
     };
+    let is_empty = |value: &Option<crate::model::Value>| {
+        value.as_ref().is_none_or(|value| value.0.is_empty())
+    };
     Some(match reason {
+        // A port that is only open inside says nothing beside the one that is published for it.
+        Reason::Changed { desired, observed, .. } if is_empty(desired) && is_empty(observed) => {
+            return None;
+        }
         Reason::Changed { field, desired, observed } => moved(&words(field), desired, observed),
         Reason::EndpointChanged { network, field, desired, observed } => {
             moved(&format!("{field} on {network}"), desired, observed)

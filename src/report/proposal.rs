@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use super::Report;
 use super::change::{Mark, changes, fates, whose};
-use super::comment::{Counts, FileChange, StackPlan, Verdict};
+use super::comment::{Counts, FileChange, Problem, StackPlan, Verdict};
 pub use super::danger::Novelty;
 use super::danger::{Danger, Risk, dangers};
-use crate::model::{Action, Digest, Held, Plan, Resource, Severity};
+use crate::model::{Action, Digest, Held, Plan, Severity};
 use crate::plan;
 
 /// What is known of a stack besides its report.
@@ -28,13 +28,16 @@ pub struct Circumstances {
 /// One stack on one host, as the comment shows it.
 pub fn of(report: &Report, around: Circumstances) -> StackPlan {
     let Circumstances { novelty, data, dangers: given, is_told_elsewhere, files } = around;
-    let mut problems: Vec<String> = report.problems.0.iter().map(ToString::to_string).collect();
+    let told = report.problems.0.iter();
+    let mut problems: Vec<Problem> = told
+        .map(|it| Problem { text: it.to_string(), origin: Some(it.location.clone()) })
+        .collect();
     let refused = report.problems.has_errors();
     if let Some(failure) = report.failure.as_ref().filter(|_| !refused) {
-        problems.push(failure.message.clone());
+        problems.push(Problem { text: failure.message.clone(), origin: None });
     }
-    let obstacles: Vec<String> =
-        report.held().filter(|held| held.why.is_obstacle()).map(said_of).collect();
+    let obstacles: Vec<Problem> =
+        report.held().filter(|held| held.why.is_obstacle()).map(obstacle).collect();
     let is_impossible = !obstacles.is_empty();
     problems.extend(obstacles);
     let plans = || report.rounds.iter().map(|round| &*round.plan);
@@ -75,12 +78,17 @@ fn plan_text(report: &Report) -> String {
     plan::render(&report.rounds.iter().map(|round| &*round.plan).collect::<Vec<_>>())
 }
 
-/// What is held, where, and why: `web-1 missing (shop/compose.yaml:4): it is external and does not exist; …`.
+/// What is held, and why.
 fn said_of(held: &Held) -> String {
     let Held { drift, why } = held;
-    let place =
-        drift.origin.as_ref().map_or(String::new(), |at| format!(" ({}:{})", at.file, at.line));
-    format!("{} {}{place}: {why}", drift.resource, drift.reason)
+    format!("{} {}: {why}", drift.resource, drift.reason)
+}
+
+/// What cannot be had, with its place first.
+fn obstacle(held: &Held) -> Problem {
+    let origin = held.drift.origin.clone();
+    let place = origin.as_ref().map_or(String::new(), |at| format!("{at}: "));
+    Problem { text: format!("{place}{}", said_of(held)), origin }
 }
 
 /// One digest over the plans of all stacks; `None` where one of them was refused, because there is no plan then.
@@ -120,6 +128,7 @@ fn warnings(report: &Report, novelty: Novelty, said: &BTreeSet<&str>) -> Vec<Str
     match novelty {
         Novelty::New => warnings.push("the stack is new here".to_owned()),
         Novelty::Gone => warnings.push("the stack is no longer in the repository".to_owned()),
+        Novelty::Left => warnings.push("the stack is asked for on other hosts only".to_owned()),
         Novelty::Known => {}
     }
     if let Some(wait) = &report.wait {
@@ -134,13 +143,7 @@ fn warnings(report: &Report, novelty: Novelty, said: &BTreeSet<&str>) -> Vec<Str
             }
             _ => None,
         });
-        let kept = plan.held.iter().filter_map(|held| match &held.drift.resource {
-            Resource::Volume(_) => {
-                Some(format!("{} {}, and is left as it is", held.drift.resource, held.drift.reason))
-            }
-            _ => None,
-        });
-        for text in others.cloned().chain(renamed).chain(kept) {
+        for text in others.cloned().chain(renamed) {
             if seen.insert(text.clone()) {
                 warnings.push(text);
             }

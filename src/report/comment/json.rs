@@ -63,7 +63,7 @@ fn stack(stack: &StackPlan) -> Value {
         "steps": stack.plan_text,
         "notes": stack.warnings,
         "held": stack.held,
-        "problems": stack.problems,
+        "problems": stack.problems.iter().map(|problem| &problem.text).collect::<Vec<_>>(),
     })
 }
 

@@ -19,7 +19,7 @@ pub fn plan(
     let comment = masked(comment.clone(), secrets);
     let footer = footer(&comment);
     let mut out = Writer::new(dialect, footer.len());
-    head(&mut out, &comment);
+    head(&mut out, &comment, links);
     let groups = groups(&comment.stacks);
     dangers(&mut out, &groups, links);
     if !comment.stacks.is_empty() {
@@ -57,12 +57,12 @@ pub fn outcome(
     visible(&mask(&out.finish(), secrets))
 }
 
-fn head(out: &mut Writer, comment: &PlanComment) {
+fn head(out: &mut Writer, comment: &PlanComment, links: Links<'_>) {
     let danger = !comment.is_refused() && comment.worst().is_some();
     let (mark, words) = match (comment.is_refused(), danger) {
-        (true, _) => ("❌ ", comment.summary()),
+        (true, _) => ("❌ ", comment.headline()),
         (false, true) => ("🔴 **Danger** · ", comment.summary()),
-        (false, false) => ("", comment.summary()),
+        (false, false) => ("", comment.headline()),
     };
     out.line(&format!("## Moorline: {mark}{}", plain(&words)));
     if let Freshness::Stale(why) = &comment.freshness {
@@ -76,8 +76,13 @@ fn head(out: &mut Writer, comment: &PlanComment) {
     for stack in &comment.stacks {
         for problem in &stack.problems {
             out.blank();
-            if !out.line_within(&format!("❌ {}: {}", code(stack.name.as_str()), plain(problem)), 4)
-            {
+            let place = problem.origin.as_ref().filter(|at| !at.file.is_empty());
+            let said = place.and_then(|at| problem.text.strip_prefix(&format!("{at}: ")));
+            let text = match (place, said) {
+                (Some(at), Some(said)) => format!("{} {}", link(at, links), plain(said)),
+                _ => plain(&problem.text),
+            };
+            if !out.line_within(&format!("❌ {}: {text}", code(stack.name.as_str())), 4) {
                 return;
             }
         }
@@ -269,7 +274,9 @@ pub(super) fn masked(mut comment: PlanComment, secrets: &SecretSet) -> PlanComme
         stack.plan_text = visible(&mask(&stack.plan_text, secrets));
         hide(&mut stack.warnings);
         hide(&mut stack.held);
-        hide(&mut stack.problems);
+        for problem in &mut stack.problems {
+            problem.text = visible(&mask(&problem.text, secrets));
+        }
         for danger in &mut stack.dangers {
             danger.text = visible(&mask(&danger.text, secrets));
         }

@@ -50,8 +50,17 @@ pub struct StackPlan {
     pub warnings: Vec<String>,
     /// What is left alone, and why.
     pub held: Vec<String>,
-    /// Why there is no plan, or what is wrong with the manifest (`file:line: message`).
-    pub problems: Vec<String>,
+    /// Why there is no plan, what is wrong with the manifest, what cannot be had.
+    pub problems: Vec<Problem>,
+}
+
+/// Something that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// What, beginning with its place where it has one: `shop/compose.yaml:3:5: error: unknown attribute "imag"`.
+    pub text: String,
+    /// Where.
+    pub origin: Option<Location>,
 }
 
 /// A file of the repository that containers see and that changes.
@@ -151,6 +160,15 @@ impl PlanComment {
         }
     }
 
+    /// The verdict in a few words, without any reason: `1 stack refused`. The reasons stand below it.
+    pub(super) fn headline(&self) -> String {
+        let whole = self.summary();
+        match whole.split_once(": ") {
+            Some((verdict, _)) if self.is_refused() || self.unseen() => verdict.to_owned(),
+            _ => whole,
+        }
+    }
+
     /// Without the danger: `2 stacks change: 3 to create, 1 to replace`.
     pub fn summary(&self) -> String {
         if let Some(first) = self.refused.first() {
@@ -165,7 +183,7 @@ impl PlanComment {
             if 0 < count {
                 let first = self.stacks.iter().find(|stack| stack.verdict == verdict);
                 let why = first.and_then(|stack| stack.problems.first());
-                let why = why.map_or(String::new(), |why| format!(": {why}"));
+                let why = why.map_or(String::new(), |why| format!(": {}", why.text));
                 return format!("{} {verb}{why}", stacks(count));
             }
         }

@@ -8,6 +8,8 @@ use crate::report::Report;
 
 /// One container's time away.
 struct Absence {
+    /// The replica, or the container's name.
+    whose: String,
     begins: StepId,
     /// `None` when it does not come back.
     ends: Option<StepId>,
@@ -27,8 +29,8 @@ enum Gap {
 pub(super) fn away(report: &Report, plans: &[&Plan]) -> Vec<(String, Option<Location>)> {
     let steps = in_a_row(plans);
     let mut of_service: BTreeMap<String, (Vec<Absence>, BTreeSet<String>)> = BTreeMap::new();
-    for ((service, _), steps) in by_container(&steps) {
-        match gap(&steps) {
+    for ((service, whose), steps) in by_container(&steps) {
+        match gap(&whose, &steps) {
             Some(Gap::Away(absence)) => of_service.entry(service).or_default().0.push(absence),
             Some(Gap::Unplugged(network)) => {
                 of_service.entry(service).or_default().1.insert(network);
@@ -41,12 +43,13 @@ pub(super) fn away(report: &Report, plans: &[&Plan]) -> Vec<(String, Option<Loca
         let origin = steps.iter().find(|step| name_of(step).is_some_and(|(it, _)| it == service));
         let origin = origin.and_then(|step| step.origin.clone());
         if !absences.is_empty() {
-            let of_it = report
-                .replicas
-                .iter()
-                .filter(|line| line.replica.rsplit_once('-').is_some_and(|(of, _)| of == service));
-            let standing = of_it.count().max(absences.len());
-            found.push((said(&service, &absences, standing, &steps), origin.clone()));
+            let of_it = report.replicas.iter().map(|line| line.replica.as_str());
+            let of_it = of_it.filter(|it| it.rsplit_once('-').is_some_and(|(of, _)| of == service));
+            // Those that go are no longer asked for, and stand there all the same.
+            let leaving = absences.iter().map(|absence| absence.whose.as_str());
+            let standing: BTreeSet<&str> = of_it.chain(leaving).collect();
+            let text = said(&service, &absences, standing.len(), &steps);
+            found.push((text, origin.clone()));
         }
         for network in unplugged {
             let text = format!("{service} is off network {network} for a moment");
@@ -127,7 +130,7 @@ fn by_container(steps: &[Step]) -> BTreeMap<(String, String), Vec<&Step>> {
 }
 
 /// What one container goes through. A successor that is up before its predecessor stops leaves no gap.
-fn gap(steps: &[&Step]) -> Option<Gap> {
+fn gap(whose: &str, steps: &[&Step]) -> Option<Gap> {
     let stops = || {
         steps.iter().filter_map(|step| match &step.action {
             Action::Stop { grace, .. } | Action::Restart { grace, .. } => Some((step.id, *grace)),
@@ -149,7 +152,7 @@ fn gap(steps: &[&Step]) -> Option<Gap> {
     let grace: Duration = stops().map(|(_, grace)| grace).sum();
     let longest = grace + ready.map_or(Duration::ZERO, |(_, limit)| limit);
     let ends = ready.map(|(id, _)| id).filter(|_| starts.is_some()).or(starts);
-    Some(Gap::Away(Absence { begins, ends, longest }))
+    Some(Gap::Away(Absence { whose: whose.to_owned(), begins, ends, longest }))
 }
 
 /// The network that a container leaves and joins again.

@@ -19,6 +19,8 @@ pub enum Novelty {
     New,
     /// The pull request takes it away.
     Gone,
+    /// The pull request takes it away from this host, and leaves it on others.
+    Left,
 }
 
 /// A consequence, and how bad it is.

@@ -56,8 +56,19 @@ impl Stage {
 
     /// The same, with paths that go.
     pub(super) fn propose_without(&self, files: &[(&str, &str)], gone: &[&str]) -> String {
+        self.forge.look(|world| world.pulls.clear());
+        self.propose_change(7, (files, gone))
+    }
+
+    /// Opens a pull request beside those that are open.
+    pub(super) fn propose_as(&self, number: u64, files: &[(&str, &str)]) -> String {
+        self.propose_change(number, (files, &[]))
+    }
+
+    fn propose_change(&self, number: u64, (files, gone): (&[(&str, &str)], &[&str])) -> String {
         let repository = &self.harbour.repository;
-        repository.git(&["checkout", "-q", "-B", "change"]);
+        let branch = if number == 7 { "change".to_owned() } else { format!("change-{number}") };
+        repository.git(&["checkout", "-q", "-B", &branch, "main"]);
         for (path, text) in files {
             repository.write(path, text);
         }
@@ -65,16 +76,20 @@ impl Stage {
             repository.git(&[&["rm", "-rq"], gone].concat());
         }
         let head = repository.commit("a change");
-        for name in ["refs/pull/7/head", "refs/merge-requests/7/head", "refs/heads/change"] {
+        for name in [
+            format!("refs/pull/{number}/head"),
+            format!("refs/merge-requests/{number}/head"),
+            format!("refs/heads/{branch}"),
+        ] {
             repository.git(&["push", "-q", "--force", "origin", &format!("HEAD:{name}")]);
         }
         repository.git(&["checkout", "-q", "main"]);
         self.forge.look(|world| {
             world.commits.insert(head.clone(), false);
             let from = Some(world.project.clone());
-            let (branch, shown) = ("change".to_owned(), head.clone());
-            world.pulls =
-                vec![Pull { number: 7, head: shown, branch, from, open: true, merged: None }];
+            let shown = head.clone();
+            let pull = Pull { number, head: shown, branch, from, open: true, merged: None };
+            world.pulls.push(pull);
         });
         head
     }

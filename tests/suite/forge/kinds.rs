@@ -161,11 +161,11 @@ async fn merge(stage: &Stage, said: &Value) -> String {
         let target = format!("{}@{}", text("stack"), text("host"));
         let notes = plan["notes"].to_string();
         // It was said that it waits.
-        if text("verdict") == "refused" || notes.contains("wait") && !done.contains_key(&target) {
+        let made: &[Done] = done.get(&target).map_or(&[], Vec::as_slice);
+        if text("verdict") == "refused" || notes.contains("wait") && made.is_empty() {
             continue;
         }
-        let told = steps(text("steps"));
-        let made: &[Done] = done.get(&target).map_or(&[], Vec::as_slice);
+        let told = foreseen::without_shared(&steps(text("steps")), &target, &done);
         wrong.extend(foreseen::differences(&told, made).map(|it| format!("{target}\n{it}")));
     }
     let named = |target: &String| {
@@ -184,8 +184,8 @@ async fn merge(stage: &Stage, said: &Value) -> String {
         let last = |comment: &str| comment.lines().nth(1).unwrap_or_default().to_owned();
         stage
             .until("the outcome", |world| {
-                let mut all = world.comments.iter().map(|comment| last(&comment.body));
-                all.any(|line| !line.contains('⏳'))
+                let mut all = world.comments.iter().map(|comment| &comment.body);
+                all.any(|body| body.contains("moorline:plan") && !last(body).contains('⏳'))
             })
             .await;
         told.push_str(&last(&stage.comment("plan").unwrap()));

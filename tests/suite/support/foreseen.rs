@@ -128,25 +128,33 @@ pub fn all_differences(
         if made.is_empty() && (anything_failed || told.unseen) {
             continue;
         }
-        // What stacks of one host share is there once the first of them has it: an image, a network, a volume.
-        let host = name.split('@').nth(1).unwrap_or_default();
-        let others = done.iter().filter(|(other, _)| *other != name && other.ends_with(host));
-        let shared: Vec<&String> = others
-            .flat_map(|(_, steps)| steps)
-            .map(|(step, _)| step)
-            .filter(|it| is_shared(it))
-            .collect();
-        let expected: Vec<String> = told
-            .steps
-            .iter()
-            .filter(|step| !shared.contains(step) || made.iter().any(|(it, _)| it == *step))
-            .cloned()
-            .collect();
+        let expected = without_shared(&told.steps, name, done);
         if let Some(difference) = differences(&expected, made) {
             found.push(format!("{name}: what was done is not what was foreseen\n{difference}"));
         }
     }
     found
+}
+
+/// What was foreseen of a target, without what stacks of its host share and another one of them brought first: an image, a
+/// network, a volume.
+pub fn without_shared(
+    foreseen: &[String],
+    target: &str,
+    done: &BTreeMap<String, Vec<Done>>,
+) -> Vec<String> {
+    let host = target.split('@').nth(1).unwrap_or_default();
+    let is_neighbour = |other: &String| other != target && other.ends_with(&format!("@{host}"));
+    let others = done.iter().filter(|(other, _)| is_neighbour(other));
+    let brought: Vec<&String> = others
+        .flat_map(|(_, steps)| steps)
+        .map(|(step, _)| step)
+        .filter(|it| is_shared(it))
+        .collect();
+    let own = done.get(target).map_or(&[][..], Vec::as_slice);
+    let is_own = |step: &String| own.iter().any(|(it, _)| it == step);
+    let expected = foreseen.iter().filter(|step| !brought.contains(step) || is_own(step));
+    expected.cloned().collect()
 }
 
 fn is_shared(step: &str) -> bool {
