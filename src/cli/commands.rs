@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::daemon::{self, Doorbell, Setup};
+use crate::fleet::WaitingOn;
 use crate::model::{CommitState, Plan, Sync};
 use crate::oneshot::doctor::{self, Check, Grade};
 use crate::oneshot::{self, Saved, Seen};
@@ -65,9 +66,22 @@ pub(super) fn follow(setup: Setup) -> anyhow::Result<ExitCode> {
 /// `sync`: one pass.
 pub(super) fn sync(chosen: &Chosen, intent: Intent, format: Format) -> anyhow::Result<ExitCode> {
     let reports = pass(chosen, intent, format)?;
+    if format == Format::Text {
+        for report in reports.iter().filter(|report| left_for_its_name(report)) {
+            let (target, stack) = (&report.target, &report.target.stack);
+            note(&format!(
+                "{target} is `sync: manual` and was left: `moorline sync {stack}` deploys it"
+            ));
+        }
+    }
     // What was interrupted, is held or still on its way is not done, and a script that goes on must know.
     let good = reports.iter().all(Report::is_good);
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn left_for_its_name(report: &Report) -> bool {
+    let waits = report.wait.as_ref().is_some_and(|it| matches!(it.on, WaitingOn::Approval(_)));
+    waits && report.needs_word
 }
 
 /// One pass over what was chosen, shown.

@@ -47,7 +47,9 @@ impl ByHand {
     pub(super) fn prepare(&self, chosen: &mut Chosen) -> anyhow::Result<Intent> {
         chosen.wish.passes_by = self.now;
         if self.approve.is_empty() {
-            return Ok(Intent::ByHand);
+            // Who names no stack does not mean those that wait for their name.
+            let all = chosen.wish.stacks.is_empty();
+            return Ok(if all { Intent::ByHandForAll } else { Intent::ByHand });
         }
         let [stack] = chosen.wish.stacks.iter().collect::<Vec<_>>()[..] else {
             bail!("an approval is for one stack: `moorline sync STACK --approve HASH`");

@@ -91,7 +91,7 @@ impl Loops {
 impl RepositoryLoop {
     /// Follows the branch until `stop`, then waits for its targets.
     pub(crate) async fn run(self, stop: CancellationToken) {
-        let keeping = self.context.gates.run(&self.context.hosts, stop.clone());
+        let keeping = self.context.store.keep_gates(&self.context.hosts, stop.clone());
         let placing = self.context.roster.run(stop.clone());
         tokio::join!(keeping, placing, Box::pin(self.follow(&stop)));
     }

@@ -147,6 +147,8 @@ pub enum EngineError {
         code: i64,
         /// The Engine's own error text, often empty.
         error: String,
+        /// The last lines that it wrote.
+        tail: Vec<String>,
     },
     /// A container's health check says no.
     #[error("{container} is unhealthy")]
@@ -163,6 +165,8 @@ pub enum EngineError {
         container: String,
         /// How often.
         restarts: u32,
+        /// The last lines that it wrote.
+        tail: Vec<String>,
     },
     /// A wait made no progress within its limit.
     #[error("{container} is still {state} after {limit:?}")]
@@ -241,6 +245,9 @@ impl EngineError {
                 Some(format!("the last check said: {output}"))
             }
             Self::Ended { error, .. } if !error.is_empty() => Some(error.clone()),
+            Self::Ended { tail, .. } | Self::CrashLoop { tail, .. } if !tail.is_empty() => {
+                Some(format!("it said: {}", tail.join(" | ")))
+            }
             _ => None,
         }
     }

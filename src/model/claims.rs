@@ -61,6 +61,14 @@ impl fmt::Display for Claimed {
 }
 
 impl Claimed {
+    /// The number of a host port.
+    pub fn port_number(&self) -> Option<u16> {
+        match self {
+            Self::Port(port) => port.split('/').next()?.parse().ok(),
+            _ => None,
+        }
+    }
+
     /// What to do where two want it.
     pub fn help(&self) -> &'static str {
         match self {
@@ -146,6 +154,8 @@ impl Clash {
 pub struct Claims {
     /// Networks and volumes that stacks declare, used or not.
     pub declared: BTreeMap<Claimed, Vec<Claim>>,
+    /// Host ports and container names that stacks need for themselves: who waits for whom is told by them.
+    pub wanted: BTreeMap<Claimed, Vec<Claim>>,
     /// What only one of two can have.
     pub clashes: Vec<Clash>,
     /// Stacks whose manifests cannot be used: nobody knows what they declare.
@@ -197,6 +207,17 @@ impl Neighbourhood {
     pub fn unreadable(&self) -> Option<&StackName> {
         let host = self.host.as_ref()?;
         self.claims.iter().find_map(|claims| claims.unreadable_on(host))
+    }
+
+    /// Host ports and container names that stacks of this commit need for themselves on this host.
+    pub fn wanted(&self) -> impl Iterator<Item = (&Claimed, &StackName)> {
+        let own = self.claims.first().zip(self.host.as_ref());
+        own.into_iter().flat_map(|(claims, host)| {
+            let all =
+                claims.wanted.iter().flat_map(|(what, who)| who.iter().map(move |one| (what, one)));
+            all.filter(|(_, claim)| claim.hosts.contains(host))
+                .map(|(what, claim)| (what, &claim.stack))
+        })
     }
 
     /// What only one of two can have, as far as it concerns a stack here.

@@ -156,9 +156,12 @@ pub enum HeldBecause {
     /// What was to take its place did not come up; the predecessor runs.
     RolledBack {
         /// How the new container failed.
-        reason: Reason,
-        /// The Engine's own words; empty where it had none.
+        reason: Box<Reason>,
+        /// The Engine's own words, or its own; empty where there are none.
         error: String,
+        /// What serves instead: the image, and the commit that made it where that is known.
+        #[serde(default)]
+        serves: Box<str>,
     },
     /// What was to take its place did not come up, and the manifest says to leave it so.
     UpdatePaused {

@@ -49,6 +49,8 @@ pub struct TakenPort {
     pub protocol: String,
     /// The container's name.
     pub container: String,
+    /// The stack that the container's labels name; empty where they name none.
+    pub stack: String,
 }
 
 /// Facts of an Engine that change what it can be asked for and what it fills in by itself.
@@ -129,6 +131,9 @@ pub struct ObservedContainer {
     pub stopped_by_hand: bool,
     /// The Engine's error text of the last start, if any.
     pub error: String,
+    /// How it failed, as far as anybody knows more than its state: what its health check or its log said last.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub last_words: String,
     /// Anonymous and named volumes by target, so that a successor can inherit anonymous ones.
     pub mounts: BTreeMap<String, ObservedMount>,
     /// SHA-256 of single files that a foreign container to be adopted mounts from its project folder, by target: what

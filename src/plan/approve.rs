@@ -40,7 +40,7 @@ impl<'a> Planner<'a> {
             return None;
         }
         if drift.cure == Cure::None {
-            return Some(Self::patience(drift));
+            return Some(self.name_held_elsewhere(drift).unwrap_or_else(|| Self::patience(drift)));
         }
         if let Some(cures) = self.input.cures.exhausted(drift) {
             let observed = observed_value(&drift.reason);
@@ -114,7 +114,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Why a replica's name cannot be had: a container that is not ours holds it.
-    fn name_taken(&self, replica: &Replica) -> Option<HeldBecause> {
+    pub(super) fn name_taken(&self, replica: &Replica) -> Option<HeldBecause> {
         let (_, desired) = self.desired(replica)?;
         let holder = self.input.observed.containers.iter().find(|c| c.name == desired.name)?;
         if self.may_touch(holder) {

@@ -225,6 +225,7 @@ impl Host {
             finished_at: None,
             stopped_by_hand: false,
             error: String::new(),
+            last_words: String::new(),
             mounts: mounts(&whole),
             files: BTreeMap::new(),
             lost_interfaces: BTreeSet::new(),
@@ -273,6 +274,7 @@ fn start(one: &mut ObservedContainer, is_job: bool, now: Timestamp) {
     one.started_at = Some(now);
     one.stopped_by_hand = false;
     one.error.clear();
+    one.last_words.clear();
     if is_job {
         (one.state, one.finished_at) = (ContainerState::Exited(0), Some(now));
         return;

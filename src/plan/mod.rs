@@ -10,7 +10,6 @@
 
 mod approve;
 mod claims;
-mod clash;
 mod files;
 mod foresee;
 mod ground;
@@ -102,6 +101,7 @@ pub fn make(input: Input<'_>) -> Plan {
     }
     planner.remove_networks_and_volumes();
     planner.remove_files();
+    planner.yield_names();
     planner.keep_claims_apart();
     planner.drafts.put_last(&planner.last);
     planner.finish()

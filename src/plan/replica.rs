@@ -357,6 +357,9 @@ impl Planner<'_> {
         match result {
             Ok(nodes) => Some(nodes),
             Err(why) => {
+                if matches!(why, HeldBecause::PortTaken { .. }) {
+                    self.yield_ports(desired, drift);
+                }
                 self.hold(drift, why);
                 None
             }

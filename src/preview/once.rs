@@ -94,7 +94,7 @@ impl PullRequests {
                 return Err(ProposalError::Busy { target: target.to_string() });
             }
         };
-        let secrets = self.context.board.secrets();
+        let secrets = self.context.store.secrets();
         let link = words::links(forge, &self.source.path, &head);
         let text = comment::plan(&plan, words::dialect(forge), &link, &secrets);
         let json = comment::to_json(&plan, number, &secrets);

@@ -56,7 +56,7 @@ impl Planner<'_> {
     ) -> Option<Target> {
         let changes = self.changes(comment, base, merged);
         let mut targets = changes.iter().map(|change| &change.target);
-        if let Some(target) = targets.find(|target| self.context.board.is_half_way(target)) {
+        if let Some(target) = targets.find(|target| self.context.store.is_half_way(target)) {
             return Some(target.clone());
         }
         let shares = if changes.iter().any(|change| change.stack.spreads) {

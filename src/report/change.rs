@@ -224,9 +224,8 @@ fn detail(reason: &Reason) -> Option<String> {
             (None, None) => what.to_owned(),
         }
     };
-    let is_empty = |value: &Option<crate::model::Value>| {
-        value.as_ref().is_none_or(|value| value.0.is_empty())
-    };
+    let is_empty =
+        |value: &Option<crate::model::Value>| value.as_ref().is_none_or(|value| value.0.is_empty());
     Some(match reason {
         // A port that is only open inside says nothing beside the one that is published for it.
         Reason::Changed { desired, observed, .. } if is_empty(desired) && is_empty(observed) => {

@@ -15,4 +15,4 @@ mod verdict;
 pub mod visible;
 mod waiting;
 
-pub use verdict::{Failure, Head, Report, Round, Target, Wait};
+pub use verdict::{Failure, Head, Report, Round, Target, Unproven, Wait};

@@ -156,6 +156,19 @@ impl fmt::Display for ReplicaLine {
     }
 }
 
+/// A replica that has still to show that it works.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unproven {
+    /// Whose replica it is.
+    pub service: ServiceName,
+    /// Its number.
+    pub number: u32,
+    /// When it will have shown it, if it goes on running; `None` while it does not run.
+    pub until: Option<Timestamp>,
+    /// Whether it crashed a moment ago.
+    pub crashed: bool,
+}
+
 /// Everything that one pass has to say.
 #[derive(Debug, Clone)]
 pub struct Report {
@@ -189,6 +202,8 @@ pub struct Report {
     pub seats: Vec<String>,
     /// Whether the plan is carried out only once it is approved.
     pub needs_word: bool,
+    /// What runs and has not run for long enough to be called working.
+    pub unproven: Vec<Unproven>,
     /// Whether steps are still to come by themselves: then it is deploying, not failing.
     pub is_under_way: bool,
 }
@@ -212,6 +227,7 @@ impl Report {
             wait: None,
             needs_word: false,
             seats: Vec::new(),
+            unproven: Vec::new(),
             is_under_way: false,
         }
     }
@@ -273,6 +289,26 @@ impl Report {
                 Outcome::Done | Outcome::Blocked { .. } | Outcome::Cancelled => None,
             })
         })
+    }
+
+    /// Takes over what has still to show that it works: it is on its way until then.
+    pub fn is_unproven(&mut self, unproven: Vec<Unproven>) {
+        for one in &unproven {
+            let health = self.services.entry(one.service.clone()).or_insert(Health::Progressing);
+            *health = Health::Progressing.max(*health);
+            self.health = self.health.max(Health::Progressing);
+        }
+        self.unproven = unproven;
+    }
+
+    /// When everything that runs will have shown that it works, if it goes on running.
+    pub fn proven_at(&self) -> Option<Timestamp> {
+        self.unproven.iter().filter_map(|one| one.until).max()
+    }
+
+    /// A replica that crashed a moment ago, and has not run for long enough since.
+    pub fn crashed(&self) -> Option<&Unproven> {
+        self.unproven.iter().find(|one| one.crashed)
     }
 
     /// Whether something is held that something which happens on the host may end.
@@ -347,6 +383,7 @@ impl Report {
             "failure": self.failure,
             "wait": self.wait,
             "seats": self.seats,
+            "unproven": self.unproven,
         })
     }
 

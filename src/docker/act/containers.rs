@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bollard::exec::{CreateExecOptions, StartExecResults};
 use bollard::query_parameters::{
-    RemoveContainerOptions, RenameContainerOptions, RestartContainerOptions, StopContainerOptions,
+    LogsOptions, RemoveContainerOptions, RenameContainerOptions, RestartContainerOptions,
+    StopContainerOptions,
 };
 use futures_util::StreamExt as _;
 use serde::Serialize;
@@ -25,6 +26,10 @@ const MANY_ENDPOINTS: (u32, u32) = (1, 44);
 const REMOVAL_PAUSE: Duration = Duration::from_millis(100);
 /// Lines of a hook's output that are kept for its error.
 const TAIL: usize = 20;
+/// Lines of a container's log that are told when it did not come up, the longest of them, and the time to read them.
+const LAST_WORDS: usize = 3;
+const LAST_WORDS_CHARS: usize = 200;
+const LAST_WORDS_LIMIT: Duration = Duration::from_secs(3);
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -347,6 +352,33 @@ impl Engine {
         let ended = self.verbs().inspect_exec(&made.id).await.map_err(failed)?;
         let code = ended.exit_code.unwrap_or(-1);
         Ok((code, last_lines(&text)))
+    }
+}
+
+impl Engine {
+    /// The last lines that a container wrote; none where its log driver keeps nothing that can be read, or the Engine does
+    /// not answer soon.
+    pub(super) async fn last_words(&self, address: &str) -> Vec<String> {
+        let options = LogsOptions {
+            stdout: true,
+            stderr: true,
+            tail: LAST_WORDS.to_string(),
+            ..LogsOptions::default()
+        };
+        let mut text = String::new();
+        let read = async {
+            let mut output = std::pin::pin!(self.verbs().logs(address, Some(options)));
+            while let Some(Ok(chunk)) = output.next().await {
+                text.push_str(&chunk.to_string());
+                keep_tail(&mut text);
+            }
+        };
+        // What came until then is better than nothing.
+        drop(tokio::time::timeout(LAST_WORDS_LIMIT, read).await);
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let lines: Vec<String> =
+            lines.map(|line| line.chars().take(LAST_WORDS_CHARS).collect()).collect();
+        lines.iter().skip(lines.len().saturating_sub(LAST_WORDS)).cloned().collect()
     }
 }
 

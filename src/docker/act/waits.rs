@@ -54,6 +54,17 @@ impl Engine {
         limit: Duration,
         terms: &Terms<'_>,
     ) -> Result<(), EngineError> {
+        let waited = self.is_up(container, monitor, limit, terms).await;
+        self.with_last_words(container, waited).await
+    }
+
+    async fn is_up(
+        &self,
+        container: &ContainerHandle,
+        monitor: Duration,
+        limit: Duration,
+        terms: &Terms<'_>,
+    ) -> Result<(), EngineError> {
         let mut woken = self.touched();
         let mut pause = SHORTEST_PAUSE;
         let mut last: Option<Sighting> = None;
@@ -85,6 +96,31 @@ impl Engine {
 
     /// Waits until a container ended with code 0.
     pub(super) async fn await_completion(
+        &self,
+        container: &ContainerHandle,
+        limit: Duration,
+        terms: &Terms<'_>,
+    ) -> Result<(), EngineError> {
+        let waited = self.has_ended(container, limit, terms).await;
+        self.with_last_words(container, waited).await
+    }
+
+    /// What a process said last tells more than the code that it ended with.
+    async fn with_last_words(
+        &self,
+        container: &ContainerHandle,
+        waited: Result<(), EngineError>,
+    ) -> Result<(), EngineError> {
+        let mut waited = waited;
+        if let Err(EngineError::Ended { tail, .. } | EngineError::CrashLoop { tail, .. }) =
+            &mut waited
+        {
+            *tail = self.last_words(container.address()).await;
+        }
+        waited
+    }
+
+    async fn has_ended(
         &self,
         container: &ContainerHandle,
         limit: Duration,
@@ -180,7 +216,7 @@ fn judge(
 ) -> Result<Verdict, EngineError> {
     let name = || container.name().to_owned();
     if restarts >= MOST_RESTARTS {
-        return Err(EngineError::CrashLoop { container: name(), restarts });
+        return Err(EngineError::CrashLoop { container: name(), restarts, tail: Vec::new() });
     }
     match (seen.state.what(), seen.state.health()) {
         (ContainerState::Exited(_) | ContainerState::Dead, _) => Err(ended(container, seen)),
@@ -210,6 +246,7 @@ fn ended(container: &ContainerHandle, seen: &Inspection) -> EngineError {
         container: container.name().to_owned(),
         code: seen.state.exit_code(),
         error: seen.state.error().to_owned(),
+        tail: Vec::new(),
     }
 }
 

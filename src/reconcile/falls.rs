@@ -1,13 +1,47 @@
-//! Falls and recoveries of replicas: what counts as one, and how long one that falls again and again is given.
+//! How replicas fall, and what is remembered of it: who falls again and again is degraded, and given time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::drift::Findings;
 use crate::model::{
-    Cure, Desired, Drift, Observed, Plan, Reason, Replica, Resource, Slowed, Timestamp,
+    Action, Cure, Desired, Drift, Health, Observed, Outcome, Plan, Reason, Replica, Resource,
+    Slowed, StepOutcome, Timestamp,
 };
 use crate::plan::Brake;
+use crate::report::Report;
 use crate::schedule::{Attempts, Fall, Recoveries, Verdict};
+
+/// How containers failed that a wait was for, by name: an Engine keeps no more than a code, and that is our own once we have
+/// stopped it.
+#[derive(Debug, Default)]
+pub(super) struct Causes(BTreeMap<String, String>);
+
+impl Causes {
+    /// Keeps what failed waits told.
+    pub(super) fn learn(&mut self, plan: &Plan, outcomes: &[StepOutcome]) {
+        for outcome in outcomes {
+            let step = plan.steps.iter().find(|step| step.id == outcome.step);
+            let waited = step.and_then(|step| match &step.action {
+                Action::AwaitHealthy { container, .. } => Some(container),
+                _ => None,
+            });
+            if let (Some(container), Outcome::Failed { error, .. }) = (waited, &outcome.outcome) {
+                let line: Vec<&str> = error.lines().map(str::trim).collect();
+                self.0.insert(container.name().to_owned(), line.join(" "));
+            }
+        }
+    }
+
+    /// Has what is seen say what is known. What is gone is forgotten.
+    pub(super) fn tell(&mut self, observed: &mut Observed) {
+        self.0.retain(|name, _| observed.containers.iter().any(|one| one.name == *name));
+        for container in &mut observed.containers {
+            if let Some(cause) = self.0.get(&container.name) {
+                container.last_words.clone_from(cause);
+            }
+        }
+    }
+}
 
 /// Restarts by the Engine's own policy count as falls too.
 pub(super) fn watch_restarts(
@@ -20,6 +54,16 @@ pub(super) fn watch_restarts(
         if let Some(container) = observed.containers.iter().find(|c| c.id == *id) {
             recoveries.record_restarts(replica, container.restart_count, now);
         }
+    }
+}
+
+/// A service one of whose replicas fails again and again is degraded, whatever it does at this instant.
+pub(super) fn mark_degraded(report: &mut Report, recoveries: &Recoveries, now: Timestamp) {
+    let degraded: Vec<_> =
+        report.services.keys().filter(|name| recoveries.has_degraded(name, now)).cloned().collect();
+    for name in degraded {
+        report.services.insert(name, Health::Degraded);
+        report.health = report.health.max(Health::Degraded);
     }
 }
 
@@ -46,7 +90,7 @@ pub(super) fn brakes(
 }
 
 /// Notes which replicas this plan brings back, so that one that falls again and again is given time.
-pub(super) fn remember_recoveries(
+pub(super) fn remember(
     recoveries: &mut Recoveries,
     plan: &Plan,
     (findings, observed): (&Findings, &Observed),

@@ -4,8 +4,6 @@
 //! possible once another was carried out (what a failed replacement left is tidied up by the next look); it ends when
 //! nothing is left to do, when a round did nothing, or after [`ROUNDS_MAX`].
 
-mod recovery;
-
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
@@ -28,10 +26,10 @@ use crate::model::{
 };
 use crate::plan::{self, Phase, Resolve};
 use crate::reconcile::apply::{self, Listener, Manner};
+use crate::reconcile::falls::{self, Causes};
 use crate::report::{Failure, Report, Round, Target, Wait, secrets};
 use crate::schedule::Recoveries;
-
-use recovery::{brakes, remember_recoveries, watch_restarts};
+use crate::state::{SeenUp, Watch};
 
 /// A call that fails later than this failed for another reason than a stale look.
 const STALE_WITHIN: Duration = Duration::from_secs(5);
@@ -47,6 +45,10 @@ pub struct Memory {
     pub recoveries: Recoveries,
     /// Cures that changed nothing.
     pub cures: Cures,
+    /// How containers failed that were waited for.
+    causes: Causes,
+    /// Since when what has still to show that it works is seen to run.
+    seen_up: SeenUp,
     /// An operator's word was for one more attempt, and that failed: from then on a failed update is taken back as ever.
     tried_by_hand: bool,
     /// What the stack asks of this host, for as long as neither the commit nor the Engine changes.
@@ -87,7 +89,9 @@ impl Memory {
 pub enum Mode {
     /// It does what policy allows.
     Sync,
-    /// An operator asked for it: stacks with `sync: manual` are applied too, and what was rolled back is tried again.
+    /// An operator asked for it: what was rolled back is tried again.
+    SyncAgain,
+    /// An operator asked for it by name: stacks with `sync: manual` are applied too, and what was rolled back is tried again.
     SyncByHand,
     /// It does what policy allows, and only if exactly that plan was approved.
     SyncApproved,
@@ -102,8 +106,13 @@ impl Mode {
     pub fn is_dry(self) -> bool {
         match self {
             Self::Show | Self::Foresee => true,
-            Self::Sync | Self::SyncByHand | Self::SyncApproved => false,
+            Self::Sync | Self::SyncAgain | Self::SyncByHand | Self::SyncApproved => false,
         }
+    }
+
+    /// Whether what was taken back is tried once more.
+    fn tries_again(self) -> bool {
+        matches!(self, Self::SyncAgain | Self::SyncByHand)
     }
 }
 
@@ -209,6 +218,7 @@ async fn attempt(
     let mut depth = work.depth;
     for round in 0..ROUNDS_MAX {
         let mut observed = look(work, &whole, depth).await?;
+        memory.causes.tell(&mut observed);
         let (asked, unseated) = share(work, &whole, &observed, report).await?;
         let desired = drift::settle(Arc::clone(&asked), &observed, work.policy);
         depth = Depth::Changed;
@@ -217,8 +227,7 @@ async fn attempt(
             report.found.clone_from(&findings.drifts);
         }
         report.now_found(&findings, &observed);
-        watch_restarts(&mut memory.recoveries, &findings, &observed, (work.clock)());
-        mark_degraded(report, &memory.recoveries, (work.clock)());
+        watch(work, memory, report, (&desired, &observed, &findings));
         memory.cures.look(&findings);
         if let Sight::Live(engine) = work.sight
             && work.policy.prune.volumes
@@ -245,16 +254,17 @@ async fn attempt(
             report.rounds.extend(later.map(|plan| Round::shown(Arc::new(plan))));
         }
         let Some(engine) = engine.filter(|_| !idle && !stop.is_cancelled()) else { break };
-        remember_recoveries(&mut memory.recoveries, &plan, (&findings, &observed), (work.clock)());
+        falls::remember(&mut memory.recoveries, &plan, (&findings, &observed), (work.clock)());
         let manner = Manner::of(work.policy, Arc::clone(&work.listener));
         let outcomes = apply::run(&plan, engine, &manner, stop).await;
         // What was refused at once was planned from a look that is not true any more: somebody else was faster, or a
         // call of a process that was killed came to its end. Looking again tells.
         let stale = round == 0 && outcomes.iter().any(is_stale);
         let nothing_done = !stale && !outcomes.iter().any(|one| one.outcome == Outcome::Done);
+        memory.causes.learn(&plan, &outcomes);
         memory.cures.carried_out(&findings.drifts, &plan, &outcomes);
         let failed = outcomes.iter().any(|it| matches!(it.outcome, Outcome::Failed { .. }));
-        memory.tried_by_hand |= work.mode == Mode::SyncByHand && failed;
+        memory.tried_by_hand |= work.mode.tries_again() && failed;
         if let Some(last) = report.rounds.last_mut() {
             last.outcomes = outcomes;
         }
@@ -331,8 +341,9 @@ async fn settle(
         // What was made or removed is known to the others from now on.
         drop(share(&observed));
     }
-    report.now_found(&drift::detect(desired, &observed, work.policy), &observed);
-    mark_degraded(report, &memory.recoveries, (work.clock)());
+    let findings = drift::detect(desired, &observed, work.policy);
+    report.now_found(&findings, &observed);
+    watch(work, memory, report, (desired, &observed, &findings));
     Ok(())
 }
 
@@ -412,7 +423,9 @@ fn objection(work: &Work<'_>, plan: &Plan) -> Option<Wait> {
     let needs_word = match work.mode {
         Mode::SyncByHand => false,
         Mode::SyncApproved => true,
-        Mode::Sync | Mode::Show | Mode::Foresee => work.policy.sync == SyncPolicy::Manual,
+        Mode::Sync | Mode::SyncAgain | Mode::Show | Mode::Foresee => {
+            work.policy.sync == SyncPolicy::Manual
+        }
     };
     if !needs_word || plan.steps.is_empty() {
         return None;
@@ -436,8 +449,9 @@ fn with_input<T>(
     plan: impl FnOnce(plan::Input<'_>) -> T,
 ) -> T {
     let now = (work.clock)();
-    let by_hand = work.mode == Mode::SyncByHand && !memory.tried_by_hand;
-    let brakes = if by_hand { BTreeMap::new() } else { brakes(&memory.recoveries, desired, now) };
+    let by_hand = work.mode.tries_again() && !memory.tried_by_hand;
+    let brakes =
+        if by_hand { BTreeMap::new() } else { falls::brakes(&memory.recoveries, desired, now) };
     let as_then = memory.reached_as.as_ref().is_none_or(|digest| *digest == work.stack.digest);
     let kept = memory.reached.as_ref() == Some(work.revision) && as_then;
     plan(plan::Input {
@@ -529,12 +543,17 @@ fn unseen(error: &EngineError) -> Failure {
     Failure { message, remedy: error.remedy() }
 }
 
-/// A service one of whose replicas fails again and again is degraded, whatever it does at this instant.
-fn mark_degraded(report: &mut Report, recoveries: &Recoveries, now: Timestamp) {
-    let degraded: Vec<_> =
-        report.services.keys().filter(|name| recoveries.has_degraded(name, now)).cloned().collect();
-    for name in degraded {
-        report.services.insert(name, Health::Degraded);
-        report.health = report.health.max(Health::Degraded);
-    }
+/// What is not well although it runs: what falls again and again, and what has not run for long enough to tell.
+fn watch(
+    work: &Work<'_>,
+    memory: &mut Memory,
+    report: &mut Report,
+    (desired, observed, findings): (&Desired, &Observed, &Findings),
+) {
+    let now = (work.clock)();
+    falls::watch_restarts(&mut memory.recoveries, findings, observed, now);
+    falls::mark_degraded(report, &memory.recoveries, now);
+    let (recoveries, limit) = (&memory.recoveries, work.policy.watch);
+    let watch = Watch { desired, observed, findings, recoveries, limit, now };
+    report.is_unproven(watch.unproven(&mut memory.seen_up));
 }

@@ -4,13 +4,13 @@ use crate::model::{
     Claim, Claimed, Clash, DesiredReplica, Drift, HeldBecause, ObservedContainer, Replica, Resource,
 };
 
-use super::remove::published;
-use super::{Phase, Planner};
+use crate::plan::remove::published;
+use crate::plan::{Phase, Planner};
 
 impl Planner<'_> {
     /// Why a replica is not made, or not changed: another stack of the commit wants something that it needs, and it does
     /// not have that yet. One that has it goes on, and one that had it at this commit gets it back.
-    pub(super) fn rival(
+    pub(in crate::plan) fn rival(
         &self,
         replica: &Replica,
         container: Option<&ObservedContainer>,
@@ -29,7 +29,7 @@ impl Planner<'_> {
     }
 
     /// Why a network or volume is left as it is: two stacks of the commit want it differently.
-    pub(super) fn disputed(&self, drift: &Drift) -> Option<HeldBecause> {
+    pub(in crate::plan) fn disputed(&self, drift: &Drift) -> Option<HeldBecause> {
         let what = match &drift.resource {
             Resource::Network(name) => Claimed::Network(name.clone()),
             Resource::Volume(name) => Claimed::Volume(name.clone()),
@@ -65,9 +65,11 @@ fn needs(replica: &Replica, desired: &DesiredReplica, clash: &Clash, own: &Claim
         Claimed::Network(name) => {
             spec.endpoints.contains_key(name) || spec.host.network_mode == *name
         }
-        Claimed::Volume(name) => super::ground::mounted_volumes(spec).any(|volume| volume == name),
         Claimed::Subnet { networks, .. } => {
             networks.iter().any(|name| spec.endpoints.contains_key(name))
+        }
+        Claimed::Volume(name) => {
+            crate::plan::ground::mounted_volumes(spec).any(|volume| volume == name)
         }
         Claimed::Project(_) => true,
         Claimed::Container(name) => desired.name == *name,

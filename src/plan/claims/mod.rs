@@ -1,5 +1,8 @@
 //! Host ports, names and addresses, which one container has at a time: whoever needs one waits for whoever has it.
 
+mod clash;
+mod yielding;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{Action, ContainerHandle, Endpoint, ObservedContainer};
