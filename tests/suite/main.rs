@@ -58,3 +58,4 @@ mod support;
 mod visible;
 mod webhooks;
 mod whole;
+mod worlds;

@@ -5,14 +5,10 @@
 //! Engine newer than this program may say words that it does not know. `Option` is used where "not set" and the
 //! zero value mean different things to the Engine; elsewhere the zero value means "not set".
 
-mod mounting;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize};
-
-pub use mounting::{MountKind, Mounting, split_bind};
 
 /// Reads `null` as the default value: the Engine writes empty lists and maps as null.
 fn nullable<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
