@@ -190,7 +190,7 @@ fn overlapping(members: &[(&Member<'_>, &Project)], found: &mut Found) {
     }
     each_pair(&all, |(one, network, text, subnet), (other, rival, _, taken)| {
         if network != rival && subnet.meets(taken) {
-            let networks = [(*network).to_owned(), (*rival).to_owned()];
+            let networks = Box::new([(*network).to_owned(), (*rival).to_owned()]);
             let what = Claimed::Subnet { subnet: (*text).to_owned(), networks };
             found.note(what, (one, other), String::new());
         }

@@ -38,7 +38,7 @@ pub enum Claimed {
         /// The subnet, as the one asks for it.
         subnet: String,
         /// The names of both networks on the host.
-        networks: [String; 2],
+        networks: Box<[String; 2]>,
     },
 }
 
@@ -53,7 +53,8 @@ impl fmt::Display for Claimed {
             Self::Address { network, address } => {
                 write!(out, "address {address} in network {network}")
             }
-            Self::Subnet { subnet, networks: [one, other] } => {
+            Self::Subnet { subnet, networks } => {
+                let [one, other] = &**networks;
                 write!(out, "subnet {subnet} of the networks {one} and {other}")
             }
         }

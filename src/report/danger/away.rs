@@ -108,14 +108,16 @@ fn said(service: &str, absences: &[Absence], standing: usize, steps: &[Step]) ->
 
 /// Whose step it is: the service and the replica; for a container that is no replica, its name twice.
 fn name_of(step: &Step) -> Option<(String, String)> {
-    let container = match &step.action {
-        Action::Stop { container, .. } | Action::Start { container } => container,
-        _ => return step.replica.as_ref().map(|it| (it.service.to_string(), it.to_string())),
-    };
-    Some(step.replica.as_ref().map_or_else(
-        || (container.name().to_owned(), container.name().to_owned()),
-        |it| (it.service.to_string(), it.to_string()),
-    ))
+    if let Some(replica) = &step.replica {
+        return Some((replica.service.to_string(), replica.to_string()));
+    }
+    match &step.action {
+        Action::Stop { container, .. } | Action::Start { container } => {
+            let name = container.name().to_owned();
+            Some((name.clone(), name))
+        }
+        _ => None,
+    }
 }
 
 /// Steps about each container that is there, in order.
