@@ -60,11 +60,6 @@ impl Stage {
         self.propose_change(7, (files, gone))
     }
 
-    /// Opens a pull request beside those that are open.
-    pub(super) fn propose_as(&self, number: u64, files: &[(&str, &str)]) -> String {
-        self.propose_change(number, (files, &[]))
-    }
-
     fn propose_change(&self, number: u64, (files, gone): (&[(&str, &str)], &[&str])) -> String {
         let repository = &self.harbour.repository;
         let branch = if number == 7 { "change".to_owned() } else { format!("change-{number}") };

@@ -17,7 +17,6 @@ mod reading;
 mod rights;
 mod secrets;
 mod stories;
-mod thrift;
 mod ways;
 
 use std::path::PathBuf;
