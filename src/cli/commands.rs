@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::daemon::{self, Doorbell, Setup};
 use crate::fleet::WaitingOn;
-use crate::model::{Plan, Sync};
+use crate::model::{CommitState, Plan, Sync};
 use crate::oneshot::doctor::{self, Check, Grade};
 use crate::oneshot::{self, Saved, Seen};
 use crate::plan as planning;
@@ -116,6 +116,27 @@ pub(super) fn plan(
     show(format, || reports_json(&reports), || plans_text(&reports))?;
     tell_problems(&reports, format);
     Ok(exit_of(&reports))
+}
+
+/// `plan --pull-request`: what merging it would do, in the words of its comment.
+pub(super) fn plan_proposed(
+    chosen: &Chosen,
+    number: u64,
+    format: Format,
+) -> anyhow::Result<ExitCode> {
+    let found =
+        with_runtime(
+            |stop| async move { Ok(oneshot::proposed(&chosen.setup, number, &stop).await?) },
+        )?;
+    let json = || json!({ "pull_requests": found.iter().map(|it| &it.json).collect::<Vec<_>>() });
+    show(format, json, || found.iter().map(|it| it.text.as_str()).collect())?;
+    let is_good = found.iter().all(|it| it.state == CommitState::Success);
+    let changes = found.iter().any(|it| it.changes);
+    Ok(match (is_good, changes) {
+        (false, _) => ExitCode::FAILURE,
+        (true, true) => ExitCode::from(OUT_OF_SYNC),
+        (true, false) => ExitCode::SUCCESS,
+    })
 }
 
 /// `drift`: how the hosts differ from Git.
@@ -305,30 +326,27 @@ fn exit_of(reports: &[Report]) -> ExitCode {
 fn plans_text(reports: &[Report]) -> String {
     let mut text = String::new();
     for report in reports {
-        let plan: Option<&Plan> = report.rounds.last().map(|round| &*round.plan);
-        let said = match (&report.failure, plan) {
+        let plans: Vec<&Plan> = report.rounds.iter().map(|round| &*round.plan).collect();
+        let said = match (&report.failure, plans.as_slice()) {
             (Some(_), _) => "cannot be planned".to_owned(),
-            (None, Some(plan)) => planning::summary(plan),
-            (None, None) => "nothing to do".to_owned(),
+            (None, []) => "nothing to do".to_owned(),
+            (None, plans) => planning::summary(plans),
         };
         push(&mut text, &format!("{} at {}: {said}", report.target, report.revision.short()));
         if let Some(wait) = &report.wait {
-            push(&mut text, &format!("wait  {wait}"));
+            push(&mut text, &format!("wait  {}", wait.in_full()));
         }
-        if let Some(plan) = plan {
-            for seat in &report.seats {
-                push(&mut text, &format!("seat  {seat}"));
-            }
-            text.push_str(&planning::render(plan));
-            if report.needs_word && !plan.steps.is_empty() {
-                let (stack, hash) = (&report.target.stack, planning::hash(plan));
-                push(
-                    &mut text,
-                    &format!(
-                        "hash  {hash}: `moorline sync {stack} --approve {hash}` carries out exactly this"
-                    ),
-                );
-            }
+        let Some(first) = plans.first() else { continue };
+        for seat in &report.seats {
+            push(&mut text, &format!("seat  {seat}"));
+        }
+        text.push_str(&planning::render(&plans));
+        if report.needs_word && !first.steps.is_empty() {
+            let (stack, hash) = (&report.target.stack, planning::hash(first));
+            let line = format!(
+                "hash  {hash}: `moorline sync {stack} --approve {hash}` carries out exactly this"
+            );
+            push(&mut text, &line);
         }
     }
     text

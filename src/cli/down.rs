@@ -179,7 +179,7 @@ fn said(
     for report in down {
         if !done && let Some(round) = report.rounds.last() {
             push(&mut text, &format!("{} would be taken down:", report.target));
-            text.push_str(&planning::render(&round.plan));
+            text.push_str(&planning::render(&[&*round.plan]));
         }
         let keeps = kept.get(report.target.host.as_str()).map(Vec::as_slice).unwrap_or_default();
         for one in keeps {

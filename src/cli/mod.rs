@@ -65,6 +65,10 @@ enum Command {
         /// Plan against a saved observation (`moorline observe --output json`) instead of the hosts.
         #[arg(long, value_name = "FILE")]
         observed: Option<PathBuf>,
+        /// What merging this pull request would do: the same as its comment. Asks the forge for it; exits with 1 where
+        /// its status would not be success.
+        #[arg(long, value_name = "NUMBER", conflicts_with_all = ["revision", "observed", "stacks"])]
+        pull_request: Option<u64>,
         #[command(flatten)]
         variables: Variables,
         #[command(flatten)]
@@ -171,8 +175,11 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let mode = by_hand.prepare(&mut chosen)?;
             commands::sync(&chosen, mode, output.format)
         }
-        Command::Plan { stacks, revision, observed, variables, output } => {
+        Command::Plan { stacks, revision, observed, pull_request, variables, output } => {
             let chosen = Chosen::new(&global, &stacks, revision)?.with(&variables)?;
+            if let Some(number) = pull_request {
+                return commands::plan_proposed(&chosen, number, output.format);
+            }
             commands::plan(&chosen, observed.as_deref(), output.format)
         }
         Command::Drift { stacks, output } => {

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use super::contents;
 use super::look::Look;
 use super::sheet::Sheet;
-use super::sheet::mounts::{is_engine_name, split_bind};
+use super::sheet::mounts::is_engine_name;
 use super::table::Field;
 use crate::model::{
     AdoptPolicy, ContainerSpec, Desired, DesiredReplica, DesiredService, FOLDER_LABEL, ImagePolicy,
     ImageSight, LastState, Observed, ObservedContainer, Ownership, Policy, ServiceState,
-    StackFolder, image_repository,
+    StackFolder, image_repository, split_bind,
 };
 
 /// The label of an image that we built: a digest of what went in.
@@ -118,10 +118,11 @@ pub fn recall_builds(
 fn settle_spec(spec: &mut ContainerSpec, settled: &impl Fn(&str) -> Option<String>) {
     let host = spec.host_mut();
     for bind in &mut host.binds {
-        if let Some((source, rest)) = bind.split_once(':')
+        if let Some((source, target, options)) = split_bind(bind)
             && let Some(moved) = settled(source)
         {
-            *bind = format!("{moved}:{rest}");
+            let options = if options.is_empty() { "" } else { &format!(":{options}") };
+            *bind = format!("{moved}:{target}{options}");
         }
     }
     for mount in &mut host.mounts {
@@ -199,7 +200,7 @@ fn moved_here(desired: &Desired, service: &DesiredService) -> Option<ServiceStat
 pub fn data_of(spec: &ContainerSpec, bundles: &str) -> BTreeMap<String, String> {
     let binds = spec.host.binds.iter().filter_map(|bind| {
         let (source, target, _) = split_bind(bind)?;
-        Some((target.to_owned(), source))
+        Some((target.to_owned(), source.to_owned()))
     });
     let mounts = spec.host.mounts.iter().filter(|mount| matches!(&*mount.kind, "bind" | "volume"));
     let mounts = mounts.map(|mount| (mount.target.clone(), mount.source.clone()));

@@ -11,7 +11,7 @@ use crate::model::{
 };
 
 /// The configuration that the Engine makes of what is asked for and the image's own: the rules of its create call.
-pub(super) fn with_image(asked: &ContainerConfig, image: &ContainerConfig) -> ContainerConfig {
+pub(crate) fn with_image(asked: &ContainerConfig, image: &ContainerConfig) -> ContainerConfig {
     let mut whole = asked.clone();
     if is_empty(whole.entrypoint.as_ref()) {
         if is_empty(whole.cmd.as_ref()) {

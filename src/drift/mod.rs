@@ -23,8 +23,8 @@ pub use adopt::{data_of, last_state, recall_builds, settle};
 pub(crate) use contents::is_of_files;
 pub(crate) use cures::observed_value;
 pub use cures::{CURES_MAX, Cures};
+pub(crate) use defaults::with_image;
 pub use mask::{hidden_in, is_secret_name};
-pub(crate) use sheet::mounts::split_bind;
 pub use sheet::witness::with_asked;
 pub use table::{Effect, Row, markdown, rows};
 

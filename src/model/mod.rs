@@ -20,8 +20,8 @@ mod tree;
 pub use desired::{
     BindOptions, ContainerConfig, ContainerSpec, DeviceMapping, DeviceRequest, Empty, Endpoint,
     EndpointIpam, HealthConfig, HostConfig, ImageOptions, Ipam, IpamPool, LogConfig, Mount,
-    NetworkSpec, PortBinding, RestartPolicy, ThrottleDevice, TmpfsOptions, Ulimit, VolumeDriver,
-    VolumeOptions, VolumeSpec, WeightDevice,
+    MountKind, Mounting, NetworkSpec, PortBinding, RestartPolicy, ThrottleDevice, TmpfsOptions,
+    Ulimit, VolumeDriver, VolumeOptions, VolumeSpec, WeightDevice, split_bind,
 };
 pub use desired::{
     BuildSpec, BundleFile, Condition, Dependency, Desired, DesiredNetwork, DesiredReplica,

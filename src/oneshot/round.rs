@@ -162,6 +162,15 @@ fn retired_anew(
     seen.iter().map(again).collect()
 }
 
+/// The hosts as the loops see them, where none of them has to be heard first: nothing is done there.
+pub(super) fn linked(
+    engines: &Engines,
+    setup: &Setup,
+    data: &DataFolder,
+) -> BTreeMap<HostName, Arc<Host>> {
+    hosts(engines, setup, (data, &BTreeMap::new()))
+}
+
 /// The hosts as the loops see them, connected or not for good.
 fn hosts(
     engines: &Engines,

@@ -338,7 +338,5 @@ impl Planner<'_> {
 
 /// Names of volumes that a specification mounts.
 pub(super) fn mounted_volumes(spec: &ContainerSpec) -> impl Iterator<Item = &str> {
-    let binds = spec.host.binds.iter().filter_map(|bind| bind.split(':').next());
-    let mounts = spec.host.mounts.iter().map(|mount| mount.source.as_str());
-    binds.chain(mounts).filter(|source| !source.is_empty() && !source.starts_with('/'))
+    spec.host.mountings().filter_map(|mounting| mounting.volume())
 }

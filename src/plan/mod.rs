@@ -11,8 +11,8 @@
 mod approve;
 mod claims;
 mod files;
+mod foresee;
 mod ground;
-mod json;
 mod order;
 mod place;
 mod remove;
@@ -20,7 +20,7 @@ mod replica;
 mod state;
 mod steps;
 mod succession;
-mod text;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,9 +31,9 @@ use crate::model::{
     Timestamp,
 };
 
-pub use json::{hash, to_json};
+pub use foresee::foresee;
 pub(crate) use state::bound_device;
-pub use text::{render, summary};
+pub use words::{hash, render, summary, to_json};
 
 use ground::Ground;
 use place::Standing;

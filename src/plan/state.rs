@@ -1,10 +1,10 @@
 //! Nothing of value is replaced by something empty: a volume or folder is not made while what it is to hold lies in
 //! another one, and a folder is never made where a file or somebody's disk is missing.
 
-use crate::drift::{data_of, split_bind};
+use crate::drift::data_of;
 use crate::model::{
     ContainerSpec, DesiredReplica, DesiredService, HeldBecause, ObservedContainer, Ownership,
-    PathSight, Predecessor, ServiceName, VolumeSpec, image_repository,
+    PathSight, Predecessor, ServiceName, VolumeSpec, image_repository, split_bind,
 };
 
 use super::Planner;
@@ -53,7 +53,7 @@ impl<'a> Planner<'a> {
         let host = &replica.spec.host;
         let binds = host.binds.iter().filter_map(|bind| {
             let (source, target, _) = split_bind(bind)?;
-            Some((source, target, true))
+            Some((source.to_owned(), target, true))
         });
         let mounts = host.mounts.iter().filter(|mount| mount.kind == "bind").map(|mount| {
             let options = mount.bind_options.as_ref();
@@ -238,12 +238,8 @@ fn mounted_data(
 
 /// Where a specification mounts a volume.
 fn target_of<'a>(spec: &'a ContainerSpec, name: &str) -> Option<&'a str> {
-    let bound = spec.host.binds.iter().find_map(|bind| {
-        let (source, rest) = bind.split_once(':')?;
-        (source == name).then(|| rest.split(':').next().unwrap_or(rest))
-    });
-    let mounted = || spec.host.mounts.iter().find(|mount| mount.source == name);
-    bound.or_else(|| mounted().map(|mount| mount.target.as_str()))
+    let mut all = spec.host.mountings();
+    all.find(|mounting| mounting.volume() == Some(name)).map(|mounting| mounting.target)
 }
 
 /// The folder in which a path lies, when the rest of it is this.

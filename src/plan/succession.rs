@@ -366,9 +366,10 @@ fn inherit_anonymous_volumes(spec: &mut ContainerSpec, old: &ObservedContainer) 
                 mount.target == *target && mount.kind == "volume" && mount.source.is_empty()
             })
             || old.spec.config.volumes.contains_key(target);
-        let taken = spec.host.binds.iter().any(|bind| bind.split(':').nth(1) == Some(target))
-            || spec.host.tmpfs.contains_key(target)
-            || spec.host.mounts.iter().any(|m| m.target == *target && !m.source.is_empty());
+        let mounted = |mounting: crate::model::Mounting<'_>| {
+            mounting.target == target && !mounting.source.is_empty()
+        };
+        let taken = spec.host.mountings().any(mounted) || spec.host.tmpfs.contains_key(target);
         if !anonymous || !wanted || taken {
             continue;
         }

@@ -113,9 +113,19 @@ pub enum Mode {
     SyncApproved,
     /// It only says what it would do.
     Show,
+    /// It says what it and those that follow would do, until nothing is left.
+    Foresee,
 }
 
 impl Mode {
+    /// Whether it only looks.
+    pub fn is_dry(self) -> bool {
+        match self {
+            Self::Show | Self::Foresee => true,
+            Self::Sync | Self::SyncAgain | Self::SyncByHand | Self::SyncApproved => false,
+        }
+    }
+
     /// Whether what was taken back is tried once more.
     fn tries_again(self) -> bool {
         matches!(self, Self::SyncAgain | Self::SyncByHand)
@@ -226,9 +236,9 @@ async fn attempt(
     for round in 0..ROUNDS_MAX {
         let mut observed = look(work, &whole, depth).await?;
         memory.causes.tell(&mut observed);
-        let (desired, unseated) = share(work, &whole, &observed, report).await?;
-        drift::recall_builds(&mut memory.taken, &desired, &mut observed, work.policy);
-        let desired = drift::settle(desired, &observed, work.policy);
+        let (asked, unseated) = share(work, &whole, &observed, report).await?;
+        drift::recall_builds(&mut memory.taken, &asked, &mut observed, work.policy);
+        let desired = drift::settle(Arc::clone(&asked), &observed, work.policy);
         depth = Depth::Changed;
         let findings = compare(memory, &desired, &observed, work.policy);
         if round == 0 {
@@ -247,7 +257,8 @@ async fn attempt(
         if let Sight::Live(engine) = work.sight {
             Box::pin(beside::probe(engine, &desired, &findings, &mut observed)).await;
         }
-        let plan = make_plan(work, memory, (&desired, &observed, &findings));
+        let seen = (&*desired, &observed, &*findings);
+        let plan = with_input(work, memory, seen, plan::make);
         report.wait = objection(work, &plan);
         let engine = match work.sight {
             Sight::Live(engine) if may_apply(work) => Some(engine),
@@ -259,7 +270,12 @@ async fn attempt(
             break;
         }
         let plan = Arc::new(plan);
-        report.rounds.push(Round { plan: Arc::clone(&plan), outcomes: Vec::new() });
+        report.rounds.push(Round::shown(Arc::clone(&plan)));
+        if work.mode == Mode::Foresee {
+            let follow = |input: plan::Input<'_>| plan::foresee(&plan, &asked, input);
+            let later = with_input(work, memory, seen, follow).into_iter();
+            report.rounds.extend(later.map(|plan| Round::shown(Arc::new(plan))));
+        }
         let Some(engine) = engine.filter(|_| !idle && !stop.is_cancelled()) else { break };
         falls::remember(&mut memory.recoveries, &plan, (&findings, &observed), (work.clock)());
         let options = ApplyOptions::of(work.policy, Arc::clone(&work.listener));
@@ -369,7 +385,7 @@ fn conclude(work: &Work<'_>, memory: &mut Memory, report: &mut Report) {
     }
     report.is_under_way = !failed
         && !stuck
-        && work.mode != Mode::Show
+        && !work.mode.is_dry()
         && (report.health == Health::Progressing
             || report.outcomes().any(|outcome| matches!(outcome, Outcome::Cancelled)));
     if report.sync == crate::model::Sync::Synced {
@@ -428,10 +444,7 @@ fn extent(desired: &Desired) -> [usize; 4] {
 
 /// Whether policy lets this pass change the host.
 fn may_apply(work: &Work<'_>) -> bool {
-    match work.mode {
-        Mode::Show => false,
-        Mode::SyncAgain | Mode::SyncByHand | Mode::SyncApproved | Mode::Sync => true,
-    }
+    !work.mode.is_dry()
 }
 
 /// Whose word a plan waits for, if it needs one and has none.
@@ -439,7 +452,9 @@ fn objection(work: &Work<'_>, plan: &Plan) -> Option<Wait> {
     let needs_word = match work.mode {
         Mode::SyncByHand => false,
         Mode::SyncApproved => true,
-        Mode::Sync | Mode::SyncAgain | Mode::Show => work.policy.sync == SyncPolicy::Manual,
+        Mode::Sync | Mode::SyncAgain | Mode::Show | Mode::Foresee => {
+            work.policy.sync == SyncPolicy::Manual
+        }
     };
     if !needs_word || plan.steps.is_empty() {
         return None;
@@ -455,18 +470,20 @@ fn objection(work: &Work<'_>, plan: &Plan) -> Option<Wait> {
     }
 }
 
-fn make_plan(
+/// Plans with everything that is known of a target.
+fn with_input<T>(
     work: &Work<'_>,
     memory: &Memory,
     (desired, observed, findings): (&Desired, &Observed, &Findings),
-) -> Plan {
+    plan: impl FnOnce(plan::Input<'_>) -> T,
+) -> T {
     let now = (work.clock)();
     let by_hand = work.mode.tries_again() && !memory.tried_by_hand;
     let brakes =
         if by_hand { BTreeMap::new() } else { falls::brakes(&memory.recoveries, desired, now) };
     let as_then = memory.reached_as.as_ref().is_none_or(|digest| *digest == work.stack.digest);
     let kept = memory.reached.as_ref() == Some(work.revision) && as_then;
-    plan::make(plan::Input {
+    plan(plan::Input {
         desired,
         observed,
         findings,

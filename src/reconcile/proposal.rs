@@ -48,7 +48,7 @@ pub(crate) async fn propose(proposal: Proposal<'_>, stop: &CancellationToken) ->
         policy: proposal.policy,
         sight: proposal.sight,
         host_data: proposal.host_data,
-        mode: Mode::Show,
+        mode: Mode::Foresee,
         share: share.as_ref().map(|share| share as &Sharing<'_>),
         approvals: &[],
         beside: Beside::default(),

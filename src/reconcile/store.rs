@@ -134,6 +134,11 @@ impl Store {
         self.lock().state.has_its_data(target)
     }
 
+    /// See [`State::is_half_way`].
+    pub fn is_half_way(&self, target: &Target) -> bool {
+        self.lock().state.is_half_way(target)
+    }
+
     /// See [`State::looks`].
     pub fn looks(&self) -> Option<(Revision, Vec<Look>)> {
         self.lock().state.looks()

@@ -63,7 +63,7 @@ impl Intent {
             Self::ByHandForAll => Mode::SyncAgain,
             Self::ByHand => Mode::SyncByHand,
             Self::Approved => Mode::SyncApproved,
-            Self::Show => Mode::Show,
+            Self::Show => Mode::Foresee,
         }
     }
 }
@@ -207,7 +207,7 @@ impl Turning<'_> {
         let full = request.full || memory.full_look_at <= clock::now();
         let depth = if full { Depth::Full } else { Depth::Changed };
         let mode = if admission.look_only { Mode::Show } else { request.intent.mode() };
-        if admission.wait.is_none() && mode != Mode::Show {
+        if admission.wait.is_none() && !mode.is_dry() {
             let (target, newest) = (target.clone(), latest.revision.clone());
             context.store.apply(Change::Begins { target, newest, at: clock::now() });
         }
@@ -280,7 +280,7 @@ impl Turning<'_> {
     ) -> Report {
         let Self { context, request, around } = self;
         let target = request.target;
-        let _lock = if mode == Mode::Show {
+        let _lock = if mode.is_dry() {
             None
         } else {
             match context.data.lock_target(target, around.stop).await {
@@ -288,7 +288,7 @@ impl Turning<'_> {
                 Err(error) => return self.report_of(&commit.revision, locked(&error)),
             }
         };
-        if mode != Mode::Show
+        if !mode.is_dry()
             && !commit.is_retired(target)
             && let Err(error) = context.data.keep(target, &stack.stack, stack.project_name())
         {

@@ -78,6 +78,13 @@ pub struct Round {
     pub outcomes: Vec<StepOutcome>,
 }
 
+impl Round {
+    /// A plan that was not carried out.
+    pub fn shown(plan: Arc<Plan>) -> Self {
+        Self { plan, outcomes: Vec::new() }
+    }
+}
+
 /// A container that stands for a replica, in one line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReplicaLine {

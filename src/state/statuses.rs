@@ -125,6 +125,18 @@ impl State {
         })
     }
 
+    /// Whether a target is on its way to the head, or was not looked at since it is the head: what it runs now is not
+    /// what it will run in a moment. One of which nothing is expected is not.
+    pub fn is_half_way(&self, target: &Target) -> bool {
+        self.target(target).is_some_and(|record| match (&record.doing, &record.report) {
+            (Doing::New | Doing::Deploying, _) | (Doing::Reported, None) => true,
+            (Doing::Waiting(_), _) => false,
+            (Doing::Reported, Some(report)) => {
+                self.head() != Some(&report.revision) || report.is_under_way
+            }
+        })
+    }
+
     /// How every target compares with the head; `None` while that is still to come for one of them.
     pub fn looks(&self) -> Option<(Revision, Vec<Look>)> {
         let head = self.head()?;

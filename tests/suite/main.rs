@@ -51,6 +51,7 @@ mod outside;
 mod placement;
 mod plan;
 mod recoveries;
+mod rendered;
 mod silence;
 mod spread;
 mod stories;

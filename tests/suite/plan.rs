@@ -141,7 +141,7 @@ async fn files_from_git_go_with_the_last_container_that_mounts_them() {
     assert_eq!(bundled(&world).len(), 2);
 
     world.commit_files(&[("compose.yaml", compose), ("conf/a", "2"), ("both/b", "both")]);
-    let plan = moorline::plan::render(&*world.plan().await);
+    let plan = moorline::plan::render(&[&*world.plan().await]);
     assert!(plan.contains("remove files "), "{plan}");
     assert!(world.settle(3).await.is_good());
     let mut left = bundled(&world);

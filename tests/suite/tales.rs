@@ -543,7 +543,7 @@ impl Tale {
             let plan = self.run(&name, Mode::Show).await;
             let rest = &plan.rounds.last().unwrap().plan;
             if !rest.steps.is_empty() {
-                self.broken(format!("{name} never comes to rest:\n{}", plan::render(rest)));
+                self.broken(format!("{name} never comes to rest:\n{}", plan::render(&[&**rest])));
             }
             let held: Vec<String> =
                 report.held().map(|held| format!("{} {}", held.drift, held.why)).collect();

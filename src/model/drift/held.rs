@@ -253,6 +253,57 @@ impl HeldBecause {
         }
     }
 
+    /// Whether what is asked for cannot be had as things are: something that it needs is not there, or belongs to
+    /// somebody else. What policy leaves alone is no obstacle, and neither is what only takes time.
+    pub fn is_obstacle(&self) -> bool {
+        match self {
+            Self::PlaceTaken
+            | Self::NameHeldByForeign { .. }
+            | Self::NameHeldByRepository { .. }
+            | Self::NameHeldByStack { .. }
+            | Self::NameTaken { .. }
+            | Self::Contested { .. }
+            | Self::WouldStartEmpty { .. }
+            | Self::ExternalMissing
+            | Self::ImageWithheld
+            | Self::StrangerAttached { .. }
+            | Self::WaitsForContainer { .. }
+            | Self::FolderElsewhere { .. }
+            | Self::FolderGone { .. }
+            | Self::SeemsRenamed { .. }
+            | Self::FileMissing { .. }
+            | Self::PathMissing { .. }
+            | Self::SubnetTaken { .. }
+            | Self::PortTaken { .. } => true,
+            Self::WaitsFor { why, .. } | Self::WaitsForReplica { why, .. } => {
+                why.as_ref().is_some_and(|why| why.is_obstacle())
+            }
+            Self::EngineRestarts
+            | Self::BeingRemoved
+            | Self::NotOurs
+            | Self::NotAskedFor
+            | Self::OtherRepository { .. }
+            | Self::StaysDeclared
+            | Self::StackUnreadable { .. }
+            | Self::NotAllInSync { .. }
+            | Self::VolumeKept
+            | Self::VolumeUnchangeable
+            | Self::PruneVolumesOff
+            | Self::PruneServicesOff
+            | Self::PruneNetworksOff
+            | Self::ReportOnly
+            | Self::Slowed { .. }
+            | Self::StillAttached
+            | Self::StillUsed
+            | Self::DoesNotConverge { .. }
+            | Self::LeftUnhealthy
+            | Self::Unseen
+            | Self::RolledBack { .. }
+            | Self::UpdatePaused { .. }
+            | Self::NoCure => false,
+        }
+    }
+
     /// Whether it was taken back because what was asked for did not come up.
     pub fn is_rollback(&self) -> bool {
         matches!(self, Self::RolledBack { .. })

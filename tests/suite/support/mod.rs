@@ -6,6 +6,7 @@ pub mod engine_fill;
 pub mod engines;
 pub mod fake_engine;
 pub mod fake_forge;
+pub mod foreseen;
 pub mod git_servers;
 pub mod git_world;
 pub mod proxy;

@@ -12,15 +12,30 @@ use std::fmt::{self, Write as _};
 
 use crate::model::{Action, HeldBecause, HostName, Plan, Reason, Slowed, StackName, Step};
 
-/// The plan as text, one line a step; empty for an empty plan.
-pub fn render(plan: &Plan) -> String {
-    plan.to_string()
+/// The plans of one target as text, round by round, one line a step; empty for empty plans. What a later round does is
+/// only possible once the one before is done; held is what the last one still holds.
+pub fn render(rounds: &[&Plan]) -> String {
+    let mut text = String::new();
+    for (number, plan) in rounds.iter().enumerate() {
+        let is_last = number + 1 == rounds.len();
+        if 0 < number && !plan.steps.is_empty() {
+            text.push_str("and then\n");
+        }
+        // Writing into a String cannot fail.
+        if plan.write(&mut text, is_last).is_err() {
+            return text;
+        }
+    }
+    text
 }
 
-/// The plan in a few words: `create 2, replace 1, held 1`, or `nothing to do`.
-pub fn summary(plan: &Plan) -> String {
-    let count =
-        |wanted: fn(&Action) -> bool| plan.steps.iter().filter(|s| wanted(&s.action)).count();
+/// The plans in a few words: `create 2, replace 1, held 1`, or `nothing to do`. What is held is what the last of them
+/// still holds.
+pub fn summary(rounds: &[&Plan]) -> String {
+    let count = |wanted: fn(&Action) -> bool| {
+        let steps = rounds.iter().flat_map(|plan| &plan.steps);
+        steps.filter(|step| wanted(&step.action)).count()
+    };
     let parts = [
         ("create", count(|action| matches!(action, Action::Create { .. }))),
         ("start", count(|action| matches!(action, Action::Start { .. } | Action::Unpause { .. }))),
@@ -49,7 +64,7 @@ pub fn summary(plan: &Plan) -> String {
                 )
             }),
         ),
-        ("held", plan.held.len()),
+        ("held", rounds.last().map_or(0, |plan| plan.held.len())),
     ];
     let said: Vec<String> = parts
         .into_iter()
@@ -61,10 +76,16 @@ pub fn summary(plan: &Plan) -> String {
 
 impl fmt::Display for Plan {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(out, true)
+    }
+}
+
+impl Plan {
+    fn write(&self, out: &mut dyn fmt::Write, with_held: bool) -> fmt::Result {
         for step in &self.steps {
             writeln!(out, "{step}")?;
         }
-        for held in &self.held {
+        for held in self.held.iter().filter(|_| with_held) {
             let mut line = format!("held  {}: {}", held.drift.resource, held.drift.reason);
             if let Some(origin) = &held.drift.origin {
                 write!(line, " ({origin})")?;
