@@ -2,6 +2,7 @@
 
 pub mod doctor;
 mod round;
+pub mod running;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -50,6 +51,8 @@ pub enum OnceError {
     Fleet {
         /// Its problems, one a line.
         problem: String,
+        /// The commit, for who says so on it.
+        seen: Option<Box<Seen>>,
     },
     /// There is no such stack.
     #[error("there is no stack {name} in the repository")]
@@ -131,7 +134,9 @@ pub async fn read(
         // Half a fleet is acted on by no command: what it does not name would be taken for gone.
         if commit.fleet_problem().is_some() {
             let lines: Vec<String> = commit.problems.0.iter().map(ToString::to_string).collect();
-            return Err(OnceError::Fleet { problem: lines.join("\n") });
+            let (repository, commit) = (name.clone(), Arc::new(commit));
+            let seen = Seen { repository, commit, git: Arc::clone(&git), source };
+            return Err(OnceError::Fleet { problem: lines.join("\n"), seen: Some(Box::new(seen)) });
         }
         // What another commit than the head's does not know may well be wanted.
         if wish.revision.is_none() {
@@ -453,7 +458,7 @@ pub async fn check_stack(
     };
     if loaded.project.is_none() {
         let lines: Vec<String> = loaded.problems.0.iter().map(ToString::to_string).collect();
-        return Err(OnceError::Fleet { problem: lines.join("\n") });
+        return Err(OnceError::Fleet { problem: lines.join("\n"), seen: None });
     }
     Ok(())
 }

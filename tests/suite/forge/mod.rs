@@ -8,6 +8,7 @@ mod drift;
 mod faults;
 mod hooked;
 mod hour;
+mod life;
 mod notes;
 mod outages;
 mod overtaken;
