@@ -1,6 +1,5 @@
 //! The commands that look at hosts.
 
-use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -22,7 +21,8 @@ use crate::web::local;
 
 use super::glance;
 use super::options::Chosen;
-use super::output::{self, Format, note, show, show_exact};
+use super::output::{self, Format, note, push, show, show_exact};
+use super::signals::with_runtime;
 use super::{listener, progress, signals};
 
 /// What `plan` and `drift` exit with when a host is not what Git says.
@@ -306,24 +306,6 @@ pub(super) fn doctor(chosen: &Chosen, format: Format) -> anyhow::Result<ExitCode
     Ok(if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Runs something to its end or until a signal.
-pub(super) fn with_runtime<T, F: Future<Output = anyhow::Result<T>>>(
-    work: impl FnOnce(CancellationToken) -> F,
-) -> anyhow::Result<T> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
-    let result = runtime.block_on(async {
-        let listening = signals::listen(stop.clone(), abort.clone());
-        tokio::select! {
-            result = work(stop.clone()) => result,
-            () = abort.cancelled() => Err(anyhow::anyhow!("stopped")),
-            () = listening => Err(anyhow::anyhow!("stopped")),
-        }
-    });
-    runtime.shutdown_background();
-    result
-}
-
 async fn look(
     chosen: &Chosen,
     seen: &[Seen],
@@ -422,12 +404,5 @@ fn tell_problems(reports: &[Report], format: Format) {
                 said.push(line);
             }
         }
-    }
-}
-
-pub(super) fn push(text: &mut String, line: &str) {
-    // Writing into a String cannot fail.
-    if writeln!(text, "{line}").is_err() {
-        text.push('\n');
     }
 }

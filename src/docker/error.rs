@@ -11,6 +11,9 @@ pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 /// What went wrong with an Engine, or with what it was asked to do.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
+    /// A step of another edge.
+    #[error("that step is not one of the Engine")]
+    NotAnEngines,
     /// The endpoint's text makes no sense, or asks for what is not allowed.
     #[error("{endpoint:?} is not an endpoint: {why}")]
     BadEndpoint {
@@ -201,6 +204,7 @@ impl EngineError {
             | Self::ChangedHostKey { .. }
             | Self::AccessDenied { .. }
             | Self::Version { .. }
+            | Self::NotAnEngines
             | Self::CredentialHelper { .. } => Remedy::Operator,
             Self::Refused { status, .. } => match status {
                 400 | 405 | 422 | 501 => Remedy::NewRevision,

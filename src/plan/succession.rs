@@ -191,6 +191,8 @@ impl Planner<'_> {
         (started, Some(up))
     }
 
+    /// Removes predecessors. Their anonymous volumes stay: the successor was given them, as `docker compose` does when it makes a
+    /// container anew, and they go with the last container that has them.
     fn clear_away(
         &mut self,
         olds: &[&ObservedContainer],

@@ -247,6 +247,7 @@ impl fmt::Display for HeldBecause {
     }
 }
 
+/// A wait, and the reason of whoever is waited for: reasons of reasons are said in one line.
 fn waits(
     out: &mut fmt::Formatter<'_>,
     whom: &dyn fmt::Display,

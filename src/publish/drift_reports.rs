@@ -12,8 +12,9 @@ use crate::report::comment::Dialect;
 use crate::report::drift_report::{self, DriftReport, Finding, StackDrift};
 use crate::report::{Report, diff};
 
+use crate::data::disk::text_of;
 use crate::data::folder::{DataFolder, write_whole};
-use crate::publish::publisher::SETTLE;
+use crate::publish::memory::SETTLE;
 use crate::reconcile::store::Store;
 use crate::state::Look;
 
@@ -49,7 +50,7 @@ impl Carriers {
     /// Those of a repository; none when they cannot be read.
     pub(crate) fn of(data: &DataFolder, name: &RepositoryName) -> Self {
         let file = data.forge().join(format!("{name}.drift.json"));
-        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        let text = text_of(&file).unwrap_or_default();
         Self { file, all: serde_json::from_str(&text).unwrap_or_default() }
     }
 

@@ -3,7 +3,6 @@
 //! Nothing waits for this. The newest report of a commit replaces an unsent one, only what changed is sent, and what could not be
 //! sent is tried again later. Commits that were overtaken are told what became of them, also after a restart.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,20 +21,15 @@ use crate::data::folder::{DataFolder, Lock};
 use crate::preview::PullRequests;
 use crate::publish::drift_reports::Carriers;
 use crate::publish::health::ReportingHealth;
+use crate::publish::memory::{FAREWELL, Memory, SETTLE};
 use crate::publish::notes::NotesWriter;
 use crate::publish::peers::{PeerStatuses, Stand};
 use crate::publish::sink::Sink;
 use crate::reconcile::store::Store;
-use crate::state::{CommitReport, Recollection};
-
-/// For the last words before leaving.
-pub(crate) const FAREWELL: Duration = Duration::from_secs(10);
+use crate::state::CommitReport;
 
 /// How often it is looked whether the one who speaks for the repository has ended.
 const WRITER_PAUSE: Duration = Duration::from_millis(200);
-/// What changes at nearly the same time is read together.
-pub(crate) const SETTLE: Duration = Duration::from_millis(25);
-
 /// One repository's publisher.
 #[derive(Debug)]
 pub(crate) struct Publisher {
@@ -245,48 +239,6 @@ async fn note_troubles(
         troubles.are(texts);
         if !matches!(stop.run_until_cancelled(conditions.changed()).await, Some(Ok(()))) {
             return;
-        }
-    }
-}
-
-/// What was last said of the head, so that a commit which is overtaken while nobody looks does not stay pending.
-#[derive(Debug)]
-pub(crate) struct Memory {
-    file: PathBuf,
-}
-
-impl Memory {
-    /// That of a repository.
-    pub(crate) fn of(data: &DataFolder, name: &RepositoryName) -> Self {
-        Self { file: data.forge().join(format!("{name}.head.json")) }
-    }
-
-    /// What was kept; `None` when nothing was. What cannot be understood is said and kept beside: the commit before may
-    /// then stay as it was told.
-    pub(crate) fn recall(&self) -> Option<Recollection> {
-        let text = match std::fs::read(&self.file) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
-            read => read,
-        };
-        let problem = match text.map(|text| Recollection::parse(&text)) {
-            Ok(Ok(last)) => return Some(last),
-            Ok(Err(problem)) => problem.to_string(),
-            Err(error) => error.to_string(),
-        };
-        let kept = self.file.with_extension("damaged");
-        tracing::error!(file = %self.file.display(), kept = %kept.display(), %problem, "cannot understand what was said of the last commit: if it was overtaken meanwhile, its statuses stay as they are");
-        if let Err(error) = std::fs::rename(&self.file, &kept) {
-            tracing::warn!(%error, "cannot keep the damaged file");
-        }
-        None
-    }
-
-    /// Remembers what is said of the head.
-    pub(crate) fn keep(&self, store: &Store) {
-        let Some(now) = store.recollection() else { return };
-        let text = serde_json::to_vec(&now).unwrap_or_default();
-        if let Err(error) = crate::data::folder::write_whole(&self.file, &text) {
-            tracing::warn!(%error, file = %self.file.display(), "cannot remember what is said of the head");
         }
     }
 }

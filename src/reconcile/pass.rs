@@ -22,10 +22,10 @@ use crate::fleet::approval::{self, Approval};
 use crate::fleet::placement::{self, Placement};
 use crate::model::{
     CommitState, Cure, Desired, Diagnostics, Digest, EngineFacts, Health, Observed, Outcome, Plan,
-    Policy, Remedy, Replica, Revision, StepOutcome, SyncPolicy, Timestamp,
+    Policy, Remedy, Replica, Revision, StepOutcome, SyncPolicy, Timestamp, chain,
 };
 use crate::plan::{self, Phase, Resolve};
-use crate::reconcile::apply::{self, Listener, Manner};
+use crate::reconcile::apply::{self, ApplyOptions, Edges, Listener};
 use crate::reconcile::falls::{self, Causes};
 use crate::report::{Failure, Report, Round, Target, Wait, secrets};
 use crate::schedule::Recoveries;
@@ -239,8 +239,8 @@ async fn attempt(
         report.rounds.push(Round { plan: Arc::clone(&plan), outcomes: Vec::new() });
         let Some(engine) = engine.filter(|_| !idle && !stop.is_cancelled()) else { break };
         falls::remember(&mut memory.recoveries, &plan, (&findings, &observed), (work.clock)());
-        let manner = Manner::of(work.policy, Arc::clone(&work.listener));
-        let outcomes = apply::run(&plan, engine, &manner, stop).await;
+        let options = ApplyOptions::of(work.policy, Arc::clone(&work.listener));
+        let outcomes = apply::run(&plan, &Edges::of(engine), &options, stop).await;
         // What was refused at once was planned from a look that is not true any more: somebody else was faster, or a
         // call of a process that was killed came to its end. Looking again tells.
         let stale = round == 0 && outcomes.iter().any(is_stale);
@@ -517,13 +517,7 @@ async fn look(work: &Work<'_>, desired: &Desired, depth: Depth) -> Result<Observ
 }
 
 fn unseen(error: &EngineError) -> Failure {
-    let mut message = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        message = format!("{message}: {cause}");
-        source = cause.source();
-    }
-    Failure { message, remedy: error.remedy() }
+    Failure { message: chain::in_full(error), remedy: error.remedy() }
 }
 
 /// What is not well although it runs: what falls again and again, and what has not run for long enough to tell.

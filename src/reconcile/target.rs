@@ -23,7 +23,7 @@ use crate::data::folder::DataError;
 use crate::data::journal::Entry;
 use crate::docker::{Depth, Engine};
 use crate::fleet::waves::Gate;
-use crate::model::{CommitState, Observed, Outcome, Policy, Remedy, Revision, Timestamp};
+use crate::model::{CommitState, Observed, Outcome, Policy, Remedy, Revision, Timestamp, chain};
 use crate::report::{Failure, Report, Target, Wait, status};
 use crate::schedule::{self, Failures, PassEnded};
 use crate::state::Change;
@@ -584,9 +584,7 @@ fn unusable(what: &str) -> Failure {
 }
 
 fn locked(error: &DataError) -> Failure {
-    let source = std::error::Error::source(error);
-    let message = source.map_or(error.to_string(), |cause| format!("{error}: {cause}"));
-    Failure { message, remedy: error.remedy() }
+    Failure { message: chain::in_full(error), remedy: error.remedy() }
 }
 
 /// A bug in one pass is this target's failure, and nobody else's.

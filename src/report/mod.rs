@@ -4,15 +4,15 @@ pub mod change;
 pub mod comment;
 pub mod danger;
 pub mod diff;
+mod discretion;
 pub mod drift_report;
 pub mod glance;
+mod json;
 mod markdown;
-pub mod mask;
 pub mod proposal;
-pub mod secrets;
 pub mod status;
 mod verdict;
-pub mod visible;
 mod waiting;
 
+pub use discretion::{mask, secrets, visible};
 pub use verdict::{Failure, Head, Report, Round, Target, Unproven, Wait};

@@ -351,37 +351,4 @@ impl Report {
         });
         self.failure.as_ref().map(|failure| failure.remedy).into_iter().chain(failed).min()
     }
-
-    /// The report as data. The shape is stable: members may be added, none is renamed or removed.
-    pub fn to_json(&self) -> serde_json::Value {
-        serde_json::json!({
-            "repository": self.target.repository,
-            "stack": self.target.stack,
-            "host": self.target.host,
-            "revision": self.revision,
-            "at": self.at,
-            "sync": self.sync,
-            "health": self.health,
-            "state": super::status::state(self),
-            "summary": super::status::line(self),
-            "services": self.services,
-            "replicas": self.replicas,
-            "found": self.found,
-            "remaining": self.remaining,
-            "rounds": self.rounds.iter().map(|round| serde_json::json!({
-                "plan": crate::plan::to_json(&round.plan),
-                "outcomes": round.outcomes,
-            })).collect::<Vec<_>>(),
-            "problems": self.problems,
-            "failure": self.failure,
-            "wait": self.wait,
-            "seats": self.seats,
-            "unproven": self.unproven,
-        })
-    }
-
-    /// Whether the commit may be called deployed here.
-    pub fn is_good(&self) -> bool {
-        super::status::state(self) == CommitState::Success
-    }
 }

@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::super::connect::{Ask, segment};
 use super::super::look::Inspection;
 use super::super::{Engine, EngineError};
-use super::{Terms, is_refusal};
+use super::{CallOptions, is_refusal};
 use crate::model::{
     AnonymousVolumes, ContainerConfig, ContainerHandle, ContainerSpec, Endpoint, Hook, HostConfig,
     RestartPolicy,
@@ -67,7 +67,7 @@ impl Engine {
         &self,
         name: &str,
         spec: &ContainerSpec,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let spec = &self.with_container_ids(spec).await?;
         let body = create_body(spec, self.facts().api);
@@ -135,7 +135,7 @@ impl Engine {
         container: &ContainerHandle,
         network: &str,
         endpoint: &Endpoint,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("connect {} to {network}", container.name());
         let body = ConnectBody { container: container.address(), endpoint_config: endpoint };
@@ -153,7 +153,7 @@ impl Engine {
         &self,
         container: &ContainerHandle,
         network: &str,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("disconnect {} from {network}", container.name());
         let body = DisconnectBody { container: container.address() };
@@ -171,7 +171,7 @@ impl Engine {
     pub(super) async fn start(
         &self,
         container: &ContainerHandle,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("start {}", container.name());
         self.verb(&what, terms.step, self.verbs().start_container(container.address(), None)).await
@@ -181,7 +181,7 @@ impl Engine {
         &self,
         container: &ContainerHandle,
         grace: Duration,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("stop {}", container.name());
         let options = StopContainerOptions { t: Some(whole_seconds(grace)), ..Default::default() };
@@ -193,7 +193,7 @@ impl Engine {
         &self,
         container: &ContainerHandle,
         grace: Duration,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("restart {}", container.name());
         let options =
@@ -205,7 +205,7 @@ impl Engine {
     pub(super) async fn unpause(
         &self,
         container: &ContainerHandle,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("unpause {}", container.name());
         let call = self.verbs().unpause_container(container.address());
@@ -227,7 +227,7 @@ impl Engine {
         &self,
         container: &ContainerHandle,
         volumes: AnonymousVolumes,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("remove {}", container.name());
         let options = RemoveContainerOptions {
@@ -249,7 +249,7 @@ impl Engine {
     async fn await_removal(
         &self,
         container: &ContainerHandle,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let gone = async {
             loop {
@@ -271,7 +271,7 @@ impl Engine {
         &self,
         container: &ContainerHandle,
         name: &str,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("rename {} to {name}", container.name());
         let options = RenameContainerOptions { name: name.to_owned() };
@@ -294,7 +294,7 @@ impl Engine {
         &self,
         container: &ContainerHandle,
         spec: &ContainerSpec,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("update {}", container.name());
         let ask = Ask::post(format!("/containers/{}/update", segment(container.address())), what)
@@ -306,7 +306,7 @@ impl Engine {
         &self,
         container: &ContainerHandle,
         hook: &Hook,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("run a hook in {}", container.name());
         let limit = terms.step;

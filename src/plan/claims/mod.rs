@@ -158,6 +158,7 @@ impl Planner<'_> {
         edges
     }
 
+    /// Fixed addresses that a container holds now; one that is yet to be made holds none.
     fn held_addresses(&self, container: &ContainerHandle) -> impl Iterator<Item = Address> {
         let observed = match container {
             ContainerHandle::Observed { id, .. } => self.containers.get(id),
@@ -170,10 +171,13 @@ impl Planner<'_> {
 /// A network's name, and an address in it.
 type Address = (String, String);
 
+/// Fixed addresses of all endpoints.
 fn addresses(endpoints: &BTreeMap<String, Box<Endpoint>>) -> Vec<Address> {
     endpoints.iter().flat_map(|(network, endpoint)| fixed(network, endpoint)).collect()
 }
 
+/// Fixed addresses of one endpoint, of either family. Those that the Engine gave are not fixed: it gives another one when
+/// asked to.
 fn fixed(network: &str, endpoint: &Endpoint) -> Vec<Address> {
     let ipam = endpoint.ipam_config.iter();
     ipam.flat_map(|ipam| [&ipam.ipv4_address, &ipam.ipv6_address])

@@ -91,6 +91,17 @@ fn no_decision_rests_on_a_sentence() {
     assert_none(&problems);
 }
 
+#[test]
+fn errors_are_said_with_their_causes_by_one_printer() {
+    let printers: Vec<String> = sources()
+        .iter()
+        .filter(|source| !source.path.starts_with("src/model/failure/"))
+        .filter(|source| source.code.contains("Error::source("))
+        .map(|source| format!("{} walks causes: let `model::chain` say them", source.path))
+        .collect();
+    assert_none(&printers);
+}
+
 /// Where tests wait for time to pass although nothing else tells: what, and how often. May only shrink.
 const SLEEPS_LEFT: &[(&str, usize)] = &[("git/hostile.rs", 1), ("hostile/mod.rs", 1)];
 
@@ -155,6 +166,27 @@ fn types_that_many_rooms_speak_of_stand_in_the_glossary() {
         if speak.len() >= SPOKEN_OF && !glossary.contains(&format!("| `{name}` |")) {
             problems
                 .push(format!("docs/GLOSSARY.md does not have `{name}`, of which {speak:?} speak"));
+        }
+    }
+    assert_none(&problems);
+}
+
+#[test]
+fn the_glossary_has_each_type_once_and_none_that_is_gone() {
+    let glossary = fs::read_to_string(project().join("docs/GLOSSARY.md")).unwrap();
+    let mut known = BTreeSet::new();
+    let mut problems = Vec::new();
+    let sources = sources();
+    for line in glossary.lines() {
+        let Some((name, _)) = line.strip_prefix("| `").and_then(|line| line.split_once("` |"))
+        else {
+            continue;
+        };
+        if !known.insert(name) {
+            problems.push(format!("docs/GLOSSARY.md has `{name}` twice"));
+        }
+        if !sources.iter().any(|source| super::mentions(&source.code, name)) {
+            problems.push(format!("docs/GLOSSARY.md has `{name}`, which is gone"));
         }
     }
     assert_none(&problems);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{
+use crate::model::{
     ContainerConfig, ContainerId, ContainerSpec, Digest, Gap, ImageRef, NetworkSpec, Replica,
     Revision, Timestamp, VolumeSpec,
 };

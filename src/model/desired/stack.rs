@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{
+use crate::model::{
     ContainerSpec, Digest, FileMode, HostConfig, ImageRef, Location, Neighbourhood, NetworkSpec,
     Replica, RepositoryName, Revision, ServiceName, StackName, Timestamp, Ulimit, VolumeSpec,
 };

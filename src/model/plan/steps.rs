@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{
+use crate::model::{
     BuildSpec, ContainerId, ContainerSpec, Digest, Endpoint, FileBundle, Held, Hook, ImageRef,
     Location, NetworkSpec, Reason, Replica, Revision, StackName, Upload, VolumeSpec,
 };

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Remedy, StepId};
+use crate::model::{Remedy, StepId};
 
 /// What became of one step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

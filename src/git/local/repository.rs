@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use git2::{Indexer, ObjectType, Oid, Repository};
 
-use super::error::GitError;
-use super::objects::NewObjects;
-use super::store::repository_of;
-use super::wire::RemoteRef;
+use super::super::error::GitError;
+use super::super::objects::NewObjects;
+use super::super::store::repository_of;
+use super::super::wire::RemoteRef;
 
 /// Symbolic references that are followed; git follows as many.
 const HOPS: usize = 5;
@@ -17,7 +17,7 @@ const ALTERNATES: usize = 5;
 
 /// Where the parts of a repository are.
 #[derive(Debug, Clone)]
-pub(super) struct LocalRepository {
+pub(in crate::git) struct LocalRepository {
     remote: String,
     /// HEAD is here: in a linked worktree not the same as `common`.
     own: PathBuf,
@@ -27,7 +27,7 @@ pub(super) struct LocalRepository {
 
 impl LocalRepository {
     /// Finds the repository at a path: bare, with a working tree, or a linked worktree.
-    pub(super) fn find(path: &Path) -> Result<Self, GitError> {
+    pub(in crate::git) fn find(path: &Path) -> Result<Self, GitError> {
         let remote = path.display().to_string();
         let unreadable = |cause: std::io::Error| GitError::Unreadable {
             remote: remote.clone(),
@@ -54,7 +54,7 @@ impl LocalRepository {
     }
 
     /// The folders that change when a reference does.
-    pub(super) fn watched(&self) -> Vec<(PathBuf, notify::RecursiveMode)> {
+    pub(in crate::git) fn watched(&self) -> Vec<(PathBuf, notify::RecursiveMode)> {
         let mut places = vec![
             (self.common.clone(), notify::RecursiveMode::NonRecursive),
             (self.common.join("refs"), notify::RecursiveMode::Recursive),
@@ -66,14 +66,14 @@ impl LocalRepository {
     }
 
     /// Its objects, for reading.
-    pub(super) fn open(&self) -> Result<Repository, GitError> {
+    pub(in crate::git) fn open(&self) -> Result<Repository, GitError> {
         let mut folders = Vec::new();
         add_objects(&self.common.join("objects"), ALTERNATES, &mut folders);
         repository_of(&folders).map_err(|cause| self.unreadable(cause))
     }
 
     /// What a reference points at; `None` where it does not exist.
-    pub(super) fn reference(&self, name: &str) -> Result<Option<Oid>, GitError> {
+    pub(in crate::git) fn reference(&self, name: &str) -> Result<Option<Oid>, GitError> {
         let mut name = name.to_owned();
         for _ in 0..HOPS {
             match self.value(&name)? {
@@ -88,7 +88,7 @@ impl LocalRepository {
     }
 
     /// All references below `refs/`, by name.
-    pub(super) fn references(&self) -> Result<Vec<RemoteRef>, GitError> {
+    pub(in crate::git) fn references(&self) -> Result<Vec<RemoteRef>, GitError> {
         let mut names: Vec<String> = self.packed()?.into_iter().map(|(name, _)| name).collect();
         self.add_loose("refs", &mut names);
         names.sort();
@@ -103,7 +103,7 @@ impl LocalRepository {
     }
 
     /// Follows tags to what they name.
-    pub(super) fn peeled(&self, id: Oid) -> Result<Oid, GitError> {
+    pub(in crate::git) fn peeled(&self, id: Oid) -> Result<Oid, GitError> {
         let repository = self.open()?;
         let peeled = repository.find_object(id, None).and_then(|object| {
             if object.kind() == Some(ObjectType::Tag) {
@@ -116,10 +116,10 @@ impl LocalRepository {
     }
 
     /// Adds objects, as a push would.
-    pub(super) fn add_objects(&self, objects: &NewObjects) -> Result<(), GitError> {
+    pub(in crate::git) fn add_objects(&self, objects: &NewObjects) -> Result<(), GitError> {
         let folder = self.common.join("objects/pack");
         let pack = objects.pack().map_err(|cause| self.unwritable(cause))?;
-        let written = || -> Result<(), super::Cause> {
+        let written = || -> Result<(), super::super::Cause> {
             let mut indexer = Indexer::new(None, &folder, 0o444, false)?;
             indexer.write_all(&pack)?;
             indexer.commit()?;
@@ -132,7 +132,12 @@ impl LocalRepository {
     ///
     /// Git's own protocol: whoever creates the lock file may look and replace. libgit2 looks for an existing
     /// reference before it takes the lock, so two that create the same one would both succeed.
-    pub(super) fn swap(&self, name: &str, old: Option<Oid>, new: Oid) -> Result<bool, GitError> {
+    pub(in crate::git) fn swap(
+        &self,
+        name: &str,
+        old: Option<Oid>,
+        new: Oid,
+    ) -> Result<bool, GitError> {
         let path = self.common.join(name);
         let lock = self.common.join(format!("{name}.lock"));
         let failed = |cause: std::io::Error| self.unwritable(cause);
@@ -160,11 +165,11 @@ impl LocalRepository {
         replaced
     }
 
-    fn unwritable(&self, cause: impl Into<super::Cause>) -> GitError {
+    fn unwritable(&self, cause: impl Into<super::super::Cause>) -> GitError {
         GitError::Storage { path: self.common.clone(), source: cause.into() }
     }
 
-    pub(super) fn unreadable(&self, cause: impl Into<super::Cause>) -> GitError {
+    pub(in crate::git) fn unreadable(&self, cause: impl Into<super::super::Cause>) -> GitError {
         GitError::Unreadable { remote: self.remote.clone(), source: cause.into() }
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ContainerId, Replica};
+use crate::model::{ContainerId, Replica};
 
 /// A part of a host that a look did not see. Written and read as its text form, which saved observations hold:
 /// `containers`, `networks`, `volumes`, `images` for all of a kind; `container NAME`, `network NAME`, `volume NAME`,
@@ -91,7 +91,7 @@ pub struct Gap {
 
 #[cfg(test)]
 mod tests {
-    use super::Unseen;
+    use crate::model::Unseen;
 
     #[test]
     fn the_text_form_is_read_back_as_what_was_written() {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ContainerId, Location, Replica, ServiceName, StackName};
+use crate::model::{ContainerId, Location, Replica, ServiceName, StackName};
 
 /// What a difference is about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

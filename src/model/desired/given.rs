@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::{StackName, pattern};
+use crate::model::{StackName, pattern};
 
 /// What stacks are given from outside Git.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

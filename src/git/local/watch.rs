@@ -6,8 +6,8 @@ use std::time::Duration;
 use notify::Watcher as _;
 use tokio::sync::mpsc;
 
-use super::error::GitError;
-use super::local::LocalRepository;
+use super::super::error::GitError;
+use super::repository::LocalRepository;
 
 /// Quiet time after which a burst of events is one hint: a push writes several files.
 const DEBOUNCE: Duration = Duration::from_millis(100);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{HostName, Location, ServiceName, StackName};
+use crate::model::{HostName, Location, ServiceName, StackName};
 
 /// Something of which a host has only one under a name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -10,8 +10,8 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt as _;
 
-use super::super::EngineError;
-use super::super::connect::RegistryAccess;
+use super::EngineError;
+use super::connect::RegistryAccess;
 use crate::model::{ImageRef, Secret};
 
 /// The name under which Docker Hub's credentials are kept.
@@ -72,7 +72,9 @@ impl RegistryAuth {
     }
 
     /// The header with all credentials, for builds whose base images are unknown beforehand.
-    pub(super) async fn header_for_all(&self) -> Result<Option<Secret<String>>, EngineError> {
+    pub(in crate::docker) async fn header_for_all(
+        &self,
+    ) -> Result<Option<Secret<String>>, EngineError> {
         let mut all = BTreeMap::new();
         for (server, entry) in self.config_file().await?.auths {
             if let Some(header) = entry.into_header(&server) {

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Claimed, Drift, Location, Reason, Replica, Resource, StackName, Timestamp, Value};
+use crate::model::{
+    Claimed, Drift, Location, Reason, Replica, Resource, StackName, Timestamp, Value,
+};
 
 /// Something seen and deliberately left alone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
