@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::data::disk::text_of;
+use crate::data::disk::at_the_disk;
 use crate::data::folder::{DataFolder, write_whole};
 use crate::model::RepositoryName;
 use crate::reconcile::store::Store;
@@ -30,7 +30,7 @@ impl Memory {
     /// What was kept; `None` when nothing was. What cannot be understood is said and kept beside: the commit before may
     /// then stay as it was told.
     pub(crate) fn recall(&self) -> Option<Recollection> {
-        let text = match std::fs::read(&self.file) {
+        let text = match at_the_disk(|| std::fs::read(&self.file)) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
             read => read,
         };
@@ -41,7 +41,7 @@ impl Memory {
         };
         let kept = self.file.with_extension("damaged");
         tracing::error!(file = %self.file.display(), kept = %kept.display(), %problem, "cannot understand what was said of the last commit: if it was overtaken meanwhile, its statuses stay as they are");
-        if let Err(error) = std::fs::rename(&self.file, &kept) {
+        if let Err(error) = at_the_disk(|| std::fs::rename(&self.file, &kept)) {
             tracing::warn!(%error, "cannot keep the damaged file");
         }
         None
