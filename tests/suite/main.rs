@@ -33,7 +33,6 @@ mod drift;
 mod drift_real;
 mod engine;
 mod examples_real;
-mod exit_codes;
 mod faults;
 mod fleet;
 mod forge;

@@ -264,7 +264,8 @@ proptest! {
         prop_assert_eq!(one_after_the_other.sight(), mixed.sight());
     }
 
-    /// Green is green everywhere, red anywhere is red in the roll-up, and once red nothing but red, unseen or well comes.
+    /// Green is green everywhere, red anywhere is red in the roll-up, and what is red is pending again only by a target that
+    /// is well.
     #[test]
     fn the_roll_up_and_its_stacks_never_contradict_and_red_stays(
         course in prop::collection::vec((0_usize..4, 0_u8..4, any_found()), 1..40),
@@ -288,7 +289,7 @@ proptest! {
             prop_assert_eq!(roll_up.state, worst);
             for status in stacks {
                 let red = was_red.insert(status.context.clone(), status.state);
-                if red == Some(CommitState::Failure) {
+                if red == Some(CommitState::Failure) && found != Found::Well {
                     prop_assert_ne!(status.state, CommitState::Pending, "{:?}", status);
                 }
             }

@@ -66,43 +66,6 @@ async fn a_crash_loop_is_red_at_once_and_stays_so_and_is_told_in_few_words() {
 }
 
 #[tokio::test]
-async fn a_bad_release_of_five_replicas_on_two_hosts_says_why_and_what_serves() {
-    let mut stage = stage(&["left", "right"]).await;
-    let web = format!(
-        "{WEB}    deploy: {{replicas: 5, update_config: {{order: start-first, monitor: 200ms}}}}\n"
-    );
-    let files = [("fleet.yaml", "stacks: {shop: {hosts: all}}\n"), ("shop/compose.yaml", &web)];
-    let good = stage.push(&files, "good");
-    stage.harbour.start();
-    stage.until_status(&good, "moorline/shop", "success", "in sync on 2 hosts").await;
-    for host in stage.harbour.hosts.values() {
-        let crashes =
-            Behaviour { ends: Some((Duration::from_millis(20), 7)), ..Behaviour::default() };
-        host.behave("web", crashes);
-    }
-    let bad = stage.push(&[("shop/compose.yaml", &web.replace("v1", "v2"))], "bad");
-    stage
-        .until("rolled back", |world| {
-            world
-                .status(&bad, "moorline/shop")
-                .is_some_and(|it| it.description.contains("rolled back, app:v1 from"))
-        })
-        .await;
-    stays("red, and quiet", WATCHED, || {
-        let last = told(&stage, &bad, "moorline/shop").pop().unwrap_or_default();
-        last.starts_with("failure") && few(&stage, &bad) && is_never(&stage, &bad, "success")
-    })
-    .await;
-    let last = told(&stage, &bad, "moorline/shop").pop().unwrap_or_default();
-    assert!(last.contains(&format!("from {} serves", &good[..12])), "{last}");
-    for host in stage.harbour.hosts.values() {
-        let serving = host.containers().into_iter().filter(|one| one.image == "app:v1");
-        assert_eq!(serving.filter(|one| one.state == "running").count(), 5);
-    }
-    stage.harbour.stop().await;
-}
-
-#[tokio::test]
 async fn a_slow_good_release_is_pending_until_it_is_green() {
     let mut stage = stage(&["local"]).await;
     let slow = Behaviour { health_hangs: true, ..Behaviour::default() };
