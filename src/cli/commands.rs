@@ -11,7 +11,8 @@ use crate::daemon::{self, Doorbell, Setup};
 use crate::fleet::WaitingOn;
 use crate::model::{CommitState, Plan, Sync};
 use crate::oneshot::doctor::{self, Check, Grade};
-use crate::oneshot::{self, Saved, Seen};
+use crate::oneshot::running::{Running, running};
+use crate::oneshot::{self, OnceError, Saved, Seen};
 use crate::plan as planning;
 use crate::reconcile::Intent;
 use crate::report::glance::{Detail, Glimpse, MANY, of_repository};
@@ -88,7 +89,14 @@ fn left_for_its_name(report: &Report) -> bool {
 pub(super) fn pass(chosen: &Chosen, intent: Intent, format: Format) -> anyhow::Result<Vec<Report>> {
     let listeners = if format == Format::Text { progress::listeners() } else { progress::silent() };
     let (seen, reports) = with_runtime(|stop| async move {
-        let seen = oneshot::read(&chosen.setup, &chosen.wish, &stop).await?;
+        let seen = match oneshot::read(&chosen.setup, &chosen.wish, &stop).await {
+            Err(OnceError::Fleet { problem, seen: Some(refused) }) => {
+                // The commit is told, as the daemon would tell it.
+                oneshot::publish(&chosen.setup, &chosen.wish, &[*refused], &[]).await;
+                return Err(OnceError::Fleet { problem, seen: None }.into());
+            }
+            read => read?,
+        };
         let reports =
             oneshot::run(&chosen.setup, &seen, &chosen.wish, intent, &listeners, &stop).await?;
         oneshot::publish(&chosen.setup, &chosen.wish, &seen, &reports).await;
@@ -169,11 +177,20 @@ pub(super) fn status(chosen: &Chosen, all: bool, format: Format) -> anyhow::Resu
     if let Some(known) = ask_daemon(chosen, all)? {
         return tell_known(chosen, known, format);
     }
-    let (seen, reports) = with_runtime(|stop| async move {
-        let seen = oneshot::read(&chosen.setup, &chosen.wish, &stop).await?;
+    let looked = with_runtime(|stop| async move {
+        let seen = match oneshot::read(&chosen.setup, &chosen.wish, &stop).await {
+            Err(OnceError::Fleet { problem, .. }) => {
+                return Ok(Err((problem, running(&chosen.setup, &stop).await?)));
+            }
+            read => read?,
+        };
         let reports = look(chosen, &seen, &stop).await?;
-        Ok((seen, reports))
+        Ok(Ok((seen, reports)))
     })?;
+    let (seen, reports) = match looked {
+        Ok(looked) => looked,
+        Err((problem, running)) => return tell_running(&problem, &running, format),
+    };
     let detail = if all || reports.len() <= MANY { Detail::Replicas } else { Detail::Counts };
     let troubles = glance::troubles(chosen)?;
     let value = || {
@@ -193,6 +210,41 @@ pub(super) fn status(chosen: &Chosen, all: bool, format: Format) -> anyhow::Resu
     tell_problems(&reports, format);
     let unseen = reports.iter().any(|report| report.failure.is_some());
     Ok(if unseen { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// What runs where the fleet file is refused, and nothing tells what should.
+fn tell_running(problem: &str, running: &[Running], format: Format) -> anyhow::Result<ExitCode> {
+    let value = || {
+        let all: Vec<Value> = running.iter().map(running_json).collect();
+        json!({ "daemon": null, "fleet_problem": problem, "running": all })
+    };
+    show(format, value, || {
+        let mut text = "no daemon runs with this data folder; looked just now\n".to_owned();
+        push(&mut text, "the fleet file is refused, everything stays as it is:");
+        problem.lines().for_each(|line| push(&mut text, &format!("  {line}")));
+        for Running { stack, host, seen } in running {
+            push(&mut text, &format!("{stack}@{host}"));
+            match seen {
+                Err(why) => push(&mut text, &format!("  cannot be seen: {why}")),
+                Ok(seen) => seen.containers.iter().for_each(|one| {
+                    let (name, image) = (&one.name, &one.spec.config.image);
+                    push(&mut text, &format!("  {name}  {:?}  {image}", one.state));
+                }),
+            }
+        }
+        text
+    })?;
+    Ok(ExitCode::FAILURE)
+}
+
+fn running_json(one: &Running) -> Value {
+    let containers = one.seen.as_ref().ok().map(|seen| {
+        let all = seen.containers.iter();
+        let all = all
+            .map(|it| json!({ "name": it.name, "state": it.state, "image": it.spec.config.image }));
+        all.collect::<Vec<Value>>()
+    });
+    json!({ "stack": one.stack, "host": one.host, "containers": containers, "why": one.seen.as_ref().err() })
 }
 
 /// What the daemon that runs with this data folder knows. It is not asked about another commit, or about a part.

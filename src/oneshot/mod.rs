@@ -3,6 +3,7 @@
 pub mod doctor;
 mod proposed;
 mod round;
+pub mod running;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -51,6 +52,8 @@ pub enum OnceError {
     Fleet {
         /// Its problems, one a line.
         problem: String,
+        /// The commit, for who says so on it.
+        seen: Option<Box<Seen>>,
     },
     /// There is no such stack.
     #[error("there is no stack {name} in the repository")]
@@ -131,28 +134,30 @@ pub async fn read(
         let place = Place { git: &git, source: &source, repository, hosts, outside: &outside };
         let mut commit = commit::read(&place, &wanted, stop).await.map_err(failed)?;
         redaction::hide(&commit.secrets());
-        usable(&commit)?;
         // What another commit than the head's does not know may well be wanted.
-        if wish.revision.is_none() {
+        if wish.revision.is_none() && commit.fleet_problem().is_none() {
             let targets = targets_of(setup, name, &commit);
             let hosts = own_hosts(setup);
             retire(&mut commit, &data, name, &targets, &hosts).map_err(StartError::from)?;
-            usable(&commit)?;
         }
-        let commit = Arc::new(commit);
-        all.push(Seen { repository: name.clone(), commit, git: Arc::clone(&git), source });
+        let problem = refused(&commit);
+        let (repository, commit) = (name.clone(), Arc::new(commit));
+        let seen = Seen { repository, commit, git: Arc::clone(&git), source };
+        if let Some(problem) = problem {
+            return Err(OnceError::Fleet { problem, seen: Some(Box::new(seen)) });
+        }
+        all.push(seen);
     }
     check_names(wish, &all)?;
     Ok(all)
 }
 
-/// Half a fleet is acted on by no command: what it does not name would be taken for gone.
-fn usable(commit: &Commit) -> Result<(), OnceError> {
-    if commit.fleet_problem().is_none() {
-        return Ok(());
-    }
+/// Why a commit cannot be used, all of it: half a fleet is acted on by no command, since what it does not name would be
+/// taken for gone.
+fn refused(commit: &Commit) -> Option<String> {
+    commit.fleet_problem()?;
     let lines: Vec<String> = commit.problems.0.iter().map(ToString::to_string).collect();
-    Err(OnceError::Fleet { problem: lines.join("\n") })
+    Some(lines.join("\n"))
 }
 
 fn check_names(wish: &Wish, all: &[Seen]) -> Result<(), OnceError> {
@@ -494,7 +499,7 @@ pub async fn check_stack(
     };
     if loaded.project.is_none() {
         let lines: Vec<String> = loaded.problems.0.iter().map(ToString::to_string).collect();
-        return Err(OnceError::Fleet { problem: lines.join("\n") });
+        return Err(OnceError::Fleet { problem: lines.join("\n"), seen: None });
     }
     Ok(())
 }

@@ -54,6 +54,7 @@ mod recoveries;
 mod rendered;
 mod silence;
 mod spread;
+mod state;
 mod stories;
 mod support;
 mod tales;

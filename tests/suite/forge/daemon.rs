@@ -25,7 +25,12 @@ pub(super) struct Stage {
 
 impl Stage {
     pub(super) async fn new(kind: Kind) -> Self {
-        let mut harbour = Harbour::new(&["local"]).await;
+        Self::on(kind, &["local"]).await
+    }
+
+    /// The same with these hosts.
+    pub(super) async fn on(kind: Kind, hosts: &[&str]) -> Self {
+        let mut harbour = Harbour::new(hosts).await;
         harbour.repository.allow_filters();
         let (forge, git) = (FakeForge::start(kind).await, Daemon::start(&harbour.repository));
         let token = harbour.repository.root().join("token");

@@ -9,6 +9,7 @@ mod faults;
 mod hooked;
 mod hour;
 mod kinds;
+mod life;
 mod notes;
 mod outages;
 mod overtaken;
