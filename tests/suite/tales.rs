@@ -31,7 +31,7 @@ use super::support::time_passes;
 use super::support::world::{now, short_limits};
 
 /// How many, unless `MOORLINE_TALES` says otherwise.
-const TALES: u64 = 60;
+const TALES: u64 = 8;
 /// Things that happen in each.
 const STEPS: u64 = 14;
 /// Rounds in which everything must come to rest once nothing happens any more.
