@@ -175,7 +175,7 @@ async fn shown_is_done(draft: &Draft) {
     let report = if pass.is_good() { pass } else { world.settle(6).await };
     assert!(report.is_good(), "{}\n{}", status::line(&report), plan::render(&[&shown]));
     let rest = world.plan().await;
-    assert!(rest.steps.is_empty(), "carried out, and still\n{}", plan::render(&rest));
+    assert!(rest.steps.is_empty(), "carried out, and still\n{}", plan::render(&[&rest]));
 }
 
 #[test]
