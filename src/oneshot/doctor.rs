@@ -12,7 +12,7 @@ use crate::commit::{self, Place};
 use crate::config::settings::RepositorySettings;
 use crate::forge::{Abilities, Ability, Forge, Right};
 use crate::git::{Git, Wanted};
-use crate::model::{RepositoryName, Severity};
+use crate::model::{RepositoryName, Severity, chain};
 use crate::outside::Outside;
 
 use crate::daemon::{Setup, StartError};
@@ -83,10 +83,7 @@ pub async fn examine(setup: &Setup, stop: &CancellationToken) -> Result<Vec<Chec
 fn data_folder(setup: &Setup) -> Vec<Check> {
     let root = &setup.settings.data;
     let about = "data folder";
-    let bad = |error: &DataError| {
-        let cause = std::error::Error::source(error).map_or(String::new(), |it| format!(": {it}"));
-        Check::new(about, Grade::Bad, format!("{error}{cause}"))
-    };
+    let bad = |error: &DataError| Check::new(about, Grade::Bad, chain(error));
     let data = match DataFolder::open(root) {
         Ok(data) => data,
         Err(error) => return vec![bad(&error)],
