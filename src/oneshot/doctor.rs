@@ -83,7 +83,7 @@ pub async fn examine(setup: &Setup, stop: &CancellationToken) -> Result<Vec<Chec
 fn data_folder(setup: &Setup) -> Vec<Check> {
     let root = &setup.settings.data;
     let about = "data folder";
-    let bad = |error: &DataError| Check::new(about, Grade::Bad, chain(error));
+    let bad = |error: &DataError| Check::new(about, Grade::Bad, chain::in_full(error));
     let data = match DataFolder::open(root) {
         Ok(data) => data,
         Err(error) => return vec![bad(&error)],
