@@ -30,6 +30,22 @@ pub(crate) fn retire(
     wanted: &BTreeSet<Target>,
     hosts: &BTreeSet<HostName>,
 ) -> Result<(), DataError> {
+    foresee(commit, data, repository, wanted, hosts)?;
+    for (stack, host) in commit.retired.keys() {
+        let why = if commit.stacks.contains_key(stack) { "this host" } else { "the repository" };
+        tracing::info!(%repository, %stack, %host, "the stack left {why}");
+    }
+    Ok(())
+}
+
+/// The same for a commit that is only proposed: nothing of it has happened, and the log is told nothing.
+pub(crate) fn foresee(
+    commit: &mut Commit,
+    data: &DataFolder,
+    repository: &RepositoryName,
+    wanted: &BTreeSet<Target>,
+    hosts: &BTreeSet<HostName>,
+) -> Result<(), DataError> {
     let kept = data.kept(repository)?;
     let had: BTreeSet<StackName> = kept.iter().map(|kept| kept.target.stack.clone()).collect();
     let has: BTreeSet<StackName> = commit.stacks.keys().cloned().collect();
@@ -55,8 +71,6 @@ pub(crate) fn retire(
             tracing::warn!(%repository, stack = %target.stack, host = %target.host, "the stack asks for no host that is kept here; it stays where it is");
             continue;
         }
-        let why = if stays { "this host" } else { "the repository" };
-        tracing::info!(%repository, stack = %target.stack, host = %target.host, "the stack left {why}");
         let place = (target.stack.clone(), target.host.clone());
         let mut left = emptied(kept, stays);
         left.claims = Arc::clone(&commit.claims);

@@ -47,7 +47,7 @@ pub(super) fn of_path(files: &SeenFiles<'_>, container: &ObservedContainer) -> V
     let difference = |below: &str, observed: &str| difference(files, below, observed);
     match (files.files.single(), there) {
         (Some(wanted), Content::File(is)) if wanted == *is || files.writable => Vec::new(),
-        (Some(_), Content::File(_)) => vec![difference("", "edited")],
+        (Some(_), Content::File(_)) => vec![difference("", "differs")],
         (Some(_), Content::Folder(_)) => vec![difference("", "a folder")],
         (None, Content::File(_)) => vec![difference("", "a file")],
         (_, Content::Missing) => vec![difference("", "missing")],
@@ -57,7 +57,7 @@ pub(super) fn of_path(files: &SeenFiles<'_>, container: &ObservedContainer) -> V
                 files.files.folder().into_iter().filter_map(|(path, wanted)| match is.get(path) {
                     None => Some(difference(path, "missing")),
                     Some(is) if *is != wanted && !files.writable => {
-                        Some(difference(path, "edited"))
+                        Some(difference(path, "differs"))
                     }
                     Some(_) => None,
                 });

@@ -408,6 +408,8 @@ pub async fn plan_saved(
                 host_data: &data,
                 share: placement.map(|placement| Share::Placed(Arc::new(placement.clone()))),
                 reached: None,
+                state: crate::model::LastState::default(),
+                before: commit.before(&target),
             };
             reports.push(reconcile::propose(proposal, &CancellationToken::new()).await);
         }

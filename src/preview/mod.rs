@@ -428,8 +428,9 @@ impl PullRequests {
                 return Ok(Planned::Made(Proposal { comment, head }));
             }
         };
-        let commit = self.commit(&Wanted::Revision(revision), stop).await?;
+        let mut commit = self.commit(&Wanted::Revision(revision), stop).await?;
         let mut comment = empty(base, &head);
+        self.hand_on(&mut commit, &mut comment);
         if let Some(problem) = commit.fleet_problem() {
             comment.refused.push(problem);
             return Ok(Planned::Made(Proposal { comment, head }));
@@ -455,6 +456,17 @@ impl PullRequests {
         let read = Arc::new(read);
         course.base = Some(Arc::clone(&read));
         Ok(read)
+    }
+
+    /// Tells a proposed commit what was kept before and leaves with it, so that what seems renamed is seen as such.
+    fn hand_on(&self, commit: &mut Commit, comment: &mut PlanComment) {
+        let wanted = self.context.targets(commit).into_iter().collect();
+        let hosts = self.context.hosts.keys().cloned().collect();
+        if let Err(error) =
+            commit::removed::foresee(commit, &self.context.data, &self.name, &wanted, &hosts)
+        {
+            comment.notes.push(format!("it is not known where data lies: {error}"));
+        }
     }
 
     async fn commit(&self, wanted: &Wanted, stop: &CancellationToken) -> Result<Commit, GitError> {

@@ -281,6 +281,8 @@ impl Planner<'_> {
             // The time since when is not said: it would change the comment for nothing.
             Link::Down { failure, .. } => return failed(failure),
         };
+        let record = self.context.data.recall(target);
+        let state = record.state();
         let proposal = Proposal {
             target,
             stack,
@@ -289,8 +291,21 @@ impl Planner<'_> {
             sight: Sight::Live(&engine),
             host_data: &host.data,
             share: share.cloned(),
-            reached: self.context.data.recall(target).reached,
+            reached: record.reached,
+            state,
+            before: merged.before(target),
         };
-        reconcile::propose(proposal, stop).await
+        let mut report = reconcile::propose(proposal, stop).await;
+        if let Some(heir) = self.heir(target, merged) {
+            report.wait =
+                Some(Wait { on: WaitingOn::Data(heir), until: None, state: CommitState::Pending });
+        }
+        report
+    }
+
+    /// A stack that seems to be this one, which leaves, and that will wait for a word about the data of it.
+    fn heir(&self, target: &Target, merged: &Commit) -> Option<TargetName> {
+        let heirs = merged.heirs.get(&(target.stack.clone(), target.host.clone()))?;
+        heirs.iter().find(|heir| !self.context.store.has_its_data(heir)).map(Target::name)
     }
 }

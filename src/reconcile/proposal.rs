@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock;
 use crate::commit::LoadedStack;
 use crate::docker::Depth;
-use crate::model::{Observed, Policy, Remedy, Revision};
+use crate::model::{LastState, Observed, Policy, Predecessor, Remedy, Revision};
 use crate::report::{Failure, Report, Target};
 
 use super::pass::{self, Beside, Memory, Mode, Share, Sharing, Sight, Work};
@@ -34,12 +34,16 @@ pub(crate) struct Proposal<'a> {
     pub(crate) share: Option<Share>,
     /// What the target reached.
     pub(crate) reached: Option<Revision>,
+    /// Where its data lay when it was last seen.
+    pub(crate) state: LastState,
+    /// Stacks that it seems to have been before.
+    pub(crate) before: Vec<Predecessor>,
 }
 
 /// What would be done about a proposal. Nothing is changed, locked or remembered, and no registry is asked about what a
 /// stranger names.
 pub(crate) async fn propose(proposal: Proposal<'_>, stop: &CancellationToken) -> Report {
-    let mut memory = Memory::since(proposal.reached);
+    let mut memory = Memory::since(proposal.reached).knowing(proposal.state);
     let share = proposal.share.map(|share| move |_: &Observed| ready(share.clone()).boxed());
     let work = Work {
         target: proposal.target,
@@ -51,7 +55,7 @@ pub(crate) async fn propose(proposal: Proposal<'_>, stop: &CancellationToken) ->
         mode: Mode::Foresee,
         share: share.as_ref().map(|share| share as &Sharing<'_>),
         approvals: &[],
-        beside: Beside::default(),
+        beside: Beside { before: proposal.before, ..Beside::default() },
         depth: Depth::Changed,
         listener: Arc::new(|_| {}),
         clock: clock::now,

@@ -41,7 +41,7 @@ async fn monitors(update: &str) -> Vec<u128> {
     };
     let mut world = World::with_limits(Options::default(), short_limits()).await;
     world.commit(&manifest("v1"));
-    assert!(world.settle(3).await.is_good());
+    assert_eq!(world.settle(3).await.sync, moorline::model::Sync::Synced);
     world.commit(&manifest("v2"));
     let plan = world.plan().await;
     let awaited = plan.steps.iter().filter_map(|step| match &step.action {

@@ -222,7 +222,14 @@ impl Told {
     }
 
     /// A pass, and beside it the law of every plan: what `moorline plan` said just before is what is done, step by step.
-    async fn sync(&mut self, words: Vec<String>) {
+    ///
+    /// `crossing` says that stacks act on each other in this pass: what one does once another one lets go is in nobody's
+    /// own plan.
+    async fn sync(&mut self, mut words: Vec<String>) {
+        if let Some(place) = words.iter().position(|word| word == "crossing") {
+            words.remove(place);
+            return self.run(&[vec!["sync".to_owned()], words].concat()).await;
+        }
         let data = self.harbour.repository.data();
         let stacks = words.iter().filter(|word| !word.starts_with('-')).map(String::as_str);
         let ask: Vec<&str> = ["plan", "--output", "json"].into_iter().chain(stacks).collect();
