@@ -18,7 +18,7 @@ pub struct Learnt {
     pub made: BTreeSet<ContainerId>,
     /// See [`TargetRecord::cures`].
     pub cures: Cures,
-    /// See [`TargetRecord::taken`].
+    /// See the `taken` of a target's record.
     pub taken: BTreeMap<String, String>,
 }
 
