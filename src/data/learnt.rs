@@ -14,9 +14,9 @@ use super::folder::{DataError, DataFolder, write_whole};
 /// What a pass learnt of a target.
 #[derive(Debug, Clone, Default)]
 pub struct Learnt {
-    /// See [`TargetRecord::made`].
+    /// See the `made` of a target's record.
     pub made: BTreeSet<ContainerId>,
-    /// See [`TargetRecord::cures`].
+    /// See the `cures` of a target's record.
     pub cures: Cures,
     /// See the `taken` of a target's record.
     pub taken: BTreeMap<String, String>,
