@@ -343,7 +343,8 @@ impl Round {
             let mut course = Course::new(self.context.limits.progress);
             let next = move |turn: &Turn| {
                 let state = course.after(turn, clock::now());
-                told.tell(&target, course.report.clone(), state);
+                let acted = turn.report.iter().any(|report| report.outcomes().next().is_some());
+                told.tell(&target, (course.report.clone(), state), acted);
                 state.pause().map(|pause| clock::now().plus(pause))
             };
             loops.spawn(worker.run_while(next, all_at_rest.clone()));
@@ -362,7 +363,7 @@ impl Round {
             }
         }
         let mut said = told.lock();
-        let report = |target: &Target| match said.remove(target).and_then(|it| it.0) {
+        let report = |target: &Target| match said.last.remove(target).and_then(|it| it.report) {
             Some(report) => Arc::unwrap_or_clone(report),
             None => self.cut_off(target),
         };
@@ -375,13 +376,20 @@ impl Round {
         let said = told.lock();
         let is_shut =
             |target: &Target| gates.get(&target.name()).is_some_and(|gate| *gate != Gate::Go);
-        targets.iter().all(|target| match said.get(target) {
-            None | Some((_, State::Moves)) => false,
-            Some((_, State::Rests)) => true,
-            Some((report, State::Waits)) => {
-                let wait = report.as_ref().and_then(|report| report.wait.as_ref());
-                let at_gate = wait.is_some_and(|wait| matches!(wait.on, WaitingOn::Gate(_)));
-                !at_gate || is_shut(target)
+        targets.iter().all(|target| {
+            let Some(Saying { report, state, acts }) = said.last.get(target) else { return false };
+            match state {
+                State::Moves => false,
+                State::Rests => true,
+                State::Waits => {
+                    let wait = report.as_ref().and_then(|report| report.wait.as_ref());
+                    match wait {
+                        Some(wait) if matches!(wait.on, WaitingOn::Gate(_)) => is_shut(target),
+                        Some(_) => true,
+                        // What it waits for may be what somebody did since it looked.
+                        None => *acts == said.acts,
+                    }
+                }
             }
         })
     }
@@ -394,8 +402,21 @@ impl Round {
     }
 }
 
-/// The last turn's report of each target, and how the target stands.
-type Said = BTreeMap<Target, (Option<Arc<Report>>, State)>;
+/// What each target came to in its last turn.
+#[derive(Default)]
+struct Said {
+    last: BTreeMap<Target, Saying>,
+    /// How many turns changed something so far.
+    acts: u64,
+}
+
+/// A target's last turn.
+struct Saying {
+    report: Option<Arc<Report>>,
+    state: State,
+    /// How many turns had changed something when it was told.
+    acts: u64,
+}
 
 /// What the loops told after their last turns.
 #[derive(Default)]
@@ -409,8 +430,12 @@ impl Told {
         self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self, target: &Target, report: Option<Arc<Report>>, state: State) {
-        self.lock().insert(target.clone(), (report, state));
+    fn tell(&self, target: &Target, (report, state): (Option<Arc<Report>>, State), acted: bool) {
+        let mut said = self.lock();
+        said.acts += u64::from(acted);
+        let acts = said.acts;
+        said.last.insert(target.clone(), Saying { report, state, acts });
+        drop(said);
         self.changed.notify_one();
     }
 }
@@ -484,7 +509,9 @@ impl Course {
             return if lasts { State::Moves } else { State::Rests };
         }
         self.moving_since = None;
-        State::Rests
+        // Another stack may let go of what is missing here.
+        let is_in_the_way = report.held().any(|held| held.why.is_obstacle());
+        if is_in_the_way { State::Waits } else { State::Rests }
     }
 
     /// What was done in earlier turns belongs to the story of the last one.
