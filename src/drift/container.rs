@@ -1,6 +1,7 @@
 //! One replica against the container that stands for it: fields, image, name and networks.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::contents::Difference;
 use super::defaults::{self, Knowledge};
@@ -103,10 +104,14 @@ fn sheets(
     let whole = image.map_or_else(|| (**own).clone(), |image| defaults::with_image(own, image));
     let mut asked = Sheet::default();
     write_config(&mut asked, &whole);
-    host::write_host(&mut asked, &know.asked.host, look);
     let mut seen = Sheet::default();
     write_config(&mut seen, &know.container.spec.config);
-    host::write_host(&mut seen, &know.container.spec.host, look);
+    let (wanted, there) = (&know.asked.host, &know.container.spec.host);
+    // A foreseen container has the very configuration that is asked for, which may be megabytes.
+    if !Arc::ptr_eq(wanted, there) {
+        host::write_host(&mut asked, wanted, look);
+        host::write_host(&mut seen, there, look);
+    }
     (asked, seen)
 }
 

@@ -12,9 +12,10 @@ use std::time::Duration;
 
 use crate::drift;
 use crate::model::{
-    Action, ContainerHandle, ContainerId, ContainerSpec, ContainerState, Desired, HealthCheckState,
-    HealthConfig, ImageRef, ImageSight, MountKind, Observed, ObservedContainer, ObservedImage,
-    ObservedMount, ObservedNetwork, ObservedVolume, Ownership, Plan, Step, Timestamp,
+    Action, ContainerConfig, ContainerHandle, ContainerId, ContainerSpec, ContainerState, Desired,
+    HealthCheckState, HealthConfig, ImageRef, ImageSight, MountKind, Observed, ObservedContainer,
+    ObservedImage, ObservedMount, ObservedNetwork, ObservedVolume, Ownership, Plan, Step,
+    Timestamp,
 };
 
 use super::{Input, make};
@@ -32,7 +33,7 @@ pub fn foresee(first: &Plan, asked: &Arc<Desired>, input: Input<'_>) -> Vec<Plan
         for step in &last.steps {
             host.take(step, input.desired);
         }
-        host.settle_networks();
+        host.end_round();
         let desired = drift::settle(Arc::clone(asked), &host.observed, input.policy);
         let findings = drift::detect(&desired, &host.observed, input.policy);
         let next = make(Input {
@@ -60,7 +61,14 @@ pub fn foresee(first: &Plan, asked: &Arc<Desired>, input: Input<'_>) -> Vec<Plan
 
 /// A host as it becomes.
 struct Host {
+    /// In the order of a look between rounds; what is made comes last until then.
     observed: Observed,
+    /// Where containers stand in `observed`, by id.
+    places: BTreeMap<ContainerId, usize>,
+    /// Those that were made in this round, by the name under which they were.
+    made_as: BTreeMap<String, usize>,
+    /// Those that were removed in this round.
+    gone: BTreeSet<ContainerId>,
     /// Each step comes a moment after the one before: what is newer counts.
     now: Timestamp,
     made: u64,
@@ -68,7 +76,22 @@ struct Host {
 
 impl Host {
     fn new(observed: Observed, now: Timestamp) -> Self {
-        Self { observed, now, made: 0 }
+        let (places, made_as, gone) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        let mut host = Self { observed, places, made_as, gone, now, made: 0 };
+        host.find_places();
+        host
+    }
+
+    fn find_places(&mut self) {
+        let all = self.observed.containers.iter().enumerate();
+        self.places = all.map(|(place, one)| (one.id.clone(), place)).collect();
+    }
+
+    fn place(&self, handle: &ContainerHandle) -> Option<usize> {
+        match handle {
+            ContainerHandle::Observed { id, .. } => self.places.get(id).copied(),
+            ContainerHandle::Planned { name } => self.made_as.get(name).copied(),
+        }
     }
 
     /// Lays the effect of one step on the host.
@@ -80,12 +103,9 @@ impl Host {
             Action::Build { image, build } => self.has_image(image, Some(build.digest.as_str())),
             Action::Create { name, spec } => self.create(name, spec, step),
             Action::Remove { container, .. } => {
-                let Observed { containers, networks, .. } = &mut self.observed;
-                let gone = containers.extract_if(.., |one| is_it(one, container));
-                for gone in gone {
-                    let attached = networks.values_mut().map(|network| &mut network.attached);
-                    attached.for_each(|attached| attached.retain(|id| *id != gone.id));
-                }
+                let place = self.place(container);
+                let one = place.and_then(|place| self.observed.containers.get(place));
+                self.gone.extend(one.map(|one| one.id.clone()));
             }
             Action::Start { container } | Action::Restart { container, .. } => {
                 let is_job = self.is_job(container, desired);
@@ -195,7 +215,8 @@ impl Host {
             ImageSight::Absent => None,
         });
         let mut whole = (**spec).clone();
-        if let Some(image) = image {
+        // Of an image that is still to be pulled nothing is known that could be laid over what is asked for.
+        if let Some(image) = image.filter(|image| image.config != ContainerConfig::default()) {
             whole.config = Arc::new(drift::with_image(&whole.config, &image.config));
         }
         // Engines that take one network while they make a container are told the others afterwards.
@@ -232,31 +253,41 @@ impl Host {
             lost_interfaces: BTreeSet::new(),
             spec: Arc::new(whole),
         };
+        let place = self.observed.containers.len();
+        self.places.insert(container.id.clone(), place);
+        self.made_as.insert(name.to_owned(), place);
         self.observed.containers.push(container);
-        self.observed.containers.sort_by(|one, other| one.name.cmp(&other.name));
     }
 
-    /// Which containers each network has now. Those that were not looked at stay where they were.
-    fn settle_networks(&mut self) {
+    /// Brings a round's changes into the order of a look: containers by name, and which of them each network has now.
+    /// Those that were not looked at stay where they were.
+    fn end_round(&mut self) {
         let Observed { containers, networks, .. } = &mut self.observed;
-        let known = |id: &ContainerId| containers.iter().any(|one| one.id == *id);
         for (name, network) in networks {
-            network.attached.retain(|id| !known(id));
-            let ours = containers
-                .iter()
-                .filter(|one| one.state.is_up() && one.spec.endpoints.contains_key(name));
+            network.attached.retain(|id| !self.places.contains_key(id));
+            let ours = containers.iter().filter(|one| {
+                one.state.is_up()
+                    && one.spec.endpoints.contains_key(name)
+                    && !self.gone.contains(&one.id)
+            });
             network.attached.extend(ours.map(|one| one.id.clone()));
         }
+        containers.retain(|one| !self.gone.contains(&one.id));
+        containers.sort_by(|one, other| one.name.cmp(&other.name));
+        self.made_as.clear();
+        self.gone.clear();
+        self.find_places();
     }
 
     fn change(&mut self, handle: &ContainerHandle, change: impl FnOnce(&mut ObservedContainer)) {
-        if let Some(one) = self.observed.containers.iter_mut().find(|one| is_it(one, handle)) {
+        let place = self.place(handle);
+        if let Some(one) = place.and_then(|place| self.observed.containers.get_mut(place)) {
             change(one);
         }
     }
 
     fn is_job(&self, handle: &ContainerHandle, desired: &Desired) -> bool {
-        let found = self.observed.containers.iter().find(|one| is_it(one, handle));
+        let found = self.place(handle).and_then(|place| self.observed.containers.get(place));
         let replica = found.and_then(|one| one.replica.as_ref());
         let service = replica.and_then(|replica| desired.services.get(&replica.service));
         service.is_some_and(|service| service.is_job)
@@ -309,11 +340,4 @@ fn mounts(spec: &ContainerSpec) -> BTreeMap<String, ObservedMount> {
         (mounting.target.to_owned(), mount)
     });
     all.collect()
-}
-
-fn is_it(one: &ObservedContainer, handle: &ContainerHandle) -> bool {
-    match handle {
-        ContainerHandle::Observed { id, .. } => one.id == *id,
-        ContainerHandle::Planned { name } => one.name == *name,
-    }
 }

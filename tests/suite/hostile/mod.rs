@@ -116,8 +116,6 @@ fn plan_all(folder: &Path, socket: &str, cases: &[(&'static str, usize, Files)])
     std::fs::write(&settings, text).unwrap();
     let named = std::env::var_os("MOORLINE_HOSTILE_PROGRAM");
     let seconds = if named.is_some() { SECONDS } else { SECONDS * DEBUG_FACTOR };
-    // An unoptimised build, beside everything else that runs, is measured more leniently; the promise is the named one.
-    let megabytes = if named.is_some() { MEGABYTES } else { MEGABYTES * 3 / 2 };
     let program = named.unwrap_or_else(|| env!("CARGO_BIN_EXE_moorline").into());
     let mut failed = Vec::new();
     for (number, (name, size, _)) in cases.iter().enumerate() {
@@ -144,7 +142,7 @@ fn plan_all(folder: &Path, socket: &str, cases: &[(&'static str, usize, Files)])
             println!("{line}");
         }
         let answered = matches!(took.code, Some(0..=2));
-        if !answered || took.seconds > seconds || took.megabytes > megabytes {
+        if !answered || took.seconds > seconds || took.megabytes > MEGABYTES {
             failed.push(line);
         }
     }
