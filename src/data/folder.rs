@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::fleet_file::Stack;
@@ -207,6 +207,11 @@ impl DataFolder {
     /// Rung when what a host is to remember may have changed.
     pub(crate) fn ledger_bell(&self, host: &HostName) -> Arc<Notify> {
         self.ledgers.bell(host)
+    }
+
+    /// Changes when hosts tell of stacks that this folder did not know.
+    pub(crate) fn learned(&self) -> watch::Receiver<u64> {
+        self.ledgers.learned()
     }
 
     /// Orders changed, which every host remembers.

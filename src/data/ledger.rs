@@ -84,6 +84,9 @@ impl DataFolder {
                 learned = true;
             }
         }
+        if learned {
+            self.ledgers.has_learned();
+        }
         let _lock = self.lock_orders()?;
         let own = self.kept_orders()?;
         let together = own.with(&ledger.orders);
