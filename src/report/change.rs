@@ -113,29 +113,16 @@ pub(super) enum Sort {
 /// Whose step it is, if it makes, changes or removes something.
 pub(super) fn whose(step: &Step) -> Option<(Sort, String)> {
     let container = match &step.action {
-        Action::Create { name, .. } => name.as_str(),
-        Action::Remove { container, .. }
-        | Action::Connect { container, .. }
-        | Action::Disconnect { container, .. }
-        | Action::Start { container }
-        | Action::Restart { container, .. }
-        | Action::Unpause { container }
-        | Action::Stop { container, .. }
-        | Action::Rename { container, .. }
-        | Action::Update { container, .. } => container.name(),
         Action::CreateNetwork(spec) => return Some((Sort::Network, spec.name.clone())),
         Action::RemoveNetwork { name, .. } => return Some((Sort::Network, name.clone())),
         Action::CreateVolume(spec) => return Some((Sort::Volume, spec.name.clone())),
         Action::RemoveVolume { name } => return Some((Sort::Volume, name.clone())),
-        Action::Pull { .. }
-        | Action::Build { .. }
-        | Action::PutFiles { .. }
-        | Action::RemoveFiles { .. }
-        | Action::Upload { .. }
+        // They leave the container as it is.
+        Action::Upload { .. }
         | Action::RunHook { .. }
         | Action::AwaitHealthy { .. }
-        | Action::AwaitCompletion { .. }
-        | Action::Delay { .. } => return None,
+        | Action::AwaitCompletion { .. } => return None,
+        action => action.container_name()?,
     };
     let name = step.replica.as_ref().map_or_else(|| container.to_owned(), ToString::to_string);
     Some((Sort::Container, name))
