@@ -265,6 +265,13 @@ impl Hands {
             .unwrap_or(false)
     }
 
+    /// What the Engine has, and what the daemon said of it.
+    fn what_there_is(&self) -> String {
+        let containers = self.stack.docker_may(&["ps", "-a", "--no-trunc"]);
+        let log = std::fs::read_to_string(self.stack.folder.path().join("daemon.log"));
+        format!("{containers}\n{}", log.unwrap_or_default())
+    }
+
     fn remove(self) {
         self.stack.remove("mutants");
         for image in ["mutants/app:1", "mutants/committed:1"] {
@@ -344,7 +351,7 @@ fn real_what_hands_do_is_put_right_by_the_daemon_at_once() {
     hands.stack.docker(&["exec", "mutants-web-1", "sh", "-c", "echo precious > /data/marker"]);
     let right = hands.facts();
     let mut daemon = hands.stack.daemon();
-    let mut wrong = Vec::new();
+    let mut wrong = None;
     for mutation in chosen() {
         let words = mutation.0;
         // No event tells of what is done to files beside the Engine: the full look finds it.
@@ -361,13 +368,15 @@ fn real_what_hands_do_is_put_right_by_the_daemon_at_once() {
         let healed = comes_blocking(|| hands.is(&right));
         println!("{words:?}: {:?}", begun.elapsed());
         if !healed {
-            wrong.push(format!("{words:?}"));
+            // What follows would only tell of the same once more.
+            wrong = Some(format!("{words:?}\n{}", hands.what_there_is()));
+            break;
         }
     }
     daemon.kill().unwrap();
     daemon.wait().unwrap();
     hands.remove();
-    assert!(wrong.is_empty(), "not put right: {}", wrong.join("\n\n"));
+    assert!(wrong.is_none(), "not put right: {}", wrong.unwrap_or_default());
 }
 
 #[test]

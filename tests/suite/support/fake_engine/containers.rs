@@ -281,15 +281,17 @@ fn later(
     });
 }
 
+/// How much later than a container's end its signal is noted.
+const NOTED_LATE_NANOS: u32 = 50_000_000;
+
 /// A process ends. The restart policy decides what comes after, unless a hand did it.
 fn end(shared: &Arc<Shared>, id: &str, code: i64, by_hand: bool) {
     let mut world = shared.world();
-    if by_hand {
-        world.tell_container("kill", id, &[("signal", "15".to_owned())]);
-    }
     let Some(container) = world.containers.get_mut(id) else { return };
     container.exit_code = code;
-    container.finished = Some(now());
+    // As Engines under load do: a signal is noted well after the end that it led to.
+    let earlier = now() - i128::from(NOTED_LATE_NANOS);
+    container.finished = Some(container.started.map_or(earlier, |started| started.max(earlier)));
     container.stopped_by_hand = by_hand;
     container.generation += 1;
     container.health = container.health.as_ref().map(|_| "unhealthy".to_owned());
@@ -298,6 +300,9 @@ fn end(shared: &Arc<Shared>, id: &str, code: i64, by_hand: bool) {
     let (generation, restarts) = (container.generation, container.restarts);
     let auto_remove = container.host.get("AutoRemove") == Some(&json!(true));
     networks::unplug(container);
+    if by_hand {
+        world.tell_container("kill", id, &[("signal", "15".to_owned())]);
+    }
     world.tell_container("die", id, &[("exitCode", code.to_string())]);
     drop(world);
     shared.wake();
