@@ -4,8 +4,8 @@
 //! errors with a remedy. Nothing is decided here. What could not be seen is a gap in the observation, never an
 //! absence.
 //!
-//! Two callers share one connection pool: plain calls whose answers are read into our own types (an Engine newer
-//! than this program may say words that it does not know), and bollard for the verbs of a container's life.
+//! Answers are read into our own types (an Engine newer than this program may say words that it does not know), and
+//! every one of them is bounded in time and size.
 
 mod act;
 mod connect;
@@ -18,7 +18,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use bollard::Docker;
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -43,8 +42,6 @@ const NEWEST: (u32, u32) = (1, 51);
 const OLDEST: (u32, u32) = (1, 41);
 /// The Engine's facts are read again by a full look after this long: it may have been upgraded meanwhile.
 const FACTS_AGE: Duration = Duration::from_mins(1);
-/// bollard's own limit covers headers only and is in the way; ours is around every call.
-const UNLIMITED_SECONDS: u64 = 7 * 24 * 3600;
 /// Events that a wait may miss before it looks again anyway.
 const TOUCHES: usize = 16;
 
@@ -56,7 +53,6 @@ pub struct Engine {
 
 struct Shared {
     wire: Wire,
-    verbs: Docker,
     memory: Memory,
     registries: RegistryAuth,
     owner: String,
@@ -82,10 +78,8 @@ impl Engine {
     ) -> Result<Self, EngineError> {
         let wire = Wire::new(endpoint, &settings.limits);
         let facts = learn(&wire).await?;
-        let verbs = verbs(&wire)?;
         let shared = Shared {
             wire,
-            verbs,
             memory: Memory::default(),
             registries: RegistryAuth::new(settings.registries.clone()),
             owner: settings.owner.clone(),
@@ -207,10 +201,6 @@ impl Engine {
         &self.shared.wire
     }
 
-    fn verbs(&self) -> &Docker {
-        &self.shared.verbs
-    }
-
     fn memory(&self) -> &Memory {
         &self.shared.memory
     }
@@ -298,18 +288,4 @@ async fn learn(wire: &Wire) -> Result<EngineFacts, EngineError> {
         }
     };
     Ok(facts(spoken, version, info))
-}
-
-fn verbs(wire: &Wire) -> Result<Docker, EngineError> {
-    let transport = wire.clone();
-    let connection = Docker::connect_with_custom_transport(
-        move |request| transport.clone().forward(request),
-        Some("http://engine"),
-        UNLIMITED_SECONDS,
-        bollard::API_DEFAULT_VERSION,
-    );
-    connection.map_err(|error| EngineError::Unreachable {
-        endpoint: wire.endpoint().to_owned(),
-        source: error.into(),
-    })
 }

@@ -3,11 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bollard::exec::{CreateExecOptions, StartExecResults};
-use bollard::query_parameters::{
-    RemoveContainerOptions, RenameContainerOptions, RestartContainerOptions, StopContainerOptions,
-};
-use futures_util::StreamExt as _;
+use http::Method;
 use serde::Serialize;
 
 use super::super::connect::{Ask, segment};
@@ -15,7 +11,7 @@ use super::super::look::Inspection;
 use super::super::{Engine, EngineError};
 use super::{Terms, is_refusal};
 use crate::model::{
-    AnonymousVolumes, ContainerConfig, ContainerHandle, ContainerSpec, Endpoint, Hook, HostConfig,
+    AnonymousVolumes, ContainerConfig, ContainerHandle, ContainerSpec, Endpoint, HostConfig,
     RestartPolicy,
 };
 
@@ -23,8 +19,6 @@ use crate::model::{
 const MANY_ENDPOINTS: (u32, u32) = (1, 44);
 /// How often a container that is being removed is looked at.
 const REMOVAL_PAUSE: Duration = Duration::from_millis(100);
-/// Lines of a hook's output that are kept for its error.
-const TAIL: usize = 20;
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -169,7 +163,8 @@ impl Engine {
         terms: &Terms<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("start {}", container.name());
-        self.verb(&what, terms.step, self.verbs().start_container(container.address(), None)).await
+        let ask = Ask::post(path(container, "start"), what);
+        self.wire().write(ask, terms.step).await.map(drop)
     }
 
     pub(super) async fn stop(
@@ -179,9 +174,9 @@ impl Engine {
         terms: &Terms<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("stop {}", container.name());
-        let options = StopContainerOptions { t: Some(whole_seconds(grace)), ..Default::default() };
-        let call = self.verbs().stop_container(container.address(), Some(options));
-        self.verb(&what, terms.step + grace, call).await
+        let ask =
+            Ask::post(path(container, "stop"), what).query("t", &whole_seconds(grace).to_string());
+        self.wire().write(ask, terms.step + grace).await.map(drop)
     }
 
     pub(super) async fn restart(
@@ -191,10 +186,9 @@ impl Engine {
         terms: &Terms<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("restart {}", container.name());
-        let options =
-            RestartContainerOptions { t: Some(whole_seconds(grace)), ..Default::default() };
-        let call = self.verbs().restart_container(container.address(), Some(options));
-        self.verb(&what, terms.step + grace, call).await
+        let ask = Ask::post(path(container, "restart"), what)
+            .query("t", &whole_seconds(grace).to_string());
+        self.wire().write(ask, terms.step + grace).await.map(drop)
     }
 
     pub(super) async fn unpause(
@@ -203,8 +197,7 @@ impl Engine {
         terms: &Terms<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("unpause {}", container.name());
-        let call = self.verbs().unpause_container(container.address());
-        match self.verb(&what, terms.step, call).await {
+        match self.wire().write(Ask::post(path(container, "unpause"), what), terms.step).await {
             Err(error) if is_refusal(&error) => {
                 let now = self.inspection(container.address()).await;
                 if now.is_ok_and(|now| now.state.status() == "running") {
@@ -213,7 +206,7 @@ impl Engine {
                     Err(error)
                 }
             }
-            other => other,
+            other => other.map(drop),
         }
     }
 
@@ -225,19 +218,19 @@ impl Engine {
         terms: &Terms<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("remove {}", container.name());
-        let options = RemoveContainerOptions {
-            v: volumes == AnonymousVolumes::Delete,
-            ..RemoveContainerOptions::default()
-        };
-        let call = self.verbs().remove_container(container.address(), Some(options));
-        match self.verb(&what, terms.step, call).await {
+        let path = format!("/containers/{}", segment(container.address()));
+        let mut ask = Ask::new(Method::DELETE, path, what);
+        if volumes == AnonymousVolumes::Delete {
+            ask = ask.query("v", "true");
+        }
+        match self.wire().write(ask, terms.step).await {
             Err(error) if error.status() == Some(404) => Ok(()),
             Err(EngineError::Refused { status: 409, message, .. })
                 if message.contains("already in progress") =>
             {
                 self.await_removal(container, terms).await
             }
-            other => other,
+            other => other.map(drop),
         }
     }
 
@@ -269,9 +262,8 @@ impl Engine {
         terms: &Terms<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("rename {} to {name}", container.name());
-        let options = RenameContainerOptions { name: name.to_owned() };
-        let call = self.verbs().rename_container(container.address(), options);
-        match self.verb(&what, terms.step, call).await {
+        let ask = Ask::post(path(container, "rename"), what).query("name", name);
+        match self.wire().write(ask, terms.step).await {
             Err(error) if is_refusal(&error) => {
                 // After a lost answer the container is found under its new name only; by id it may be either.
                 let by_address = self.inspection(container.address()).await;
@@ -281,7 +273,7 @@ impl Engine {
                 };
                 if renamed { Ok(()) } else { Err(error) }
             }
-            other => other,
+            other => other.map(drop),
         }
     }
 
@@ -296,72 +288,11 @@ impl Engine {
             .json(&live_part(&spec.host))?;
         self.wire().write(ask, terms.step).await.map(drop)
     }
-
-    pub(super) async fn run_hook(
-        &self,
-        container: &ContainerHandle,
-        hook: &Hook,
-        terms: &Terms<'_>,
-    ) -> Result<(), EngineError> {
-        let what = format!("run a hook in {}", container.name());
-        let limit = terms.step;
-        let (code, tail) = tokio::time::timeout(limit, self.exec(container.address(), hook, &what))
-            .await
-            .unwrap_or(Err(EngineError::TimedOut { what, limit }))?;
-        if code == 0 {
-            return Ok(());
-        }
-        let command = hook.command.first().cloned().unwrap_or_default();
-        Err(EngineError::Hook { container: container.name().to_owned(), command, code, tail })
-    }
-
-    /// Runs a command to its end: exit code and last lines.
-    async fn exec(
-        &self,
-        address: &str,
-        hook: &Hook,
-        what: &str,
-    ) -> Result<(i64, Vec<String>), EngineError> {
-        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        let options = CreateExecOptions {
-            attach_stdout: Some(true),
-            attach_stderr: Some(true),
-            cmd: Some(hook.command.clone()),
-            env: Some(hook.environment.clone()),
-            user: some(&hook.user),
-            working_dir: some(&hook.working_dir),
-            privileged: Some(hook.privileged),
-            ..CreateExecOptions::default()
-        };
-        let failed = |error| self.verb_failed(what, error);
-        let made = self.verbs().create_exec(address, options).await.map_err(failed)?;
-        let mut text = String::new();
-        if let StartExecResults::Attached { mut output, .. } =
-            self.verbs().start_exec(&made.id, None).await.map_err(failed)?
-        {
-            while let Some(Ok(chunk)) = output.next().await {
-                text.push_str(&chunk.to_string());
-                keep_tail(&mut text);
-            }
-        }
-        let ended = self.verbs().inspect_exec(&made.id).await.map_err(failed)?;
-        let code = ended.exit_code.unwrap_or(-1);
-        Ok((code, last_lines(&text)))
-    }
 }
 
-/// A hook may write without end.
-fn keep_tail(text: &mut String) {
-    const MOST: usize = 64 << 10;
-    if text.len() > MOST {
-        let cut = text.char_indices().map(|(at, _)| at).find(|at| text.len() - at <= MOST / 2);
-        text.drain(..cut.unwrap_or(0));
-    }
-}
-
-fn last_lines(text: &str) -> Vec<String> {
-    let lines: Vec<&str> = text.lines().collect();
-    lines.iter().skip(lines.len().saturating_sub(TAIL)).map(|line| (*line).to_owned()).collect()
+/// Where a verb on a container is sent.
+fn path(container: &ContainerHandle, verb: &str) -> String {
+    format!("/containers/{}/{verb}", segment(container.address()))
 }
 
 /// The Engine counts whole seconds; a shorter grace than asked for would kill what was about to end.

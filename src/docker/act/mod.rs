@@ -4,12 +4,12 @@
 //! its answer was lost: what is there already is not made twice, and what is gone is not missed.
 
 mod containers;
+mod exec;
 mod files;
 mod images;
 mod laid;
 mod networks;
 mod registry;
-mod verbs;
 mod waits;
 
 use std::fmt;

@@ -8,7 +8,7 @@ use http::header::{HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::de::DeserializeOwned;
@@ -21,6 +21,8 @@ use super::endpoint::{Endpoint, Limits};
 
 /// More than any list of an Engine that anybody runs; keeps a mad one from eating our memory.
 const LARGEST_BODY: usize = 96 << 20;
+/// More than what is answered to a change.
+const LARGEST_OUTCOME: usize = 4 << 20;
 /// More than any refusal.
 const LARGEST_REFUSAL: usize = 256 << 10;
 /// Idle connections close after this, so that a fleet does not hold thousands.
@@ -174,7 +176,8 @@ impl Wire {
         ask: Ask,
     ) -> Result<T, EngineError> {
         let what = ask.what.clone();
-        let bytes = self.within(self.limits.read, &what, self.whole("", ask)).await?;
+        let bytes =
+            self.within(self.limits.read, &what, self.whole("", ask, LARGEST_OUTCOME)).await?;
         parse(&what, &bytes)
     }
 
@@ -191,10 +194,10 @@ impl Wire {
     /// [`Wire::read`] for what is not JSON, or is parsed elsewhere.
     pub(in crate::docker) async fn read_bytes(&self, ask: Ask) -> Result<Bytes, EngineError> {
         let (what, limit, version) = (ask.what.clone(), self.limits.read, self.version());
-        let first = self.within(limit, &what, self.whole(&version, ask.clone())).await;
-        match first {
+        let first = self.whole(&version, ask.clone(), LARGEST_BODY);
+        match self.within(limit, &what, first).await {
             Err(EngineError::Broken { .. }) => {
-                self.within(limit, &what, self.whole(&version, ask)).await
+                self.within(limit, &what, self.whole(&version, ask, LARGEST_BODY)).await
             }
             other => other,
         }
@@ -207,7 +210,7 @@ impl Wire {
         limit: Duration,
     ) -> Result<Bytes, EngineError> {
         let (what, version) = (ask.what.clone(), self.version());
-        self.within(limit, &what, self.whole(&version, ask)).await
+        self.within(limit, &what, self.whole(&version, ask, LARGEST_OUTCOME)).await
     }
 
     /// Begins something whose answer is a stream; the limit covers the headers only.
@@ -221,10 +224,10 @@ impl Wire {
         Ok(response.into_body())
     }
 
-    async fn whole(&self, version: &str, ask: Ask) -> Result<Bytes, EngineError> {
+    async fn whole(&self, version: &str, ask: Ask, most: usize) -> Result<Bytes, EngineError> {
         let what = ask.what.clone();
         let response = self.answer(version, ask).await?;
-        body_of(&what, response).await
+        body_within(&what, response, most).await
     }
 
     /// The answer, when it is not a refusal.
@@ -241,27 +244,6 @@ impl Wire {
         }
         let message = refusal(&body_within(&what, response, LARGEST_REFUSAL).await?, status);
         Err(EngineError::Refused { what, status: status.as_u16(), message })
-    }
-
-    /// The same client for the typed calls of bollard, which does not put the API version into paths by itself.
-    pub(in crate::docker) async fn forward(
-        self,
-        request: bollard::BollardRequest,
-    ) -> Result<Response<Incoming>, bollard::errors::Error> {
-        let (mut parts, body) = request.into_parts();
-        let asked = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-        parts.uri = format!("http://engine{}{asked}", self.version()).parse()?;
-        parts.headers.remove(http::header::HOST);
-        let body = body.map_err(Cause::from).boxed_unsync();
-        let response = self.client.request(Request::from_parts(parts, body)).await?;
-        // These calls answer with little or nothing, and their client would read any amount.
-        match response.body().size_hint().lower() {
-            length if length > LARGEST_REFUSAL as u64 => {
-                let why = format!("an answer of {length} bytes is not read");
-                Err(bollard::errors::Error::IOError { err: std::io::Error::other(why) })
-            }
-            _ => Ok(response),
-        }
     }
 
     async fn within<T>(
@@ -295,10 +277,6 @@ impl std::fmt::Debug for Wire {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(out, "Wire({}{})", self.endpoint, self.version())
     }
-}
-
-async fn body_of(what: &str, response: Response<Incoming>) -> Result<Bytes, EngineError> {
-    body_within(what, response, LARGEST_BODY).await
 }
 
 async fn body_within(
