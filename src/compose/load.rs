@@ -19,8 +19,10 @@ use crate::model::{
 };
 use crate::yaml::Node;
 
-/// What a replica takes at least, wherever all are looked at: its name, and where it may sit.
-const REPLICA_BYTES: usize = 1024;
+/// What a replica takes at least on its way to a plan: what is asked for, the steps, and what is said of them.
+const REPLICA_BYTES: usize = 28 << 10;
+/// What it takes where the model is only shown: its name, and where it may sit.
+const SHOWN_BYTES: usize = 1024;
 
 const DEFAULT_FILES: [&str; 4] =
     ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
@@ -205,7 +207,8 @@ fn finish(
         return None;
     }
     let replicas = parts.services.values().map(|service| service.replicas() as usize);
-    let taken = replicas.map(|count| count.min(MAX_REPLICAS).saturating_mul(REPLICA_BYTES)).sum();
+    let each = if request.purpose == LoadPurpose::Show { SHOWN_BYTES } else { REPLICA_BYTES };
+    let taken = replicas.map(|count| count.min(MAX_REPLICAS).saturating_mul(each)).sum();
     if loader.budget.bytes(taken).is_err() {
         return None;
     }

@@ -224,7 +224,9 @@ impl<'a> Loader<'a> {
         match self.files.read(path) {
             Ok(bytes) => {
                 self.may_be_sealed |= sealed::may_hold(&bytes);
-                self.used.insert(path.to_owned());
+                if self.used.insert(path.to_owned()) {
+                    self.budget.earn(bytes.len());
+                }
                 Some(bytes)
             }
             Err(problem) => {
@@ -484,7 +486,8 @@ impl<'a> Loader<'a> {
             }
             _ => parent(first).to_owned(),
         };
-        let size: usize = env.iter().map(|(name, value)| name.len() + value.len() + 64).sum();
+        // They are copied, and read once more from the files beside what is included.
+        let size: usize = env.iter().map(|(name, value)| 2 * (name.len() + value.len() + 64)).sum();
         if let Err(over) = self.budget.bytes(size) {
             let message = format!("with the variables of what is included, it is {over}");
             self.problems.push(include.error(message).at("include"));

@@ -108,6 +108,10 @@ pub struct DaemonLock {
 pub struct TargetRecord {
     /// The last revision that the host was in sync with.
     pub reached: Option<Revision>,
+    /// What that revision asked for then: a digest over its files and over what it was given from outside Git, whose
+    /// values are kept nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reached_as: Option<Digest>,
     /// When.
     pub at: Option<Timestamp>,
     /// That it is kept, and how: what becomes of it once no commit asks for it any more.
@@ -451,18 +455,19 @@ impl DataFolder {
         self.remember(target, &record)
     }
 
-    /// Remembers that a target is in sync with a revision.
+    /// Remembers that a target is in sync with a revision, and with what that asked for.
     pub fn reach(
         &self,
         target: &Target,
-        revision: &Revision,
+        (revision, reached_as): (&Revision, Option<&Digest>),
         now: Timestamp,
     ) -> Result<(), DataError> {
         let mut record = self.recall(target);
-        if record.reached.as_ref() == Some(revision) {
+        if record.reached.as_ref() == Some(revision) && record.reached_as.as_ref() == reached_as {
             return Ok(());
         }
         record.reached = Some(revision.clone());
+        record.reached_as = reached_as.cloned();
         record.at = Some(now);
         self.remember(target, &record)
     }

@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(ledger(&data), None);
         keep(&data, "shop");
         let revision = Revision::parse(&"3".repeat(40)).unwrap();
-        data.reach(&target("shop"), &revision, Timestamp::from_millis(5)).unwrap();
+        data.reach(&target("shop"), (&revision, None), Timestamp::from_millis(5)).unwrap();
         roll_back(&data, "shop", 1);
         let text = ledger(&data).unwrap();
         let lost = folder(other.path());

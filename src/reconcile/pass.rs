@@ -27,7 +27,7 @@ use crate::model::{
 };
 use crate::plan::{self, Brake, Phase, Resolve};
 use crate::reconcile::apply::{self, Listener, Manner};
-use crate::report::{Failure, Report, Round, Target, Wait, secrets};
+use crate::report::{Failure, Report, Round, Target, Wait};
 use crate::schedule::{Attempts, Fall, Recoveries, Verdict};
 
 /// A call that fails later than this failed for another reason than a stale look.
@@ -49,7 +49,7 @@ pub struct Memory {
     /// What the stack asks of this host, for as long as neither the commit nor the Engine changes.
     desired: Option<Remembered>,
     /// What that revision asked for then: what lies outside Git may ask for something else since.
-    reached_as: Option<Digest>,
+    pub reached_as: Option<Digest>,
     /// What the last look was compared with, and what came out.
     compared: Option<Compared>,
 }
@@ -74,8 +74,9 @@ impl Memory {
     }
 
     /// What is left of it after a start: the revision that was reached.
-    pub fn since(reached: Option<Revision>) -> Self {
-        Self { reached, ..Self::default() }
+    pub fn since(record: &crate::data::folder::TargetRecord) -> Self {
+        let (reached, reached_as) = (record.reached.clone(), record.reached_as.clone());
+        Self { reached, reached_as, ..Self::default() }
     }
 }
 
@@ -268,7 +269,7 @@ fn compare(
         return Arc::clone(&last.findings);
     }
     // What was changed in Git still serves here: it is as secret as what replaces it.
-    crate::redaction::hide(&secrets::of_observed(observed));
+    crate::redaction::hide_what_runs(desired, observed);
     let findings = Arc::new(drift::detect(desired, observed, policy));
     memory.compared = Some(Compared {
         desired: Arc::clone(desired),

@@ -103,7 +103,7 @@ impl TargetMemory {
     /// What is left of it after a start.
     pub(crate) fn of(context: &Context, target: &Target) -> Self {
         Self {
-            pass: Memory::since(context.data.recall(target).reached),
+            pass: Memory::since(&context.data.recall(target)),
             failures: Failures::default(),
             current: None,
             full_look_at: clock::now(),
@@ -299,7 +299,7 @@ impl Turning<'_> {
         tracing::debug!(stack = %target.stack, host = %target.host, ?depth, millis, "pass ended");
         ended.unwrap_or_else(|panic| {
             // What it remembered is not trusted any more.
-            memory.pass = Memory::since(context.data.recall(target).reached);
+            memory.pass = Memory::since(&context.data.recall(target));
             self.report_of(&commit.revision, panicked(target, &*panic))
         })
     }
@@ -422,7 +422,8 @@ impl Turning<'_> {
         self.say(memory, report);
         if report.is_good()
             && !request.commit.is_retired(target)
-            && let Err(error) = context.data.reach(target, &report.revision, now)
+            && let Err(error) =
+                context.data.reach(target, (&report.revision, memory.pass.reached_as.as_ref()), now)
         {
             tracing::warn!(%error, "cannot remember the reached revision");
         }
@@ -551,7 +552,8 @@ pub(crate) struct Proposal<'a> {
 /// What would be done about a proposal. Nothing is changed, locked or remembered, and no registry is asked about what a
 /// stranger names.
 pub(crate) async fn propose(proposal: Proposal<'_>, stop: &CancellationToken) -> Report {
-    let mut memory = Memory::since(proposal.reached);
+    let mut memory = Memory::default();
+    memory.reached = proposal.reached;
     let share = proposal.share.map(|share| move |_: &Observed| ready(share.clone()).boxed());
     let work = Work {
         target: proposal.target,

@@ -9,6 +9,7 @@ pub mod glance;
 mod markdown;
 pub mod mask;
 pub mod proposal;
+pub mod replaced;
 pub mod secrets;
 pub mod status;
 mod verdict;
