@@ -14,10 +14,10 @@ use crate::publish::health::{self, ReportingProblem};
 use crate::reconcile::Intent;
 use crate::report::{Report, status as verdict};
 
-use super::commands::{push, with_runtime};
 use super::options::Chosen;
-use super::output::{Format, show};
+use super::output::{Format, push, show};
 use super::progress;
+use super::signals::with_runtime;
 
 /// What keeps the statuses of each repository from being said, as the daemon noted it.
 pub(super) fn troubles(
@@ -91,7 +91,7 @@ fn rows(chosen: &Chosen, engines: &Engines, reports: &[Report]) -> anyhow::Resul
     let mut fell: BTreeMap<HostName, Timestamp> = BTreeMap::new();
     for entry in story.into_iter().filter(|entry| entry.kind == Kind::Host) {
         let Some(host) = entry.host else { continue };
-        if entry.text.starts_with("out of reach") {
+        if entry.state == Some(CommitState::Error) {
             fell.insert(host, entry.at);
         } else {
             fell.remove(&host);

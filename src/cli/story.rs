@@ -10,9 +10,9 @@ use crate::data::folder::DataFolder;
 use crate::data::journal::{Entry, Kind};
 use crate::model::StackName;
 
-use super::commands::{push, with_runtime};
 use super::options::Global;
-use super::output::{Format, Output, print, show};
+use super::output::{Format, Output, print, push, show};
+use super::signals::with_runtime;
 
 /// Between two looks at the journal while following it.
 const PAUSE: Duration = Duration::from_millis(300);
@@ -149,7 +149,9 @@ fn line(entry: &Entry) -> String {
         (None, None, None) => String::new(),
     };
     let at = entry.revision.as_ref().map_or(String::new(), |it| format!(" at {}", it.short()));
-    let state = entry.state.map_or(String::new(), |state| format!(" {state}:"));
+    // What became of a host stands in the words already.
+    let state = entry.state.filter(|_| entry.kind != Kind::Host);
+    let state = state.map_or(String::new(), |state| format!(" {state}:"));
     let steps = match entry.steps.len() {
         0 => String::new(),
         count => {

@@ -21,11 +21,16 @@ use crate::yaml::Node;
 
 /// What a replica takes at least on its way to a plan: what is asked for, the steps, and what is said of them.
 const REPLICA_BYTES: usize = 28 << 10;
+/// So many names in `depends_on` take as much as a replica.
+const LINKS_OF_A_REPLICA: usize = 16;
 /// What it takes where the model is only shown: its name, and where it may sit.
 const SHOWN_BYTES: usize = 1024;
 
+/// The names that are looked for where none is given, in this order: the first that is there is taken (Compose Specification,
+/// "Compose file").
 const DEFAULT_FILES: [&str; 4] =
     ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
+/// What is laid over it where it lies beside it.
 const OVERRIDE_FILES: [&str; 4] = [
     "compose.override.yml",
     "compose.override.yaml",
@@ -208,8 +213,9 @@ fn finish(
     }
     let replicas = parts.services.values().map(|service| service.replicas() as usize);
     let each = if request.purpose == LoadPurpose::Show { SHOWN_BYTES } else { REPLICA_BYTES };
-    let taken = replicas.map(|count| count.min(MAX_REPLICAS).saturating_mul(each)).sum();
-    if loader.budget.bytes(taken).is_err() {
+    let taken: usize = replicas.map(|count| count.min(MAX_REPLICAS).saturating_mul(each)).sum();
+    let links: usize = parts.services.values().map(|service| service.depends_on.len()).sum();
+    if loader.budget.bytes(taken + links * each / LINKS_OF_A_REPLICA).is_err() {
         return None;
     }
     let enabled = enabled(&parts, request.profiles, env);
@@ -432,6 +438,8 @@ impl Setting<'_, '_, '_> {
         }
     }
 
+    /// The project's name (Compose Specification, "Version and name top-level elements"): what the request says, else
+    /// `COMPOSE_PROJECT_NAME`, else the last file's `name`, else the folder's, made valid.
     fn project_name(&mut self, files: &[String], folder: &str, env: &Env) -> Option<StackName> {
         let asked = self.request.project_name.filter(|name| !name.is_empty());
         let asked = asked.or_else(|| env.get("COMPOSE_PROJECT_NAME").map(String::as_str));

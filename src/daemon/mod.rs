@@ -1,7 +1,7 @@
 //! The daemon: one loop a repository, one a host, one a target; the clock, signals and events.
 //!
 //! ```text
-//! repository loop ── new commit ──► target loops ── report ──► board ──► publisher (forge or notes)
+//! repository loop ── new commit ──► target loops ── report ──► store ──► publisher (forge or notes)
 //! host loop ── link, events ──────►      │
 //! signals, webhooks ── look now ──► repository loop
 //! ```
@@ -39,14 +39,16 @@ use crate::data::orders;
 use crate::docker::Engine;
 use crate::fleet::Orders;
 use crate::preview::PullRequests;
+use crate::publish::memory::Memory;
 use crate::publish::peers::PeerStatuses;
-use crate::publish::publisher::{self, Publisher};
+use crate::publish::publisher::Publisher;
 use crate::publish::sink;
-use crate::reconcile::board::Board;
 use crate::reconcile::context::{Context, Foundations};
 use crate::reconcile::host::ledger;
 use crate::reconcile::host::{Host, Ring};
 use crate::reconcile::limiter::PassLimiter;
+use crate::reconcile::store::Store;
+use crate::state::Change;
 
 use repository::RepositoryLoop;
 pub use view::View;
@@ -211,14 +213,8 @@ pub async fn run(
     if settings.repositories.is_empty() {
         return Err(StartError::NoRepository);
     }
-    let data = DataFolder::open(&settings.data)?.with_ledgers(ledger_keys(settings));
-    let lock = only_daemon(&data).await?;
-    doorbell.view.holds_folder();
-    let data = data.of_the_daemon();
+    let (data, lock) = Box::pin(own_folder(&setup, &doorbell)).await?;
     descriptors::raise_limit();
-    if data.is_fresh() {
-        Box::pin(hear_hosts(&setup, &data)).await?;
-    }
     let mut tasks: JoinSet<()> = JoinSet::new();
     let (orders_sender, orders) = watch::channel(Arc::new(data.orders()?));
     tasks.spawn(orders::follow(data.clone(), orders_sender.clone(), stop.clone()));
@@ -276,6 +272,22 @@ pub async fn run(
         () = graceful => tracing::info!("stopped"),
     }
     outcome
+}
+
+/// The data folder, which is this daemon's alone from now on; a fresh one hears from the hosts what its predecessor knew.
+async fn own_folder(
+    setup: &Setup,
+    doorbell: &Doorbell,
+) -> Result<(DataFolder, DaemonLock), StartError> {
+    let settings = &setup.settings;
+    let data = DataFolder::open(&settings.data)?.with_ledgers(ledger_keys(settings));
+    let lock = only_daemon(&data).await?;
+    doorbell.view.holds_folder();
+    let data = data.of_the_daemon();
+    if data.is_fresh() {
+        hear_hosts(setup, &data).await?;
+    }
+    Ok((data, lock))
 }
 
 /// Until somebody stops the daemon, the data folder is another's, or a loop ends by itself; the last two stop it.
@@ -469,7 +481,7 @@ fn repository_loop(
 pub(crate) fn publisher(
     name: &RepositoryName,
     settings: &RepositorySettings,
-    (git, source, board): (&Arc<Git>, &Source, &Arc<Board>),
+    (git, source, store): (&Arc<Git>, &Source, &Arc<Store>),
     (data, setup): (&DataFolder, &Setup),
 ) -> Result<Publisher, StartError> {
     let sink = sink::of(name, settings)
@@ -480,7 +492,7 @@ pub(crate) fn publisher(
         sink,
         git: Arc::clone(git),
         source: source.clone(),
-        board: Arc::clone(board),
+        store: Arc::clone(store),
         as_host: setup.as_host.clone(),
         data: data.clone(),
         pace: setup.pace,
@@ -495,10 +507,10 @@ fn publisher_of(
     data: &DataFolder,
     setup: &Setup,
 ) -> Result<Publisher, StartError> {
-    let places = (&worker.git, &worker.source, &worker.context.board);
+    let places = (&worker.git, &worker.source, &worker.context.store);
     let publisher = publisher(&worker.name, settings, places, (data, setup))?;
-    if let Some(last) = publisher::Memory::of(data, &worker.name).recall() {
-        worker.context.board.recall(last);
+    if let Some(last) = Memory::of(data, &worker.name).recall() {
+        worker.context.store.apply(Change::Recalled(last));
     }
     let peers = setup.as_host.is_some().then(|| PeerStatuses::of(&worker.name, &worker.context));
     Ok(Publisher { peers, ..publisher })

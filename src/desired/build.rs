@@ -16,8 +16,10 @@ const OUTSIDE_DOCKERFILE: &str = ".moorline.dockerfile";
 
 /// What one character of an ignore file takes once it is read, and one file of a context beside its path and content.
 const PARSED_BYTES: usize = 48;
-const ENTRY_BYTES: usize = 256;
+/// What an entry of a build context costs beside its content.
+const ENTRY_BYTES: usize = 320;
 
+/// Compose's label of the service, which is not part of what an image is.
 const SERVICE_LABEL: &str = "com.docker.compose.service";
 
 /// What a build needs; `None` after a problem.
@@ -67,6 +69,7 @@ pub(super) fn spec(
     Some(spec)
 }
 
+/// Labels of a built image: the manifest's, and Compose's own, by which `docker compose images` finds it.
 fn labels(desk: &Desk<'_>, name: &ServiceName, build: &Build) -> BTreeMap<String, String> {
     let mut labels = build.labels.clone();
     let project = desk.input.project.name.to_string();
@@ -101,6 +104,8 @@ pub(super) fn is_possible(desk: &mut Desk<'_>, name: &ServiceName, build: &Build
     is_possible
 }
 
+/// Attributes of `build` that the classic build call of the Engine API does not have, and without which the image is the same:
+/// told, and left out. Those without which it would be another image keep it from being built ([`is_possible`]).
 fn warn_of_what_is_left_out(desk: &mut Desk<'_>, name: &ServiceName, build: &Build) {
     let left_out = [
         ("cache_to", !build.cache_to.is_empty(), "the Engine keeps its cache itself"),
@@ -113,10 +118,12 @@ fn warn_of_what_is_left_out(desk: &mut Desk<'_>, name: &ServiceName, build: &Bui
     }
 }
 
+/// Whether a context is not in the repository: a URL, or a Git remote. What is there is in nobody's commit.
 fn is_elsewhere(context: &str) -> bool {
     context.contains("://") || context.starts_with("git@") || context.starts_with("service:")
 }
 
+/// Compose's truth of a word: it was already checked to be one of those that it knows.
 fn is_on(word: &str) -> bool {
     !matches!(word, "" | "false" | "0")
 }
@@ -159,7 +166,7 @@ fn context(
     let skip = if folder.as_str().is_empty() { 0 } else { folder.as_str().len() + 1 };
     for (path, why) in tree.left_out_below(folder) {
         let (is_ignored, moves) = patterns.name(path.as_str().get(skip..).unwrap_or_default());
-        desk.budget.steps(moves)?;
+        desk.budget.steps(2 * moves)?;
         if !is_ignored {
             let message = format!("{path} is left out of the commit: {why}");
             let help = "the image would be built without it: name it in `.dockerignore` if it is not needed";
@@ -171,7 +178,7 @@ fn context(
     for (path, file) in tree.below(folder) {
         let Some(path) = path.as_str().get(skip..) else { continue };
         let (is_ignored, moves) = patterns.name(path);
-        desk.budget.steps(moves + file.bytes.len() as u64 / 4)?;
+        desk.budget.steps(2 * moves + file.bytes.len() as u64 / 4)?;
         if !is_ignored {
             desk.budget.bytes(path.len() + ENTRY_BYTES)?;
             context.insert(path.to_owned(), bundled(file));
@@ -180,10 +187,12 @@ fn context(
     Ok(context)
 }
 
+/// A file of the commit as a part of what is sent.
 fn bundled(file: &TreeFile) -> BundleFile {
     BundleFile { mode: file.mode, bytes: Arc::clone(&file.bytes) }
 }
 
+/// The Dockerfile's path in the context; `Dockerfile` where nothing is said (Compose Build Specification, `dockerfile`).
 fn dockerfile_name(build: &Build) -> &str {
     if build.dockerfile.is_empty() { "Dockerfile" } else { &build.dockerfile }
 }

@@ -13,6 +13,7 @@ mod error;
 mod events;
 mod ledger;
 mod look;
+mod registry;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -22,7 +23,7 @@ use tokio::sync::broadcast;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub use act::{Progress, Terms};
+pub use act::{CallOptions, Progress};
 pub use connect::{
     Access, Endpoint, EngineSettings, Limits, RegistryAccess, SshEndpoint, SshIdentity,
     TcpSecurity, TlsFiles,
@@ -31,9 +32,9 @@ pub use error::{Cause, EngineError};
 pub use events::{EngineEvent, EventKind, EventStream};
 pub use look::{Depth, HostView, Scope};
 
-use self::act::RegistryAuth;
 use self::connect::{Ask, Wire};
 use self::look::{DiskUse, Helper, Info, Looker, Memory, Version, api, facts};
+use self::registry::RegistryAuth;
 use crate::model::{EngineFacts, Observed, Timestamp};
 
 /// The newest API version whose answers were read and understood (Engine 28).
@@ -178,7 +179,7 @@ impl Engine {
     /// in use for as long as it is young.
     async fn sweep(&self, helpers: Vec<Helper>, now: Timestamp) {
         let stop = CancellationToken::new();
-        let terms = Terms {
+        let terms = CallOptions {
             step: self.wire().limits().read,
             progress: self.wire().limits().read,
             stop: &stop,

@@ -25,7 +25,6 @@ use crate::reconcile::context::{Context, Foundations};
 use crate::reconcile::host::ledger::{self, Known};
 use crate::reconcile::host::{Host, Link, failure_of};
 use crate::reconcile::limiter::PassLimiter;
-use crate::reconcile::survey;
 use crate::reconcile::{self, Around, Intent, Next, Request, TargetMemory, Turn};
 use crate::report::{Failure, Report, Target, Wait};
 
@@ -214,7 +213,7 @@ impl Round {
             reports.extend(self.settle(&retired, (orders, stop)).await);
             self.prune(reports, (orders, stop)).await
         };
-        let keeping = self.context.gates.run(&self.context.hosts, beside.clone());
+        let keeping = self.context.store.keep_gates(&self.context.hosts, beside.clone());
         let placing = self.context.roster.run(beside.clone());
         let work = async {
             let reports = work.await;
@@ -251,7 +250,7 @@ impl Round {
     /// Stacks whose replicas are spread are looked at on all their hosts first: a host counts as seen when each of them
     /// was looked at, and what may be there is not made elsewhere.
     async fn look_where_nobody_will(&self) {
-        let looked = survey::look_at_unknown(&self.context, &self.commit, Depth::Changed).await;
+        let looked = self.context.look_at_unknown(&self.commit, Depth::Changed).await;
         for (target, observed) in looked {
             if let Some(observed) = observed {
                 drop(self.context.roster.share(&target, &observed));
@@ -288,7 +287,7 @@ impl Round {
                 reports.insert(target, Arc::unwrap_or_clone(report));
             }
         }
-        let gates = self.context.gates.gates_now(clock::now());
+        let gates = self.context.store.gates_now(clock::now());
         let told = targets.iter().map(|target| {
             let mut report = reports.remove(target).unwrap_or_else(|| self.cut_off(target));
             note_gate(&mut report, gates.get(&target.name()));
@@ -355,7 +354,7 @@ impl Round {
 
     /// Whether those who are not at rest yet wait for somebody who will not come any more.
     fn nobody_moves(&self, targets: &BTreeSet<Target>, told: &Told) -> bool {
-        let gates = self.context.gates.gates_now(clock::now());
+        let gates = self.context.store.gates_now(clock::now());
         let said = told.lock();
         let is_shut =
             |target: &Target| gates.get(&target.name()).is_some_and(|gate| *gate != Gate::Go);

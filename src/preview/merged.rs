@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::forge::Head;
-use crate::model::{CommitState, CommitStatus, HostName, Revision, StackName, Timestamp};
-use crate::reconcile::board::{Board, CommitReport};
-use crate::report::status::DEPLOYING;
+use crate::model::{CommitState, CommitStatus, HostName, Progress, Revision, StackName, Timestamp};
+use crate::reconcile::store::Store;
+use crate::state::CommitReport;
 
 /// A merge commit that never becomes the head is looked for this long; then the head counts.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -38,11 +38,11 @@ impl Merged {
     /// What became of it, by what is said of the commit; the head has been the head since `began`.
     pub(crate) fn verdict(
         &self,
-        board: &Board,
+        store: &Store,
         as_host: Option<&HostName>,
         (began, now): (Timestamp, Timestamp),
     ) -> Verdict {
-        let reports = board.reports_of_commits(as_host);
+        let reports = store.reports_of_commits(as_host);
         let Some((report, is_own)) = self.report(&reports, now) else {
             return Verdict { mark: "⏳", words: "merged".to_owned(), is_last: false };
         };
@@ -58,7 +58,7 @@ impl Merged {
                 let words = format!("{with}, deployed in {took} s: {told}");
                 Verdict { mark: "✅", words, is_last: true }
             }
-            CommitState::Pending if told.starts_with(DEPLOYING) => {
+            CommitState::Pending if status.progress == Some(Progress::Deploying) => {
                 Verdict { mark: "⏳", words: format!("{with}, is being deployed"), is_last: false }
             }
             CommitState::Pending => {

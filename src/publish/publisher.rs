@@ -3,7 +3,6 @@
 //! Nothing waits for this. The newest report of a commit replaces an unsent one, only what changed is sent, and what could not be
 //! sent is tried again later. Commits that were overtaken are told what became of them, also after a restart.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 use crate::config::settings::RepositorySettings;
 use crate::forge::{Courier, Forge, ForgeSettings, Letter, Pace, Postbox, StatusTarget};
 use crate::git::{Git, Source};
-use crate::model::{HostName, RepositoryName};
+use crate::model::{CommitStatus, HostName, RepositoryName};
 use crate::report::mask::mask;
+use crate::report::status;
 
 use super::drift_reports;
 use crate::connect;
@@ -21,19 +21,15 @@ use crate::data::folder::{DataFolder, Lock};
 use crate::preview::PullRequests;
 use crate::publish::drift_reports::Carriers;
 use crate::publish::health::ReportingHealth;
+use crate::publish::memory::{FAREWELL, Memory, SETTLE};
 use crate::publish::notes::NotesWriter;
 use crate::publish::peers::{PeerStatuses, Stand};
 use crate::publish::sink::Sink;
-use crate::reconcile::board::{Board, CommitReport, Recollection};
-
-/// For the last words before leaving.
-pub(crate) const FAREWELL: Duration = Duration::from_secs(10);
+use crate::reconcile::store::Store;
+use crate::state::CommitReport;
 
 /// How often it is looked whether the one who speaks for the repository has ended.
 const WRITER_PAUSE: Duration = Duration::from_millis(200);
-/// What changes at nearly the same time is read together.
-pub(crate) const SETTLE: Duration = Duration::from_millis(25);
-
 /// One repository's publisher.
 #[derive(Debug)]
 pub(crate) struct Publisher {
@@ -48,7 +44,7 @@ pub(crate) struct Publisher {
     /// The remote.
     pub source: Source,
     /// What is to be said.
-    pub board: Arc<Board>,
+    pub store: Arc<Store>,
     /// The only host that is kept, if it is one.
     pub as_host: Option<HostName>,
     /// What is remembered between starts.
@@ -60,7 +56,7 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    /// Says what the board says, until `leave`; then once more. Pull requests are planned until `stop`.
+    /// Says what is known, until `leave`; then once more. Pull requests are planned until `stop`.
     pub(crate) async fn run(
         self,
         pulls: Option<PullRequests>,
@@ -69,7 +65,7 @@ impl Publisher {
     ) {
         // Held as long as this lives: a pass of the command line leaves the words to us. One that began before us is
         // let finish: two writers would say things twice, and forget what the other one said.
-        self.board.hide(&connect::secrets(&self.settings));
+        self.store.hide(&connect::secrets(&self.settings));
         let Some(_writer) = self.writer(&leave).await else { return };
         let troubles = ReportingHealth::of(&self.data, &self.name);
         let who = (&self.name, &self.settings);
@@ -83,7 +79,7 @@ impl Publisher {
                 let mut notes_writer =
                     NotesWriter::new(Arc::clone(&self.git), self.source.clone(), troubles);
                 let memory = self.memory();
-                let said = notes_writer.follow(&self.board, self.as_host.as_ref(), &memory, &leave);
+                let said = notes_writer.follow(&self.store, self.as_host.as_ref(), &memory, &leave);
                 let stand = Stand::Notes(&self.git, &self.source);
                 tokio::join!(said, self.watch_others(stand, &leave));
             }
@@ -130,8 +126,8 @@ impl Publisher {
         let branch = self.settings.branch.as_ref();
         let memory = self.memory();
         let written =
-            follow_board(&self.board, self.as_host.as_ref(), &memory, &leave, |commit_report| {
-                postbox.hide(&self.board.secrets());
+            follow_store(&self.store, self.as_host.as_ref(), &memory, &leave, |commit_report| {
+                postbox.hide(&self.store.secrets());
                 post(&postbox, commit_report, branch);
             });
         let planned = async {
@@ -147,17 +143,17 @@ impl Publisher {
                 let place = drift_reports::Place { issue, on_commit, path };
                 let mut carriers = Carriers::of(&self.data, &self.name);
                 let who = (self.as_host.as_ref(), &mut carriers);
-                drift_reports::follow(&self.board, who, (&forge, &postbox), place, &leave).await;
+                drift_reports::follow(&self.store, who, (&forge, &postbox), place, &leave).await;
             }
         };
-        let noted = note_troubles(&self.board, &postbox, &troubles, &leave);
+        let noted = note_troubles(&self.store, &postbox, &troubles, &leave);
         let watched = self.watch_others(Stand::Forge(&forge), &leave);
         tokio::join!(carried, written, Box::pin(planned), Box::pin(drifts), noted, watched);
     }
 
-    /// Says what the board says, once, and waits until it is said or [`FAREWELL`] has passed.
+    /// Says what is known, once, and waits until it is said or [`FAREWELL`] has passed.
     pub(crate) async fn once(&self) {
-        let Some(commit_report) = self.board.commit_report(self.as_host.as_ref()) else { return };
+        let Some(commit_report) = self.store.commit_report(self.as_host.as_ref()) else { return };
         let stop = CancellationToken::new();
         let Some(_writer) = self.writer_of_one_pass(&stop).await else { return };
         let troubles = ReportingHealth::of(&self.data, &self.name);
@@ -167,13 +163,13 @@ impl Publisher {
             tracing::warn!("the forge could not be asked in time; nothing is said on the commit");
             return;
         };
-        self.board.hide(&connect::secrets(&self.settings));
+        self.store.hide(&connect::secrets(&self.settings));
         match sink {
             Sink::Nowhere | Sink::Ask(_) => {}
             Sink::Notes => {
                 let mut notes_writer =
                     NotesWriter::new(Arc::clone(&self.git), self.source.clone(), troubles);
-                let secrets = self.board.secrets();
+                let secrets = self.store.secrets();
                 let said = notes_writer.say(vec![commit_report], &secrets, &stop);
                 if tokio::time::timeout(FAREWELL, said).await.is_err() {
                     tracing::warn!("the statuses could not be written in time");
@@ -181,7 +177,7 @@ impl Publisher {
             }
             Sink::Forge(settings, _) => {
                 let (mut courier, postbox) = self.courier(settings).await;
-                postbox.hide(&self.board.secrets());
+                postbox.hide(&self.store.secrets());
                 post(&postbox, commit_report, self.settings.branch.as_ref());
                 courier.flush(FAREWELL).await;
             }
@@ -216,6 +212,7 @@ impl Publisher {
 
 fn post(postbox: &Postbox, commit_report: CommitReport, branch: Option<&String>) {
     for status in commit_report.statuses {
+        let status = CommitStatus { description: status::written(&status), ..status };
         let (revision, branch) = (commit_report.revision.clone(), branch.cloned());
         let target = StatusTarget { revision, branch, pull_request: None };
         postbox.put(Letter::Status { target, status });
@@ -224,7 +221,7 @@ fn post(postbox: &Postbox, commit_report: CommitReport, branch: Option<&String>)
 
 /// Notes what is wrong with the posting, as it comes and goes.
 async fn note_troubles(
-    board: &Board,
+    store: &Store,
     postbox: &Postbox,
     troubles: &ReportingHealth,
     stop: &CancellationToken,
@@ -234,7 +231,7 @@ async fn note_troubles(
         let now = conditions.borrow_and_update().clone();
         let resting = now.resting.into_iter().map(|(_, why)| why);
         let mut texts: Vec<String> = Vec::new();
-        for text in resting.chain(now.problem).map(|text| mask(&text, &board.secrets())) {
+        for text in resting.chain(now.problem).map(|text| mask(&text, &store.secrets())) {
             if !texts.contains(&text) {
                 texts.push(text);
             }
@@ -246,37 +243,9 @@ async fn note_troubles(
     }
 }
 
-/// What was last said of the head, so that a commit which is overtaken while nobody looks does not stay pending.
-#[derive(Debug)]
-pub(crate) struct Memory {
-    file: PathBuf,
-}
-
-impl Memory {
-    /// That of a repository.
-    pub(crate) fn of(data: &DataFolder, name: &RepositoryName) -> Self {
-        Self { file: data.forge().join(format!("{name}.head.json")) }
-    }
-
-    /// What was kept; nothing when it cannot be read.
-    pub(crate) fn recall(&self) -> Option<Recollection> {
-        let text = std::fs::read_to_string(&self.file).ok()?;
-        serde_json::from_str(&text).ok()
-    }
-
-    /// Remembers what is said of the head.
-    pub(crate) fn keep(&self, board: &Board) {
-        let Some(now) = board.recollection() else { return };
-        let text = serde_json::to_vec(&now).unwrap_or_default();
-        if let Err(error) = crate::data::folder::write_whole(&self.file, &text) {
-            tracing::warn!(%error, file = %self.file.display(), "cannot remember what is said of the head");
-        }
-    }
-}
-
 /// Hands on each changed commit_report.
-async fn follow_board(
-    board: &Board,
+async fn follow_store(
+    store: &Store,
     as_host: Option<&HostName>,
     memory: &Memory,
     stop: &CancellationToken,
@@ -284,13 +253,13 @@ async fn follow_board(
 ) {
     let mut last: Vec<CommitReport> = Vec::new();
     loop {
-        let changed = board.changed();
-        let now = board.reports_of_commits(as_host);
+        let changed = store.changed();
+        let now = store.reports_of_commits(as_host);
         for commit_report in now.iter().filter(|commit_report| !last.contains(commit_report)) {
             hand_on(commit_report.clone());
         }
         if now.last() != last.last() {
-            memory.keep(board);
+            memory.keep(store);
         }
         last = now;
         let settled = async {

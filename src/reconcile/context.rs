@@ -10,17 +10,19 @@ use crate::commit::cache::CommitCache;
 use crate::commit::{Commit, removed};
 use crate::config::settings::{HostSettings, Labels, Limits, Settings};
 use crate::data::folder::DataFolder;
+use crate::docker::{Depth, Scope};
 use crate::fleet::{Orders, TargetName};
 use crate::git::{Git, Source};
-use crate::model::{HostName, RepositoryName, StackName};
+use crate::model::{HostName, Observed, RepositoryName, StackName};
 use crate::outside::Outside;
 use crate::report::{Report, Target};
 
-use super::board::Board;
-use super::gates::Gatekeeper;
-use super::host::Host;
+use super::host::{Host, Link};
 use super::limiter::PassLimiter;
 use super::roster::Roster;
+use super::store::Store;
+use super::survey;
+use crate::state::{Change, NewHead, State};
 
 /// What all of them work with.
 #[derive(Debug)]
@@ -32,15 +34,13 @@ pub(crate) struct Context {
     /// Labels of all hosts of the settings.
     pub labels: Arc<BTreeMap<HostName, Labels>>,
     /// What is known of the targets, and where reports go.
-    pub board: Arc<Board>,
+    pub store: Arc<Store>,
     /// Locks and memory.
     pub data: DataFolder,
     /// Limits of passes.
     pub limits: Limits,
     /// Passes that work at one time.
     pub limiter: Arc<PassLimiter>,
-    /// Who goes first.
-    pub gates: Gatekeeper,
     /// Who sits where.
     pub roster: Roster,
     /// Other commits than the head.
@@ -69,6 +69,7 @@ impl Context {
     ) -> Self {
         let Foundations { settings, hosts, git, data, limiter, orders } = foundations;
         let labels = Arc::new(settings.host_labels());
+        let known = State::new(Arc::clone(&labels), hosts.keys().cloned());
         let capacity = |(name, host): (&HostName, &HostSettings)| (name.clone(), host.capacity);
         let cache = CommitCache {
             git: Arc::clone(git),
@@ -93,11 +94,10 @@ impl Context {
         Self {
             repository: repository.clone(),
             hosts: hosts.clone(),
-            board: Arc::default(),
+            store: Arc::new(Store::new(known)),
             data: data.clone(),
             limits: settings.limits.clone(),
             limiter: Arc::clone(limiter),
-            gates: Gatekeeper::new(Arc::clone(&labels), hosts.keys().cloned()),
             roster,
             cache,
             orders: orders.clone(),
@@ -108,11 +108,16 @@ impl Context {
     /// A commit is the newest one: `targets` are kept at it, and `awaited` are those that others may have to wait for.
     pub(crate) fn begin(&self, commit: &Commit, targets: &[Target], awaited: BTreeSet<TargetName>) {
         let digests = commit.stacks.iter().map(|(name, it)| (name.clone(), it.digest.clone()));
-        self.board.hide(&commit.secrets());
-        self.board.asks(digests.collect());
-        self.board.expect(commit.head(), targets);
+        self.store.hide(&commit.secrets());
         self.roster.begin(commit);
-        self.gates.begin(&commit.revision, commit.fleet.as_ref(), awaited, clock::now());
+        self.store.apply(Change::Head(Box::new(NewHead {
+            head: commit.head(),
+            fleet: commit.fleet.clone(),
+            asks: digests.collect(),
+            targets: targets.to_vec(),
+            awaited,
+            at: clock::now(),
+        })));
     }
 
     /// Stacks times hosts, as far as this process keeps them.
@@ -142,7 +147,7 @@ impl Context {
         let all = self.targets(commit).into_iter().chain(self.retired(commit));
         let mut others =
             all.filter(|other| other.host == target.host && other.stack != target.stack);
-        others.find(|other| !self.board.is_settled(other)).map(|other| other.stack)
+        others.find(|other| !self.store.is_settled(other)).map(|other| other.stack)
     }
 
     /// What goes last waits for everything on the host: whoever has got there wakes those that wait.
@@ -160,5 +165,24 @@ impl Context {
 
     fn target(&self, stack: &StackName, host: &HostName) -> Target {
         Target { repository: self.repository.clone(), stack: stack.clone(), host: host.clone() }
+    }
+
+    /// Looks at the spread stacks of a commit on hosts where nothing is known of them yet; `None` where that failed.
+    pub(crate) async fn look_at_unknown(
+        &self,
+        commit: &Commit,
+        depth: Depth,
+    ) -> Vec<(TargetName, Option<Observed>)> {
+        let Self { repository, roster, labels, hosts, limiter, .. } = self;
+        let targets = survey::targets_of(survey::spread(commit), labels);
+        let looks = roster.unknown(targets).into_iter().map(async |target| {
+            let link = hosts.get(&target.host).map(|host| host.link().borrow().clone());
+            let Some(Link::Up(engine)) = link else { return (target, None) };
+            let scope = Scope::new(target.stack.clone(), repository.clone());
+            let look = || engine.observe(&scope, depth, clock::now());
+            let observed = limiter.run(look).await.ok();
+            (target, observed)
+        });
+        futures_util::future::join_all(looks).await
     }
 }

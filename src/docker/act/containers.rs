@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::super::connect::{Ask, segment};
 use super::super::look::Inspection;
 use super::super::{Engine, EngineError};
-use super::{Terms, is_refusal};
+use super::{CallOptions, is_refusal};
 use crate::model::{
     AnonymousVolumes, ContainerConfig, ContainerHandle, ContainerSpec, Endpoint, HostConfig,
     RestartPolicy,
@@ -56,7 +56,7 @@ impl Engine {
         &self,
         name: &str,
         spec: &ContainerSpec,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let spec = &self.with_container_ids(spec).await?;
         let body = create_body(spec, self.facts().api);
@@ -124,7 +124,7 @@ impl Engine {
         container: &ContainerHandle,
         network: &str,
         endpoint: &Endpoint,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("connect {} to {network}", container.name());
         let body = ConnectBody { container: container.address(), endpoint_config: endpoint };
@@ -142,7 +142,7 @@ impl Engine {
         &self,
         container: &ContainerHandle,
         network: &str,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("disconnect {} from {network}", container.name());
         let body = DisconnectBody { container: container.address() };
@@ -160,7 +160,7 @@ impl Engine {
     pub(super) async fn start(
         &self,
         container: &ContainerHandle,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("start {}", container.name());
         let ask = Ask::post(path(container, "start"), what);
@@ -171,7 +171,7 @@ impl Engine {
         &self,
         container: &ContainerHandle,
         grace: Duration,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("stop {}", container.name());
         let ask =
@@ -183,7 +183,7 @@ impl Engine {
         &self,
         container: &ContainerHandle,
         grace: Duration,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("restart {}", container.name());
         let ask = Ask::post(path(container, "restart"), what)
@@ -194,7 +194,7 @@ impl Engine {
     pub(super) async fn unpause(
         &self,
         container: &ContainerHandle,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("unpause {}", container.name());
         match self.wire().write(Ask::post(path(container, "unpause"), what), terms.step).await {
@@ -215,7 +215,7 @@ impl Engine {
         &self,
         container: &ContainerHandle,
         volumes: AnonymousVolumes,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("remove {}", container.name());
         let path = format!("/containers/{}", segment(container.address()));
@@ -237,7 +237,7 @@ impl Engine {
     async fn await_removal(
         &self,
         container: &ContainerHandle,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let gone = async {
             loop {
@@ -259,7 +259,7 @@ impl Engine {
         &self,
         container: &ContainerHandle,
         name: &str,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("rename {} to {name}", container.name());
         let ask = Ask::post(path(container, "rename"), what).query("name", name);
@@ -281,7 +281,7 @@ impl Engine {
         &self,
         container: &ContainerHandle,
         spec: &ContainerSpec,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("update {}", container.name());
         let ask = Ask::post(format!("/containers/{}/update", segment(container.address())), what)

@@ -1,4 +1,6 @@
-//! Commands inside a running container: hooks.
+//! What a container writes: commands inside it, and the last lines of its log.
+
+use std::time::Duration;
 
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -6,12 +8,16 @@ use serde::{Deserialize, Serialize};
 
 use super::super::connect::{Ask, segment};
 use super::super::{Engine, EngineError};
-use super::Terms;
+use super::CallOptions;
 use crate::model::{ContainerHandle, Hook};
 
 /// Lines of a hook's output that are kept for its error.
 const TAIL: usize = 20;
-/// Bytes of a hook's output that are kept at most: it may write without end.
+/// Lines of a container's log that are told when it did not come up, the longest of them, and the time to read them.
+const LAST_WORDS: usize = 3;
+const LAST_WORDS_CHARS: usize = 200;
+const LAST_WORDS_LIMIT: Duration = Duration::from_secs(3);
+/// Bytes of an output that are kept at most: it may go on without end.
 const MOST_KEPT: usize = 64 << 10;
 /// What stands before each piece of output: which stream it is of, and how long it is.
 const HEADER: usize = 8;
@@ -54,7 +60,7 @@ impl Engine {
         &self,
         container: &ContainerHandle,
         hook: &Hook,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("run a hook in {}", container.name());
         let limit = terms.step;
@@ -75,7 +81,7 @@ impl Engine {
         address: &str,
         hook: &Hook,
         what: &str,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(i64, Vec<String>), EngineError> {
         let body = CreateBody {
             attach_stdout: true,
@@ -93,21 +99,39 @@ impl Engine {
         let start = Ask::post(format!("{path}/start"), what)
             .json(&StartBody { detach: false, tty: false })?;
         let output = self.wire().begin(start, terms.step).await?;
-        let output = last_of(output).await;
+        let mut pieces = Pieces::default();
+        pieces.take_all(output).await;
+        let output = pieces.kept;
         let ended: Ended = self.wire().read(Ask::get(format!("{path}/json"), what)).await?;
         Ok((ended.exit_code.unwrap_or(-1), last_lines(&String::from_utf8_lossy(&output))))
     }
 }
 
-/// The last of what a command wrote. A stream that breaks is at its end: the exit code is asked for anyway.
-async fn last_of(mut body: Incoming) -> Vec<u8> {
-    let mut pieces = Pieces::default();
-    while let Some(Ok(frame)) = body.frame().await {
-        if let Some(data) = frame.data_ref() {
-            pieces.take(data);
-        }
+impl Engine {
+    /// The last lines that a container wrote; none where its log driver keeps nothing that can be read, or the Engine does
+    /// not answer soon.
+    pub(super) async fn last_words(&self, address: &str) -> Vec<String> {
+        let what = "read the last lines of a log";
+        let path = format!("/containers/{}/logs", segment(address));
+        let ask = Ask::get(path, what)
+            .query("stdout", "true")
+            .query("stderr", "true")
+            .query("tail", &LAST_WORDS.to_string());
+        let mut pieces = Pieces::default();
+        let read = async {
+            let output = self.wire().begin(ask, LAST_WORDS_LIMIT).await;
+            if let Ok(output) = output {
+                pieces.take_all(output).await;
+            }
+        };
+        // What came until then is better than nothing.
+        drop(tokio::time::timeout(LAST_WORDS_LIMIT, read).await);
+        let text = String::from_utf8_lossy(&pieces.kept).into_owned();
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let lines: Vec<String> =
+            lines.map(|line| line.chars().take(LAST_WORDS_CHARS).collect()).collect();
+        lines.iter().skip(lines.len().saturating_sub(LAST_WORDS)).cloned().collect()
     }
-    pieces.kept
 }
 
 /// Standard output and error as the Engine sends them, in one: pieces, each behind a header.
@@ -116,11 +140,34 @@ struct Pieces {
     header: Vec<u8>,
     /// Bytes of the current piece that have not come yet. A piece may claim four gigabytes.
     left: usize,
+    /// Whether it comes without headers: a container with a terminal has one stream.
+    is_plain: Option<bool>,
     kept: Vec<u8>,
 }
 
 impl Pieces {
+    /// Reads to the end. A stream that breaks is at its end: how it ended is asked for elsewhere.
+    async fn take_all(&mut self, mut body: Incoming) {
+        while let Some(Ok(frame)) = body.frame().await {
+            if let Some(data) = frame.data_ref() {
+                self.take(data);
+            }
+        }
+    }
+
+    fn keep(&mut self, data: &[u8]) {
+        self.kept.extend_from_slice(data);
+        if self.kept.len() > MOST_KEPT {
+            self.kept.drain(..self.kept.len() - MOST_KEPT / 2);
+        }
+    }
+
     fn take(&mut self, mut data: &[u8]) {
+        // A header begins with the number of its stream, which no text begins with.
+        let is_plain = *self.is_plain.get_or_insert(data.first().is_some_and(|first| *first > 2));
+        if is_plain {
+            return self.keep(data);
+        }
         while !data.is_empty() {
             if self.left == 0 {
                 let missing = HEADER.saturating_sub(self.header.len()).min(data.len());
@@ -135,11 +182,8 @@ impl Pieces {
             }
             let (piece, rest) = data.split_at(self.left.min(data.len()));
             self.left -= piece.len();
-            self.kept.extend_from_slice(piece);
+            self.keep(piece);
             data = rest;
-            if self.kept.len() > MOST_KEPT {
-                self.kept.drain(..self.kept.len() - MOST_KEPT / 2);
-            }
         }
     }
 }
@@ -166,6 +210,10 @@ mod tests {
             sent.chunks(cut).for_each(|chunk| pieces.take(chunk));
             assert_eq!(pieces.kept, b"one\ntwo\nthree", "cut each {cut}");
         }
+        let mut plain = Pieces::default();
+        plain.take(b"from a terminal\n");
+        plain.take(b"\x01 and on");
+        assert_eq!(plain.kept, b"from a terminal\n\x01 and on");
         let mut pieces = Pieces::default();
         pieces.take(&[1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff]);
         for _ in 0..100 {

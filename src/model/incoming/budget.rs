@@ -115,7 +115,7 @@ const FREE_TEXT: u64 = 2 << 20;
 const LONGEST_TEXT: u64 = 12 << 20;
 /// What a byte of text takes, where it is written as people write.
 const STEPS_OF_TEXT: u64 = 150;
-const BYTES_OF_TEXT: u64 = 104;
+const BYTES_OF_TEXT: u64 = 128;
 
 /// No budget is as large as this: it stands for one that was too small.
 const SPENT: u64 = u64::MAX;
