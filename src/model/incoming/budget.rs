@@ -142,14 +142,15 @@ mod tests {
 
     #[test]
     fn more_text_of_ones_own_is_granted_more_and_no_more_than_that() {
+        let size = |bytes: u64| usize::try_from(bytes).unwrap();
         let (own, other) = (Budget::by_hand(), Budget::of_a_stack());
         for budget in [&own, &other] {
-            budget.earn(FREE_TEXT as usize);
+            budget.earn(size(FREE_TEXT));
             budget.earn(1 << 20);
         }
-        let (all, more) = (Budget::BYTES as usize, (1 << 20) * BYTES_OF_TEXT as usize);
-        assert_eq!(other.bytes(all + 1), Err(OverBudget::Bytes));
-        assert_eq!(own.bytes(all + more), Ok(()));
+        let more = Budget::BYTES + (1 << 20) * BYTES_OF_TEXT;
+        assert_eq!(other.bytes(size(Budget::BYTES + 1)), Err(OverBudget::Bytes));
+        assert_eq!(own.bytes(size(more)), Ok(()));
         assert_eq!(own.bytes(1), Err(OverBudget::Bytes));
         own.earn(1 << 20);
         assert_eq!(own.over(), Some(OverBudget::Bytes));

@@ -74,7 +74,7 @@ pub fn marked(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         if acts(c) && !c.is_ascii() {
-            shown.push_str(&format!("{}{:x}{}", MARKS.0, u32::from(c), MARKS.1));
+            shown.extend([MARKS.0, &format!("{:x}", u32::from(c)), MARKS.1]);
         } else {
             shown.push(c);
         }
@@ -90,7 +90,7 @@ pub fn unmarked(yaml: &str) -> String {
         let (number, rest) = piece.split_once("\\x01").unwrap_or((piece, ""));
         let escape = if number.len() > 4 { 'U' } else { 'u' };
         let width = if number.len() > 4 { 8 } else { 4 };
-        shown.push_str(&format!("\\{escape}{number:0>width$}{rest}"));
+        shown.extend([&*format!("\\{escape}{number:0>width$}"), rest]);
     }
     shown
 }
