@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::desk::{Desk, at, non_empty};
 use super::payload::resource_labels;
-use crate::model::project::{IpamConfig, Network, Service, ServiceNetwork};
+use crate::model::project::{Network, Service, ServiceNetwork};
 use crate::model::{
     DesiredNetwork, Endpoint, EndpointIpam, Ipam, IpamPool, NetworkSpec, ServiceName,
 };
@@ -63,7 +63,7 @@ fn spec(desk: &Desk<'_>, key: &str, network: &Network) -> NetworkSpec {
         gateway: pool.gateway.clone(),
         aux_addresses: pool.aux_addresses.clone(),
     });
-    let asked = *ipam != IpamConfig::default();
+    let asked = !ipam.driver.is_empty() || !ipam.config.is_empty();
     NetworkSpec {
         name: name.clone(),
         driver: driver.clone(),
@@ -76,7 +76,7 @@ fn spec(desk: &Desk<'_>, key: &str, network: &Network) -> NetworkSpec {
         ipam: asked.then(|| Ipam {
             driver: ipam.driver.clone(),
             config: pools.collect(),
-            options: ipam.options.clone(),
+            options: BTreeMap::new(),
         }),
         labels: resource_labels(desk, "network", key, labels),
         scope: String::new(),
