@@ -9,9 +9,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::daemon::{self, Doorbell, Setup};
 use crate::fleet::WaitingOn;
-use crate::model::{Plan, Sync};
+use crate::model::{CommitState, Plan, Sync};
 use crate::oneshot::doctor::{self, Check, Grade};
-use crate::oneshot::{self, Saved, Seen};
+use crate::oneshot::running::{Running, running};
+use crate::oneshot::{self, OnceError, Saved, Seen};
 use crate::plan as planning;
 use crate::reconcile::Intent;
 use crate::report::glance::{Detail, Glimpse, MANY, of_repository};
@@ -88,7 +89,14 @@ fn left_for_its_name(report: &Report) -> bool {
 pub(super) fn pass(chosen: &Chosen, intent: Intent, format: Format) -> anyhow::Result<Vec<Report>> {
     let listeners = if format == Format::Text { progress::listeners() } else { progress::silent() };
     let (seen, reports) = with_runtime(|stop| async move {
-        let seen = oneshot::read(&chosen.setup, &chosen.wish, &stop).await?;
+        let seen = match oneshot::read(&chosen.setup, &chosen.wish, &stop).await {
+            Err(OnceError::Fleet { problem, seen: Some(refused) }) => {
+                // The commit is told, as the daemon would tell it.
+                oneshot::publish(&chosen.setup, &chosen.wish, &[*refused], &[]).await;
+                return Err(OnceError::Fleet { problem, seen: None }.into());
+            }
+            read => read?,
+        };
         let reports =
             oneshot::run(&chosen.setup, &seen, &chosen.wish, intent, &listeners, &stop).await?;
         oneshot::publish(&chosen.setup, &chosen.wish, &seen, &reports).await;
@@ -116,6 +124,27 @@ pub(super) fn plan(
     show(format, || reports_json(&reports), || plans_text(&reports))?;
     tell_problems(&reports, format);
     Ok(exit_of(&reports))
+}
+
+/// `plan --pull-request`: what merging it would do, in the words of its comment.
+pub(super) fn plan_proposed(
+    chosen: &Chosen,
+    number: u64,
+    format: Format,
+) -> anyhow::Result<ExitCode> {
+    let found =
+        with_runtime(
+            |stop| async move { Ok(oneshot::proposed(&chosen.setup, number, &stop).await?) },
+        )?;
+    let json = || json!({ "pull_requests": found.iter().map(|it| &it.json).collect::<Vec<_>>() });
+    show(format, json, || found.iter().map(|it| it.text.as_str()).collect())?;
+    let is_good = found.iter().all(|it| it.state == CommitState::Success);
+    let changes = found.iter().any(|it| it.changes);
+    Ok(match (is_good, changes) {
+        (false, _) => ExitCode::FAILURE,
+        (true, true) => ExitCode::from(OUT_OF_SYNC),
+        (true, false) => ExitCode::SUCCESS,
+    })
 }
 
 /// `drift`: how the hosts differ from Git.
@@ -148,11 +177,20 @@ pub(super) fn status(chosen: &Chosen, all: bool, format: Format) -> anyhow::Resu
     if let Some(known) = ask_daemon(chosen, all)? {
         return tell_known(chosen, known, format);
     }
-    let (seen, reports) = with_runtime(|stop| async move {
-        let seen = oneshot::read(&chosen.setup, &chosen.wish, &stop).await?;
+    let looked = with_runtime(|stop| async move {
+        let seen = match oneshot::read(&chosen.setup, &chosen.wish, &stop).await {
+            Err(OnceError::Fleet { problem, .. }) => {
+                return Ok(Err((problem, running(&chosen.setup, &stop).await?)));
+            }
+            read => read?,
+        };
         let reports = look(chosen, &seen, &stop).await?;
-        Ok((seen, reports))
+        Ok(Ok((seen, reports)))
     })?;
+    let (seen, reports) = match looked {
+        Ok(looked) => looked,
+        Err((problem, running)) => return tell_running(&problem, &running, format),
+    };
     let detail = if all || reports.len() <= MANY { Detail::Replicas } else { Detail::Counts };
     let troubles = glance::troubles(chosen)?;
     let value = || {
@@ -172,6 +210,41 @@ pub(super) fn status(chosen: &Chosen, all: bool, format: Format) -> anyhow::Resu
     tell_problems(&reports, format);
     let unseen = reports.iter().any(|report| report.failure.is_some());
     Ok(if unseen { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// What runs where the fleet file is refused, and nothing tells what should.
+fn tell_running(problem: &str, running: &[Running], format: Format) -> anyhow::Result<ExitCode> {
+    let value = || {
+        let all: Vec<Value> = running.iter().map(running_json).collect();
+        json!({ "daemon": null, "fleet_problem": problem, "running": all })
+    };
+    show(format, value, || {
+        let mut text = "no daemon runs with this data folder; looked just now\n".to_owned();
+        push(&mut text, "the fleet file is refused, everything stays as it is:");
+        problem.lines().for_each(|line| push(&mut text, &format!("  {line}")));
+        for Running { stack, host, seen } in running {
+            push(&mut text, &format!("{stack}@{host}"));
+            match seen {
+                Err(why) => push(&mut text, &format!("  cannot be seen: {why}")),
+                Ok(seen) => seen.containers.iter().for_each(|one| {
+                    let (name, image) = (&one.name, &one.spec.config.image);
+                    push(&mut text, &format!("  {name}  {:?}  {image}", one.state));
+                }),
+            }
+        }
+        text
+    })?;
+    Ok(ExitCode::FAILURE)
+}
+
+fn running_json(one: &Running) -> Value {
+    let containers = one.seen.as_ref().ok().map(|seen| {
+        let all = seen.containers.iter();
+        let all = all
+            .map(|it| json!({ "name": it.name, "state": it.state, "image": it.spec.config.image }));
+        all.collect::<Vec<Value>>()
+    });
+    json!({ "stack": one.stack, "host": one.host, "containers": containers, "why": one.seen.as_ref().err() })
 }
 
 /// What the daemon that runs with this data folder knows. It is not asked about another commit, or about a part.
@@ -305,30 +378,27 @@ fn exit_of(reports: &[Report]) -> ExitCode {
 fn plans_text(reports: &[Report]) -> String {
     let mut text = String::new();
     for report in reports {
-        let plan: Option<&Plan> = report.rounds.last().map(|round| &*round.plan);
-        let said = match (&report.failure, plan) {
+        let plans: Vec<&Plan> = report.rounds.iter().map(|round| &*round.plan).collect();
+        let said = match (&report.failure, plans.as_slice()) {
             (Some(_), _) => "cannot be planned".to_owned(),
-            (None, Some(plan)) => planning::summary(plan),
-            (None, None) => "nothing to do".to_owned(),
+            (None, []) => "nothing to do".to_owned(),
+            (None, plans) => planning::summary(plans),
         };
         push(&mut text, &format!("{} at {}: {said}", report.target, report.revision.short()));
         if let Some(wait) = &report.wait {
-            push(&mut text, &format!("wait  {wait}"));
+            push(&mut text, &format!("wait  {}", wait.in_full()));
         }
-        if let Some(plan) = plan {
-            for seat in &report.seats {
-                push(&mut text, &format!("seat  {seat}"));
-            }
-            text.push_str(&planning::render(plan));
-            if report.needs_word && !plan.steps.is_empty() {
-                let (stack, hash) = (&report.target.stack, planning::hash(plan));
-                push(
-                    &mut text,
-                    &format!(
-                        "hash  {hash}: `moorline sync {stack} --approve {hash}` carries out exactly this"
-                    ),
-                );
-            }
+        let Some(first) = plans.first() else { continue };
+        for seat in &report.seats {
+            push(&mut text, &format!("seat  {seat}"));
+        }
+        text.push_str(&planning::render(&plans));
+        if report.needs_word && !first.steps.is_empty() {
+            let (stack, hash) = (&report.target.stack, planning::hash(first));
+            let line = format!(
+                "hash  {hash}: `moorline sync {stack} --approve {hash}` carries out exactly this"
+            );
+            push(&mut text, &line);
         }
     }
     text

@@ -2,6 +2,7 @@
 
 mod commands;
 mod disk;
+mod down;
 mod glance;
 mod listener;
 mod options;
@@ -64,6 +65,10 @@ enum Command {
         /// Plan against a saved observation (`moorline observe --output json`) instead of the hosts.
         #[arg(long, value_name = "FILE")]
         observed: Option<PathBuf>,
+        /// What merging this pull request would do: the same as its comment. Asks the forge for it; exits with 1 where
+        /// its status would not be success.
+        #[arg(long, value_name = "NUMBER", conflicts_with_all = ["revision", "observed", "stacks"])]
+        pull_request: Option<u64>,
         #[command(flatten)]
         variables: Variables,
         #[command(flatten)]
@@ -97,6 +102,8 @@ enum Command {
     Resume(orders::ResumeArgs),
     /// Keep a stack at an earlier commit until a later one changes it, it is resumed or it ends by itself.
     Rollback(orders::RollbackArgs),
+    /// Remove one stack from its hosts, keep its data, and leave it suspended.
+    Down(down::DownArgs),
     /// Show what was done, the latest last.
     History(story::HistoryArgs),
     /// Show what happens: commits, hosts, verdicts, passes, orders.
@@ -168,8 +175,11 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let mode = by_hand.prepare(&mut chosen)?;
             commands::sync(&chosen, mode, output.format)
         }
-        Command::Plan { stacks, revision, observed, variables, output } => {
+        Command::Plan { stacks, revision, observed, pull_request, variables, output } => {
             let chosen = Chosen::new(&global, &stacks, revision)?.with(&variables)?;
+            if let Some(number) = pull_request {
+                return commands::plan_proposed(&chosen, number, output.format);
+            }
             commands::plan(&chosen, observed.as_deref(), output.format)
         }
         Command::Drift { stacks, output } => {
@@ -187,6 +197,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Suspend(args) => orders::suspend(&global, &args),
         Command::Resume(args) => orders::resume(&global, &args),
         Command::Rollback(args) => orders::rollback(&global, &args),
+        Command::Down(args) => down::down(&global, &args),
         Command::History(args) => story::history(&global, &args),
         Command::Events(args) => story::events(&global, &args),
         Command::Observe { stacks, output } => {

@@ -4,8 +4,9 @@
 //! errors with a remedy. Nothing is decided here. What could not be seen is a gap in the observation, never an
 //! absence.
 //!
-//! Answers are read into our own types (an Engine newer than this program may say words that it does not know), and
-//! every one of them is bounded in time and size.
+//! Two callers share one connection pool: plain calls whose answers are read into our own types (an Engine newer
+//! than this program may say words that it does not know), and bollard for the verbs of a container's life. Every
+//! answer is bounded in time and size, whoever asked.
 
 mod act;
 mod connect;
@@ -13,12 +14,14 @@ mod error;
 mod events;
 mod ledger;
 mod look;
+mod owner;
 mod registry;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use bollard::Docker;
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -31,11 +34,12 @@ pub use connect::{
 pub use error::{Cause, EngineError};
 pub use events::{EngineEvent, EventKind, EventStream};
 pub use look::{Depth, HostView, Scope};
+pub use owner::owner;
 
 use self::connect::{Ask, Wire};
 use self::look::{DiskUse, Helper, Info, Looker, Memory, Version, api, facts};
 use self::registry::RegistryAuth;
-use crate::model::{EngineFacts, Observed, Timestamp};
+use crate::model::{ContainerId, EngineFacts, Observed, StackName, Timestamp};
 
 /// The newest API version whose answers were read and understood (Engine 28).
 const NEWEST: (u32, u32) = (1, 51);
@@ -43,6 +47,8 @@ const NEWEST: (u32, u32) = (1, 51);
 const OLDEST: (u32, u32) = (1, 41);
 /// The Engine's facts are read again by a full look after this long: it may have been upgraded meanwhile.
 const FACTS_AGE: Duration = Duration::from_mins(1);
+/// bollard's own limit covers headers only and is in the way; ours is around every call.
+const UNLIMITED_SECONDS: u64 = 7 * 24 * 3600;
 /// Events that a wait may miss before it looks again anyway.
 const TOUCHES: usize = 16;
 
@@ -54,6 +60,7 @@ pub struct Engine {
 
 struct Shared {
     wire: Wire,
+    verbs: Docker,
     memory: Memory,
     registries: RegistryAuth,
     owner: String,
@@ -79,8 +86,10 @@ impl Engine {
     ) -> Result<Self, EngineError> {
         let wire = Wire::new(endpoint, &settings.limits);
         let facts = learn(&wire).await?;
+        let verbs = verbs(&wire)?;
         let shared = Shared {
             wire,
+            verbs,
             memory: Memory::default(),
             registries: RegistryAuth::new(settings.registries.clone()),
             owner: settings.owner.clone(),
@@ -152,6 +161,24 @@ impl Engine {
         }
     }
 
+    /// Learns which containers of a stack are of our making, so that their labels are believed; `None` where that was
+    /// never noted: then the next look takes the labels' word for those that are there.
+    pub fn vouch_for(&self, stack: &StackName, made: Option<&BTreeSet<ContainerId>>) {
+        match made {
+            Some(made) => {
+                for id in made {
+                    self.memory().vouch(stack.as_str(), id.clone());
+                }
+            }
+            None => self.memory().trust(stack.as_str()),
+        }
+    }
+
+    /// The containers of a stack that are there and of our making, as far as this Engine was told or made them itself.
+    pub fn made(&self, stack: &StackName) -> BTreeSet<ContainerId> {
+        self.memory().made(stack.as_str())
+    }
+
     /// Asks for a sign of life. A refusal is one.
     ///
     /// # Errors
@@ -186,7 +213,7 @@ impl Engine {
             tell: &|_| {},
         };
         for helper in helpers {
-            let own = helper.owner == self.owner();
+            let own = helper.owner == self.owner() || owner::is_gone(&helper.owner);
             let in_use = self.helpers().contains(&helper.name);
             if in_use || !(own || helper.is_old(now)) {
                 continue;
@@ -200,6 +227,10 @@ impl Engine {
 
     fn wire(&self) -> &Wire {
         &self.shared.wire
+    }
+
+    fn verbs(&self) -> &Docker {
+        &self.shared.verbs
     }
 
     fn memory(&self) -> &Memory {
@@ -289,4 +320,18 @@ async fn learn(wire: &Wire) -> Result<EngineFacts, EngineError> {
         }
     };
     Ok(facts(spoken, version, info))
+}
+
+fn verbs(wire: &Wire) -> Result<Docker, EngineError> {
+    let transport = wire.clone();
+    let connection = Docker::connect_with_custom_transport(
+        move |request| transport.clone().forward(request),
+        Some("http://engine"),
+        UNLIMITED_SECONDS,
+        bollard::API_DEFAULT_VERSION,
+    );
+    connection.map_err(|error| EngineError::Unreachable {
+        endpoint: wire.endpoint().to_owned(),
+        source: error.into(),
+    })
 }

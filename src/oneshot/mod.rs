@@ -1,7 +1,9 @@
 //! One look or one pass over all targets, for the commands: no loops, no events.
 
 pub mod doctor;
+mod proposed;
 mod round;
+pub mod running;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,7 +23,7 @@ use crate::reconcile::pass::{Share, Sight};
 use crate::reconcile::{self, Proposal};
 use crate::report::{Failure, Report, Target};
 
-use crate::commit::removed::retire;
+use crate::commit::removed::{retire, take_down};
 use crate::daemon::{self, Setup, StartError};
 use crate::data::folder::DataFolder;
 use crate::reconcile::host::failure_of;
@@ -50,6 +52,8 @@ pub enum OnceError {
     Fleet {
         /// Its problems, one a line.
         problem: String,
+        /// The commit, for who says so on it.
+        seen: Option<Box<Seen>>,
     },
     /// There is no such stack.
     #[error("there is no stack {name} in the repository")]
@@ -85,6 +89,8 @@ pub struct Wish {
     pub revision: Option<String>,
     /// Windows and waves do not hold: an operator says so.
     pub passes_by: bool,
+    /// The stacks are taken down: suspensions of them do not hold.
+    pub takes_down: bool,
 }
 
 /// One repository as a command sees it.
@@ -128,22 +134,30 @@ pub async fn read(
         let place = Place { git: &git, source: &source, repository, hosts, outside: &outside };
         let mut commit = commit::read(&place, &wanted, stop).await.map_err(failed)?;
         redaction::hide(&commit.secrets());
-        // Half a fleet is acted on by no command: what it does not name would be taken for gone.
-        if commit.fleet_problem().is_some() {
-            let lines: Vec<String> = commit.problems.0.iter().map(ToString::to_string).collect();
-            return Err(OnceError::Fleet { problem: lines.join("\n") });
-        }
         // What another commit than the head's does not know may well be wanted.
-        if wish.revision.is_none() {
+        if wish.revision.is_none() && commit.fleet_problem().is_none() {
             let targets = targets_of(setup, name, &commit);
             let hosts = own_hosts(setup);
             retire(&mut commit, &data, name, &targets, &hosts).map_err(StartError::from)?;
         }
-        let commit = Arc::new(commit);
-        all.push(Seen { repository: name.clone(), commit, git: Arc::clone(&git), source });
+        let problem = refused(&commit);
+        let (repository, commit) = (name.clone(), Arc::new(commit));
+        let seen = Seen { repository, commit, git: Arc::clone(&git), source };
+        if let Some(problem) = problem {
+            return Err(OnceError::Fleet { problem, seen: Some(Box::new(seen)) });
+        }
+        all.push(seen);
     }
     check_names(wish, &all)?;
     Ok(all)
+}
+
+/// Why a commit cannot be used, all of it: half a fleet is acted on by no command, since what it does not name would be
+/// taken for gone.
+fn refused(commit: &Commit) -> Option<String> {
+    commit.fleet_problem()?;
+    let lines: Vec<String> = commit.problems.0.iter().map(ToString::to_string).collect();
+    Some(lines.join("\n"))
 }
 
 fn check_names(wish: &Wish, all: &[Seen]) -> Result<(), OnceError> {
@@ -159,6 +173,37 @@ fn check_names(wish: &Wish, all: &[Seen]) -> Result<(), OnceError> {
         Some(name) => {
             Err(OnceError::NoStack { name: name.clone(), known: known.into_iter().collect() })
         }
+    }
+}
+
+/// The hosts of a stack as it was read, as far as this process keeps them and they are among `only`; all without any.
+pub fn hosts_of(
+    setup: &Setup,
+    seen: &Seen,
+    stack: &StackName,
+    only: &BTreeSet<HostName>,
+) -> BTreeSet<HostName> {
+    let all = targets_of(setup, &seen.repository, &seen.commit).into_iter();
+    let own = all.filter(|target| target.stack == *stack).map(|target| target.host);
+    own.filter(|host| only.is_empty() || only.contains(host)).collect()
+}
+
+/// The same repository, asking no more for a stack on these hosts: an operator takes it down.
+#[must_use]
+pub fn without(
+    setup: &Setup,
+    seen: &Seen,
+    stack: &StackName,
+    (on, volumes): (&BTreeSet<HostName>, bool),
+) -> Seen {
+    let mut commit = (*seen.commit).clone();
+    take_down(&mut commit, stack, on, (&setup.settings.host_labels(), volumes));
+    let Seen { repository, git, source, .. } = seen;
+    Seen {
+        repository: repository.clone(),
+        commit: Arc::new(commit),
+        git: Arc::clone(git),
+        source: source.clone(),
     }
 }
 
@@ -192,6 +237,7 @@ pub async fn connect(setup: &Setup) -> Result<Engines, StartError> {
 /// Makes the listener of one target's steps.
 pub type Listeners = Arc<dyn Fn(&Target) -> Listener + Send + Sync>;
 
+pub use proposed::{Proposed, ProposedError, proposed};
 pub use round::{run, run_on};
 
 /// Hosts by name, each connected or not.
@@ -362,6 +408,8 @@ pub async fn plan_saved(
                 host_data: &data,
                 share: placement.map(|placement| Share::Placed(Arc::new(placement.clone()))),
                 reached: None,
+                state: crate::model::LastState::default(),
+                before: commit.before(&target),
             };
             reports.push(reconcile::propose(proposal, &CancellationToken::new()).await);
         }
@@ -453,7 +501,7 @@ pub async fn check_stack(
     };
     if loaded.project.is_none() {
         let lines: Vec<String> = loaded.problems.0.iter().map(ToString::to_string).collect();
-        return Err(OnceError::Fleet { problem: lines.join("\n") });
+        return Err(OnceError::Fleet { problem: lines.join("\n"), seen: None });
     }
     Ok(())
 }

@@ -3,22 +3,31 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use http::Method;
-use serde::Serialize;
+use bollard::query_parameters::{
+    RemoveContainerOptions, RenameContainerOptions, RestartContainerOptions, StopContainerOptions,
+};
+use serde::{Deserialize, Serialize};
 
 use super::super::connect::{Ask, segment};
 use super::super::look::Inspection;
 use super::super::{Engine, EngineError};
 use super::{CallOptions, is_refusal};
 use crate::model::{
-    AnonymousVolumes, ContainerConfig, ContainerHandle, ContainerSpec, Endpoint, HostConfig,
-    RestartPolicy,
+    AnonymousVolumes, ContainerConfig, ContainerHandle, ContainerId, ContainerSpec, Endpoint,
+    HostConfig, RestartPolicy,
 };
 
 /// From this API version on, create takes more than one endpoint.
 const MANY_ENDPOINTS: (u32, u32) = (1, 44);
 /// How often a container that is being removed is looked at.
 const REMOVAL_PAUSE: Duration = Duration::from_millis(100);
+
+/// What the Engine answers to a create call.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Made {
+    id: String,
+}
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -74,7 +83,20 @@ impl Engine {
                     .all(|(label, value)| there.labels().get(label) == Some(value));
                 if same && !spec.config.labels.is_empty() { Ok(()) } else { Err(error) }
             }
-            other => other.map(drop),
+            answer => {
+                self.note_made(spec, &answer?);
+                Ok(())
+            }
+        }
+    }
+
+    /// Remembers by its id that a container is of our making.
+    fn note_made(&self, spec: &ContainerSpec, answer: &[u8]) {
+        let made: Option<Made> = serde_json::from_slice(answer).ok();
+        let stack = spec.config.labels.get("moorline.stack");
+        if let (Some(stack), Some(Ok(id))) = (stack, made.map(|made| ContainerId::parse(&made.id)))
+        {
+            self.memory().vouch(stack, id);
         }
     }
 
@@ -163,8 +185,7 @@ impl Engine {
         terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("start {}", container.name());
-        let ask = Ask::post(path(container, "start"), what);
-        self.wire().write(ask, terms.step).await.map(drop)
+        self.verb(&what, terms.step, self.verbs().start_container(container.address(), None)).await
     }
 
     pub(super) async fn stop(
@@ -174,9 +195,9 @@ impl Engine {
         terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("stop {}", container.name());
-        let ask =
-            Ask::post(path(container, "stop"), what).query("t", &whole_seconds(grace).to_string());
-        self.wire().write(ask, terms.step + grace).await.map(drop)
+        let options = StopContainerOptions { t: Some(whole_seconds(grace)), ..Default::default() };
+        let call = self.verbs().stop_container(container.address(), Some(options));
+        self.verb(&what, terms.step + grace, call).await
     }
 
     pub(super) async fn restart(
@@ -186,9 +207,10 @@ impl Engine {
         terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("restart {}", container.name());
-        let ask = Ask::post(path(container, "restart"), what)
-            .query("t", &whole_seconds(grace).to_string());
-        self.wire().write(ask, terms.step + grace).await.map(drop)
+        let options =
+            RestartContainerOptions { t: Some(whole_seconds(grace)), ..Default::default() };
+        let call = self.verbs().restart_container(container.address(), Some(options));
+        self.verb(&what, terms.step + grace, call).await
     }
 
     pub(super) async fn unpause(
@@ -197,7 +219,8 @@ impl Engine {
         terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("unpause {}", container.name());
-        match self.wire().write(Ask::post(path(container, "unpause"), what), terms.step).await {
+        let call = self.verbs().unpause_container(container.address());
+        match self.verb(&what, terms.step, call).await {
             Err(error) if is_refusal(&error) => {
                 let now = self.inspection(container.address()).await;
                 if now.is_ok_and(|now| now.state.status() == "running") {
@@ -206,7 +229,7 @@ impl Engine {
                     Err(error)
                 }
             }
-            other => other.map(drop),
+            other => other,
         }
     }
 
@@ -218,19 +241,19 @@ impl Engine {
         terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("remove {}", container.name());
-        let path = format!("/containers/{}", segment(container.address()));
-        let mut ask = Ask::new(Method::DELETE, path, what);
-        if volumes == AnonymousVolumes::Delete {
-            ask = ask.query("v", "true");
-        }
-        match self.wire().write(ask, terms.step).await {
+        let options = RemoveContainerOptions {
+            v: volumes == AnonymousVolumes::Delete,
+            ..RemoveContainerOptions::default()
+        };
+        let call = self.verbs().remove_container(container.address(), Some(options));
+        match self.verb(&what, terms.step, call).await {
             Err(error) if error.status() == Some(404) => Ok(()),
             Err(EngineError::Refused { status: 409, message, .. })
                 if message.contains("already in progress") =>
             {
                 self.await_removal(container, terms).await
             }
-            other => other.map(drop),
+            other => other,
         }
     }
 
@@ -262,8 +285,9 @@ impl Engine {
         terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("rename {} to {name}", container.name());
-        let ask = Ask::post(path(container, "rename"), what).query("name", name);
-        match self.wire().write(ask, terms.step).await {
+        let options = RenameContainerOptions { name: name.to_owned() };
+        let call = self.verbs().rename_container(container.address(), options);
+        match self.verb(&what, terms.step, call).await {
             Err(error) if is_refusal(&error) => {
                 // After a lost answer the container is found under its new name only; by id it may be either.
                 let by_address = self.inspection(container.address()).await;
@@ -273,7 +297,7 @@ impl Engine {
                 };
                 if renamed { Ok(()) } else { Err(error) }
             }
-            other => other.map(drop),
+            other => other,
         }
     }
 
@@ -288,11 +312,6 @@ impl Engine {
             .json(&live_part(&spec.host))?;
         self.wire().write(ask, terms.step).await.map(drop)
     }
-}
-
-/// Where a verb on a container is sent.
-fn path(container: &ContainerHandle, verb: &str) -> String {
-    format!("/containers/{}/{verb}", segment(container.address()))
 }
 
 /// The Engine counts whole seconds; a shorter grace than asked for would kill what was about to end.

@@ -10,6 +10,7 @@ mod files;
 mod images;
 mod laid;
 mod networks;
+mod verbs;
 mod waits;
 
 use std::fmt;

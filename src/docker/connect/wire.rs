@@ -1,14 +1,16 @@
 //! One HTTP client for an Engine: every call has a limit that covers the body too, and names the API version.
 
+use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use bollard::BollardRequest;
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::de::DeserializeOwned;
@@ -240,11 +242,45 @@ impl Wire {
         let response =
             self.client.request(request).await.map_err(|error| self.failed(&what, error))?;
         let status = response.status();
-        if status.is_success() || status == StatusCode::NOT_MODIFIED {
+        if is_answer(status) {
             return Ok(response);
         }
         let message = refusal(&body_within(&what, response, LARGEST_REFUSAL).await?, status);
         Err(EngineError::Refused { what, status: status.as_u16(), message })
+    }
+
+    /// The same client for the typed calls of bollard, which does not put the API version into paths by itself, and which
+    /// reads any answer to its end. So a refusal is read here, and a success is handed on only if it says how long it is.
+    pub(in crate::docker) async fn forward(
+        self,
+        request: BollardRequest,
+    ) -> Result<Response<Incoming>, bollard::errors::Error> {
+        let (mut parts, body) = request.into_parts();
+        let asked = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+        parts.uri = format!("http://engine{}{asked}", self.version()).parse()?;
+        parts.headers.remove(http::header::HOST);
+        let body = body.map_err(Cause::from).boxed_unsync();
+        let response = self.client.request(Request::from_parts(parts, body)).await?;
+        let status = response.status();
+        if is_answer(status) {
+            let length = response.body().size_hint().upper();
+            if length.is_some_and(|length| length <= LARGEST_OUTCOME as u64) {
+                return Ok(response);
+            }
+            let why = length.map_or_else(
+                || "an answer without a length is not read".to_owned(),
+                |length| format!("an answer of {length} bytes is not read"),
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why).into());
+        }
+        let body = Limited::new(response.into_body(), LARGEST_REFUSAL).collect().await;
+        let body = body.map_err(|source| {
+            let is_endless = source.is::<LengthLimitError>();
+            let kind = if is_endless { io::ErrorKind::InvalidData } else { io::ErrorKind::Other };
+            io::Error::new(kind, source)
+        })?;
+        let (status_code, message) = (status.as_u16(), refusal(&body.to_bytes(), status));
+        Err(bollard::errors::Error::DockerResponseServerError { status_code, message })
     }
 
     async fn within<T>(
@@ -278,6 +314,11 @@ impl std::fmt::Debug for Wire {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(out, "Wire({}{})", self.endpoint, self.version())
     }
+}
+
+/// Whether the Engine did what it was asked for, or had nothing to do.
+fn is_answer(status: StatusCode) -> bool {
+    status.is_success() || status == StatusCode::NOT_MODIFIED
 }
 
 async fn body_within(

@@ -16,6 +16,7 @@ const LONGEST_FILE: usize = 600;
 
 /// Libraries whose types stay in the rooms named beside them.
 const AT_HOME: &[(&str, &[&str])] = &[
+    ("bollard", &["docker"]),
     ("hyper", &["docker", "git", "web"]),
     ("hyper_util", &["docker", "git", "web"]),
     ("git2", &["git"]),
