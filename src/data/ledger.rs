@@ -12,8 +12,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::folder::{DataError, DataFolder, TargetRecord};
+use crate::data::folder::{DataError, DataFolder};
 use crate::data::form::{Kept, VERSION, Version};
+use crate::data::record::TargetRecord;
 use crate::drift::Cures;
 use crate::fleet::Orders;
 use crate::model::{HostName, RepositoryName, StackName};

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::commit::beside;
 pub use crate::commit::beside::Beside;
 use crate::commit::{LoadedStack, Written};
+use crate::data::record::TargetRecord;
 use crate::docker::{Depth, Engine, EngineError, Scope};
 use crate::drift::{self, Cures, Findings};
 use crate::fleet::WaitingOn;
@@ -84,7 +85,7 @@ impl Memory {
     }
 
     /// What is left of it after a start: the revision that was reached.
-    pub fn since(record: &crate::data::folder::TargetRecord) -> Self {
+    pub fn since(record: &TargetRecord) -> Self {
         let (reached, reached_as) = (record.reached.clone(), record.reached_as.clone());
         Self { reached, reached_as, ..Self::default() }
     }

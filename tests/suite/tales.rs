@@ -14,7 +14,7 @@ use std::time::Duration;
 use moorline::commit::{self, LoadedStack};
 use moorline::config::Stack;
 use moorline::config::settings::Labels;
-use moorline::data::folder::TargetRecord;
+use moorline::data::record::TargetRecord;
 use moorline::docker::{Depth, Engine, EngineSettings};
 use moorline::fleet::whole;
 use moorline::model::{
