@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::fleet_file::Stack;
@@ -128,21 +127,6 @@ impl DataFolder {
     /// The same, which has hosts remember what is kept of these repositories, under these keys.
     pub fn with_ledgers(self, keys: BTreeMap<RepositoryName, String>) -> Self {
         Self { ledgers: Arc::new(Ledgers::of(keys)), ..self }
-    }
-
-    /// Rung when what a host is to remember may have changed.
-    pub(crate) fn ledger_bell(&self, host: &HostName) -> Arc<Notify> {
-        self.ledgers.bell(host)
-    }
-
-    /// Changes when hosts tell of stacks that this folder did not know.
-    pub(crate) fn learned(&self) -> watch::Receiver<u64> {
-        self.ledgers.learned()
-    }
-
-    /// Orders changed, which every host remembers.
-    pub(crate) fn ring_ledgers(&self) {
-        self.ledgers.ring_all();
     }
 
     /// Records of earlier versions lay beside each other: `REPOSITORY.STACK@HOST.json`.

@@ -244,8 +244,14 @@ fn out_of_sync(report: &Report) -> String {
     let held = report.held().next();
     let drifts = report.remaining.len();
     let rollback = report.held().find_map(|held| match &held.why {
-        HeldBecause::RolledBack { reason, error, serves } => {
-            Some((&held.drift.resource, reason, error, serves))
+        HeldBecause::RolledBack { reason, error, serves, replica } => {
+            let resource = || held.drift.resource.to_string();
+            Some((
+                replica.as_ref().map_or_else(resource, ToString::to_string),
+                reason,
+                error,
+                serves,
+            ))
         }
         _ => None,
     });

@@ -214,13 +214,19 @@ pub enum HeldBecause {
         /// What serves instead: the image, and the commit that made it where that is known.
         #[serde(default)]
         serves: Box<str>,
+        /// Whose new container that was: the whole service goes back with it.
+        #[serde(default)]
+        replica: Option<Box<Replica>>,
     },
     /// What was to take its place did not come up, and the manifest says to leave it so.
     UpdatePaused {
         /// How the new container failed.
-        reason: Reason,
+        reason: Box<Reason>,
         /// The Engine's own words; empty where it had none.
         error: String,
+        /// Whose new container that was.
+        #[serde(default)]
+        replica: Option<Box<Replica>>,
     },
     /// Nothing can be done from here.
     NoCure,
