@@ -20,7 +20,7 @@ use crate::data::form::{self, Ledgers};
 use crate::data::record::{Kept, TargetRecord};
 use crate::fleet::Orders;
 use crate::model::{
-    Digest, HostName, LastState, Remedy, RepositoryName, Revision, StackName, Timestamp, chain,
+    Digest, HostName, Remedy, RepositoryName, Revision, StackName, Timestamp, chain,
 };
 use crate::report::Target;
 
