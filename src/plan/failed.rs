@@ -20,15 +20,15 @@ const TROUBLES: [&str; 14] = [
     "already in use",
 ];
 
-/// Whether a start failed of the host: that says nothing of the commit, and is tried again.
-fn is_hosts_trouble(error: &str) -> bool {
-    let error = error.to_ascii_lowercase();
-    TROUBLES.iter().any(|words| error.contains(words))
+/// Whether a container is down because of its host: that says nothing of the commit, and is tried again.
+pub(super) fn is_in_trouble(container: &ObservedContainer) -> bool {
+    let error = container.error.to_ascii_lowercase();
+    !container.state.is_up() && TROUBLES.iter().any(|words| error.contains(words))
 }
 
 /// Whether a container did not come up: ended with a failure, refused to start, keeps restarting or is unhealthy.
 pub(super) fn has_failed(container: &ObservedContainer) -> bool {
-    if !container.state.is_up() && is_hosts_trouble(&container.error) {
+    if is_in_trouble(container) {
         return false;
     }
     match container.state {

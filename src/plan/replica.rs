@@ -35,7 +35,10 @@ impl<'a> Planner<'a> {
                 setback.is_of(&desired.replica)
                     || self.stop_update(service, desired, setback, &mut roll)
             });
-            if !is_over && !self.let_be(service, desired, &mut roll) {
+            let is_over = is_over
+                || self.bridge(service, desired)
+                || self.let_be(service, desired, &mut roll);
+            if !is_over {
                 self.plan_replica(service, desired, &mut roll);
             }
         }

@@ -13,7 +13,7 @@ use crate::model::{
     Replica, Resource, UpdateOrder, UpdatePolicy,
 };
 
-use super::failed::{best, has_failed, how_it_failed};
+use super::failed::{best, has_failed, how_it_failed, is_in_trouble};
 use super::place::handle;
 use super::remove::published;
 use super::steps::{Cause, Node};
@@ -260,8 +260,7 @@ impl<'a> Planner<'a> {
             }
         }
         // Whatever else differs of it has no say before the next commit.
-        let is_of_it = |held: &Held| matches!(&held.drift.resource, Resource::Replica { replica, .. } if *replica == desired.replica);
-        self.held.retain(|held| !is_of_it(held));
+        self.held.retain(|held| !is_about(&held.drift, &desired.replica));
         self.stuck.insert(desired.replica.clone(), why.clone());
         self.held.insert(Held { drift, why: why.clone() });
     }
@@ -361,6 +360,36 @@ impl<'a> Planner<'a> {
         self.stands_new(desired, handle(old), None, started, Some(up));
     }
 
+    /// A successor that the host could not start is tried again after a while: until then the predecessor serves. Says
+    /// whether that is all there is to do about the replica now.
+    pub(super) fn bridge(&mut self, service: &DesiredService, desired: &DesiredReplica) -> bool {
+        let replica = &desired.replica;
+        let Some(brake) = self.brake(replica).cloned() else { return false };
+        let Some(new) = self.keeper(replica).filter(|keeper| is_in_trouble(keeper)) else {
+            return false;
+        };
+        let Some(old) = best(&self.predecessors(replica)).filter(|_| !service.is_job) else {
+            return false;
+        };
+        let drift = replica_drift(service, desired, new, Reason::NotStarted);
+        if old.state.is_up() {
+            self.stands_as_observed(replica, old);
+        } else {
+            let started = self.start(service, &handle(old), &cause(&drift), []);
+            self.stands_new(desired, handle(old), None, started, None);
+        }
+        let why = HeldBecause::HostInTrouble { error: new.error.clone(), until: brake.until };
+        let slowed = self.held.extract_if(.., |held| {
+            matches!(held.why, HeldBecause::Slowed { .. }) && is_about(&held.drift, replica)
+        });
+        let drifts: Vec<Drift> = slowed.map(|held| held.drift).collect();
+        for drift in drifts {
+            self.held.insert(Held { drift, why: why.clone() });
+        }
+        self.stuck.insert(replica.clone(), why);
+        true
+    }
+
     /// Goes on past a successor that did not come up, where the manifest says so: it stands for its replica, and is brought
     /// back as any other that falls. Says whether it was such a one.
     pub(super) fn let_be(
@@ -387,6 +416,10 @@ impl<'a> Planner<'a> {
         roll.was_taken_over(None, TakenOver { desired, new, olds, stops, cause });
         true
     }
+}
+
+fn is_about(drift: &Drift, of: &Replica) -> bool {
+    matches!(&drift.resource, Resource::Replica { replica, .. } if replica == of)
 }
 
 fn replica_drift(

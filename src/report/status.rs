@@ -241,7 +241,6 @@ pub fn line(report: &Report) -> String {
 }
 
 fn out_of_sync(report: &Report) -> String {
-    let held = report.held().next();
     let drifts = report.remaining.len();
     let rollback = report.held().find_map(|held| match &held.why {
         HeldBecause::RolledBack { reason, error, serves, replica } => {
@@ -272,8 +271,9 @@ fn out_of_sync(report: &Report) -> String {
         Some(first) => {
             let more = drifts.saturating_sub(1);
             let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-            let why = held
-                .filter(|held| held.drift == *first)
+            let why = report
+                .held()
+                .find(|held| held.drift == *first)
                 .map_or(String::new(), |held| format!(" (held: {})", held.why));
             format!("out of sync: {} {}{why}{more}", first.resource, first.reason)
         }

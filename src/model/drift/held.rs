@@ -150,6 +150,13 @@ pub enum HeldBecause {
         /// Not before.
         until: Timestamp,
     },
+    /// The host could not start it; that says nothing of the commit.
+    HostInTrouble {
+        /// The Engine's own words.
+        error: String,
+        /// It is tried again then.
+        until: Timestamp,
+    },
     /// A container that is not of this stack is attached to the network.
     StrangerAttached {
         /// Its name, or its id where the name is not known.
@@ -299,6 +306,7 @@ impl HeldBecause {
             | Self::PruneNetworksOff
             | Self::ReportOnly
             | Self::Slowed { .. }
+            | Self::HostInTrouble { .. }
             | Self::StillAttached
             | Self::StillUsed
             | Self::DoesNotConverge { .. }

@@ -290,6 +290,10 @@ impl fmt::Display for HeldBecause {
             Self::PortTaken { port, container } => {
                 return write!(out, "waits for port {port}, which container {container} holds");
             }
+            Self::HostInTrouble { error, until } => {
+                let error = error.lines().next().unwrap_or_default();
+                return write!(out, "the host cannot start it ({error}); next try at {until}");
+            }
             Self::DoesNotConverge { cures, observed } => {
                 let there = observed.as_ref().map_or("nothing", |value| value.0.as_str());
                 return write!(
