@@ -66,8 +66,12 @@ impl<'a> Planner<'a> {
             self.stands_as_observed(replica, container);
         }
         let drifts = self.replicas.get(replica).cloned().unwrap_or_default();
-        let predecessors = self.predecessors(replica);
         let main = drifts.iter().copied().max_by_key(|drift| affair(drift));
+        let is_anew = main.is_some_and(|main| Affair::Create <= affair(main));
+        let predecessors = match keeper {
+            Some(container) if !is_anew => self.drop_abandoned(service, desired, container),
+            _ => Vec::new(),
+        };
         match (main.map(|drift| (affair(drift), drift)), keeper) {
             (Some((Affair::Create, drift)), _) => self.create(service, desired, drift, roll),
             (Some((Affair::Replace, drift)), Some(old)) => {

@@ -203,6 +203,38 @@ impl<'a> Planner<'a> {
         failed.into_iter().filter(|_| mid_update).collect()
     }
 
+    /// Those that stood for a replica before a container was made. One that was made after it is of an update that another
+    /// commit took back: nothing to go back to.
+    fn earlier(
+        &self,
+        desired: &DesiredReplica,
+        container: &ObservedContainer,
+    ) -> Vec<&'a ObservedContainer> {
+        let mut olds = self.predecessors(&desired.replica);
+        olds.retain(|old| came_before(desired, old, container));
+        olds
+    }
+
+    /// Removes what is left of an update that another commit took back, where it does not run: nobody waits for that.
+    /// Returns the other predecessors.
+    pub(super) fn drop_abandoned(
+        &mut self,
+        service: &DesiredService,
+        desired: &DesiredReplica,
+        keeper: &ObservedContainer,
+    ) -> Vec<&'a ObservedContainer> {
+        let is_abandoned = |one: &&'a ObservedContainer| {
+            came_before(desired, keeper, one) && !one.state.is_up() && keeper.name == desired.name
+        };
+        let mut olds = self.predecessors(&desired.replica);
+        let abandoned: Vec<_> = olds.extract_if(.., |one| is_abandoned(one)).collect();
+        for one in abandoned {
+            let drift = replica_drift(service, desired, one, Reason::Superseded);
+            self.remove_container(one, &cause(&drift), []);
+        }
+        olds
+    }
+
     /// Whether a container is of the generation that the commit asks for.
     fn is_new(&self, desired: &DesiredReplica, container: &ObservedContainer) -> bool {
         self.input.desired.is_seal_of(&desired.replica, container.spec_label.as_deref())
@@ -211,9 +243,9 @@ impl<'a> Planner<'a> {
     /// A container of the generation before, while there is one: what serves when an update came to nothing.
     fn generation_before(&self, service: &'a DesiredService) -> Option<&'a ObservedContainer> {
         let of = |desired: &'a DesiredReplica| {
-            let keeper = self.keeper(&desired.replica);
-            let keeper = keeper.filter(|keeper| !self.is_new(desired, keeper));
-            best(&self.predecessors(&desired.replica)).or(keeper)
+            let keeper = self.keeper(&desired.replica)?;
+            let earlier = best(&self.earlier(desired, keeper));
+            earlier.or_else(|| (!self.is_new(desired, keeper)).then_some(keeper))
         };
         service.replicas.values().map(AsRef::as_ref).find_map(of)
     }
@@ -251,7 +283,7 @@ impl<'a> Planner<'a> {
         if action == FailureAction::Rollback {
             let cause = cause(&drift);
             let stopped = failed.state.is_up().then(|| self.stop_container(failed, &cause, []));
-            if let Some(old) = best(&self.predecessors(&desired.replica)) {
+            if let Some(old) = best(&self.earlier(desired, failed)) {
                 // One that does not come back either is given time, as any other that falls again and again.
                 if !old.state.is_up() && self.brake(&desired.replica).is_none() {
                     self.drafts.add(Action::Start { container: handle(old) }, &cause, stopped);
@@ -283,7 +315,7 @@ impl<'a> Planner<'a> {
             self.hold(drift, setback.why.clone());
             return true;
         };
-        let old = best(&self.predecessors(replica));
+        let old = best(&self.earlier(desired, keeper));
         let is_new = self.is_new(desired, keeper);
         if is_new && old.is_none() && keeper.state == ContainerState::Created {
             let drift = replica_drift(service, desired, keeper, Reason::NotStarted);
@@ -409,7 +441,7 @@ impl<'a> Planner<'a> {
         let Some(new) = self.keeper(replica).filter(|keeper| is_in_trouble(keeper)) else {
             return false;
         };
-        let Some(old) = best(&self.predecessors(replica)).filter(|_| !service.is_job) else {
+        let Some(old) = best(&self.earlier(desired, new)).filter(|_| !service.is_job) else {
             return false;
         };
         let drift = replica_drift(service, desired, new, Reason::NotStarted);
@@ -440,7 +472,7 @@ impl<'a> Planner<'a> {
         roll: &mut Rollout<'a>,
     ) -> bool {
         let Some(new) = self.keeper(&desired.replica) else { return false };
-        let olds = self.predecessors(&desired.replica);
+        let olds = self.earlier(desired, new);
         if olds.is_empty()
             || service.is_job
             || self.input.resolve == Resolve::Retry
@@ -462,6 +494,17 @@ impl<'a> Planner<'a> {
 /// The name of a successor until it may have the final one.
 pub(super) fn passing_name(desired: &DesiredReplica) -> String {
     format!("{}.next", desired.name)
+}
+
+/// Whether one container was made before another one; of the same instant, the one that has the final name.
+fn came_before(
+    desired: &DesiredReplica,
+    one: &ObservedContainer,
+    other: &ObservedContainer,
+) -> bool {
+    let passing = passing_name(desired);
+    let when = |container: &ObservedContainer| (container.created_at, container.name == passing);
+    when(one) < when(other)
 }
 
 fn is_about(drift: &Drift, of: &Replica) -> bool {

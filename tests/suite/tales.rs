@@ -426,13 +426,12 @@ impl Tale {
         let which = self.dice.roll(12);
         self.tell(format!("accident {which} to {name}"));
         match which {
+            // Nobody can stop, kill or pause what does not run.
+            0..=3 if self.fake.inspect(&name).unwrap()["State"]["Running"] != true => {}
             0 => self.fake.stop(&name),
             1 => self.fake.kill(&name, 137),
             2 => self.fake.kill(&name, 1),
-            // Nobody can pause what does not run.
-            3 if self.fake.inspect(&name).unwrap()["State"]["Running"] == true => {
-                self.fake.pause(&name);
-            }
+            3 => self.fake.pause(&name),
             4 => self.fake.remove(&name),
             5 => self.fake.rename(&name, &format!("mine-{}", self.commits)),
             6 => self.fake.update(&name, json!({"Memory": 8 << 20, "MemorySwap": 16 << 20})),
@@ -488,14 +487,19 @@ impl Tale {
         self.engine = connect(&self.fake).await;
         let memories = std::mem::take(&mut self.memories);
         for (name, memory) in memories {
-            if keeps {
-                let (reached, reached_as) = (memory.reached, memory.reached_as);
-                let record = TargetRecord { reached, reached_as, ..TargetRecord::default() };
-                let with = Memory::since(&record).with(memory.cures, memory.taken);
-                self.memories.insert(name.clone(), with);
-                let made = self.made.get(&name).cloned().unwrap_or_default();
-                self.engine.vouch_for(&stack_name(&name), Some(&made));
+            // Where data lies, hosts remember too.
+            let state = memory.state.clone();
+            if !keeps {
+                let record = TargetRecord::default();
+                self.memories.insert(name, Memory::since(&record).knowing(state));
+                continue;
             }
+            let (reached, reached_as) = (memory.reached, memory.reached_as);
+            let record = TargetRecord { reached, reached_as, ..TargetRecord::default() };
+            let with = Memory::since(&record).knowing(state).with(memory.cures, memory.taken);
+            self.memories.insert(name.clone(), with);
+            let made = self.made.get(&name).cloned().unwrap_or_default();
+            self.engine.vouch_for(&stack_name(&name), Some(&made));
         }
     }
 
