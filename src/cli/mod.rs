@@ -2,6 +2,7 @@
 
 mod commands;
 mod disk;
+mod everyday;
 mod glance;
 mod listener;
 mod options;
@@ -112,6 +113,8 @@ enum Command {
     Render(render::Args),
     /// Report every problem in the fleet file and the manifests.
     Validate(validate::Args),
+    /// Write a fleet from the Compose projects that run, or from folders of Compose files. Changes nothing on a host.
+    Import(everyday::import::ImportArgs),
     /// Say whether repositories, forges and hosts can be reached, and what the tokens lack. Changes nothing.
     Doctor {
         #[command(flatten)]
@@ -184,6 +187,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Hosts { output } => {
             glance::hosts(&Chosen::new(&global, &Stacks::of(&[]), None)?, output.format)
         }
+        Command::Import(args) => everyday::import::run(&global, &args),
         Command::Suspend(args) => orders::suspend(&global, &args),
         Command::Resume(args) => orders::resume(&global, &args),
         Command::Rollback(args) => orders::rollback(&global, &args),

@@ -11,6 +11,7 @@ mod act;
 mod connect;
 mod error;
 mod events;
+mod found;
 mod ledger;
 mod look;
 
@@ -30,6 +31,7 @@ pub use connect::{
 };
 pub use error::{Cause, EngineError};
 pub use events::{EngineEvent, EventKind, EventStream};
+pub use found::FoundContainer;
 pub use look::{Depth, HostView, Scope};
 
 use self::act::RegistryAuth;

@@ -1,6 +1,7 @@
 //! One look or one pass over all targets, for the commands: no loops, no events.
 
 pub mod doctor;
+mod folder;
 mod round;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -191,6 +192,7 @@ pub async fn connect(setup: &Setup) -> Result<Engines, StartError> {
 /// Makes the listener of one target's steps.
 pub type Listeners = Arc<dyn Fn(&Target) -> Listener + Send + Sync>;
 
+pub use folder::read_folder;
 pub use round::{run, run_on};
 
 /// Hosts by name, each connected or not.

@@ -1,0 +1,3 @@
+//! What people do on an ordinary day: moving in, looking, a nudge.
+
+pub(super) mod import;
