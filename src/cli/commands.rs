@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::daemon::{self, Doorbell, Setup};
-use crate::model::{Plan, Sync};
+use crate::model::{Plan, RepositoryName, Sync};
 use crate::oneshot::doctor::{self, Check, Grade};
 use crate::oneshot::{self, Saved, Seen};
 use crate::plan as planning;
@@ -19,7 +19,7 @@ use crate::report::{Report, diff};
 use crate::web::local;
 
 use super::glance;
-use super::options::Chosen;
+use super::options::{Chosen, working_folder};
 use super::output::{self, Format, note, show, show_exact};
 use super::{listener, progress, signals};
 
@@ -89,11 +89,15 @@ pub(super) fn pass(chosen: &Chosen, intent: Intent, format: Format) -> anyhow::R
 pub(super) fn plan(
     chosen: &Chosen,
     observed: Option<&Path>,
+    dir: Option<&Path>,
     format: Format,
 ) -> anyhow::Result<ExitCode> {
     let saved = observed.map(saved).transpose()?;
     let reports = with_runtime(|stop| async move {
-        let seen = oneshot::read(&chosen.setup, &chosen.wish, &stop).await?;
+        let seen = match dir {
+            Some(dir) => folder(chosen, dir).await?,
+            None => oneshot::read(&chosen.setup, &chosen.wish, &stop).await?,
+        };
         Ok(match saved {
             Some(saved) => oneshot::plan_saved(&chosen.setup, &seen, &chosen.wish, &saved).await?,
             None => look(chosen, &seen, &stop).await?,
@@ -102,6 +106,31 @@ pub(super) fn plan(
     show(format, || reports_json(&reports), || plans_text(&reports))?;
     tell_problems(&reports, format);
     Ok(exit_of(&reports))
+}
+
+/// What a folder holds, as a commit of the one repository that is followed. What Git ignores in it does not count.
+async fn folder(chosen: &Chosen, dir: &Path) -> anyhow::Result<Vec<Seen>> {
+    let dir = working_folder()?.join(dir);
+    let dir = dir.canonicalize().with_context(|| format!("cannot find {}", dir.display()))?;
+    let known: Vec<&RepositoryName> = chosen.setup.settings.repositories.keys().collect();
+    let name = match known.as_slice() {
+        [one] => (*one).clone(),
+        [] => RepositoryName::parse("fleet")?,
+        _ => {
+            let names: Vec<&str> = known.iter().map(|name| name.as_str()).collect();
+            return Err(output::advised(
+                anyhow::anyhow!(
+                    "a folder stands for one repository, and there are {}",
+                    names.join(", ")
+                ),
+                "say for which: `--repository NAME`",
+            ));
+        }
+    };
+    let copy = crate::git::working_copy(&dir);
+    let tree = super::disk::tree_of(&dir, copy.as_ref())
+        .with_context(|| format!("cannot read {}", dir.display()))?;
+    Ok(oneshot::read_folder(&chosen.setup, &chosen.wish, (&dir, tree), &name).await?)
 }
 
 /// `drift`: how the hosts differ from Git.
@@ -158,6 +187,70 @@ pub(super) fn status(chosen: &Chosen, all: bool, format: Format) -> anyhow::Resu
     tell_problems(&reports, format);
     let unseen = reports.iter().any(|report| report.failure.is_some());
     Ok(if unseen { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// `status --watch`: the same again and again, told when it changed, until stopped.
+pub(super) fn watch(chosen: &Chosen, all: bool, format: Format) -> anyhow::Result<ExitCode> {
+    let mut last = String::new();
+    let is_screen = format == Format::Text && output::is_screen();
+    loop {
+        let shown = with_runtime(|stop| async move {
+            let data = &chosen.setup.settings.data;
+            let known = local::ask(data, if all { "/v1/status?all" } else { "/v1/status" }).await?;
+            let value = match known.filter(|_| chosen.wish.stacks.is_empty()) {
+                Some(known) => known,
+                None => {
+                    let seen = oneshot::read(&chosen.setup, &chosen.wish, &stop).await?;
+                    let reports = look(chosen, &seen, &stop).await?;
+                    let mut value = reports_json(&reports);
+                    let text = at_a_glance(&seen, &reports, Detail::Replicas);
+                    if let Some(fields) = value.as_object_mut() {
+                        fields.insert("text".to_owned(), Value::from(text));
+                    }
+                    value
+                }
+            };
+            Ok((value, stop.is_cancelled()))
+        });
+        let (mut value, is_over) = shown?;
+        let text = value.get("text").and_then(Value::as_str).unwrap_or_default().to_owned();
+        if let Some(fields) = value.as_object_mut() {
+            fields.remove("text");
+        }
+        if is_over {
+            return Ok(ExitCode::SUCCESS);
+        }
+        // Ages in the text change each second: on a screen it is drawn anew, elsewhere states count.
+        let now = if is_screen { text.clone() } else { states(&value) };
+        if now != last {
+            if is_screen {
+                output::print("\x1b[H\x1b[2J")?;
+            }
+            show(format, || value.clone(), || text.clone())?;
+            last = now;
+        }
+        let waited = with_runtime(|stop| async move {
+            Ok(stop.run_until_cancelled(tokio::time::sleep(WATCH_PAUSE)).await.is_some())
+        })?;
+        if !waited {
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
+}
+
+/// Between two looks of `status --watch`.
+const WATCH_PAUSE: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// How each target stands.
+fn states(value: &Value) -> String {
+    let reports = value.get("reports").and_then(Value::as_array).into_iter().flatten();
+    let fields = ["stack", "host", "state", "summary", "revision"];
+    reports
+        .map(|report| {
+            let parts = fields.map(|name| report.get(name).map(ToString::to_string));
+            format!("{parts:?}")
+        })
+        .collect()
 }
 
 /// What the daemon that runs with this data folder knows. It is not asked about another commit, or about a part.
@@ -258,7 +351,7 @@ pub(super) fn with_runtime<T, F: Future<Output = anyhow::Result<T>>>(
     result
 }
 
-async fn look(
+pub(super) async fn look(
     chosen: &Chosen,
     seen: &[Seen],
     stop: &CancellationToken,

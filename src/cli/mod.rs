@@ -20,6 +20,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
+use crate::oneshot::hands::Renew;
+
 use options::{Chosen, Global, Stacks, Variables};
 use output::Output;
 
@@ -65,6 +67,9 @@ enum Command {
         /// Plan against a saved observation (`moorline observe --output json`) instead of the hosts.
         #[arg(long, value_name = "FILE")]
         observed: Option<PathBuf>,
+        /// Plan what this folder holds, committed or not, instead of a commit.
+        #[arg(long, value_name = "FOLDER", conflicts_with = "revision")]
+        dir: Option<PathBuf>,
         #[command(flatten)]
         variables: Variables,
         #[command(flatten)]
@@ -84,6 +89,9 @@ enum Command {
         /// Name every host, however many there are.
         #[arg(long)]
         all: bool,
+        /// Go on looking, and show what changed, until stopped.
+        #[arg(short, long)]
+        watch: bool,
         #[command(flatten)]
         output: Output,
     },
@@ -113,6 +121,22 @@ enum Command {
     Render(render::Args),
     /// Report every problem in the fleet file and the manifests.
     Validate(validate::Args),
+    /// Show what a stack's containers wrote, on all of its hosts.
+    Logs(everyday::logs::LogsArgs),
+    /// Restart a stack's containers, one after the other, each when the one before is healthy.
+    Restart(everyday::hands::RestartArgs),
+    /// Fetch the images of stacks anew, and replace the containers whose image is another one.
+    Pull(everyday::hands::RenewArgs),
+    /// Build the images of stacks anew, and replace the containers whose image is another one.
+    Rebuild(everyday::hands::RenewArgs),
+    /// Wait until stacks are in sync and healthy. Exits with 1 when they are not in time.
+    Wait(everyday::wait::WaitArgs),
+    /// Name images of which the registry has newer ones. Exits with 0 when there is none, 2 when there is.
+    Outdated(everyday::outdated::OutdatedArgs),
+    /// Show what the repository asks for: stacks, where they run, and their services.
+    Tree(everyday::tree::TreeArgs),
+    /// Compare what two commits ask for. Exits with 0 when it is the same, 2 when not.
+    Diff(everyday::compare::DiffArgs),
     /// Write a fleet from the Compose projects that run, or from folders of Compose files. Changes nothing on a host.
     Import(everyday::import::ImportArgs),
     /// Say whether repositories, forges and hosts can be reached, and what the tokens lack. Changes nothing.
@@ -171,15 +195,19 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let mode = by_hand.prepare(&mut chosen)?;
             commands::sync(&chosen, mode, output.format)
         }
-        Command::Plan { stacks, revision, observed, variables, output } => {
+        Command::Plan { stacks, revision, observed, dir, variables, output } => {
             let chosen = Chosen::new(&global, &stacks, revision)?.with(&variables)?;
-            commands::plan(&chosen, observed.as_deref(), output.format)
+            commands::plan(&chosen, observed.as_deref(), dir.as_deref(), output.format)
         }
         Command::Drift { stacks, output } => {
             commands::drift(&Chosen::new(&global, &stacks, None)?, output.format)
         }
-        Command::Status { stacks, all, output } => {
-            commands::status(&Chosen::new(&global, &stacks, None)?, all, output.format)
+        Command::Status { stacks, all, watch, output } => {
+            let chosen = Chosen::new(&global, &stacks, None)?;
+            if watch {
+                return commands::watch(&chosen, all, output.format);
+            }
+            commands::status(&chosen, all, output.format)
         }
         Command::Doctor { output } => {
             commands::doctor(&Chosen::new(&global, &Stacks::default(), None)?, output.format)
@@ -187,6 +215,14 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Hosts { output } => {
             glance::hosts(&Chosen::new(&global, &Stacks::of(&[]), None)?, output.format)
         }
+        Command::Logs(args) => everyday::logs::run(&global, &args),
+        Command::Restart(args) => everyday::hands::restart(&global, &args),
+        Command::Pull(args) => everyday::hands::renew(&global, &args, Renew::Pulled),
+        Command::Rebuild(args) => everyday::hands::renew(&global, &args, Renew::Built),
+        Command::Wait(args) => everyday::wait::run(&global, &args),
+        Command::Outdated(args) => everyday::outdated::run(&global, &args),
+        Command::Tree(args) => everyday::tree::run(&global, &args),
+        Command::Diff(args) => everyday::compare::run(&global, &args),
         Command::Import(args) => everyday::import::run(&global, &args),
         Command::Suspend(args) => orders::suspend(&global, &args),
         Command::Resume(args) => orders::resume(&global, &args),

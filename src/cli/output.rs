@@ -222,6 +222,12 @@ impl std::io::Write for Discreet {
     }
 }
 
+/// Whether standard output is a terminal.
+pub(super) fn is_screen() -> bool {
+    use std::io::IsTerminal as _;
+    std::io::stdout().is_terminal()
+}
+
 /// Whether standard error wants colour.
 pub(super) fn colour() -> bool {
     use std::io::IsTerminal as _;

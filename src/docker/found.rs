@@ -1,14 +1,15 @@
 //! Containers that docker compose made, as one finds them on a host that is to be taken over.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
 use serde::Deserialize;
 
 use super::connect::{Ask, segment};
-use super::look::{NUMBER, ONE_OFF, PROJECT, SERVICE, STACK};
+use super::look::{NUMBER, ONE_OFF, PROJECT, REPOSITORY, SERVICE, STACK};
 use super::{Engine, EngineError};
-use crate::model::Timestamp;
+use crate::model::{ContainerId, Timestamp};
 
 /// Containers that are inspected at a time.
 const PARALLEL: usize = 8;
@@ -19,6 +20,8 @@ const ENV_FILES: &str = "com.docker.compose.project.environment_file";
 /// A container of a host, as far as it matters to one who takes it over. Its variables may hold secrets.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct FoundContainer {
+    /// Its id.
+    pub id: Option<ContainerId>,
     /// Its name, without the slash.
     pub name: String,
     /// When it was made; `None` when the Engine's word for it cannot be understood.
@@ -43,6 +46,10 @@ pub struct FoundContainer {
     pub one_off: bool,
     /// The stack of ours that its labels name.
     pub stack: Option<String>,
+    /// The repository of ours that its labels name.
+    pub repository: Option<String>,
+    /// How long it is given to end, where it says.
+    pub grace: Option<Duration>,
     /// All labels.
     pub labels: BTreeMap<String, String>,
     /// Its variables.
@@ -70,6 +77,7 @@ struct Line {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct Inspected {
+    id: String,
     name: String,
     created: String,
     config: Config,
@@ -84,6 +92,7 @@ struct Config {
     image: String,
     env: Option<Vec<String>>,
     labels: Option<BTreeMap<String, String>>,
+    stop_timeout: Option<u64>,
 }
 
 #[derive(Default, Deserialize)]
@@ -148,6 +157,8 @@ fn found(seen: Inspected) -> FoundContainer {
     let mounts = seen.mounts.unwrap_or_default();
     let of_kind = |kind: &'static str| mounts.iter().filter(move |mount| mount.kind == kind);
     FoundContainer {
+        id: ContainerId::parse(&seen.id).ok(),
+        grace: seen.config.stop_timeout.map(Duration::from_secs),
         name: seen.name.trim_start_matches('/').to_owned(),
         created_at: Timestamp::parse(&seen.created),
         running: seen.state.running,
@@ -160,6 +171,7 @@ fn found(seen: Inspected) -> FoundContainer {
         env_files: paths(ENV_FILES),
         one_off: label(ONE_OFF).is_some_and(|text| text.eq_ignore_ascii_case("true")),
         stack: label(STACK),
+        repository: label(REPOSITORY),
         environment: environment.collect(),
         binds: of_kind("bind")
             .map(|mount| (mount.source.clone(), mount.destination.clone(), mount.writable))

@@ -13,7 +13,9 @@ mod error;
 mod events;
 mod found;
 mod ledger;
+mod logs;
 mod look;
+mod registry;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -32,7 +34,9 @@ pub use connect::{
 pub use error::{Cause, EngineError};
 pub use events::{EngineEvent, EventKind, EventStream};
 pub use found::FoundContainer;
+pub use logs::{LogLine, LogWish};
 pub use look::{Depth, HostView, Scope};
+pub use registry::{Registries, Registry, RegistryError};
 
 use self::act::RegistryAuth;
 use self::connect::{Ask, Wire};

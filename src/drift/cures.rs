@@ -57,6 +57,7 @@ impl Symptom {
             | Reason::Superseded
             | Reason::NotRun
             | Reason::JobFailed { .. }
+            | Reason::ByHand
             | Reason::ImageMissing => return None,
         };
         let resource = match drift.resource.clone() {

@@ -12,9 +12,6 @@ use crate::model::{ManifestTree, RepositoryName, Revision};
 use crate::outside::Outside;
 use crate::{clock, redaction};
 
-/// What stands for the id of what has none yet.
-const NOT_COMMITTED: &str = "0000000000000000000000000000000000000000";
-
 /// The folder, as a commit of this repository. What left Git before is not told apart: a folder without a stack removes it
 /// as a commit without it would.
 ///
@@ -30,7 +27,7 @@ pub async fn read_folder(
     let labels = setup.settings.host_labels();
     let outside = Arc::new(Outside::new(&setup.settings));
     let unusable = |problem: String| OnceError::Fleet { problem };
-    let revision = Revision::parse(NOT_COMMITTED).map_err(|error| unusable(error.to_string()))?;
+    let revision = Revision::none();
     let mut commit =
         commit::of_folder(tree, revision, (repository, &labels), &outside, clock::now()).await;
     redaction::hide(&commit.secrets());

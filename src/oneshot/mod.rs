@@ -2,6 +2,7 @@
 
 pub mod doctor;
 mod folder;
+pub mod hands;
 mod round;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -44,6 +44,7 @@ mod laws;
 mod loader_fuzz;
 mod lost_folder;
 mod manifests;
+mod moving;
 mod mutations_real;
 mod orders;
 mod outside;
