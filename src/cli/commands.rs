@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::daemon::{self, Doorbell, Setup};
-use crate::model::{Plan, RepositoryName, Sync};
+use crate::model::{Diagnostics, Plan, RepositoryName, Sync, TreePath};
 use crate::oneshot::doctor::{self, Check, Grade};
 use crate::oneshot::{self, Saved, Seen};
 use crate::plan as planning;
@@ -18,6 +18,7 @@ use crate::report::glance::{Detail, Glimpse, MANY, of_repository};
 use crate::report::{Report, diff};
 use crate::web::local;
 
+use super::everyday::caret;
 use super::glance;
 use super::options::{Chosen, working_folder};
 use super::output::{self, Format, note, show, show_exact};
@@ -81,7 +82,7 @@ pub(super) fn pass(chosen: &Chosen, intent: Intent, format: Format) -> anyhow::R
         Ok((seen, reports))
     })?;
     show(format, || reports_json(&reports), || at_a_glance(&seen, &reports, Detail::Verdicts))?;
-    tell_problems(&reports, format);
+    tell_problems(&seen, &reports, format);
     Ok(reports)
 }
 
@@ -93,18 +94,19 @@ pub(super) fn plan(
     format: Format,
 ) -> anyhow::Result<ExitCode> {
     let saved = observed.map(saved).transpose()?;
-    let reports = with_runtime(|stop| async move {
+    let (seen, reports) = with_runtime(|stop| async move {
         let seen = match dir {
             Some(dir) => folder(chosen, dir).await?,
             None => oneshot::read(&chosen.setup, &chosen.wish, &stop).await?,
         };
-        Ok(match saved {
+        let reports = match saved {
             Some(saved) => oneshot::plan_saved(&chosen.setup, &seen, &chosen.wish, &saved).await?,
             None => look(chosen, &seen, &stop).await?,
-        })
+        };
+        Ok((seen, reports))
     })?;
     show(format, || reports_json(&reports), || plans_text(&reports))?;
-    tell_problems(&reports, format);
+    tell_problems(&seen, &reports, format);
     Ok(exit_of(&reports))
 }
 
@@ -135,9 +137,10 @@ async fn folder(chosen: &Chosen, dir: &Path) -> anyhow::Result<Vec<Seen>> {
 
 /// `drift`: how the hosts differ from Git.
 pub(super) fn drift(chosen: &Chosen, format: Format) -> anyhow::Result<ExitCode> {
-    let reports = with_runtime(|stop| async move {
+    let (seen, reports) = with_runtime(|stop| async move {
         let seen = oneshot::read(&chosen.setup, &chosen.wish, &stop).await?;
-        look(chosen, &seen, &stop).await
+        let reports = look(chosen, &seen, &stop).await?;
+        Ok((seen, reports))
     })?;
     show(
         format,
@@ -154,7 +157,7 @@ pub(super) fn drift(chosen: &Chosen, format: Format) -> anyhow::Result<ExitCode>
             text
         },
     )?;
-    tell_problems(&reports, format);
+    tell_problems(&seen, &reports, format);
     Ok(exit_of(&reports))
 }
 
@@ -184,7 +187,7 @@ pub(super) fn status(chosen: &Chosen, all: bool, format: Format) -> anyhow::Resu
         text.push_str(&glance::troubles_text(&troubles));
         text
     })?;
-    tell_problems(&reports, format);
+    tell_problems(&seen, &reports, format);
     let unseen = reports.iter().any(|report| report.failure.is_some());
     Ok(if unseen { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
@@ -431,23 +434,34 @@ fn plans_text(reports: &[Report]) -> String {
     text
 }
 
-/// Problems go to standard error; data formats carry them already.
-fn tell_problems(reports: &[Report], format: Format) {
+/// Problems go to standard error, each once and with its line; data formats carry them already.
+fn tell_problems(seen: &[Seen], reports: &[Report], format: Format) {
     if format != Format::Text {
         return;
     }
-    let mut said: Vec<String> = Vec::new();
+    let mut problems = Diagnostics::default();
+    for problem in reports.iter().flat_map(|report| &report.problems.0) {
+        if !problems.0.contains(problem) {
+            problems.0.push(problem.clone());
+        }
+    }
+    let text_of = |file: &str| -> Option<String> {
+        let path = TreePath::parse(file).ok()?;
+        let is_env = path.file_name().contains(".env");
+        let mut stacks = seen.iter().flat_map(|one| one.commit.stacks.values());
+        let bytes = stacks.find_map(|stack| Some(stack.tree.file(&path)?.bytes.clone()))?;
+        (!is_env).then(|| String::from_utf8_lossy(&bytes).into_owned())
+    };
+    caret::problems(&problems, &text_of);
+    let said: Vec<String> = problems.0.iter().map(ToString::to_string).collect();
+    let mut failures: Vec<String> = Vec::new();
     for report in reports {
-        let failure = report
-            .failure
-            .as_ref()
-            .map(|failure| format!("{}: {}", report.target, failure.message));
-        let problems = report.problems.0.iter().map(ToString::to_string);
-        for line in problems.chain(failure) {
-            if !said.iter().any(|known| line.ends_with(known.as_str())) {
-                note(&line);
-                said.push(line);
-            }
+        let Some(failure) = &report.failure else { continue };
+        let is_said = said.iter().any(|line| failure.message.contains(line.as_str()));
+        let line = format!("{}: {}", report.target, failure.message);
+        if !is_said && !failures.contains(&line) {
+            note(&line);
+            failures.push(line);
         }
     }
 }

@@ -18,7 +18,7 @@ mod validate;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::oneshot::hands::Renew;
 
@@ -144,30 +144,75 @@ enum Command {
         #[command(flatten)]
         output: Output,
     },
-    /// Print completions for a shell.
+    /// Print what a shell reads to complete commands, options, and names of stacks, services and hosts.
     Completions {
         /// The shell.
-        shell: clap_complete::Shell,
+        shell: everyday::complete::Shell,
     },
-    /// Print the manual page.
-    Man,
+    /// Print a manual page: of the program, or of a command.
+    Man {
+        /// The command.
+        #[arg(value_name = "COMMAND")]
+        about: Option<String>,
+        /// Write the pages of all commands into this folder.
+        #[arg(long, value_name = "FOLDER", conflicts_with = "about")]
+        into: Option<PathBuf>,
+    },
+    /// Print what may come next on a command line.
+    #[command(hide = true)]
+    Complete {
+        /// The words so far, the last one as far as it was typed.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
 }
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let format = output::asked_for(std::env::args_os());
+    let matches = command_line().try_get_matches();
+    let arguments = match matches.and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(arguments) => arguments,
-        Err(error) => return misread(&error),
+        Err(error) => return misread(&error, format),
     };
     match run(arguments) {
         Ok(code) => code,
-        Err(error) => output::complain(&error),
+        Err(error) => output::complain(&error, format),
     }
 }
 
+/// The command line: of a command, help shows its own options; those of all commands stand in the program's.
+pub(crate) fn command_line() -> clap::Command {
+    let mut command = Arguments::command();
+    command.build();
+    let shared: Vec<clap::Id> = command
+        .get_arguments()
+        .filter(|arg| arg.is_global_set())
+        .map(|arg| arg.get_id().clone())
+        .collect();
+    let names: Vec<String> =
+        command.get_subcommands().map(|one| one.get_name().to_owned()).collect();
+    for name in names.iter().filter(|name| *name != "help") {
+        command = command.mut_subcommand(name, |mut one| {
+            for id in &shared {
+                one = one.mut_arg(id, |arg| arg.hide(true));
+            }
+            one.after_help(
+                "Options of all commands, such as --settings and --host: `moorline --help`.",
+            )
+        });
+    }
+    command
+}
+
 /// Help and version are what was asked for. Anything else is an error like all others: 2 says that hosts differ.
-fn misread(error: &clap::Error) -> ExitCode {
+fn misread(error: &clap::Error, format: Format) -> ExitCode {
     let told = error.print().is_ok();
+    if error.use_stderr() && format != Format::Text {
+        let text = error.render().to_string();
+        let text = text.strip_prefix("error: ").unwrap_or(&text);
+        output::complain_as_data(format, text.trim(), None, &[]);
+    }
     if told && !error.use_stderr() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -177,12 +222,12 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Render(args) => render::run(&args, &Surroundings::of_process()?),
         Command::Validate(args) => validate::run(&args, &global, &Surroundings::of_process()?),
         Command::Completions { shell } => {
-            let mut command = Arguments::command();
-            clap_complete::generate(shell, &mut command, "moorline", &mut std::io::stdout());
+            output::print(everyday::complete::script(shell))?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Man => {
-            output::manual(&Arguments::command())?;
+        Command::Complete { words } => everyday::complete::run(&global, &command_line(), &words),
+        Command::Man { about, into } => {
+            everyday::manual::run(&command_line(), about.as_deref(), into.as_deref())?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Run { as_host } => {

@@ -68,7 +68,8 @@ impl Args {
 /// Runs the command.
 pub(super) fn run(args: &Args, surroundings: &Surroundings) -> anyhow::Result<ExitCode> {
     let loaded = load_from_disk(args, surroundings, LoadPurpose::Show)?;
-    output::problems(&loaded.problems);
+    let text_of = [surroundings.folder.as_path()];
+    super::everyday::caret::problems(&loaded.problems, &super::everyday::caret::of_disk(&text_of));
     let Some(project) = loaded.project else { return Ok(ExitCode::FAILURE) };
     let text = match args.output {
         Format::Json => doubled(&output::json(&project)?),
