@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -11,19 +12,21 @@ use tokio_util::sync::CancellationToken;
 use crate::daemon::{self, Doorbell, Setup};
 use crate::model::{Diagnostics, Plan, RepositoryName, Sync, TreePath};
 use crate::oneshot::doctor::{self, Check, Grade};
-use crate::oneshot::{self, Saved, Seen};
+use crate::oneshot::{self, OnceError, Saved, Seen};
 use crate::plan as planning;
 use crate::reconcile::Intent;
 use crate::report::glance::{Detail, Glimpse, MANY, of_repository};
-use crate::report::{Report, diff};
+use crate::report::{Report, brief, diff};
 use crate::web::local;
 
-use super::everyday::caret;
+use super::everyday::{blind, caret};
 use super::glance;
 use super::options::{Chosen, working_folder};
 use super::output::{self, Format, note, show, show_exact};
 use super::{listener, progress, signals};
 
+/// What `status` begins with where nobody else knows.
+pub(super) const NO_DAEMON: &str = "no daemon runs with this data folder; looked just now";
 /// What `plan` and `drift` exit with when a host is not what Git says.
 const OUT_OF_SYNC: u8 = 2;
 
@@ -86,11 +89,29 @@ pub(super) fn pass(chosen: &Chosen, intent: Intent, format: Format) -> anyhow::R
     Ok(reports)
 }
 
+/// What a plan is made from, where that is no commit and no live host.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PlanFrom<'a> {
+    /// A saved observation.
+    pub(super) observed: Option<&'a Path>,
+    /// A folder.
+    pub(super) dir: Option<&'a Path>,
+}
+
+/// How much of a plan is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PlanDetail {
+    /// A line for each thing that changes.
+    Brief,
+    /// Every step.
+    Steps,
+}
+
 /// `plan`: what a pass would do.
 pub(super) fn plan(
     chosen: &Chosen,
-    observed: Option<&Path>,
-    dir: Option<&Path>,
+    PlanFrom { observed, dir }: PlanFrom<'_>,
+    detail: PlanDetail,
     format: Format,
 ) -> anyhow::Result<ExitCode> {
     let saved = observed.map(saved).transpose()?;
@@ -105,7 +126,7 @@ pub(super) fn plan(
         };
         Ok((seen, reports))
     })?;
-    show(format, || reports_json(&reports), || plans_text(&reports))?;
+    show(format, || reports_json(&reports), || plans_text(&reports, detail))?;
     tell_problems(&seen, &reports, format);
     Ok(exit_of(&reports))
 }
@@ -166,11 +187,21 @@ pub(super) fn status(chosen: &Chosen, all: bool, format: Format) -> anyhow::Resu
     if let Some(known) = ask_daemon(chosen, all)? {
         return tell_known(chosen, known, format);
     }
-    let (seen, reports) = with_runtime(|stop| async move {
-        let seen = oneshot::read(&chosen.setup, &chosen.wish, &stop).await?;
+    let looked = with_runtime(|stop| async move {
+        let seen = match oneshot::read(&chosen.setup, &chosen.wish, &stop).await {
+            Ok(seen) => seen,
+            Err(error @ (OnceError::Git { .. } | OnceError::Fleet { .. })) => {
+                return Ok(Err(blind::look(chosen, error).await?));
+            }
+            Err(error) => return Err(error.into()),
+        };
         let reports = look(chosen, &seen, &stop).await?;
-        Ok((seen, reports))
+        Ok(Ok((seen, reports)))
     })?;
+    let (seen, reports) = match looked {
+        Ok(looked) => looked,
+        Err(blind) => return blind.tell(format),
+    };
     let detail = if all || reports.len() <= MANY { Detail::Replicas } else { Detail::Counts };
     let troubles = glance::troubles(chosen)?;
     let value = || {
@@ -182,7 +213,7 @@ pub(super) fn status(chosen: &Chosen, all: bool, format: Format) -> anyhow::Resu
         value
     };
     show(format, value, || {
-        let mut text = "no daemon runs with this data folder; looked just now\n".to_owned();
+        let mut text = format!("{NO_DAEMON}\n  next: moorline run\n");
         text.push_str(&at_a_glance(&seen, &reports, detail));
         text.push_str(&glance::troubles_text(&troubles));
         text
@@ -248,12 +279,12 @@ const WATCH_PAUSE: std::time::Duration = std::time::Duration::from_secs(2);
 fn states(value: &Value) -> String {
     let reports = value.get("reports").and_then(Value::as_array).into_iter().flatten();
     let fields = ["stack", "host", "state", "summary", "revision"];
-    reports
-        .map(|report| {
-            let parts = fields.map(|name| report.get(name).map(ToString::to_string));
-            format!("{parts:?}")
-        })
-        .collect()
+    let mut text = String::new();
+    for report in reports {
+        let parts = fields.map(|name| report.get(name).map(ToString::to_string));
+        push(&mut text, &format!("{parts:?}"));
+    }
+    text
 }
 
 /// What the daemon that runs with this data folder knows. It is not asked about another commit, or about a part.
@@ -402,12 +433,15 @@ fn exit_of(reports: &[Report]) -> ExitCode {
     if differs { ExitCode::from(OUT_OF_SYNC) } else { ExitCode::SUCCESS }
 }
 
-fn plans_text(reports: &[Report]) -> String {
+fn plans_text(reports: &[Report], detail: PlanDetail) -> String {
     let mut text = String::new();
     for report in reports {
         let plan: Option<&Plan> = report.rounds.last().map(|round| &*round.plan);
         let said = match (&report.failure, plan) {
-            (Some(_), _) => "cannot be planned".to_owned(),
+            (Some(failure), _) => {
+                let why = failure.message.lines().next().unwrap_or_default();
+                format!("cannot be planned: {why}")
+            }
             (None, Some(plan)) => planning::summary(plan),
             (None, None) => "nothing to do".to_owned(),
         };
@@ -419,7 +453,10 @@ fn plans_text(reports: &[Report]) -> String {
             for seat in &report.seats {
                 push(&mut text, &format!("seat  {seat}"));
             }
-            text.push_str(&planning::render(plan));
+            match detail {
+                PlanDetail::Steps => text.push_str(&planning::render(plan)),
+                PlanDetail::Brief => text.push_str(&brief::of(report)),
+            }
             if report.needs_word && !plan.steps.is_empty() {
                 let (stack, hash) = (&report.target.stack, planning::hash(plan));
                 push(
@@ -430,6 +467,9 @@ fn plans_text(reports: &[Report]) -> String {
                 );
             }
         }
+    }
+    if 1 < reports.len() {
+        push(&mut text, &brief::totals(reports));
     }
     text
 }
@@ -449,7 +489,7 @@ fn tell_problems(seen: &[Seen], reports: &[Report], format: Format) {
         let path = TreePath::parse(file).ok()?;
         let is_env = path.file_name().contains(".env");
         let mut stacks = seen.iter().flat_map(|one| one.commit.stacks.values());
-        let bytes = stacks.find_map(|stack| Some(stack.tree.file(&path)?.bytes.clone()))?;
+        let bytes = stacks.find_map(|stack| Some(Arc::clone(&stack.tree.file(&path)?.bytes)))?;
         (!is_env).then(|| String::from_utf8_lossy(&bytes).into_owned())
     };
     caret::problems(&problems, &text_of);

@@ -70,6 +70,9 @@ enum Command {
         /// Plan what this folder holds, committed or not, instead of a commit.
         #[arg(long, value_name = "FOLDER", conflicts_with = "revision")]
         dir: Option<PathBuf>,
+        /// Every step, in its order, with what it waits for.
+        #[arg(long)]
+        steps: bool,
         #[command(flatten)]
         variables: Variables,
         #[command(flatten)]
@@ -240,9 +243,12 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let mode = by_hand.prepare(&mut chosen)?;
             commands::sync(&chosen, mode, output.format)
         }
-        Command::Plan { stacks, revision, observed, dir, variables, output } => {
+        Command::Plan { stacks, revision, observed, dir, steps, variables, output } => {
             let chosen = Chosen::new(&global, &stacks, revision)?.with(&variables)?;
-            commands::plan(&chosen, observed.as_deref(), dir.as_deref(), output.format)
+            let from = commands::PlanFrom { observed: observed.as_deref(), dir: dir.as_deref() };
+            let detail =
+                if steps { commands::PlanDetail::Steps } else { commands::PlanDetail::Brief };
+            commands::plan(&chosen, from, detail, output.format)
         }
         Command::Drift { stacks, output } => {
             commands::drift(&Chosen::new(&global, &stacks, None)?, output.format)

@@ -153,11 +153,11 @@ pub(super) fn note(text: &str) {
 pub(super) fn asked_for(words: impl Iterator<Item = std::ffi::OsString>) -> Format {
     let words: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
     let after = |place: usize| words.get(place + 1).map(String::as_str);
-    let said = words.iter().enumerate().filter_map(|(place, word)| match word.as_str() {
+    let mut said = words.iter().enumerate().rev().filter_map(|(place, word)| match word.as_str() {
         "-o" | "--output" => after(place),
         word => word.strip_prefix("--output=").or_else(|| word.strip_prefix("-o")),
     });
-    match said.last().map(|word| word.trim_start_matches('=')) {
+    match said.next().map(|word| word.trim_start_matches('=')) {
         Some("json") => Format::Json,
         Some("yaml") => Format::Yaml,
         _ => Format::Text,

@@ -120,7 +120,7 @@ fn walk(node: &Node, path: &mut Vec<String>, found: &mut Vec<Use>) {
         }
         Kind::Map(map) => {
             let is_environment = path.last().is_some_and(|key| key == "environment");
-            for entry in map.iter() {
+            for entry in map {
                 if is_environment && entry.value.is_null() {
                     passed_on(&entry.value, &entry.key, path, found);
                 }

@@ -1,10 +1,22 @@
 //! The fleet file and the Compose file that takes the place of env files, as text.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use super::draft::DraftStack;
 use super::environment::Environment;
 use crate::model::StackName;
+
+/// How the Compose file begins that takes the place of env files.
+const OVERRIDE_HEAD: &str = "# Written by `moorline import`: what stands in files outside Git comes from variables and from the host.\n";
+
+/// Adds to a text.
+pub(super) fn add(text: &mut String, said: std::fmt::Arguments<'_>) {
+    // Writing into a String cannot fail.
+    if text.write_fmt(said).is_err() {
+        text.push('\n');
+    }
+}
 
 /// The fleet file.
 pub(super) fn fleet(stacks: &BTreeMap<StackName, DraftStack>) -> String {
@@ -12,7 +24,8 @@ pub(super) fn fleet(stacks: &BTreeMap<StackName, DraftStack>) -> String {
         "# Written by `moorline import` from what ran; it is yours from now on.\nstacks:\n"
             .to_owned();
     for (name, stack) in stacks {
-        let mut line = |key: &str, value: String| text.push_str(&format!("    {key}: {value}\n"));
+        let mut line =
+            |key: &str, value: String| add(&mut text, format_args!("    {key}: {value}\n"));
         // The name is a key of the fleet file.
         line("", String::new());
         line("path", quoted(&stack.path));
@@ -52,15 +65,12 @@ pub(super) fn overriding(
     if environment.resets.is_empty() && by_path.is_empty() {
         return None;
     }
-    let mut text = concat!(
-        "# Written by `moorline import`: what stands in files outside Git comes from variables and from the host.\n",
-    )
-    .to_owned();
+    let mut text = OVERRIDE_HEAD.to_owned();
     if !environment.resets.is_empty() {
         text.push_str("services:\n");
     }
     for service in &environment.resets {
-        text.push_str(&format!("  {}:\n    env_file: !reset []\n", quoted(service)));
+        add(&mut text, format_args!("  {}:\n    env_file: !reset []\n", quoted(service)));
         let variables = environment.services.get(service).into_iter().flatten();
         let lines: Vec<String> = variables
             .map(|(key, variable)| format!("      {}: ${{{variable}}}\n", quoted(key)))
@@ -75,9 +85,9 @@ pub(super) fn overriding(
         if own.is_empty() {
             continue;
         }
-        text.push_str(&format!("{kind}:\n"));
+        add(&mut text, format_args!("{kind}:\n"));
         for (_, name, path) in own {
-            text.push_str(&format!("  {}:\n    file: {}\n", quoted(name), quoted(path)));
+            add(&mut text, format_args!("  {}:\n    file: {}\n", quoted(name), quoted(path)));
         }
     }
     Some(text)

@@ -109,8 +109,7 @@ pub(super) fn folders(given: &[PathBuf], left: &mut Vec<LeftAlone>) -> Vec<Strin
 const DEEPEST: usize = 4;
 
 fn walk(folder: &Path, depth: usize, found: &mut BTreeSet<String>, left: &mut Vec<LeftAlone>) {
-    let holds = |name: &&str| folder.join(name).is_file();
-    if COMPOSE_FILES.iter().any(|name| holds(&name)) {
+    if COMPOSE_FILES.iter().any(|name| folder.join(name).is_file()) {
         found.extend(folder.to_str().map(str::to_owned));
         // What lies below belongs to this project, unless it is the root of a collection.
         if depth > 0 {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::fleet_text::add;
 use super::sources::Unit;
 use crate::compose::{self, Files, LoadPurpose, LoadRequest, Lookup, ReadProblem};
 use crate::model::{Project, ServiceName};
@@ -152,7 +153,10 @@ fn missing_service<'a>(unit: &'a Unit<'_>, project: &Project) -> Option<&'a str>
 fn resets(folder: &str, project: &Project) -> (String, Arc<[u8]>) {
     let mut text = "services:\n".to_owned();
     for name in project.services.keys() {
-        text.push_str(&format!("  {name:?}:\n    env_file: !reset []\n", name = name.as_str()));
+        add(
+            &mut text,
+            format_args!("  {name:?}:\n    env_file: !reset []\n", name = name.as_str()),
+        );
     }
     (format!("{folder}/{OVERRIDE_FILE}"), text.into_bytes().into())
 }

@@ -93,7 +93,7 @@ fn effective_wait(report: &Report) -> Option<&Wait> {
 }
 
 /// The order in which states hide each other.
-fn rank(state: CommitState) -> u8 {
+pub(super) fn rank(state: CommitState) -> u8 {
     match state {
         CommitState::Success => 0,
         CommitState::Pending => 1,

@@ -40,7 +40,7 @@ fn told(problem: &Diagnostic, text: Option<&str>) -> String {
     let said = problem.to_string();
     let Some(line) = line_of(problem, text) else { return said };
     // The line stands under the sentence, before the advice.
-    let (head, help) = said.split_once("\n").unwrap_or((&said, ""));
+    let (head, help) = said.split_once('\n').unwrap_or((&said, ""));
     let help = if help.is_empty() { String::new() } else { format!("\n{help}") };
     format!("{head}\n{line}{help}")
 }

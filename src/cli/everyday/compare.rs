@@ -68,7 +68,7 @@ pub(in crate::cli) fn run(global: &Global, args: &DiffArgs) -> anyhow::Result<Ex
         let mut text = String::new();
         for (name, said) in &changed {
             push(&mut text, &format!("# {name}"));
-            text.push_str(&said);
+            text.push_str(said);
         }
         if changed.is_empty() {
             push(&mut text, "both ask for the same");
@@ -102,7 +102,7 @@ fn models(
             }
             None => {
                 let problems = stack.problems.0.iter().map(ToString::to_string);
-                problems.map(|line| format!("{line}\n")).collect()
+                problems.flat_map(|line| [line, "\n".to_owned()]).collect()
             }
         };
         models.insert(stack.stack.name.clone(), text);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::{Arg, ArgAction, Command, ValueEnum};
 
-use crate::cli::commands::with_runtime;
+use crate::cli::commands::{push, with_runtime};
 use crate::cli::options::{Chosen, Global, Stacks};
 use crate::cli::output::print;
 use crate::oneshot;
@@ -78,11 +78,8 @@ pub(in crate::cli) fn run(
     let mut text = String::new();
     for (word, meaning) in candidates(global, next) {
         if word == FILES || word.starts_with(typed) {
-            text.push_str(&format!("{prefix}{word}\t{meaning}\n").replacen(
-                &format!("{prefix}{FILES}"),
-                FILES,
-                1,
-            ));
+            let prefix = if word == FILES { "" } else { prefix.as_str() };
+            push(&mut text, &format!("{prefix}{word}\t{meaning}"));
         }
     }
     print(&text)?;
@@ -237,7 +234,7 @@ fn of_value(arg: &Arg, positionals: &[&str]) -> Next {
         return Next::Words(words);
     }
     let name = arg.get_value_names().and_then(|names| names.first());
-    match name.map(|name| name.as_str()).unwrap_or_default() {
+    match name.map(clap::builder::Str::as_str).unwrap_or_default() {
         "STACK" => Next::Stack,
         "SERVICE" => Next::Service(positionals.first().map(|stack| (*stack).to_owned())),
         "HOST" => Next::Host,

@@ -312,12 +312,12 @@ impl Written<'_> {
         if !is_usual {
             text.push_str("hosts:\n");
             for (name, engine) in hosts {
-                text.push_str(&format!("  {name}: {{engine: {}}}\n", quoted(&engine)));
+                push(&mut text, &format!("  {name}: {{engine: {}}}", quoted(&engine)));
             }
         }
         if let Some(folder) = &self.variables {
             let folder = quoted(&folder.to_string_lossy());
-            text.push_str(&format!("variables:\n  - {{folder: {folder}}}\n"));
+            push(&mut text, &format!("variables:\n  - {{folder: {folder}}}"));
         }
         text
     }

@@ -1,5 +1,6 @@
 //! `moorline logs`: what a stack's containers wrote, on all of its hosts.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use futures_util::stream::{self, StreamExt as _};
@@ -80,7 +81,8 @@ pub(in crate::cli) fn run(global: &Global, args: &LogsArgs) -> anyhow::Result<Ex
         for error in &unseen {
             note(&format!("warning: {error}"));
         }
-        let many = found.iter().any(|one| one.host != found[0].host);
+        let hosts: BTreeSet<&HostName> = found.iter().map(|one| &one.host).collect();
+        let many = 1 < hosts.len();
         let sources: Vec<Source> =
             found.iter().filter_map(|one| source(one, &engines, many)).collect();
         let width = sources.iter().map(|source| source.prefix.len()).max().unwrap_or_default();

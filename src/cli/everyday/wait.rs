@@ -43,11 +43,11 @@ pub(in crate::cli) fn run(global: &Global, args: &WaitArgs) -> anyhow::Result<Ex
             let reports = commands::look(own, &seen, &stop).await?;
             let waiting: Vec<&Report> = reports.iter().filter(|one| !one.is_good()).collect();
             let is_over = began.plus(limit) <= clock::now() || stop.is_cancelled();
-            if waiting.is_empty() || is_over {
+            let Some(first) = waiting.first().filter(|_| !is_over) else {
                 return Ok((reports, is_over));
-            }
+            };
             let said =
-                format!("waiting for {} of {}: {}", waiting.len(), reports.len(), line(waiting[0]));
+                format!("waiting for {} of {}: {}", waiting.len(), reports.len(), line(first));
             if said != last {
                 note(&said);
                 last = said;
