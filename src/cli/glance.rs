@@ -91,7 +91,7 @@ fn rows(chosen: &Chosen, engines: &Engines, reports: &[Report]) -> anyhow::Resul
     let mut fell: BTreeMap<HostName, Timestamp> = BTreeMap::new();
     for entry in story.into_iter().filter(|entry| entry.kind == Kind::Host) {
         let Some(host) = entry.host else { continue };
-        if entry.text.starts_with("out of reach") {
+        if entry.state == Some(CommitState::Error) {
             fell.insert(host, entry.at);
         } else {
             fell.remove(&host);

@@ -149,7 +149,9 @@ fn line(entry: &Entry) -> String {
         (None, None, None) => String::new(),
     };
     let at = entry.revision.as_ref().map_or(String::new(), |it| format!(" at {}", it.short()));
-    let state = entry.state.map_or(String::new(), |state| format!(" {state}:"));
+    // What became of a host stands in the words already.
+    let state = entry.state.filter(|_| entry.kind != Kind::Host);
+    let state = state.map_or(String::new(), |state| format!(" {state}:"));
     let steps = match entry.steps.len() {
         0 => String::new(),
         count => {

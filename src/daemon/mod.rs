@@ -211,14 +211,8 @@ pub async fn run(
     if settings.repositories.is_empty() {
         return Err(StartError::NoRepository);
     }
-    let data = DataFolder::open(&settings.data)?.with_ledgers(ledger_keys(settings));
-    let lock = only_daemon(&data).await?;
-    doorbell.view.holds_folder();
-    let data = data.of_the_daemon();
+    let (data, lock) = Box::pin(own_folder(&setup, &doorbell)).await?;
     descriptors::raise_limit();
-    if data.is_fresh() {
-        Box::pin(hear_hosts(&setup, &data)).await?;
-    }
     let mut tasks: JoinSet<()> = JoinSet::new();
     let (orders_sender, orders) = watch::channel(Arc::new(data.orders()?));
     tasks.spawn(orders::follow(data.clone(), orders_sender.clone(), stop.clone()));
@@ -273,6 +267,22 @@ pub async fn run(
         () = graceful => tracing::info!("stopped"),
     }
     outcome
+}
+
+/// The data folder, which is this daemon's alone from now on; a fresh one hears from the hosts what its predecessor knew.
+async fn own_folder(
+    setup: &Setup,
+    doorbell: &Doorbell,
+) -> Result<(DataFolder, DaemonLock), StartError> {
+    let settings = &setup.settings;
+    let data = DataFolder::open(&settings.data)?.with_ledgers(ledger_keys(settings));
+    let lock = only_daemon(&data).await?;
+    doorbell.view.holds_folder();
+    let data = data.of_the_daemon();
+    if data.is_fresh() {
+        hear_hosts(setup, &data).await?;
+    }
+    Ok((data, lock))
 }
 
 /// Until somebody stops the daemon, the data folder is another's, or a loop ends by itself; the last two stop it.

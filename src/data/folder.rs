@@ -225,7 +225,9 @@ impl DataFolder {
         let file = self.root.join(ORDERS_FILE);
         let text = match fs::read(&file) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Default::default()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(form::Kept::default());
+            }
             Err(source) => return Err(self.unusable(source)),
         };
         let damaged = |source: serde_json::Error| DataError::Damaged {
@@ -358,11 +360,14 @@ impl DataFolder {
     /// What is remembered of a target. What cannot be understood is said, and written anew with the next pass: only
     /// [`Self::kept`], which decides what is removed, must not do without it.
     pub fn recall(&self, target: &Target) -> TargetRecord {
-        self.record(target).map(Option::unwrap_or_default).unwrap_or_else(|error| {
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
-            tracing::error!(%error, cause, "what is remembered of {target} is lost; it is written anew");
-            TargetRecord::default()
-        })
+        match self.record(target) {
+            Ok(record) => record.unwrap_or_default(),
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::error!(%error, cause, "what is remembered of {target} is lost; it is written anew");
+                TargetRecord::default()
+            }
+        }
     }
 
     /// What is remembered of a target; `None` where nothing is.

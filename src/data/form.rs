@@ -51,7 +51,9 @@ impl Kept {
         let mut rollbacks: Vec<_> =
             older.orders.rollbacks.iter().chain(&newer.orders.rollbacks).cloned().collect();
         rollbacks.sort_by_key(|rollback| rollback.since);
-        rollbacks.into_iter().for_each(|rollback| orders.roll_back(rollback));
+        for rollback in rollbacks {
+            orders.roll_back(rollback);
+        }
         let changed = self.changed.max(other.changed) + 1;
         Self { version: VERSION, lineage: newer.lineage.clone(), changed, orders }
     }

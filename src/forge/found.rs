@@ -38,6 +38,7 @@ pub(super) fn newest(found: impl IntoIterator<Item = FoundStatus>) -> Vec<Commit
             state: status.state,
             description: status.description.unwrap_or_default(),
             link: status.link.filter(|link| !link.is_empty()),
+            progress: None,
         };
         match newest.get(&told.context) {
             Some((order, _)) if status.order <= *order => {}

@@ -389,7 +389,7 @@ fn status(line: &str) -> Option<CommitStatus> {
         [CommitState::Success, CommitState::Pending, CommitState::Failure, CommitState::Error];
     let state = states.into_iter().find(|state| state.to_string() == word)?;
     let (context, description) = (context.to_owned(), description.to_owned());
-    Some(CommitStatus { context, state, description, link: None })
+    Some(CommitStatus { context, state, description, link: None, progress: None })
 }
 
 #[cfg(test)]
@@ -402,6 +402,7 @@ mod tests {
             state: CommitState::Success,
             description: description.to_owned(),
             link: None,
+            progress: None,
         }
     }
 

@@ -54,7 +54,7 @@ pub use plan::{Action, AnonymousVolumes, ContainerHandle, Ending, Plan, Step, St
 pub use policy::{AdoptPolicy, DriftPolicy, Policy, PrunePolicy, SyncPolicy, UnsetPolicy};
 pub use project::{Extensions, Origins, Project, Service};
 pub use remedy::Remedy;
-pub use report::{CommitState, CommitStatus, Health, Sync};
+pub use report::{CommitState, CommitStatus, Health, Progress, Sync};
 pub use secret::Secret;
 pub use timestamp::Timestamp;
 pub use tree::{FileMode, ManifestTree, TreeFile, TreePath};

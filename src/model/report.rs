@@ -72,6 +72,41 @@ impl fmt::Display for CommitState {
     }
 }
 
+/// How far a target is, where the state of a commit status does not tell: what daemons of one host each go by, since
+/// they see of each other what stands on the commit and nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Progress {
+    /// Steps are being carried out, or what they started is not healthy yet.
+    Deploying,
+    /// Not begun: it waits for a window, an approval, others, an operator or a usable manifest.
+    Waiting,
+    /// Not begun, and will not be: one that goes before it did not get there.
+    Stopped,
+    /// Begun, and not got there: failed, degraded or drifted.
+    Failed,
+}
+
+impl Progress {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Deploying, Self::Waiting, Self::Stopped, Self::Failed];
+
+    /// The word for it, for machines. What was written once is read for ever: words are added, never changed.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Deploying => "deploying",
+            Self::Waiting => "waiting",
+            Self::Stopped => "stopped",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// The one of that word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.word() == word)
+    }
+}
+
 /// What a commit is told about one context.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CommitStatus {
@@ -83,4 +118,7 @@ pub struct CommitStatus {
     pub description: String,
     /// A page with more, if there is one.
     pub link: Option<String>,
+    /// How far its targets are; `None` where the state says all, and where it was read from a commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
 }

@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::forge::Head;
-use crate::model::{CommitState, CommitStatus, HostName, Revision, StackName, Timestamp};
+use crate::model::{CommitState, CommitStatus, HostName, Progress, Revision, StackName, Timestamp};
 use crate::reconcile::board::{Board, CommitReport};
-use crate::report::status::DEPLOYING;
 
 /// A merge commit that never becomes the head is looked for this long; then the head counts.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -58,7 +57,7 @@ impl Merged {
                 let words = format!("{with}, deployed in {took} s: {told}");
                 Verdict { mark: "✅", words, is_last: true }
             }
-            CommitState::Pending if told.starts_with(DEPLOYING) => {
+            CommitState::Pending if status.progress == Some(Progress::Deploying) => {
                 Verdict { mark: "⏳", words: format!("{with}, is being deployed"), is_last: false }
             }
             CommitState::Pending => {

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::git::{self, Git, Source};
 use crate::model::{HostName, Remedy};
 use crate::report::mask::{SecretSet, mask, mask_line};
+use crate::report::status;
 use crate::schedule::{self, Failures};
 
 use crate::clock;
@@ -111,7 +112,7 @@ impl NotesWriter {
         let now = clock::now();
         let mut statuses = commit_report.statuses.clone();
         for status in &mut statuses {
-            status.description = mask_line(&status.description, secrets);
+            status.description = mask_line(&status::written(status), secrets);
         }
         let (git, source) = (&self.git, &self.source);
         match git::notes::publish(git, source, &commit_report.revision, &statuses, now, stop).await

@@ -13,7 +13,7 @@ use crate::fleet::TargetName;
 use crate::fleet::waves::Standing;
 use crate::forge::Forge;
 use crate::git::{self, Git, Source};
-use crate::model::{CommitState, CommitStatus, RepositoryName, Revision, Timestamp};
+use crate::model::{CommitState, CommitStatus, Progress, RepositoryName, Revision, Timestamp};
 use crate::report::status::{self, Naming};
 use crate::schedule;
 
@@ -128,16 +128,13 @@ impl PeerStatuses {
 
 /// How far a target is, by its status. Who waits, or was stopped by others, has not begun.
 fn standing(said: &CommitStatus, now: Timestamp) -> Standing {
-    let text = said.description.as_str();
-    match said.state {
-        CommitState::Success => Standing::Done,
-        CommitState::Pending if text.starts_with(status::DEPLOYING) => {
-            Standing::Going { since: now }
-        }
-        CommitState::Pending => Standing::Waiting,
-        CommitState::Failure if text.starts_with(status::STOPPED) => Standing::Waiting,
-        CommitState::Failure => Standing::Failed { why: text.to_owned() },
-        CommitState::Error => Standing::Unknown { since: now },
+    let why = || status::without_word(&said.description).to_owned();
+    match (said.state, status::read_progress(said)) {
+        (CommitState::Success, _) => Standing::Done,
+        (CommitState::Error, _) => Standing::Unknown { since: now },
+        (_, Some(Progress::Deploying)) => Standing::Going { since: now },
+        (_, Some(Progress::Waiting | Progress::Stopped) | None) => Standing::Waiting,
+        (_, Some(Progress::Failed)) => Standing::Failed { why: why() },
     }
 }
 
@@ -145,24 +142,47 @@ fn standing(said: &CommitStatus, now: Timestamp) -> Standing {
 mod tests {
     use super::*;
 
+    fn told(state: CommitState, text: &str) -> Standing {
+        let context = "moorline/shop@edge-1".to_owned();
+        standing(&status::line_of(context, state, text), NOW)
+    }
+
+    const NOW: Timestamp = Timestamp::from_millis(7);
+
     #[test]
-    fn a_status_says_how_far_its_target_is() {
-        let now = Timestamp::from_millis(7);
-        let said = |state, text: &str| {
-            let context = "moorline/shop@edge-1".to_owned();
-            standing(
-                &CommitStatus { context, state, description: text.to_owned(), link: None },
-                now,
-            )
-        };
-        assert_eq!(said(CommitState::Success, "nothing to do on 1 host"), Standing::Done);
-        let going = Standing::Going { since: now };
-        assert_eq!(said(CommitState::Pending, "deploying: web-1 is starting"), going);
-        assert_eq!(said(CommitState::Pending, "window opens at 07:00"), Standing::Waiting);
+    fn the_word_of_a_status_says_how_far_its_target_is_whatever_the_sentence_is() {
+        let going = Standing::Going { since: NOW };
+        assert_eq!(told(CommitState::Success, "nothing to do on 1 host"), Standing::Done);
+        assert_eq!(told(CommitState::Pending, "web-1 kommt hoch [deploying]"), going);
+        assert_eq!(told(CommitState::Pending, "deploying waits [waiting]"), Standing::Waiting);
+        assert_eq!(told(CommitState::Failure, "nothing more [stopped]"), Standing::Waiting);
+        let failed = Standing::Failed { why: "stopped: it did [not]".to_owned() };
+        assert_eq!(told(CommitState::Failure, "stopped: it did [not] [failed]"), failed);
+        assert_eq!(told(CommitState::Error, "unknown"), Standing::Unknown { since: NOW });
+    }
+
+    #[test]
+    fn what_daemons_said_that_had_no_word_yet_is_still_understood() {
+        let going = Standing::Going { since: NOW };
+        assert_eq!(told(CommitState::Pending, "deploying: web-1 is starting"), going);
+        assert_eq!(told(CommitState::Pending, "window opens at 07:00"), Standing::Waiting);
         let stopped = "stopped: shop@edge-0 failed: web-1 unhealthy";
-        assert_eq!(said(CommitState::Failure, stopped), Standing::Waiting);
+        assert_eq!(told(CommitState::Failure, stopped), Standing::Waiting);
         let failed = Standing::Failed { why: "degraded: web".to_owned() };
-        assert_eq!(said(CommitState::Failure, "degraded: web"), failed);
-        assert_eq!(said(CommitState::Error, "unknown"), Standing::Unknown { since: now });
+        assert_eq!(told(CommitState::Failure, "degraded: web"), failed);
+    }
+
+    #[test]
+    fn what_one_daemon_writes_another_one_reads() {
+        for progress in Progress::ALL {
+            let context = "moorline/shop@edge-1".to_owned();
+            let long = "a sentence that is long ".repeat(10);
+            let status = status::line_of(context, CommitState::Failure, &long);
+            let status = CommitStatus { progress: Some(progress), ..status };
+            let description = status::written(&status);
+            assert!(description.chars().count() <= 140, "{description}");
+            let read = CommitStatus { description, progress: None, ..status };
+            assert_eq!(status::read_progress(&read), Some(progress));
+        }
     }
 }

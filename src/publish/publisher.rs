@@ -12,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 use crate::config::settings::RepositorySettings;
 use crate::forge::{Courier, Forge, ForgeSettings, Letter, Pace, Postbox, StatusTarget};
 use crate::git::{Git, Source};
-use crate::model::{HostName, RepositoryName};
+use crate::model::{CommitStatus, HostName, RepositoryName};
 use crate::report::mask::mask;
+use crate::report::status;
 
 use super::drift_reports;
 use crate::connect;
@@ -216,6 +217,7 @@ impl Publisher {
 
 fn post(postbox: &Postbox, commit_report: CommitReport, branch: Option<&String>) {
     for status in commit_report.statuses {
+        let status = CommitStatus { description: status::written(&status), ..status };
         let (revision, branch) = (commit_report.revision.clone(), branch.cloned());
         let target = StatusTarget { revision, branch, pull_request: None };
         postbox.put(Letter::Status { target, status });

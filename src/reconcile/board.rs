@@ -386,7 +386,7 @@ fn stack_status(
     }
     // What goes on by itself is pending; what someone must see to is not.
     match waits().find(is_bad).or_else(|| waits().next()) {
-        Some(wait) => status::line_of(said.context, wait.state, &wait.to_string()),
-        None => status::line_of(said.context, CommitState::Pending, status::DEPLOYING),
+        Some(wait) => status::waiting(said.context, wait),
+        None => status::deploying(said.context),
     }
 }

@@ -22,9 +22,9 @@ pub(crate) struct Superseded {
 #[derive(Debug, Clone)]
 enum Fate {
     /// It stays as it is.
-    Settled(CommitState, String),
+    Settled(CommitStatus),
     /// It ends as the head's.
-    Follows(CommitState, String),
+    Follows(CommitStatus),
 }
 
 /// The last words on a stack of an overtaken commit.
@@ -43,11 +43,9 @@ impl Superseded {
         statuses.values().find(|status| status.state == CommitState::Pending)?;
         let stacks = statuses.into_iter().map(|(stack, status)| {
             let fate = match status.state {
-                CommitState::Pending if same(&stack) => {
-                    Fate::Follows(status.state, status.description)
-                }
+                CommitState::Pending if same(&stack) => Fate::Follows(status),
                 CommitState::Pending => settled(by),
-                state => Fate::Settled(state, status.description),
+                _ => Fate::Settled(status),
             };
             (stack, fate)
         });
@@ -63,7 +61,7 @@ impl Superseded {
     /// Yet another commit came.
     pub(crate) fn overtaken_again(&mut self, by: &Revision, same: impl Fn(&StackName) -> bool) {
         for (stack, fate) in &mut self.stacks {
-            if matches!(fate, Fate::Follows(..)) && !same(stack) {
+            if matches!(fate, Fate::Follows(_)) && !same(stack) {
                 *fate = settled(by);
             }
         }
@@ -71,20 +69,19 @@ impl Superseded {
 
     /// What a stack of the head says now.
     pub(crate) fn follow(&mut self, stack: &StackName, now: &CommitStatus) {
-        let Some(fate @ Fate::Follows(..)) = self.stacks.get_mut(stack) else { return };
-        let words = now.description.clone();
+        let Some(fate @ Fate::Follows(_)) = self.stacks.get_mut(stack) else { return };
         *fate = match now.state {
-            CommitState::Pending => Fate::Follows(now.state, words),
-            state => Fate::Settled(state, words),
+            CommitState::Pending => Fate::Follows(now.clone()),
+            _ => Fate::Settled(now.clone()),
         };
     }
 
     /// Its statuses.
     pub(crate) fn commit_report(&self, as_host: Option<&HostName>) -> CommitReport {
         let said = self.stacks.iter().map(|(stack, fate)| {
-            let (Fate::Settled(state, words) | Fate::Follows(state, words)) = fate;
+            let (Fate::Settled(said) | Fate::Follows(said)) = fate;
             let naming = as_host.map_or(status::Naming::Stack, status::Naming::StackAtHost);
-            status::line_of(status::context(stack, naming), *state, words)
+            CommitStatus { context: status::context(stack, naming), ..said.clone() }
         });
         let mut statuses: Vec<CommitStatus> = said.collect();
         if as_host.is_none() {
@@ -96,5 +93,5 @@ impl Superseded {
 
 fn settled(by: &Revision) -> Fate {
     let (state, words) = superseded(by);
-    Fate::Settled(state, words)
+    Fate::Settled(status::line_of(String::new(), state, &words))
 }

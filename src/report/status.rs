@@ -1,13 +1,15 @@
 //! What a commit is told: one line a stack, and one for all.
 
-use crate::model::{CommitState, CommitStatus, Health, HostName, Outcome, StackName, Sync};
+use crate::fleet::WaitingOn;
+use crate::fleet::waves::Gate;
+use crate::model::{
+    CommitState, CommitStatus, Health, HostName, Outcome, Progress, StackName, Sync,
+};
 
 use super::{Report, Wait};
 
 /// How the description of a target begins that is on its way.
-pub const DEPLOYING: &str = "deploying";
-/// How the description of a target begins that follows one which did not get there.
-pub const STOPPED: &str = "stopped: ";
+const DEPLOYING: &str = "deploying";
 
 /// The longest description that every forge takes.
 const DESCRIPTION_CHARS: usize = 140;
@@ -40,7 +42,8 @@ pub fn of_stack(stack: &StackName, reports: &[&Report], naming: Naming<'_>) -> C
         }
         Some(worst) => (state(worst), named(worst, reports.len())),
     };
-    CommitStatus { context, state, description: cut(&description), link: None }
+    let progress = worst.map_or(Some(Progress::Waiting), |worst| progress_of(worst));
+    CommitStatus { progress, ..line_of(context, state, &description) }
 }
 
 /// The roll-up for branch protection: the worst of all stacks. A repository without stacks is in sync.
@@ -56,17 +59,72 @@ pub fn roll_up(statuses: &[CommitStatus]) -> CommitStatus {
             (worst.state, format!("{name}: {}", worst.description))
         }
     };
-    CommitStatus {
-        context: "moorline".to_owned(),
-        state,
-        description: cut(&description),
-        link: None,
-    }
+    line_of("moorline".to_owned(), state, &description)
 }
 
 /// A status of one line, cut to what every forge takes.
 pub fn line_of(context: String, state: CommitState, text: &str) -> CommitStatus {
-    CommitStatus { context, state, description: cut(text), link: None }
+    CommitStatus { context, state, description: cut(text), link: None, progress: None }
+}
+
+/// The status of a stack whose steps are being carried out.
+pub fn deploying(context: String) -> CommitStatus {
+    let progress = Some(Progress::Deploying);
+    CommitStatus { progress, ..line_of(context, CommitState::Pending, DEPLOYING) }
+}
+
+/// The status of a stack that is kept from the commit.
+pub fn waiting(context: String, wait: &Wait) -> CommitStatus {
+    let progress = Some(progress_while(wait));
+    CommitStatus { progress, ..line_of(context, wait.state, &wait.to_string()) }
+}
+
+/// How far a target is, by its report; `None` where the state says it.
+fn progress_of(report: &Report) -> Option<Progress> {
+    match (state(report), effective_wait(report)) {
+        (CommitState::Success | CommitState::Error, _) => None,
+        (_, Some(wait)) => Some(progress_while(wait)),
+        (CommitState::Pending, None) => Some(Progress::Deploying),
+        (CommitState::Failure, None) => Some(Progress::Failed),
+    }
+}
+
+fn progress_while(wait: &Wait) -> Progress {
+    match &wait.on {
+        WaitingOn::Gate(Gate::Stopped { .. }) => Progress::Stopped,
+        // A rollback in force is the end of a deployment that did not get there.
+        WaitingOn::Rollback(_) => Progress::Failed,
+        _ if wait.state == CommitState::Failure => Progress::Failed,
+        _ => Progress::Waiting,
+    }
+}
+
+/// What is written of a status: where it is one host's, the word for machines stands at the end of its line.
+pub fn written(status: &CommitStatus) -> String {
+    let is_one_hosts = status.context.contains('@');
+    match status.progress.filter(|_| is_one_hosts) {
+        None => status.description.clone(),
+        Some(progress) => {
+            let word = format!(" [{}]", progress.word());
+            let text = cut_to(&status.description, DESCRIPTION_CHARS.saturating_sub(word.len()));
+            text + &word
+        }
+    }
+}
+
+/// How far a status that was read says its target to be: its word, or how daemons said it that had none yet.
+pub fn read_progress(status: &CommitStatus) -> Option<Progress> {
+    let (text, word) = split_word(&status.description);
+    status.progress.or(word).or_else(|| {
+        let begins = |word: Progress| text.starts_with(word.word());
+        match status.state {
+            CommitState::Success | CommitState::Error => None,
+            CommitState::Pending if begins(Progress::Deploying) => Some(Progress::Deploying),
+            CommitState::Pending => Some(Progress::Waiting),
+            CommitState::Failure if begins(Progress::Stopped) => Some(Progress::Stopped),
+            CommitState::Failure => Some(Progress::Failed),
+        }
+    })
 }
 
 /// The state that a report asks for.
@@ -90,6 +148,20 @@ pub fn state(report: &Report) -> CommitState {
 /// What keeps the commit from being deployed, unless something worse is to be said.
 fn effective_wait(report: &Report) -> Option<&Wait> {
     report.wait.as_ref().filter(|_| report.health != Health::Degraded)
+}
+
+/// A description as people say it, without the word for machines.
+pub fn without_word(description: &str) -> &str {
+    split_word(description).0
+}
+
+fn split_word(description: &str) -> (&str, Option<Progress>) {
+    let line = description.trim_end();
+    let parts = line.strip_suffix(']').and_then(|line| line.rsplit_once(" ["));
+    match parts.and_then(|(text, word)| Some((text, Progress::parse(word)?))) {
+        Some((text, word)) => (text, Some(word)),
+        None => (line, None),
+    }
 }
 
 /// The order in which states hide each other.
@@ -164,11 +236,15 @@ fn count(number: usize, what: &str) -> String {
 
 /// Cuts a text to what every forge takes.
 fn cut(text: &str) -> String {
+    cut_to(text, DESCRIPTION_CHARS)
+}
+
+fn cut_to(text: &str, most: usize) -> String {
     let line = text.lines().next().unwrap_or_default();
-    if line.chars().count() <= DESCRIPTION_CHARS {
+    if line.chars().count() <= most {
         return line.to_owned();
     }
-    let mut short: String = line.chars().take(DESCRIPTION_CHARS - 1).collect();
+    let mut short: String = line.chars().take(most.saturating_sub(1)).collect();
     short.push('…');
     short
 }

@@ -92,7 +92,7 @@ impl Letter {
     pub(super) fn digest(&self) -> Digest {
         let text = match self {
             Self::Status { target: _, status } => {
-                let CommitStatus { context: _, state, description, link } = status;
+                let CommitStatus { context: _, state, description, link, progress: _ } = status;
                 let shown = cut(description, DESCRIPTION);
                 format!("{state}\0{shown}\0{}", link.as_deref().unwrap_or_default())
             }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use self::ledger::Known;
 use crate::docker::{Endpoint, Engine, EngineError, EngineEvent, EngineSettings, EventKind};
 use crate::fleet::Orders;
-use crate::model::{Desired, HostName, Remedy, StackName, Timestamp};
+use crate::model::{CommitState, Desired, HostName, Remedy, StackName, Timestamp};
 use crate::report::Failure;
 use crate::schedule;
 
@@ -273,7 +273,8 @@ impl Host {
                     Ok(known) => {
                         failures.succeeded();
                         tracing::info!(host = %self.name, version = %engine.facts().version, "host connected");
-                        self.tell(format!("connected: Engine {}", engine.facts().version));
+                        let version = &engine.facts().version;
+                        self.tell(CommitState::Success, format!("connected: Engine {version}"));
                         self.link.send_replace(Link::Up(engine.clone()));
                         match stop.run_until_cancelled(self.follow(&engine, known)).await {
                             None => return,
@@ -364,16 +365,18 @@ impl Host {
         }
     }
 
-    fn tell(&self, text: String) {
+    /// Adds to the story: `Error` when the host went, `Success` when it came.
+    fn tell(&self, state: CommitState, text: String) {
         let entry = Entry::new(clock::now(), Kind::Host, text);
-        self.story.tell(&Entry { host: Some(self.name.clone()), ..entry });
+        let (host, state) = (Some(self.name.clone()), Some(state));
+        self.story.tell(&Entry { host, state, ..entry });
     }
 
     fn went_down(&self, error: &EngineError, failures: &schedule::Failures) {
         let since = failures.since().unwrap_or_else(clock::now);
         if failures.in_a_row() == 1 {
             tracing::warn!(host = %self.name, %error, "host out of reach");
-            self.tell(format!("out of reach: {error}"));
+            self.tell(CommitState::Error, format!("out of reach: {error}"));
         }
         let failure = failure_of(error);
         self.link.send_replace(Link::Down { since, failure });

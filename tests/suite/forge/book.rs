@@ -160,6 +160,7 @@ fn what_the_forge_already_shows_is_not_said_again() {
         state,
         description: words.into(),
         link: Some("https://someones.link".into()),
+        progress: None,
     };
     book.want(status(&commit, "moorline/shop", Success, "in sync "), at(0));
     assert!(matches!(book.next(at(0)), Errand::ReadBack(_)));
@@ -188,6 +189,7 @@ fn a_crash_between_sending_and_hearing_is_looked_up() {
         state: Failure,
         description: "out of sync".into(),
         link: None,
+        progress: None,
     };
     next_life.read(&commit, Ok(vec![shown]), at(20));
     assert_eq!(next_life.next(at(20)), Errand::Rest);

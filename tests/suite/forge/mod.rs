@@ -79,6 +79,7 @@ fn status(revision: &Revision, context: &str, state: CommitState, words: &str) -
             state,
             description: words.to_owned(),
             link: None,
+            progress: None,
         },
     }
 }

@@ -400,6 +400,7 @@ async fn azure_shows_a_plan_on_the_pull_request_too_where_policies_look() {
         state: CommitState::Success,
         description: "nothing to do".into(),
         link: None,
+        progress: None,
     };
     let target = StatusTarget { revision: head.clone(), branch: None, pull_request: Some(7) };
     client.publish(&target, &status).await.unwrap();

@@ -10,7 +10,7 @@ use super::{kind, never, source};
 
 fn status(context: &str, state: CommitState, description: &str) -> CommitStatus {
     let (context, description) = (context.to_owned(), description.to_owned());
-    CommitStatus { context, state, description, link: None }
+    CommitStatus { context, state, description, link: None, progress: None }
 }
 
 async fn publish(
