@@ -19,14 +19,12 @@ use crate::report::glance::{Detail, Glimpse, MANY, of_repository};
 use crate::report::{Report, brief, diff};
 use crate::web::local;
 
-use super::everyday::{blind, caret};
+use super::everyday::blind::{self, NO_DAEMON};
 use super::glance;
 use super::options::{Chosen, working_folder};
 use super::output::{self, Format, note, show, show_exact};
 use super::{listener, progress, signals};
 
-/// What `status` begins with where nobody else knows.
-pub(super) const NO_DAEMON: &str = "no daemon runs with this data folder; looked just now";
 /// What `plan` and `drift` exit with when a host is not what Git says.
 const OUT_OF_SYNC: u8 = 2;
 
@@ -492,7 +490,7 @@ fn tell_problems(seen: &[Seen], reports: &[Report], format: Format) {
         let bytes = stacks.find_map(|stack| Some(Arc::clone(&stack.tree.file(&path)?.bytes)))?;
         (!is_env).then(|| String::from_utf8_lossy(&bytes).into_owned())
     };
-    caret::problems(&problems, &text_of);
+    output::problems(&problems, &text_of);
     let said: Vec<String> = problems.0.iter().map(ToString::to_string).collect();
     let mut failures: Vec<String> = Vec::new();
     for report in reports {

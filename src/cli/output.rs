@@ -11,6 +11,7 @@ use crate::model::Diagnostics;
 use crate::redaction;
 use crate::report::visible;
 
+use super::everyday::caret;
 use super::options::LogFormat;
 
 /// The form of printed data.
@@ -133,6 +134,13 @@ fn shown(value: serde_json::Value) -> serde_json::Value {
     }
 }
 
+/// Says all problems; `text_of` gives a file's text by the name that problems call it by.
+pub(super) fn problems(problems: &Diagnostics, text_of: &dyn Fn(&str) -> Option<String>) {
+    for said in caret::all(problems, text_of) {
+        note(&said);
+    }
+}
+
 /// Data as JSON text, indented.
 pub(super) fn json(value: &impl serde::Serialize) -> anyhow::Result<String> {
     Ok(visible::json(&serde_json::to_string_pretty(value)?).into_owned())
@@ -168,7 +176,7 @@ pub(super) fn asked_for(words: impl Iterator<Item = std::ffi::OsString>) -> Form
 pub(super) fn complain(error: &anyhow::Error, format: Format) -> ExitCode {
     if let Some(Problems(problems)) = error.downcast_ref::<Problems>() {
         let here = super::options::working_folder().unwrap_or_default();
-        super::everyday::caret::problems(problems, &super::everyday::caret::of_disk(&[&here]));
+        self::problems(problems, &caret::of_disk(&[&here]));
         let first = problems.0.first().map_or_else(String::new, ToString::to_string);
         complain_as_data(format, &first, None, &problems.0);
         return ExitCode::FAILURE;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use serde_json::Value;
 
+use super::everyday::caret;
 use super::options::{Variables, pairs};
 use super::{DiskFiles, Format, Surroundings, output};
 use crate::compose::{LoadPurpose, LoadRequest, Loaded, Lookup, load};
@@ -69,7 +70,7 @@ impl Args {
 pub(super) fn run(args: &Args, surroundings: &Surroundings) -> anyhow::Result<ExitCode> {
     let loaded = load_from_disk(args, surroundings, LoadPurpose::Show)?;
     let text_of = [surroundings.folder.as_path()];
-    super::everyday::caret::problems(&loaded.problems, &super::everyday::caret::of_disk(&text_of));
+    output::problems(&loaded.problems, &caret::of_disk(&text_of));
     let Some(project) = loaded.project else { return Ok(ExitCode::FAILURE) };
     let text = match args.output {
         Format::Json => doubled(&output::json(&project)?),

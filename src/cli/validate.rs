@@ -75,7 +75,7 @@ pub(super) fn run(
     let problems = &checked.problems;
     match args.project.output() {
         Format::Text => {
-            caret::problems(problems, &caret::of_disk(&[&checked.top, &surroundings.folder]));
+            output::problems(problems, &caret::of_disk(&[&checked.top, &surroundings.folder]));
         }
         Format::Json => output::print_lines(&output::json(problems)?)?,
         Format::Yaml => output::print_lines(&output::yaml(problems)?)?,

@@ -9,7 +9,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::draft::{DraftFile, Outside};
+use super::nouns::{DraftFile, Outside};
 use crate::compose::tree_path;
 use crate::git;
 use crate::model::{Project, Timestamp};

@@ -7,102 +7,16 @@ use std::sync::Arc;
 use super::copied::{self, Copied, Root};
 use super::environment::{self, Environment};
 use super::fleet_text;
+use super::nouns::{Draft, DraftFile, DraftStack, LeftAlone, Outside};
 use super::order::order;
 use super::sources::{self, HostFindings, Unit};
 use super::stack::{self, Loaded, OVERRIDE_FILE};
 use crate::compose::{self, LoadPurpose, LoadRequest, Lookup, TREE_ROOT, TreeFiles};
 use crate::config::fleet_file::FLEET_FILE;
 use crate::model::{
-    FileMode, GivenContent, GivenVariables, HostName, ManifestTree, Project, StackName, TreeFile,
-    TreePath,
+    FileMode, GivenContent, GivenVariables, ManifestTree, Project, StackName, TreeFile, TreePath,
 };
 use crate::yaml::{self, Kind, Node};
-
-/// A file of the repository.
-#[derive(Clone, PartialEq, Eq)]
-pub struct DraftFile {
-    /// Its content.
-    pub bytes: Arc<[u8]>,
-    /// Whether it may be run.
-    pub executable: bool,
-}
-
-impl std::fmt::Debug for DraftFile {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "{} bytes", self.bytes.len())
-    }
-}
-
-/// A stack of the fleet.
-#[derive(Debug, Clone, serde::Serialize)]
-pub struct DraftStack {
-    /// The Compose project.
-    pub project: String,
-    /// Its folder in the repository.
-    pub path: String,
-    /// Its Compose files, relative to the folder.
-    pub files: Vec<String>,
-    /// Its own folder on its hosts, where relative paths that are not in Git lie.
-    pub directory: Option<String>,
-    /// Whether containers of another tool are taken over.
-    pub adopt: bool,
-    /// Where it runs.
-    pub hosts: BTreeSet<HostName>,
-    /// Active profiles.
-    pub profiles: Vec<String>,
-    /// Variables that are no secrets.
-    pub environment: BTreeMap<String, String>,
-    /// Stacks that come first.
-    pub after: BTreeSet<StackName>,
-    /// Variables that it needs from outside Git.
-    pub variables: Vec<NeededVariable>,
-    /// What it uses that is not in Git.
-    pub not_in_git: Vec<Outside>,
-    /// What is left to do by hand.
-    pub by_hand: Vec<String>,
-}
-
-/// A variable, without its value.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct NeededVariable {
-    /// Its name.
-    pub name: String,
-    /// What refers to it, `FILE:LINE`; empty where only a default does.
-    pub needed_at: String,
-    /// Where its value is today; `None` where nobody knows.
-    pub value_at: Option<String>,
-}
-
-/// Something that a stack uses and that stays outside Git.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Outside {
-    /// Where it is.
-    pub path: String,
-    /// Why it stays there.
-    pub why: String,
-}
-
-/// Something that was seen and is no stack of the fleet.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct LeftAlone {
-    /// What it is.
-    pub what: String,
-    /// Why.
-    pub why: String,
-}
-
-/// A fleet that is not written yet.
-#[derive(Debug, Default)]
-pub struct Draft {
-    /// Its stacks.
-    pub stacks: BTreeMap<StackName, DraftStack>,
-    /// The files of the repository, by path.
-    pub files: BTreeMap<String, DraftFile>,
-    /// The text of each stack's env file outside the repository; it holds secrets.
-    pub variables: BTreeMap<StackName, String>,
-    /// What is no stack.
-    pub left_alone: Vec<LeftAlone>,
-}
 
 /// Drafts a fleet from what runs on hosts, and from folders of Compose files of this machine. With `wanted`, only projects of
 /// these names. `home` is what `~` stands for in them.

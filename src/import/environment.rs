@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use super::draft::NeededVariable;
+use super::nouns::NeededVariable;
 use super::references::{references, solve};
 use super::sources::Unit;
 use super::stack::Loaded;

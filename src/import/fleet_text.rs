@@ -1,22 +1,13 @@
 //! The fleet file and the Compose file that takes the place of env files, as text.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
-use super::draft::DraftStack;
 use super::environment::Environment;
+use super::nouns::{DraftStack, add};
 use crate::model::StackName;
 
 /// How the Compose file begins that takes the place of env files.
 const OVERRIDE_HEAD: &str = "# Written by `moorline import`: what stands in files outside Git comes from variables and from the host.\n";
-
-/// Adds to a text.
-pub(super) fn add(text: &mut String, said: std::fmt::Arguments<'_>) {
-    // Writing into a String cannot fail.
-    if text.write_fmt(said).is_err() {
-        text.push('\n');
-    }
-}
 
 /// The fleet file.
 pub(super) fn fleet(stacks: &BTreeMap<StackName, DraftStack>) -> String {

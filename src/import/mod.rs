@@ -11,10 +11,12 @@ mod copied;
 mod draft;
 mod environment;
 mod fleet_text;
+mod nouns;
 mod order;
 mod references;
 mod sources;
 mod stack;
 
-pub use draft::{Draft, DraftFile, DraftStack, LeftAlone, NeededVariable, Outside, draft};
+pub use draft::draft;
+pub use nouns::{Draft, DraftFile, DraftStack, LeftAlone, NeededVariable, Outside};
 pub use sources::HostFindings;

@@ -7,7 +7,7 @@ use crate::config::fleet_file::COMPOSE_FILES;
 use crate::docker::FoundContainer;
 use crate::model::HostName;
 
-use super::draft::LeftAlone;
+use super::nouns::LeftAlone;
 
 /// What runs on a host.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::fleet_text::add;
+use super::nouns::add;
 use super::sources::Unit;
 use crate::compose::{self, Files, LoadPurpose, LoadRequest, Lookup, ReadProblem};
 use crate::model::{Project, ServiceName};

@@ -32,6 +32,7 @@ mod documents;
 mod drift;
 mod drift_real;
 mod engine;
+mod everyday;
 mod examples_real;
 mod faults;
 mod fleet;

@@ -5,11 +5,13 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use crate::cli::commands::{NO_DAEMON, push};
 use crate::cli::options::Chosen;
 use crate::cli::output::{Format, show};
 use crate::model::HostName;
 use crate::oneshot::{self, OnceError};
+
+/// What `status` begins with where nobody else knows.
+pub(in crate::cli) const NO_DAEMON: &str = "no daemon runs with this data folder; looked just now";
 
 /// What is known all the same.
 pub(in crate::cli) struct Blind {
@@ -84,7 +86,7 @@ impl Blind {
 
     fn text(&self) -> String {
         let mut text = String::new();
-        push(&mut text, &self.why);
+        push(&mut text, self.why.as_str());
         if let Some(help) = &self.help {
             push(&mut text, &format!("  help: {help}"));
         }
@@ -98,4 +100,9 @@ impl Blind {
         }
         text
     }
+}
+
+fn push(text: &mut String, line: &str) {
+    text.push_str(line);
+    text.push('\n');
 }

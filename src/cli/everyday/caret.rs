@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use crate::cli::output::note;
 use crate::model::{Diagnostic, Diagnostics, Severity};
 use crate::report::visible;
 
@@ -19,16 +18,19 @@ pub(in crate::cli) fn of_disk<'f>(folders: &'f [&'f Path]) -> impl Fn(&str) -> O
     }
 }
 
-/// Says all problems; `text_of` gives a file's text by the name that problems call it by.
-pub(in crate::cli) fn problems(problems: &Diagnostics, text_of: &dyn Fn(&str) -> Option<String>) {
-    for problem in &problems.0 {
-        note(&told(problem, text_of(&problem.location.file).as_deref()));
-    }
+/// All problems; `text_of` gives a file's text by the name that problems call it by.
+pub(in crate::cli) fn all(
+    problems: &Diagnostics,
+    text_of: &dyn Fn(&str) -> Option<String>,
+) -> Vec<String> {
+    let one = |problem: &Diagnostic| told(problem, text_of(&problem.location.file).as_deref());
+    let mut said: Vec<String> = problems.0.iter().map(one).collect();
     let count = |severity| problems.0.iter().filter(|one| one.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     if errors + warnings > 1 {
-        note(&format!("{}, {}", number(errors, "error"), number(warnings, "warning")));
+        said.push(format!("{}, {}", number(errors, "error"), number(warnings, "warning")));
     }
+    said
 }
 
 fn number(count: usize, what: &str) -> String {
