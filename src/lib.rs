@@ -18,7 +18,7 @@
 //! - `preview`: pull requests get the plan of what merging them would do.
 //!
 //! Floor 4, the hands:
-//! - [`reconcile`]: one target: admission, pass, apply; what is known of all of them.
+//! - [`reconcile`]: one target: admission, pass, apply; where what is known of all of them is kept.
 //!
 //! Floor 3, what edges are used for:
 //! - [`commit`]: one commit, read and loaded.
@@ -35,6 +35,7 @@
 //! - [`redaction`]: the secrets that no line of a log may hold; the other edges may ask it.
 //!
 //! Floor 1, the core, which is pure:
+//! - [`state`]: what is known of every target: one record, changed in one place; statuses and gates are views of it.
 //! - [`report`]: a plan, its outcomes and health, said in one line or in many.
 //! - [`plan`]: drift and policy in, ordered steps and held findings out.
 //! - [`drift`]: desired against observed, field by field.
@@ -74,6 +75,7 @@ pub mod reconcile;
 pub mod redaction;
 pub mod report;
 pub mod schedule;
+pub mod state;
 pub mod trust;
 pub mod web;
 pub mod yaml;

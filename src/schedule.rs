@@ -18,6 +18,12 @@ pub const FULL_LOOK_INTERVAL: Duration = Duration::from_mins(5);
 pub const HELD_LOOK: Duration = Duration::from_secs(15);
 /// Jitter of full looks, in percent either way.
 pub const FULL_LOOK_JITTER_PERCENT: u32 = 5;
+/// How long a service without a health check must have run before it counts as working, where neither its manifest nor
+/// the settings say. Long enough for a bad command line or a missing variable to show.
+pub const WATCH: Duration = Duration::from_secs(2);
+/// One that crashed a moment ago is watched this many times as long; doubles with each crash, up to [`STABLE_AFTER`]. A
+/// crash loop is not well between two crashes.
+const WATCH_AFTER_CRASH: u32 = 30;
 /// Pause after the first failure that trying again may cure; doubles each time.
 pub const RETRY_FIRST: Duration = Duration::from_secs(5);
 /// Longest pause between two such tries.
@@ -81,6 +87,18 @@ pub fn backed_off(first: Duration, factor: u32, cap: Duration, attempts: u32) ->
         delay = delay.saturating_mul(factor);
     }
     delay.min(cap)
+}
+
+/// How long something must have run before it counts as working after so many crashes, where it is otherwise watched for
+/// `watch`.
+pub fn watch_after(watch: Duration, crashes: u32) -> Duration {
+    match crashes {
+        0 => watch,
+        crashes => {
+            let first = watch.saturating_mul(WATCH_AFTER_CRASH);
+            backed_off(first, 2, STABLE_AFTER, crashes).max(watch)
+        }
+    }
 }
 
 /// Failures in a row of one thing (a remote, a host, a target), and when it is tried again.
@@ -168,6 +186,8 @@ pub struct Attempts {
     recoveries: u32,
     last_recovery: Option<Timestamp>,
     degraded: bool,
+    /// Crashes that are remembered.
+    crashes: u32,
     restarts_seen: Option<u32>,
 }
 
@@ -178,6 +198,7 @@ impl Attempts {
         self.record_failure(now);
         if fall == Fall::Crash {
             self.recoveries = self.recoveries.saturating_add(1);
+            self.crashes = self.crashes.saturating_add(1);
         }
         self.last_recovery = Some(now);
     }
@@ -200,6 +221,7 @@ impl Attempts {
         let grown = self.restarts_seen.map_or(0, |seen| counter.saturating_sub(seen));
         for _ in 0..grown.min(u32::try_from(CRASH_LOOP_FAILURES).unwrap_or(u32::MAX)) {
             self.record_failure(now);
+            self.crashes = self.crashes.saturating_add(1);
         }
         self.restarts_seen = Some(counter);
     }
@@ -225,6 +247,11 @@ impl Attempts {
     /// failure.
     pub fn is_degraded(&self, now: Timestamp) -> bool {
         self.degraded && !self.is_forgotten(now)
+    }
+
+    /// Crashes that are remembered.
+    pub fn crashes(&self, now: Timestamp) -> u32 {
+        if self.is_forgotten(now) { 0 } else { self.crashes }
     }
 
     /// Failures that are remembered, at most `CRASH_LOOP_FAILURES`.

@@ -1,6 +1,5 @@
 //! The commands that look at hosts.
 
-use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,6 +9,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::daemon::{self, Doorbell, Setup};
+use crate::fleet::WaitingOn;
 use crate::model::{Diagnostics, Plan, RepositoryName, Sync, TreePath};
 use crate::oneshot::doctor::{self, Check, Grade};
 use crate::oneshot::{self, OnceError, Saved, Seen};
@@ -22,7 +22,8 @@ use crate::web::local;
 use super::everyday::blind::{self, NO_DAEMON};
 use super::glance;
 use super::options::{Chosen, working_folder};
-use super::output::{self, Format, note, show, show_exact};
+use super::output::{self, Format, note, push, show, show_exact};
+use super::signals::with_runtime;
 use super::{listener, progress, signals};
 
 /// What `plan` and `drift` exit with when a host is not what Git says.
@@ -67,9 +68,22 @@ pub(super) fn follow(setup: Setup) -> anyhow::Result<ExitCode> {
 /// `sync`: one pass.
 pub(super) fn sync(chosen: &Chosen, intent: Intent, format: Format) -> anyhow::Result<ExitCode> {
     let reports = pass(chosen, intent, format)?;
+    if format == Format::Text {
+        for report in reports.iter().filter(|report| left_for_its_name(report)) {
+            let (target, stack) = (&report.target, &report.target.stack);
+            note(&format!(
+                "{target} is `sync: manual` and was left: `moorline sync {stack}` deploys it"
+            ));
+        }
+    }
     // What was interrupted, is held or still on its way is not done, and a script that goes on must know.
     let good = reports.iter().all(Report::is_good);
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn left_for_its_name(report: &Report) -> bool {
+    let waits = report.wait.as_ref().is_some_and(|it| matches!(it.on, WaitingOn::Approval(_)));
+    waits && report.needs_word
 }
 
 /// One pass over what was chosen, shown.
@@ -365,24 +379,6 @@ pub(super) fn doctor(chosen: &Chosen, format: Format) -> anyhow::Result<ExitCode
     Ok(if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Runs something to its end or until a signal.
-pub(super) fn with_runtime<T, F: Future<Output = anyhow::Result<T>>>(
-    work: impl FnOnce(CancellationToken) -> F,
-) -> anyhow::Result<T> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
-    let result = runtime.block_on(async {
-        let listening = signals::listen(stop.clone(), abort.clone());
-        tokio::select! {
-            result = work(stop.clone()) => result,
-            () = abort.cancelled() => Err(anyhow::anyhow!("stopped")),
-            () = listening => Err(anyhow::anyhow!("stopped")),
-        }
-    });
-    runtime.shutdown_background();
-    result
-}
-
 pub(super) async fn look(
     chosen: &Chosen,
     seen: &[Seen],
@@ -501,12 +497,5 @@ fn tell_problems(seen: &[Seen], reports: &[Report], format: Format) {
             note(&line);
             failures.push(line);
         }
-    }
-}
-
-pub(super) fn push(text: &mut String, line: &str) {
-    // Writing into a String cannot fail.
-    if writeln!(text, "{line}").is_err() {
-        text.push('\n');
     }
 }

@@ -14,10 +14,10 @@ use crate::publish::health::{self, ReportingProblem};
 use crate::reconcile::Intent;
 use crate::report::{Report, status as verdict};
 
-use super::commands::{push, with_runtime};
 use super::options::Chosen;
-use super::output::{Format, show};
+use super::output::{Format, push, show};
 use super::progress;
+use super::signals::with_runtime;
 
 /// What keeps the statuses of each repository from being said, as the daemon noted it.
 pub(super) fn troubles(

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use crate::config::settings::{
     self, DockerVariables, Overrides, ProxyVariables, SETTINGS_FILE, Settings, VariablesFrom,
@@ -16,7 +16,7 @@ use crate::forge::Pace;
 use crate::model::{HostName, Secret, StackName};
 use crate::oneshot::Wish;
 
-use super::output::{Problems, advised};
+use super::output::{LogFormat, Problems, advised};
 use super::secret_files;
 
 /// Flags of every command. Each has an environment variable, and both have the last word over the settings file.
@@ -68,15 +68,6 @@ pub(super) struct Global {
     /// Form of log lines.
     #[arg(long, global = true, value_enum, default_value = "text", env = "MOORLINE_LOG_FORMAT")]
     pub(super) log_format: LogFormat,
-}
-
-/// Form of log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum LogFormat {
-    /// For people.
-    Text,
-    /// One object a line.
-    Json,
 }
 
 /// Which stacks.

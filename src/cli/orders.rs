@@ -21,9 +21,10 @@ use crate::model::{CommitState, Digest, HostName, Revision, StackName, Sync, Tim
 use crate::oneshot::{self, OnceError};
 use crate::reconcile::Intent;
 
-use super::commands::{self, with_runtime};
+use super::commands;
 use super::options::{Chosen, Global, Stacks};
-use super::output::{Format, Output, advised, note, print_lines, show};
+use super::output::{Format, Output, advised, note, print_lines, push, show};
+use super::signals::with_runtime;
 
 /// How long a brake holds unless something else is said: long enough for a night, too short to be forgotten.
 const USUAL: Duration = Duration::from_hours(24);
@@ -47,7 +48,9 @@ impl ByHand {
     pub(super) fn prepare(&self, chosen: &mut Chosen) -> anyhow::Result<Intent> {
         chosen.wish.passes_by = self.now;
         if self.approve.is_empty() {
-            return Ok(Intent::ByHand);
+            // Who names no stack does not mean those that wait for their name.
+            let all = chosen.wish.stacks.is_empty();
+            return Ok(if all { Intent::ByHandForAll } else { Intent::ByHand });
         }
         let [stack] = chosen.wish.stacks.iter().collect::<Vec<_>>()[..] else {
             bail!("an approval is for one stack: `moorline sync STACK --approve HASH`");
@@ -247,7 +250,7 @@ pub(super) fn suspend(global: &Global, args: &SuspendArgs) -> anyhow::Result<Exi
     let mut text = String::new();
     for (place, brake) in places.iter().zip(&brakes) {
         tell(&data, place.0.as_ref(), place.1.as_ref(), brake.to_string());
-        commands::push(&mut text, &format!("{} {brake}", said(place)));
+        push(&mut text, &format!("{} {brake}", said(place)));
     }
     show(args.output.format, || json!({ "suspended": brakes }), || text)?;
     tell_reach(&data, args.output.format);
@@ -291,7 +294,7 @@ pub(super) fn resume(global: &Global, args: &ResumeArgs) -> anyhow::Result<ExitC
     let mut names = Vec::new();
     for place in &ended {
         tell(&data, place.0.as_ref(), place.1.as_ref(), "resumed".to_owned());
-        commands::push(&mut text, &format!("{} resumed", said(place)));
+        push(&mut text, &format!("{} resumed", said(place)));
         names.push(said(place));
     }
     if ended.is_empty() {

@@ -1,6 +1,6 @@
 //! How things are said: formats, errors, logs.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -12,7 +12,15 @@ use crate::redaction;
 use crate::report::visible;
 
 use super::everyday::caret;
-use super::options::LogFormat;
+
+/// Form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
 
 /// The form of printed data.
 #[derive(Debug, Clone, Copy, Args)]
@@ -257,4 +265,12 @@ pub(super) fn colour() -> bool {
     use std::io::IsTerminal as _;
     let choice = anstream::AutoStream::choice(&std::io::stderr());
     std::io::stderr().is_terminal() && choice != anstream::ColorChoice::Never
+}
+
+/// Adds a line to a text.
+pub(super) fn push(text: &mut String, line: &str) {
+    // Writing into a String cannot fail.
+    if writeln!(text, "{line}").is_err() {
+        text.push('\n');
+    }
 }

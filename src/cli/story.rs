@@ -10,9 +10,9 @@ use crate::data::folder::DataFolder;
 use crate::data::journal::{Entry, Kind};
 use crate::model::StackName;
 
-use super::commands::{push, with_runtime};
 use super::options::Global;
-use super::output::{Format, Output, print, show};
+use super::output::{Format, Output, print, push, show};
+use super::signals::with_runtime;
 
 /// Between two looks at the journal while following it.
 const PAUSE: Duration = Duration::from_millis(300);

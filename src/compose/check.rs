@@ -29,12 +29,18 @@ pub(super) fn check_service(node: &Node, place: Place<'_>, problems: &mut Diagno
     }
 }
 
+/// Goes through a document beside the shape that its attributes may have.
 struct Checker<'p> {
     demand: Demand,
     problems: &'p mut Diagnostics,
 }
 
 impl Checker<'_> {
+    /// One value against its shape.
+    ///
+    /// Kinds are those of the Compose schema, which is JSON's: a number without a fraction is an integer however it is written, and
+    /// a date is text. A fragment may hold nulls anywhere, because the file that it is merged into says the rest; a whole project may
+    /// not. `!reset` takes the value away, whatever it is, so that it is not looked at.
     fn node(&mut self, node: &Node, shape: &Shape, place: Place<'_>) {
         if node.tag == Tag::Reset || self.problems.is_full() {
             return;
@@ -65,6 +71,8 @@ impl Checker<'_> {
         }
     }
 
+    /// A value of another kind than the attribute takes, and what would make it right: most are words without quotes that YAML
+    /// takes for a number or a boolean, or single values where a list was meant.
     fn wrong_kind(&mut self, node: &Node, shape: &Shape, place: Place<'_>) {
         let message = format!("{} was expected, and this is {}", shape.kinds.nouns(), node.noun());
         let problem = node.error(message).at(place.to_string());
@@ -78,6 +86,8 @@ impl Checker<'_> {
         });
     }
 
+    /// A mapping: every key is known, named freely (services, variables), or an extension `x-…` (Compose Specification,
+    /// "Extension"), which is allowed where the shape says so. Keys that a whole project needs are missed only there.
     fn map(&mut self, node: &Node, map: &Map, shape: &Shape, place: Place<'_>) {
         for entry in map {
             let here = place.key(&entry.key);
@@ -112,6 +122,7 @@ impl Checker<'_> {
         }
     }
 
+    /// A list, item by item; and whether one stands in it twice, where the schema says `uniqueItems`: `"80"` and `80` are two to it.
     fn list(&mut self, items: &[Node], shape: &Shape, place: Place<'_>) {
         if let Some(child) = &shape.item {
             for (index, item) in items.iter().enumerate() {
@@ -136,6 +147,8 @@ impl Checker<'_> {
         }
     }
 
+    /// A single value: one of the words that there are, within its bounds, of its pattern. A text with a `$` in it may still
+    /// become one of the words.
     fn scalar(&mut self, node: &Node, shape: &Shape, place: Place<'_>) {
         let Some(value) = node.value() else { return };
         match value {
@@ -169,6 +182,7 @@ impl Checker<'_> {
         }
     }
 
+    /// The two patterns of the schema that words and bounds do not tell.
     fn pattern(&mut self, node: &Node, text: &str, pattern: Pattern, place: Place<'_>) {
         let (fits, help) = match pattern {
             Pattern::ContainerName => (
@@ -187,6 +201,8 @@ impl Checker<'_> {
     }
 }
 
+/// Whether a text may name a service, network, volume, config or secret: `^[a-zA-Z0-9._-]+$` (Compose schema,
+/// `patternProperties`).
 fn is_name(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
 }
@@ -197,6 +213,8 @@ fn has_container_name(text: &str) -> bool {
     text.chars().zip(text.chars().skip(1)).any(|(a, b)| a.is_ascii_alphanumeric() && follows(b))
 }
 
+/// Whether a text is a pull policy: one of the words, or `every_` and periods, such as `every_1d12h` (Compose schema,
+/// `pull_policy`).
 fn is_pull_policy(text: &str) -> bool {
     let words =
         ["always", "never", "build", "if_not_present", "missing", "refresh", "daily", "weekly"];

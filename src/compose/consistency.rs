@@ -142,6 +142,7 @@ impl Checks<'_> {
         }
     }
 
+    /// Something is used that nothing declares.
     fn undefined(&mut self, name: &ServiceName, attribute: &str, noun: &str, key: &str) {
         if self.problems.is_full() {
             return;
@@ -167,6 +168,8 @@ impl Checks<'_> {
         if self.problems.0.len() < MAX_ADVISED { usize::MAX } else { 0 }
     }
 
+    /// Whether every network, volume, config and secret that a service uses is declared at the top (Compose Specification: "must be
+    /// declared"). The default network need not be.
     fn references(&mut self, name: &ServiceName, service: &Service) {
         let parts = self.parts;
         for key in service.networks.keys().filter(|key| !parts.networks.contains_key(*key)) {
@@ -193,6 +196,8 @@ impl Checks<'_> {
         }
     }
 
+    /// Whether every service that another one names, in `depends_on` or by sharing something with it, is there and enabled.
+    /// What is broken itself is told elsewhere.
     fn dependencies(&mut self, name: &ServiceName, service: &Service) {
         for (attribute, other, _) in normalize::implied(service) {
             if ServiceName::parse(&other).is_err() {
@@ -253,6 +258,7 @@ impl Checks<'_> {
         format!("depends_on.{other}")
     }
 
+    /// Counts and limits that contradict each other, or that no host could have.
     fn amounts(&mut self, name: &ServiceName, service: &Service) {
         let deploy = service.deploy.as_ref();
         if let (Some(scale), Some(replicas)) = (service.scale, deploy.and_then(|d| d.replicas))
@@ -374,6 +380,7 @@ fn circle(way: &[&ServiceName], closes: &ServiceName) -> String {
     }
 }
 
+/// As a number with a fraction, to be compared with one.
 #[expect(clippy::cast_precision_loss, reason = "only compared for being equal")]
 fn whole(number: i64) -> f64 {
     number as f64

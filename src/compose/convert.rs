@@ -68,6 +68,7 @@ pub(super) fn convert(root: &Node, problems: &mut Diagnostics, budget: &Budget) 
     parts
 }
 
+/// One section at the top: each entry by its name. One that cannot be read is told, and the others are read all the same.
 fn section<T: for<'de> Deserialize<'de>>(
     root: &Node,
     name: &str,
@@ -83,6 +84,7 @@ fn section<T: for<'de> Deserialize<'de>>(
         .collect()
 }
 
+/// One part as plain data; its problems with the line and the attribute where they are.
 fn read<T: for<'de> Deserialize<'de>>(
     node: &Node,
     path: &str,
@@ -143,6 +145,7 @@ fn inherited(service: &Node, hook: &Node, problems: &mut Diagnostics, budget: &B
     merge_service(base, hook.clone(), shape, Place::TOP, problems, budget)
 }
 
+/// `x-…` keys, as JSON: they are kept for whoever understands them, and mean nothing here.
 fn extensions(node: &Node) -> Extensions {
     let map = node.as_map().into_iter().flatten();
     map.filter(|entry| entry.key.starts_with("x-"))

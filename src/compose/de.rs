@@ -56,6 +56,7 @@ impl<'n> Reader<'n> {
         self.0.value()
     }
 
+    /// A number without a fraction. `1.0` is one, as JSON has it.
     fn whole(self) -> Result<i64, Unfit> {
         let problem =
             |message: String| Unfit { message, span: Some(self.0.span.clone()), path: vec![] };
@@ -215,6 +216,7 @@ impl<'n> Reader<'n> {
     }
 }
 
+/// Items of a list, handed out one by one, so that a problem knows its place.
 struct Items<'n> {
     items: std::slice::Iter<'n, Node>,
     index: usize,
@@ -248,6 +250,7 @@ enum Which {
     Attributes,
 }
 
+/// Fields of a mapping, likewise.
 struct Fields<'n> {
     entries: std::slice::Iter<'n, Entry>,
     which: Which,

@@ -43,6 +43,7 @@ pub(super) fn resolve_environment(root: &mut Node, env: &Env, unset: &Unset) {
     }
 }
 
+/// Goes through one document and fills references in, in place.
 struct Walk<'a> {
     env: &'a Env,
     unset: &'a mut Unset,
@@ -51,6 +52,9 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
+    /// Fills in all values below a node, never its keys (Compose Specification, "Interpolation": values only). Where the attribute
+    /// is a number or a boolean, text that came out of a variable becomes one: a
+    /// variable is always text, and `privileged: ${P}` asks for a boolean.
     fn node(&mut self, node: &mut Node, shape: Option<&Shape>, place: Place<'_>) {
         match &mut node.kind {
             Kind::Map(map) => {
@@ -83,6 +87,8 @@ impl Walk<'_> {
         }
     }
 
+    /// Fills one text. What is needed is charged before it is kept: a few references to a long variable, each other's values
+    /// among them, can ask for more memory than there is.
     fn fill(&mut self, node: &mut Node, place: Place<'_>) {
         let env = self.env;
         let unset = &*self.unset;
@@ -168,6 +174,7 @@ fn decimal(text: &str) -> String {
     text.parse::<f64>().map_or_else(|_| text.to_owned(), crate::yaml::float_text)
 }
 
+/// YAML 1.1's booleans, in any case: the reference reads variables so, although the files themselves are YAML 1.2.
 fn boolean(text: &str) -> Option<&'static str> {
     match text.to_ascii_lowercase().as_str() {
         "y" | "yes" | "true" | "on" => Some("true"),

@@ -22,8 +22,11 @@ use crate::yaml::Node;
 /// What a replica takes at least, wherever all are looked at: its name, and where it may sit.
 const REPLICA_BYTES: usize = 1024;
 
+/// The names that are looked for where none is given, in this order: the first that is there is taken (Compose Specification,
+/// "Compose file").
 const DEFAULT_FILES: [&str; 4] =
     ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
+/// What is laid over it where it lies beside it.
 const OVERRIDE_FILES: [&str; 4] = [
     "compose.override.yml",
     "compose.override.yaml",
@@ -429,6 +432,8 @@ impl Setting<'_, '_, '_> {
         }
     }
 
+    /// The project's name (Compose Specification, "Version and name top-level elements"): what the request says, else
+    /// `COMPOSE_PROJECT_NAME`, else the last file's `name`, else the folder's, made valid.
     fn project_name(&mut self, files: &[String], folder: &str, env: &Env) -> Option<StackName> {
         let asked = self.request.project_name.filter(|name| !name.is_empty());
         let asked = asked.or_else(|| env.get("COMPOSE_PROJECT_NAME").map(String::as_str));

@@ -71,6 +71,7 @@ pub(super) fn settle(node: &mut Node, shape: Option<&Shape>) {
     }
 }
 
+/// Lays one document over another (Compose Specification, "Merge").
 struct Merger<'p> {
     tags: Tags,
     problems: &'p mut Diagnostics,
@@ -78,6 +79,11 @@ struct Merger<'p> {
 }
 
 impl Merger<'_> {
+    /// One value over another.
+    ///
+    /// Mappings merge key by key, lists are appended, single values are replaced. `!override` replaces whatever it is; null keeps what
+    /// was there, unless the attribute is one that null clears (`command`, `entrypoint`): there it is a word of its own, "as the image
+    /// has it". What cannot meet, a list over a mapping, is an error with both places.
     fn node(&mut self, base: Node, over: Node, shape: Option<&Shape>, place: Place<'_>) -> Node {
         if over.tag != Tag::None || self.budget.steps(cost(&base) + cost(&over)).is_err() {
             return over;
@@ -123,6 +129,8 @@ impl Merger<'_> {
         }
     }
 
+    /// Two mappings, both sorted by key. Entries that are pairs (variables, labels) are replaced as a whole: to merge the two values
+    /// of one variable means nothing.
     fn maps(&mut self, earlier: Map, later: Map, shape: Option<&Shape>, place: Place<'_>) -> Map {
         let is_pairs = shape.is_some_and(Shape::is_pairs);
         let mut merged = Vec::with_capacity(earlier.len().max(later.len()));
@@ -209,6 +217,8 @@ fn appended(mut earlier: Vec<Node>, later: Vec<Node>) -> Vec<Node> {
     earlier
 }
 
+/// Whether two `logging` parts name different drivers: options of one mean nothing to the other, so that the later part stands
+/// alone (Compose Specification, "Merge", `logging`).
 fn other_driver(base: &Node, over: &Node) -> bool {
     let driver = |node: &Node| match node.get("driver").and_then(Node::value) {
         Some(Value::Text(text)) => Some(text.to_owned()),

@@ -70,6 +70,11 @@ fn attach(service: &mut Service) {
     }
 }
 
+/// What one service says without saying it, written out as the reference does.
+///
+/// Build arguments without a value take it from the variables, and go where there is none. A device request without a count or
+/// ids is for all of them. A secret without a target is at `/run/secrets/NAME` (Compose Specification, `secrets`). `scale` and
+/// `deploy.replicas` are one number under two names.
 fn normalize_service(service: &mut Service, env: &Env) {
     if service.pull_policy == "if_not_present" {
         "missing".clone_into(&mut service.pull_policy);
@@ -120,6 +125,8 @@ fn normalize_service(service: &mut Service, env: &Env) {
     }
 }
 
+/// Whoever shares a namespace, volumes or a link with another service starts after it, without saying `depends_on`; what the
+/// service says itself stays as it is.
 fn imply_dependencies(service: &mut Service) {
     for (_, name, restart) in implied(service) {
         if let Ok(name) = ServiceName::parse(&name) {
@@ -223,6 +230,9 @@ fn env_files(
     Some(all)
 }
 
+/// One env file. Its references are looked up in the project's variables first, then in what the service itself says, then in
+/// the files before it. A file that may be absent (`required: false`) and is, says nothing; every other problem with it is an
+/// error of the service.
 fn one_file(
     name: &ServiceName,
     file: &EnvFile,

@@ -90,6 +90,7 @@ impl Paths<'_> {
         }
     }
 
+    /// Paths of `build`: its context and the further ones, unless they are remote or another service's image.
     fn build(&self, build: &mut Node, place: Place<'_>, problems: &mut Diagnostics) {
         let Kind::Map(map) = &mut build.kind else { return };
         if let Some(context) = map.get_mut("context")
@@ -125,6 +126,7 @@ impl Paths<'_> {
         }
     }
 
+    /// Does something to each item of a list.
     fn items(
         &self,
         list: Option<&mut Node>,
@@ -139,6 +141,7 @@ impl Paths<'_> {
         }
     }
 
+    /// Makes one field absolute, where it is there and a single value.
     fn field(&self, node: &mut Node, key: &str, place: Place<'_>, problems: &mut Diagnostics) {
         if let Some(value) = node.as_map_mut().and_then(|map| map.get_mut(key))
             && matches!(value.kind, Kind::Scalar(_))
@@ -147,6 +150,8 @@ impl Paths<'_> {
         }
     }
 
+    /// Makes a path absolute, from the folder of the file that says it. One that leaves the repository by `..` is refused: what it
+    /// names would be another file on each machine, and on the operator's. An absolute one is the host's own, and stays.
     fn scalar(&self, node: &mut Node, place: Place<'_>, problems: &mut Diagnostics) {
         let Some(text) = node.as_text() else { return };
         let path = match self.absolute(text) {

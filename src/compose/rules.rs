@@ -28,10 +28,12 @@ pub(super) fn check(root: &Node, problems: &mut Diagnostics) {
     }
 }
 
+/// A value that is there and says something.
 fn present<'m>(map: &'m Map, key: &str) -> Option<&'m Node> {
     map.get(key).filter(|node| !node.is_null())
 }
 
+/// An external volume is somebody else's: nothing but its name can be said of it (Compose Specification, volumes, `external`).
 fn external_volume(volume: &Node, place: Place<'_>, problems: &mut Diagnostics) {
     let Some(map) = volume.as_map() else { return };
     if map.get("external").and_then(Node::value) != Some(Value::Bool(true)) {
@@ -50,6 +52,8 @@ fn external_volume(volume: &Node, place: Place<'_>, problems: &mut Diagnostics) 
     }
 }
 
+/// A config or secret has one source: a file, a variable, or its content (Compose Specification, `configs` and `secrets`). An
+/// external one, or one with a driver, has it elsewhere.
 fn file_object(node: &Node, keys: &[&str], place: Place<'_>, problems: &mut Diagnostics) {
     let Some(map) = node.as_map() else { return };
     let given = keys.iter().filter(|key| map.contains(key)).count();
@@ -64,6 +68,7 @@ fn file_object(node: &Node, keys: &[&str], place: Place<'_>, problems: &mut Diag
     }
 }
 
+/// Rules between attributes of one service, which no schema tells.
 fn service_rules(service: &Map, place: Place<'_>, problems: &mut Diagnostics) {
     let deploy = present(service, "deploy");
     let devices = deploy
@@ -91,6 +96,7 @@ fn service_rules(service: &Map, place: Place<'_>, problems: &mut Diagnostics) {
     addresses(service, place, problems);
 }
 
+/// `develop.watch`: read and checked, so that a file that the reference refuses is refused here too; nothing is watched.
 fn watch_rules(watch: &Node, place: Place<'_>, problems: &mut Diagnostics) {
     let text = |key: &str| watch.get(key).and_then(Node::as_text).unwrap_or_default();
     if watch.get("path").is_some() && text("path").is_empty() {
@@ -103,6 +109,7 @@ fn watch_rules(watch: &Node, place: Place<'_>, problems: &mut Diagnostics) {
     }
 }
 
+/// Mounts and ports in their long form: those parts without which the Engine could not tell what is meant.
 fn volumes(service: &Map, place: Place<'_>, problems: &mut Diagnostics) {
     let list = service.get("volumes").and_then(Node::as_list).unwrap_or_default();
     for (index, volume) in list.iter().enumerate() {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::data::folder::{DaemonLock, DataError, DataFolder};
+use crate::model::chain;
 
 /// How often the folder is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -30,7 +31,7 @@ pub(super) async fn keep(
             }
             (Err(error @ DataError::Taken { .. }), _) => return Err(error),
             (Err(error), before) => {
-                let said = in_full(&error);
+                let said = chain::in_full(&error);
                 if before.as_ref() != Some(&said) {
                     tracing::error!(
                         "{said}; services are kept all the same, and nothing new is remembered"
@@ -50,9 +51,4 @@ async fn look(data: &DataFolder, lock: &mut DaemonLock) -> Result<(), DataError>
         *lock = super::only_daemon(data).await?;
     }
     data.heal()
-}
-
-fn in_full(error: &DataError) -> String {
-    let cause = std::error::Error::source(error);
-    cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
 }

@@ -1,7 +1,7 @@
 //! The daemon: one loop a repository, one a host, one a target; the clock, signals and events.
 //!
 //! ```text
-//! repository loop ── new commit ──► target loops ── report ──► board ──► publisher (forge or notes)
+//! repository loop ── new commit ──► target loops ── report ──► store ──► publisher (forge or notes)
 //! host loop ── link, events ──────►      │
 //! signals, webhooks ── look now ──► repository loop
 //! ```
@@ -42,11 +42,12 @@ use crate::preview::PullRequests;
 use crate::publish::peers::PeerStatuses;
 use crate::publish::publisher::{self, Publisher};
 use crate::publish::sink;
-use crate::reconcile::board::Board;
 use crate::reconcile::context::{Context, Foundations};
 use crate::reconcile::host::ledger;
 use crate::reconcile::host::{Host, Ring};
 use crate::reconcile::limiter::PassLimiter;
+use crate::reconcile::store::Store;
+use crate::state::Change;
 
 use repository::RepositoryLoop;
 pub use view::View;
@@ -477,7 +478,7 @@ fn repository_loop(
 pub(crate) fn publisher(
     name: &RepositoryName,
     settings: &RepositorySettings,
-    (git, source, board): (&Arc<Git>, &Source, &Arc<Board>),
+    (git, source, store): (&Arc<Git>, &Source, &Arc<Store>),
     (data, setup): (&DataFolder, &Setup),
 ) -> Result<Publisher, StartError> {
     let sink = sink::of(name, settings)
@@ -488,7 +489,7 @@ pub(crate) fn publisher(
         sink,
         git: Arc::clone(git),
         source: source.clone(),
-        board: Arc::clone(board),
+        store: Arc::clone(store),
         as_host: setup.as_host.clone(),
         data: data.clone(),
         pace: setup.pace,
@@ -503,10 +504,10 @@ fn publisher_of(
     data: &DataFolder,
     setup: &Setup,
 ) -> Result<Publisher, StartError> {
-    let places = (&worker.git, &worker.source, &worker.context.board);
+    let places = (&worker.git, &worker.source, &worker.context.store);
     let publisher = publisher(&worker.name, settings, places, (data, setup))?;
     if let Some(last) = publisher::Memory::of(data, &worker.name).recall() {
-        worker.context.board.recall(last);
+        worker.context.store.apply(Change::Recalled(last));
     }
     let peers = setup.as_host.is_some().then(|| PeerStatuses::of(&worker.name, &worker.context));
     Ok(Publisher { peers, ..publisher })

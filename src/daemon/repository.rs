@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::commit::{self, Commit, Place};
 use crate::git::{Git, GitError, Source, Wanted};
-use crate::model::{Digest, RepositoryName};
+use crate::model::{Digest, RepositoryName, chain};
 use crate::report::Target;
 use crate::schedule::{self, Failures};
 
@@ -94,7 +94,7 @@ impl Loops {
 impl RepositoryLoop {
     /// Follows the branch until `stop`, then waits for its targets.
     pub(crate) async fn run(self, stop: CancellationToken) {
-        let keeping = self.context.gates.run(&self.context.hosts, stop.clone());
+        let keeping = self.context.store.keep_gates(&self.context.hosts, stop.clone());
         let placing = self.context.roster.run(stop.clone());
         tokio::join!(keeping, placing, Box::pin(self.follow(&stop)));
     }
@@ -123,7 +123,7 @@ impl RepositoryLoop {
                 }
                 Some(Err(error)) => {
                     self.complain(&error, &failures);
-                    let (why, help) = (chain(&error), error.help());
+                    let (why, help) = (chain::in_full(&error), error.help());
                     let trouble = Unreadable { since: clock::now(), why, help };
                     self.view.reading(&self.name, Some(trouble));
                     failures.failed(error.remedy(), clock::now());
@@ -268,21 +268,11 @@ impl RepositoryLoop {
     fn complain(&self, error: &GitError, failures: &Failures) {
         if failures.in_a_row() == 0 {
             let help = error.help();
-            tracing::warn!(repository = %self.name, error = %chain(error), %help, "cannot read the repository; hosts stay as they are");
+            tracing::warn!(repository = %self.name, error = %chain::in_full(error), %help, "cannot read the repository; hosts stay as they are");
         } else {
-            tracing::debug!(repository = %self.name, error = %chain(error), "still cannot read the repository");
+            tracing::debug!(repository = %self.name, error = %chain::in_full(error), "still cannot read the repository");
         }
     }
-}
-
-fn chain(error: &GitError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 fn note_end(error: &tokio::task::JoinError) {

@@ -110,3 +110,29 @@ impl TargetLoop {
         clock::now().plus(self.context.limits.full_look)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Desired, ObservedContainer};
+    use crate::report::Report;
+
+    fn size_of_what_it_gives<F>(_loop: impl FnOnce(TargetLoop, CancellationToken) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// A fleet has tens of thousands of them: a thousand hosts with twenty stacks each are to fit into 300 MB.
+    #[test]
+    fn a_target_that_waits_holds_little() {
+        let waiting = size_of_what_it_gives(TargetLoop::run);
+        let sizes = [
+            ("a loop that waits", waiting, 2_600),
+            ("what it remembers", size_of::<TargetMemory>(), 1_000),
+            ("its report", size_of::<Report>(), 600),
+            ("what it asks for", size_of::<Desired>(), 500),
+            ("a container that was seen", size_of::<ObservedContainer>(), 500),
+        ];
+        let too_much = sizes.iter().any(|(_, bytes, most)| most < bytes);
+        assert!(!too_much, "bytes, and at most how many: {sizes:?}");
+    }
+}

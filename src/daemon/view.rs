@@ -1,6 +1,6 @@
 //! What a running daemon tells of itself: what it knows of each target, and since when.
 //!
-//! Everything here is read off what the loops left on the board. Nothing is looked up, so that an answer is there at once
+//! Everything here is read off what the loops left on the store. Nothing is looked up, so that an answer is there at once
 //! even when every host hangs.
 
 use std::collections::BTreeMap;
@@ -11,12 +11,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::model::{Remedy, RepositoryName, Sync, Timestamp};
-use crate::reconcile::board::{Known, Standing};
 use crate::reconcile::context::Context;
 use crate::reconcile::host::Link;
 use crate::redaction;
 use crate::report::glance::{self, Detail, Glimpse};
 use crate::report::{Failure, Report, Target};
+use crate::state::{Doing, Known};
 
 /// Asked from outside the daemon's own loops. Cheap to copy.
 #[derive(Debug, Clone)]
@@ -101,7 +101,7 @@ impl View {
                 }
                 line(&mut text, "  next: moorline doctor");
             }
-            let Some(known) = context.board.known() else {
+            let Some(known) = context.store.known() else {
                 line(&mut text, &format!("{name}: not read yet, for {}", age(self.started)));
                 repositories.insert(name.to_string(), Value::Null);
                 continue;
@@ -115,7 +115,7 @@ impl View {
                     "subject": known.head.subject,
                     "fleet_problem": known.head.fleet_problem,
                     "unreadable": trouble.map(|it| json!({ "since": it.since, "why": it.why, "help": it.help })),
-                    "statuses": context.board.commit_report(None).map(|said| said.statuses),
+                    "statuses": context.store.commit_report(None).map(|said| said.statuses),
                 }),
             );
             reports.extend(own.iter().map(Report::to_json));
@@ -201,21 +201,21 @@ fn repository_text(name: &RepositoryName, known: &Known, reports: &[Report], all
 
 /// A report of each target: the last one, with what came after it.
 fn reports_of(known: &Known) -> Vec<Report> {
-    let of = |(target, standing, last): &(Target, Standing, Option<Arc<Report>>)| {
+    let of = |(target, doing, last): &(Target, Doing, Option<Arc<Report>>)| {
         let mut report = last.as_deref().cloned().unwrap_or_else(|| {
             let message = "not looked at yet".to_owned();
             let failure = Failure { message, remedy: Remedy::Retry };
             Report::failed(target.clone(), known.head.revision.clone(), clock::now(), failure)
         });
-        match standing {
-            Standing::Waiting(wait) => {
+        match doing {
+            Doing::Waiting(wait) => {
                 if last.is_none() {
                     (report.failure, report.sync) = (None, Sync::OutOfSync);
                 }
                 report.wait = Some(wait.clone());
             }
-            Standing::Deploying => report.is_under_way = true,
-            Standing::New | Standing::Reported => {}
+            Doing::Deploying => report.is_under_way = true,
+            Doing::New | Doing::Reported => {}
         }
         report
     };

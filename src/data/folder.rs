@@ -16,11 +16,12 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::fleet_file::Stack;
+use crate::data::disk::at_the_disk;
 use crate::data::form::{self, Ledgers};
 use crate::fleet::Orders;
 use crate::model::{
     Digest, DriftPolicy, HostName, PrunePolicy, Remedy, RepositoryName, Revision, StackName,
-    SyncPolicy, Timestamp,
+    SyncPolicy, Timestamp, chain,
 };
 use crate::report::Target;
 
@@ -363,8 +364,8 @@ impl DataFolder {
         match self.record(target) {
             Ok(record) => record.unwrap_or_default(),
             Err(error) => {
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::error!(%error, cause, "what is remembered of {target} is lost; it is written anew");
+                let error = chain::in_full(&error);
+                tracing::error!(%error, "what is remembered of {target} is lost; it is written anew");
                 TargetRecord::default()
             }
         }
@@ -379,7 +380,7 @@ impl DataFolder {
     }
 
     fn read_record(&self, file: &Path) -> Result<Option<TargetRecord>, DataError> {
-        let text = match fs::read(file) {
+        let text = match at_the_disk(|| fs::read(file)) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(self.unusable(source)),
@@ -532,6 +533,10 @@ fn file_name(target: &Target) -> String {
 
 /// Writes a file so that a reader sees the old one or the new one, whole.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    at_the_disk(|| write_at_once(path, bytes))
+}
+
+fn write_at_once(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let passing = path.with_extension("next");
     let mut file = File::create(&passing)?;
     file.write_all(bytes)?;

@@ -14,6 +14,7 @@ use crate::model::{
 };
 use crate::report::{Report, status};
 
+use crate::data::disk::at_the_disk;
 use crate::data::folder::DataFolder;
 use crate::redaction::hushed;
 
@@ -149,7 +150,7 @@ impl Entry {
 impl DataFolder {
     /// Adds to the story. A story that cannot be written stops nothing.
     pub fn tell(&self, entry: &Entry) {
-        if let Err(error) = self.append(entry) {
+        if let Err(error) = at_the_disk(|| self.append(entry)) {
             tracing::debug!(%error, "cannot write the journal");
         }
     }

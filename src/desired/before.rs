@@ -51,6 +51,7 @@ fn is_possible(service: &Service) -> bool {
     service.pre_start.iter().all(|hook| !hook.per_replica && hook.env_file.is_empty())
 }
 
+/// The service whose preparations are made into jobs.
 struct Owner<'a> {
     project: &'a str,
     name: &'a ServiceName,
@@ -59,6 +60,9 @@ struct Owner<'a> {
 }
 
 impl Owner<'_> {
+    /// One entry of `pre_start` as a service of its own that runs once for each definition of its owner. What the entry does not
+    /// say is the owner's: image, variables, mounts, dependencies. It publishes no ports, has one replica, and is not
+    /// restarted by the Engine: a failed one is the planner's affair.
     fn job(&self, hook: PreStart, before: Option<&ServiceName>) -> Service {
         let mut job = *hook.container;
         let owner = self.service;
@@ -103,6 +107,7 @@ fn digest(service: &Service) -> Digest {
     Digest::of(serde_json::to_string(&service).unwrap_or_default().as_bytes())
 }
 
+/// The dependency on a job's end with code 0.
 fn completed(job: ServiceName) -> (ServiceName, Link) {
     let condition = "service_completed_successfully".to_owned();
     (job, Link { condition, ..Link::default() })

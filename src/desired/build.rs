@@ -16,8 +16,10 @@ const OUTSIDE_DOCKERFILE: &str = ".moorline.dockerfile";
 
 /// What one character of an ignore file takes once it is read, and one file of a context beside its path and content.
 const PARSED_BYTES: usize = 48;
+/// What an entry of a build context costs beside its content.
 const ENTRY_BYTES: usize = 256;
 
+/// Compose's label of the service, which is not part of what an image is.
 const SERVICE_LABEL: &str = "com.docker.compose.service";
 
 /// What a build needs; `None` after a problem.
@@ -67,6 +69,7 @@ pub(super) fn spec(
     Some(spec)
 }
 
+/// Labels of a built image: the manifest's, and Compose's own, by which `docker compose images` finds it.
 fn labels(desk: &Desk<'_>, name: &ServiceName, build: &Build) -> BTreeMap<String, String> {
     let mut labels = build.labels.clone();
     let project = desk.input.project.name.to_string();
@@ -101,6 +104,8 @@ pub(super) fn is_possible(desk: &mut Desk<'_>, name: &ServiceName, build: &Build
     is_possible
 }
 
+/// Attributes of `build` that the classic build call of the Engine API does not have, and without which the image is the same:
+/// told, and left out. Those without which it would be another image keep it from being built ([`is_possible`]).
 fn warn_of_what_is_left_out(desk: &mut Desk<'_>, name: &ServiceName, build: &Build) {
     let left_out = [
         ("cache_to", !build.cache_to.is_empty(), "the Engine keeps its cache itself"),
@@ -113,10 +118,12 @@ fn warn_of_what_is_left_out(desk: &mut Desk<'_>, name: &ServiceName, build: &Bui
     }
 }
 
+/// Whether a context is not in the repository: a URL, or a Git remote. What is there is in nobody's commit.
 fn is_elsewhere(context: &str) -> bool {
     context.contains("://") || context.starts_with("git@") || context.starts_with("service:")
 }
 
+/// Compose's truth of a word: it was already checked to be one of those that it knows.
 fn is_on(word: &str) -> bool {
     !matches!(word, "" | "false" | "0")
 }
@@ -180,10 +187,12 @@ fn context(
     Ok(context)
 }
 
+/// A file of the commit as a part of what is sent.
 fn bundled(file: &TreeFile) -> BundleFile {
     BundleFile { mode: file.mode, bytes: Arc::clone(&file.bytes) }
 }
 
+/// The Dockerfile's path in the context; `Dockerfile` where nothing is said (Compose Build Specification, `dockerfile`).
 fn dockerfile_name(build: &Build) -> &str {
     if build.dockerfile.is_empty() { "Dockerfile" } else { &build.dockerfile }
 }

@@ -54,6 +54,8 @@ pub(super) fn replica(
     DesiredReplica { replica, name: container, spec: Arc::new(spec), uploads, bundles, shares }
 }
 
+/// `Config`: the half that an image could have as well. What the manifest does not say stays empty, and the Engine takes the
+/// image's; an empty list is said, and takes the image's away (`entrypoint: []`).
 fn config(service: &Service, image: &ImageRef) -> ContainerConfig {
     let env = service.environment.iter().map(|(name, value)| match value {
         Some(value) => format!("{name}={value}"),
@@ -81,6 +83,8 @@ fn config(service: &Service, image: &ImageRef) -> ContainerConfig {
     }
 }
 
+/// `healthcheck`. `disable: true` is the test `NONE`, by which the Engine knows not to run the image's. Durations are
+/// nanoseconds; zero leaves the image's, or the Engine's 30 s.
 fn health(check: &Healthcheck) -> HealthConfig {
     let Healthcheck { test, timeout, interval, retries, start_period, start_interval, disable } =
         check;
@@ -95,6 +99,8 @@ fn health(check: &Healthcheck) -> HealthConfig {
     }
 }
 
+/// Ports that are only told of: those of `expose`, and the container's side of each published one, as docker compose does.
+/// Without a protocol it is TCP.
 fn exposed(service: &Service) -> BTreeMap<String, Empty> {
     let published = service.ports.iter().map(|port| format!("{}/{}", port.target, port.protocol));
     let exposed = service.expose.iter().flat_map(|port| expanded(port));
@@ -113,6 +119,7 @@ fn expanded(port: &str) -> Vec<String> {
     }
 }
 
+/// `HostConfig`: the half that belongs to this host.
 fn host(desk: &mut Desk<'_>, (name, service): (&ServiceName, &Service)) -> HostConfig {
     let (security_opt, open_paths) = security(desk, name, service);
     let logging = service.logging.as_ref();
@@ -153,6 +160,8 @@ fn host(desk: &mut Desk<'_>, (name, service): (&ServiceName, &Service)) -> HostC
     host
 }
 
+/// Published ports by container port. Several bindings of one port are several entries below it; an empty host port is one
+/// that the Engine chooses anew at each start.
 fn bindings(service: &Service) -> BTreeMap<String, Option<Vec<PortBinding>>> {
     let mut bindings: BTreeMap<String, Option<Vec<PortBinding>>> = BTreeMap::new();
     for port in &service.ports {
@@ -219,6 +228,8 @@ fn security(desk: &mut Desk<'_>, name: &ServiceName, service: &Service) -> (Vec<
     (options, open_paths)
 }
 
+/// A seccomp profile from Git, as one line of JSON: the Engine wants its content, not a path, because the file is on the
+/// client's side.
 fn seccomp(desk: &mut Desk<'_>, path: &str, file: &str) -> Option<String> {
     let tree = desk.input.tree;
     let below = desk.input.project.below_root(file).unwrap_or(file);

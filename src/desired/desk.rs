@@ -21,6 +21,7 @@ pub(super) struct Desk<'a> {
 }
 
 impl<'a> Desk<'a> {
+    /// An empty one.
     pub(super) fn new(input: Input<'a>) -> Self {
         // The Engine's id is known only to those who may ask the Engine, and they may read the files as well: so a
         // label that travels elsewhere (metrics, reports) tells nothing about a short secret.

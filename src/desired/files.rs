@@ -35,6 +35,9 @@ struct Place {
     relative: String,
 }
 
+/// Where a path of the loaded model is in the commit. `None` for one that lies outside of it: that is the host's own, and is
+/// passed on as it stands. A climb out of the stack's folder keeps its shape on the host, `_parent` for each `..`, so that two
+/// stacks that climb to one place do not meet in another one's folder.
 fn place(desk: &Desk<'_>, path: &str) -> Option<Place> {
     let folder = desk.input.folder;
     let root = desk.input.project.root.trim_end_matches('/');
@@ -54,6 +57,7 @@ fn place(desk: &Desk<'_>, path: &str) -> Option<Place> {
     Some(Place { tree: TreePath::parse(rest).ok()?, relative: parts.join("/") })
 }
 
+/// The rest of a path below a folder; nothing for the folder itself.
 fn below<'p>(path: &'p str, folder: &str) -> Option<&'p str> {
     let rest = path.trim_end_matches('/').strip_prefix(folder)?;
     if rest.is_empty() { Some("") } else { rest.strip_prefix('/') }
@@ -113,6 +117,7 @@ pub(super) fn volume_device(desk: &Desk<'_>, path: &str) -> String {
     relative(desk, path).map_or_else(|| path.to_owned(), |place| state_path(desk, &place.relative))
 }
 
+/// The same, unless relative paths are to be taken as docker compose takes them, from a folder on the host.
 fn relative(desk: &Desk<'_>, path: &str) -> Option<Place> {
     match desk.input.paths {
         RelativePaths::AsWritten => None,
@@ -120,6 +125,8 @@ fn relative(desk: &Desk<'_>, path: &str) -> Option<Place> {
     }
 }
 
+/// The folder on the host that keeps what a relative bind mount holds that is not in Git: it is state, is made when it is
+/// first mounted, and is never removed.
 fn state_path(desk: &Desk<'_>, relative: &str) -> String {
     let path = format!("{}/state/{}/{relative}", desk.input.host_data, desk.input.stack);
     path.trim_end_matches('/').to_owned()
@@ -154,6 +161,8 @@ fn content(desk: &Desk<'_>, place: &Place) -> BTreeMap<String, BundleFile> {
         .collect()
 }
 
+/// The name of a bundle: a digest over paths, modes and content, keyed by the Engine, so that a short secret among the files
+/// cannot be guessed from the name of their folder. Lengths are part of it: no two lists of files run into one another.
 fn digest(desk: &Desk<'_>, what: &str, files: &BTreeMap<String, BundleFile>) -> Digest {
     let mut whole = what.as_bytes().to_vec();
     for (path, file) in files {
@@ -183,6 +192,8 @@ fn bundle(desk: &mut Desk<'_>, files: &mut Files, place: &Place, owner: &str) ->
     source.trim_end_matches('/').to_owned()
 }
 
+/// A folder that a service may write to and in which the commit has files: the files are laid into the state, and whatever the
+/// service made of them stays.
 fn overlay(desk: &mut Desk<'_>, files: &mut Files, place: &Place) -> String {
     let content = content(desk, place);
     let host_path = state_path(desk, &place.relative);
@@ -257,6 +268,9 @@ fn target(mount: &FileMount, folder: &str) -> String {
     }
 }
 
+/// One config or secret of a service (Compose Specification, `configs` and `secrets`): as a file from Git that is mounted, or as
+/// content that is copied into the container before it starts. The target defaults to `/NAME` for a config and to
+/// `/run/secrets/NAME` for a secret.
 fn attach_one(
     desk: &mut Desk<'_>,
     files: &mut Files,
@@ -307,6 +321,7 @@ fn attach_one(
     }
 }
 
+/// The file of a config or secret, read-only: the service is given what the commit says.
 fn file_source(
     desk: &mut Desk<'_>,
     files: &mut Files,

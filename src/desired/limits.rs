@@ -56,6 +56,8 @@ fn scaled(ratio: Ratio, by: f32) -> i64 {
     (ratio.0 * by) as i64
 }
 
+/// `deploy.resources`: limits, and what is reserved (Compose Deploy Specification, `resources`). Zero is "not said", and leaves what
+/// the older words (`mem_limit`, `cpus`, `pids_limit`) say. CPUs are billionths in the Engine's words.
 fn write_deploy(host: &mut HostConfig, limits: Option<&Limits>, reserved: Option<&Limits>) {
     if let Some(limits) = limits {
         if limits.memory.0 != 0 {
@@ -75,6 +77,7 @@ fn write_deploy(host: &mut HostConfig, limits: Option<&Limits>, reserved: Option
     host.device_requests.extend(reserved.devices.iter().map(|device| request(device, None)));
 }
 
+/// `devices`, `device_cgroup_rules`, `gpus` and reserved devices. A path alone is mapped to itself, with all rights.
 fn write_devices(host: &mut HostConfig, service: &Service) {
     let is_cdi = |source: &str, target: &str| {
         source == target && source.contains('=') && source.contains('/') && !source.starts_with('/')
@@ -101,6 +104,8 @@ fn write_devices(host: &mut HostConfig, service: &Service) {
     host.device_requests.extend(service.gpus.iter().map(|gpu| request(gpu, Some("gpu"))));
 }
 
+/// A request to a device driver. `gpus` means the capability `gpu` without saying so; a reserved device says all of its own. A
+/// count of -1 is every device there is.
 fn request(gpu: &Gpu, further: Option<&str>) -> DeviceRequest {
     let mut capabilities = gpu.capabilities.clone();
     capabilities.extend(further.map(str::to_owned));
@@ -113,6 +118,8 @@ fn request(gpu: &Gpu, further: Option<&str>) -> DeviceRequest {
     }
 }
 
+/// `blkio_config`: weights from 10 to 1000, rates in bytes or operations a second, each for a device by its path on the host.
+/// On cgroup v2 without the io controller the Engine discards them with a warning.
 fn write_blkio(host: &mut HostConfig, blkio: &Blkio) {
     let rates = |rates: &[Rate]| -> Vec<ThrottleDevice> {
         rates

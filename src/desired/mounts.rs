@@ -109,6 +109,8 @@ fn as_bind(volume: &ServiceVolume) -> bool {
     }
 }
 
+/// A mount as `Binds` takes it, `SOURCE:TARGET:MODE`: the older words, in which the Engine makes a missing folder of the host,
+/// as the short syntax of Compose promises.
 fn bind(source: &str, volume: &ServiceVolume) -> String {
     let mut options = vec![if volume.read_only { "ro" } else { "rw" }];
     if let Some(bind) = &volume.bind {
@@ -117,6 +119,8 @@ fn bind(source: &str, volume: &ServiceVolume) -> String {
     format!("{source}:{}:{}", volume.target, options.join(","))
 }
 
+/// A mount as `Mounts` takes it: for what `Binds` has no words for. There a missing folder of the host is an
+/// error, unless `create_host_path` asks for it.
 fn mount(source: String, volume: &ServiceVolume) -> Mount {
     let ServiceVolume {
         kind,
@@ -157,6 +161,7 @@ fn mount(source: String, volume: &ServiceVolume) -> Mount {
     }
 }
 
+/// `volumes.bind` in the Engine's words; its defaults are left out, so that nothing looks as if it was asked for.
 fn bind_options(bind: &BindOption) -> BindOptions {
     let BindOption { selinux: _, propagation, create_host_path, recursive } = bind;
     BindOptions {
@@ -168,6 +173,7 @@ fn bind_options(bind: &BindOption) -> BindOptions {
     }
 }
 
+/// What this Engine, or any, cannot mount.
 fn check(desk: &mut Desk<'_>, path: &str, volume: &ServiceVolume) {
     let subpath = volume.volume.as_ref().is_some_and(|options| !options.subpath.is_empty());
     if subpath && !desk.speaks(1, 45) {

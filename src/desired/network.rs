@@ -42,6 +42,8 @@ pub(super) fn networks(desk: &mut Desk<'_>) -> BTreeMap<String, Arc<DesiredNetwo
     made
 }
 
+/// A network of the manifest as `POST /networks/create` takes it. The driver stays empty where none is said: the Engine's
+/// default, `bridge` unless it is told otherwise.
 fn spec(desk: &Desk<'_>, key: &str, network: &Network) -> NetworkSpec {
     let Network {
         name,
@@ -126,6 +128,8 @@ pub(super) fn attach(
     (mode, endpoints)
 }
 
+/// What this Engine cannot do in a network, by its API version: a MAC address in any but the first before 1.44, a gateway
+/// priority before 1.48, an interface's name before 1.49. To leave one out in silence would make another network of it.
 fn check(
     desk: &mut Desk<'_>,
     service: &ServiceName,
@@ -157,6 +161,8 @@ fn check(
     }
 }
 
+/// One network of a container: its addresses, and the names by which others find it there. The container's name and the
+/// service's are always among them, as docker compose has it.
 fn endpoint(config: Option<&ServiceNetwork>, called: Called<'_>) -> Endpoint {
     let mut aliases = vec![called.name.to_owned(), called.service.to_string()];
     let Some(config) = config else { return Endpoint { aliases, ..Endpoint::default() } };

@@ -42,6 +42,11 @@ pub(super) fn services(desk: &mut Desk<'_>) -> BTreeMap<ServiceName, Arc<Desired
     made
 }
 
+/// One service. `None` where it cannot be made at all (no image to be had a name of, or more than the stack's budget): the
+/// errors are noted, and the other services are still looked at, so that all problems are told at once.
+///
+/// It is a job where something waits for its end, where it says so itself (`x-moorline: {job: true}`), or where its mode is
+/// `replicated-job` or `global-job` (Compose Deploy Specification, `mode`).
 fn one(
     desk: &mut Desk<'_>,
     (name, service): (&ServiceName, &Service),
@@ -223,6 +228,11 @@ fn one_build_an_image(desk: &mut Desk<'_>, services: &BTreeMap<ServiceName, Arc<
     }
 }
 
+/// Where a service's image comes from (Compose Specification, `build` and `pull_policy`).
+///
+/// With `build` and no word on pulling, it is built here. With `build`, `image` and `always` or `never`, the image comes from
+/// the registry, or is there already: building is somebody else's, such as a pipeline's. Where building is refused (its context
+/// is elsewhere), the image is pulled if it has a name.
 fn image_policy(
     desk: &mut Desk<'_>,
     (name, service): (&ServiceName, &Service),
@@ -259,6 +269,8 @@ fn image_policy(
     ImagePolicy::PullMissing
 }
 
+/// Compose's words for when to ask a registry: `always`, `missing` (the default), `never`, `daily`, `weekly` and `every_2h`.
+/// `build` is none of them: it says where from, not when.
 fn pull_policy(word: &str) -> Option<ImagePolicy> {
     const DAY: Duration = Duration::from_hours(24);
     match word {
@@ -274,6 +286,8 @@ fn pull_policy(word: &str) -> Option<ImagePolicy> {
     }
 }
 
+/// What a service waits for. One that it `depends_on` may be absent: no active profile enables it, and `required: false` lets
+/// it be so (Compose Specification, `depends_on`, `required`).
 fn dependencies(desk: &Desk<'_>, service: &Service) -> BTreeMap<ServiceName, Dependency> {
     let there = |name: &ServiceName| desk.input.project.services.contains_key(name);
     let known = service.depends_on.iter().filter(|(name, _)| there(name));
@@ -321,6 +335,9 @@ fn restarts_unhealthy(service: &Service) -> bool {
     said.and_then(serde_json::Value::as_bool).unwrap_or(true)
 }
 
+/// How containers are replaced (`deploy.update_config`). Defaults as in the Compose Deploy Specification: one at a time, the old
+/// one first, no pause. `failure_action` stays open where the manifest does not say it: Compose's default is to pause, ours to
+/// take the failed one back, and the planner tells which of the two was asked for.
 fn update(config: Option<&Update>) -> UpdatePolicy {
     let none = Update::default();
     let config = config.unwrap_or(&none);
@@ -341,6 +358,8 @@ fn update(config: Option<&Update>) -> UpdatePolicy {
     }
 }
 
+/// A lifecycle hook (`post_start`, `pre_stop`) as `POST /containers/{id}/exec` takes it. A variable without a value is passed on
+/// by its name, which leaves the container's own.
 fn hook(hook: &ServiceHook) -> Hook {
     let ServiceHook { command, user, privileged, working_dir, environment } = hook;
     Hook {

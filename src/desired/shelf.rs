@@ -21,6 +21,7 @@ pub struct Shelf {
     bundles: Variants<Digest, FileBundle>,
 }
 
+/// What was made, by name, in the few variants that there are.
 type Variants<K, V> = BTreeMap<K, Vec<Arc<V>>>;
 
 impl Shelf {
@@ -33,6 +34,7 @@ impl Shelf {
     }
 }
 
+/// Takes what is equal to something on the shelf from there, and puts there what is new.
 fn share<K: Ord + Clone, V: PartialEq>(known: &mut Variants<K, V>, made: &mut BTreeMap<K, Arc<V>>) {
     for (key, one) in made {
         let known = known.entry(key.clone()).or_default();

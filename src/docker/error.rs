@@ -11,6 +11,9 @@ pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 /// What went wrong with an Engine, or with what it was asked to do.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
+    /// A step of another edge.
+    #[error("that step is not one of the Engine")]
+    NotAnEngines,
     /// The endpoint's text makes no sense, or asks for what is not allowed.
     #[error("{endpoint:?} is not an endpoint: {why}")]
     BadEndpoint {
@@ -147,6 +150,8 @@ pub enum EngineError {
         code: i64,
         /// The Engine's own error text, often empty.
         error: String,
+        /// The last lines that it wrote.
+        tail: Vec<String>,
     },
     /// A container's health check says no.
     #[error("{container} is unhealthy")]
@@ -163,6 +168,8 @@ pub enum EngineError {
         container: String,
         /// How often.
         restarts: u32,
+        /// The last lines that it wrote.
+        tail: Vec<String>,
     },
     /// A wait made no progress within its limit.
     #[error("{container} is still {state} after {limit:?}")]
@@ -197,6 +204,7 @@ impl EngineError {
             | Self::ChangedHostKey { .. }
             | Self::AccessDenied { .. }
             | Self::Version { .. }
+            | Self::NotAnEngines
             | Self::CredentialHelper { .. } => Remedy::Operator,
             Self::Refused { status, .. } => match status {
                 400 | 405 | 422 | 501 => Remedy::NewRevision,
@@ -241,6 +249,9 @@ impl EngineError {
                 Some(format!("the last check said: {output}"))
             }
             Self::Ended { error, .. } if !error.is_empty() => Some(error.clone()),
+            Self::Ended { tail, .. } | Self::CrashLoop { tail, .. } if !tail.is_empty() => {
+                Some(format!("it said: {}", tail.join(" | ")))
+            }
             _ => None,
         }
     }

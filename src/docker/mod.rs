@@ -9,6 +9,7 @@
 
 mod act;
 mod connect;
+mod distribution;
 mod error;
 mod events;
 mod found;
@@ -26,21 +27,21 @@ use tokio::sync::broadcast;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub use act::{Progress, Terms};
+pub use act::{CallOptions, Progress};
 pub use connect::{
     Access, Endpoint, EngineSettings, Limits, RegistryAccess, SshEndpoint, SshIdentity,
     TcpSecurity, TlsFiles,
 };
+pub use distribution::{Registries, Registry, RegistryError};
 pub use error::{Cause, EngineError};
 pub use events::{EngineEvent, EventKind, EventStream};
 pub use found::FoundContainer;
 pub use logs::{LogLine, LogWish};
 pub use look::{Depth, HostView, Scope};
-pub use registry::{Registries, Registry, RegistryError};
 
-use self::act::RegistryAuth;
 use self::connect::{Ask, Wire};
 use self::look::{DiskUse, Helper, Info, Looker, Memory, Version, api, facts};
+use self::registry::RegistryAuth;
 use crate::model::{EngineFacts, Observed, Timestamp};
 
 /// The newest API version whose answers were read and understood (Engine 28).
@@ -190,7 +191,7 @@ impl Engine {
     /// in use for as long as it is young.
     async fn sweep(&self, helpers: Vec<Helper>, now: Timestamp) {
         let stop = CancellationToken::new();
-        let terms = Terms {
+        let terms = CallOptions {
             step: self.wire().limits().read,
             progress: self.wire().limits().read,
             stop: &stop,

@@ -17,6 +17,7 @@ use crate::model::{
 /// made for such a stack.
 pub const ADOPTED_LABEL: &str = "moorline.adopted";
 
+/// Where docker compose ran: relative paths of the manifest were taken from there.
 const WORKING_DIR_LABEL: &str = "com.docker.compose.project.working_dir";
 
 /// Leaves the state of an adopted stack where it is: binds of state, and files laid over it, point to the folder
@@ -58,6 +59,8 @@ fn adopted_folder(observed: &Observed, policy: &Policy) -> Option<String> {
     ours.filter_map(label).min().or_else(|| observed.containers.iter().filter_map(label).min())
 }
 
+/// Points relative binds of a stack that is taken over at the folder in which docker compose ran: the data is there, and stays
+/// there. A label remembers the folder, so that later passes ask for the same.
 fn settle_spec(spec: &mut ContainerSpec, stack: &StackName, folder: &str) {
     let host = spec.host_mut();
     for bind in &mut host.binds {
@@ -75,11 +78,13 @@ fn settle_spec(spec: &mut ContainerSpec, stack: &StackName, folder: &str) {
     spec.config_mut().labels.insert(ADOPTED_LABEL.to_owned(), folder.to_owned());
 }
 
+/// Where a path below the stack's state folder lay for docker compose; `None` for all other paths.
 fn settled_path(path: &str, stack: &StackName, folder: &str) -> Option<String> {
     let (_, below) = format!("{path}/").split_once(&format!("/state/{stack}/")).map(own)?;
     Some(original(folder, below.trim_end_matches('/')))
 }
 
+/// Both halves of a split, as texts of their own.
 fn own((a, b): (&str, &str)) -> (String, String) {
     (a.to_owned(), b.to_owned())
 }

@@ -61,6 +61,11 @@ fn start_lost_network(container: &ObservedContainer) -> bool {
     !container.state.is_up() && error.contains("network") && error.contains("not found")
 }
 
+/// Differences of the two halves of a specification, field by field.
+///
+/// Both sides are written on sheets in the same canonical words, so that what is said in two ways is one line: a port as text
+/// or as a range, a duration in seconds or nanoseconds. What the image gives, what the Engine fills in and what adoption
+/// passes over is settled on the sheets, and only then are they compared.
 fn fields(
     look: &Look<'_>,
     service: &DesiredService,
@@ -90,6 +95,8 @@ fn fields(
     differences(service, &asked, &seen, &know)
 }
 
+/// What is asked for and what inspect shows, each on its sheet. The image's own values go on the asked side, because inspect
+/// shows them mixed in: `GET /containers/{id}/json` does not tell what came from where.
 fn sheets(
     look: &Look<'_>,
     image: Option<&ContainerConfig>,
@@ -132,6 +139,9 @@ fn platform(asked: &mut Sheet, seen: &mut Sheet, spec: &ContainerSpec, image: &O
     }
 }
 
+/// A fixed MAC address, wherever the Engine keeps it: up to API 1.43 it is `Config.MacAddress`, from 1.44 on one of an
+/// endpoint, and the older place is no longer shown. Compose's `mac_address` of a service means the one of the network that
+/// the container is created on, so any endpoint that has it will do. Nobody asked, nothing differs: the Engine makes one up.
 fn mac_address(asked: &mut Sheet, seen: &mut Sheet, know: &Knowledge<'_>) {
     let wanted = know.asked.config.mac_address.to_ascii_lowercase();
     if wanted.is_empty() {
@@ -146,6 +156,10 @@ fn mac_address(asked: &mut Sheet, seen: &mut Sheet, know: &Knowledge<'_>) {
     }
 }
 
+/// Lines that differ between the two sheets.
+///
+/// A line on the asked side alone is missing, unless this host's kernel discards such a limit. One on the seen side alone is
+/// somebody's doing, unless the Engine or the image fills it in. Only `exact` is compared; what is shown of it may be masked.
 fn differences(
     service: &DesiredService,
     asked: &Sheet,
@@ -195,6 +209,10 @@ impl Difference {
     }
 }
 
+/// One differing line in the manifest's words: which attribute asks for it, and what would cure it.
+///
+/// Several attributes of Compose may end in one field of the Engine (`mem_limit` and `deploy.resources.limits.memory`): the
+/// one that the manifest uses is named, so that `file:line` leads to it.
 fn changed(
     service: &DesiredService,
     field: Field,
@@ -228,6 +246,7 @@ fn changed(
     }
 }
 
+/// Whether the manifest says this attribute of the service, or something below it (`environment.LOG_LEVEL`).
 fn names_attribute(service: &DesiredService, base: &str) -> bool {
     let below = format!("{base}.");
     service.origins.contains_key(base)
@@ -238,6 +257,11 @@ fn names_attribute(service: &DesiredService, base: &str) -> bool {
             .is_some_and(|(attribute, _)| attribute.starts_with(&below))
 }
 
+/// Whether a container runs another image than its reference stands for now.
+///
+/// A tag is a movable name. Three things can have moved it: an image of that name was pulled or built on this host since
+/// (its id differs), the registry has another digest under it (asked only where `pull_policy` says so), or the files that
+/// it is built from differ. A container whose image the Engine does not name is not accused.
 fn image_moved(
     look: &Look<'_>,
     service: &DesiredService,
@@ -282,6 +306,11 @@ pub(super) fn build_changed(
     }
 }
 
+/// Which networks a container is in, and under which names and addresses in each.
+///
+/// Both directions count: a network that is asked for and not joined, and one that somebody joined it to. The network of
+/// `HostConfig.NetworkMode` stands among the joined ones without anybody asking, and a container in another one's namespace
+/// shows that one's networks: neither is a difference.
 fn networks(
     look: &Look<'_>,
     replica: &DesiredReplica,
@@ -342,6 +371,11 @@ fn lost_interfaces(
     .collect()
 }
 
+/// Differences of one endpoint, each of which a reconnection cures.
+///
+/// Inspect mixes what was asked for with what the Engine gave: `IPAddress` and `EndpointID` are always its own doing, while
+/// `IPAMConfig` holds what was asked for and nothing else. Aliases hold the container's short id and, on some Engines, its
+/// name or host name too: those pass. `GwPriority` is told from API 1.48 on; an older Engine cannot have it.
 fn endpoint(
     look: &Look<'_>,
     network: &str,

@@ -37,16 +37,21 @@ pub(super) fn with_image(asked: &ContainerConfig, image: &ContainerConfig) -> Co
     whole
 }
 
+/// Whether a command or entry point says nothing: absent, or an empty list. For an entry point the two differ to the Engine
+/// (an empty list takes the image's away), for the question whether the image's command still holds they do not.
 fn is_empty(words: Option<&Vec<String>>) -> bool {
     words.is_none_or(Vec::is_empty)
 }
 
+/// The image's value where nothing was asked for: an empty text means "not set" in the create call.
 fn inherit(text: &mut String, image: &str) {
     if text.is_empty() {
         image.clone_into(text);
     }
 }
 
+/// The image's entries and those that are asked for, which win: labels, exposed ports and volumes are added up by the Engine,
+/// never taken away.
 fn merged<V: Clone>(
     asked: &BTreeMap<String, V>,
     image: &BTreeMap<String, V>,
@@ -56,6 +61,8 @@ fn merged<V: Clone>(
     whole
 }
 
+/// The environment that the Engine makes of both: variables that are asked for first, in their order, then the image's whose
+/// names were not asked for. `NAME` without `=` takes the image's variable of that name away.
 fn merged_environment(asked: &[String], image: &[String]) -> Vec<String> {
     let name = |entry: &String| entry.split('=').next().unwrap_or_default().to_owned();
     let asked_names: std::collections::BTreeSet<String> = asked.iter().map(name).collect();
@@ -63,6 +70,8 @@ fn merged_environment(asked: &[String], image: &[String]) -> Vec<String> {
     asked.iter().chain(from_image).cloned().collect()
 }
 
+/// The health check that the Engine makes of both: field by field, where zero or an empty test means "as the image has it".
+/// `test: ["NONE"]` is a test, and so switches the image's check off.
 fn merged_health(
     asked: Option<&HealthConfig>,
     image: Option<&HealthConfig>,
@@ -103,6 +112,8 @@ impl Knowledge<'_> {
         // Made by something else: what it asked for is not known either.
         let unlabelled = self.container.spec_label.is_none();
         match field {
+            // What the image gives. Where it is not the one that the container was made from, nobody can tell what of it was
+            // asked for: nothing is accused.
             Field::Image
             | Field::Command
             | Field::Entrypoint
@@ -116,26 +127,39 @@ impl Knowledge<'_> {
             | Field::Expose
             | Field::Volumes
             | Field::Shell => !self.image_known,
+            // The first twelve digits of the id, unless something shares a UTS namespace.
             Field::Hostname => self.is_engine_hostname(text),
             // Who lives in another container's network is told that one's names.
             Field::Domainname => spec.host.network_mode.starts_with("container:"),
+            // `GET /info` tells the default driver of this Engine's `daemon.json`; containers name it as if asked for.
             Field::LogDriver => {
                 self.same_spec || is_default_of(&engine.log_driver, "json-file", text)
             }
+            // Options of `daemon.json` are written into each container that uses the default driver.
             Field::LogOptions => self.same_spec || (unlabelled && self.has_default_log_driver()),
+            // `default-shm-size`: 64 MiB unless `daemon.json` says otherwise.
             Field::ShmSize => self.same_spec || text == "67108864",
+            // `default-ipc-mode`: private since Engine 20.10, shareable where `daemon.json` says so.
             Field::Ipc => self.same_spec || matches!(text, "private" | "shareable"),
+            // `default-cgroupns-mode` follows the version of the host's cgroups.
             Field::Cgroup => self.same_spec || text == self.default_cgroup_namespace(text),
+            // `default-runtime`; newer Engines call runc by its containerd shim.
             Field::Runtime => {
                 self.same_spec
                     || is_default_of(&engine.runtime, "runc", text)
                     || text == "io.containerd.runc.v2"
             }
+            // `init` of `daemon.json`, written down as false where it is off.
             Field::Init => self.same_spec || text == "false",
+            // `default-ulimits` are mixed in at creation and look like those that were asked for.
             Field::Ulimits => self.same_spec || unlabelled,
+            // Nothing of Compose asks for these; the Engine fills them in for every container that is not privileged.
             Field::MaskedPaths | Field::ReadonlyPaths | Field::CgroupParent => true,
+            // `label=disable` is added to containers that see the host's processes (SELinux).
             Field::SecurityOpt => is_engine_security(spec, text),
+            // Without a limit of its own, swap is as much again as memory.
             Field::MemorySwap => self.is_engine_swap(),
+            // `VOLUME` of a Dockerfile makes an anonymous volume at each place that nothing else is mounted at.
             Field::Mounts => text.starts_with(ANONYMOUS) && spec.config.volumes.contains_key(name),
             _ => false,
         }
@@ -165,6 +189,8 @@ impl Knowledge<'_> {
             )
     }
 
+    /// Whether a host name is one that the Engine gives: the short id, or that of whoever the UTS or network namespace is
+    /// shared with.
     fn is_engine_hostname(&self, text: &str) -> bool {
         let host = &self.container.spec.host;
         let short = !text.is_empty() && self.container.id.as_str().starts_with(text);
@@ -172,6 +198,7 @@ impl Knowledge<'_> {
         short || shared || host.uts_mode == "host" || self.same_spec
     }
 
+    /// Whether a container logs by the driver that this Engine gives to those that ask for none.
     fn has_default_log_driver(&self) -> bool {
         let kind = &self.container.spec.host.log_config.kind;
         is_default_of(&self.engine.log_driver, "json-file", kind)
@@ -197,6 +224,8 @@ impl Knowledge<'_> {
     }
 }
 
+/// Whether a value is the default: as the Engine tells it, or the usual one where it does not tell (before it was reached,
+/// or in a saved observation of an older version).
 fn is_default_of(told: &str, usual: &str, text: &str) -> bool {
     if told.is_empty() { text == usual } else { text == told }
 }
@@ -254,6 +283,8 @@ pub(super) fn reconcile(asked: &mut Sheet, seen: &mut Sheet, know: &Knowledge<'_
     }
 }
 
+/// Labels of opened containers that the Engine adds to those that were asked for: taken out of what is seen, and only
+/// where all that is left over is of that kind. A profile that somebody loosened by hand stays a difference.
 fn reconcile_security(asked: &Sheet, seen: &mut Sheet, know: &Knowledge<'_>) {
     let options = |sheet: &Sheet| -> Vec<String> {
         let text = sheet.text(Field::SecurityOpt, "").unwrap_or("[]");

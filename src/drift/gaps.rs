@@ -49,6 +49,7 @@ impl<'a> Gaps<'a> {
         self.hides(&Unseen::Images, &Unseen::Image(reference.to_owned()))
     }
 
+    /// Whether something of a kind may be there and was not seen: nothing was, its kind was not, or it itself was not.
     fn hides(&self, kind: &Unseen, one: &Unseen) -> bool {
         self.everything || self.parts.contains(kind) || self.parts.contains(one)
     }

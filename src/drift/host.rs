@@ -22,6 +22,11 @@ pub(super) trait Naming {
     clippy::too_many_lines,
     reason = "names every field once, so that a new one is not forgotten"
 )]
+/// The host's half of a container on a sheet, in words that do not depend on how it was said.
+///
+/// The struct is taken apart in full: a field that is added to it does not compile before it has a line here or is passed
+/// over by name. References to other containers and networks go through `naming`, since the Engine shows ids where names
+/// were given.
 pub(super) fn write_host(out: &mut Sheet, host: &HostConfig, naming: &dyn Naming) {
     let HostConfig {
         binds,
@@ -171,10 +176,12 @@ pub(super) fn write_host(out: &mut Sheet, host: &HostConfig, naming: &dyn Naming
     out.set(Field::BlkioWriteIops, blkio_device_write_iops.iter().map(text));
 }
 
+/// A value as JSON text: for lists and structures whose order and members all count.
 fn text<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
+/// Without empty entries, which some Engines show in lists that nobody filled.
 fn non_empty(words: &[String]) -> Vec<String> {
     words.iter().filter(|word| !word.is_empty()).cloned().collect()
 }
@@ -192,6 +199,8 @@ fn sorted_options(options: &str) -> String {
     words.join(",")
 }
 
+/// Published ports, one line a container port: `8080:80/tcp` of Compose is a binding below `80/tcp` in the Engine's words. An
+/// empty list, or null, exposes a port and publishes nothing.
 fn write_ports(out: &mut Sheet, ports: &BTreeMap<String, Option<Vec<PortBinding>>>) {
     for (port, bindings) in ports {
         let mut addresses: Vec<String> = bindings.iter().flatten().map(binding).collect();
@@ -201,6 +210,8 @@ fn write_ports(out: &mut Sheet, ports: &BTreeMap<String, Option<Vec<PortBinding>
     }
 }
 
+/// One binding as `ADDRESS:PORT`. No port, or 0, is one that the Engine chooses: `HostConfig.PortBindings` shows it as it was
+/// asked for, and the chosen one stands in `NetworkSettings.Ports`, which is not compared.
 fn binding(binding: &PortBinding) -> String {
     let PortBinding { host_ip, host_port } = binding;
     let port = if host_port == "0" { "" } else { host_port };
@@ -224,6 +235,8 @@ fn namespace(mode: &str, naming: &dyn Naming) -> String {
         .map_or_else(|| mode.to_owned(), |other| format!("container:{}", naming.container(other)))
 }
 
+/// `volumes_from`: the container that lends its volumes by the name that it is known by, and `ro` where that is asked for;
+/// `rw` is what is meant without a word.
 fn shared_volumes(from: &str, naming: &dyn Naming) -> String {
     let (container, mode) = from.split_once(':').unwrap_or((from, "rw"));
     match mode {
@@ -239,6 +252,7 @@ pub(super) fn link(text: &str) -> String {
     format!("{}:{alias}", container.trim_start_matches('/'))
 }
 
+/// A capability without `CAP_` and in capitals: the Engine takes both spellings, and shows either.
 fn capability(name: &str) -> String {
     let upper = name.to_ascii_uppercase();
     upper.strip_prefix("CAP_").map_or_else(|| upper.clone(), str::to_owned)
@@ -259,6 +273,7 @@ fn extra_host(entry: &str) -> String {
     format!("{host}:{}", address.trim_start_matches('[').trim_end_matches(']'))
 }
 
+/// A device of the host, below the path that it has in the container. The rights default to `rwm`, as with `docker run`.
 fn write_device(out: &mut Sheet, device: &DeviceMapping) {
     let DeviceMapping { path_on_host, path_in_container, cgroup_permissions } = device;
     let permissions = if cgroup_permissions.is_empty() { "rwm" } else { cgroup_permissions };
@@ -266,6 +281,8 @@ fn write_device(out: &mut Sheet, device: &DeviceMapping) {
     out.named(Field::Devices, target, format!("{path_on_host} {permissions}"));
 }
 
+/// A request for devices of a driver (`gpus`, `deploy.resources.reservations.devices`) as one text. Order inside a set of
+/// capabilities means nothing; a count of -1 is all of them.
 fn device_request(request: &DeviceRequest) -> String {
     let DeviceRequest { driver, count, device_ids, capabilities, options } = request;
     let mut ids = device_ids.clone();

@@ -62,6 +62,8 @@ impl<'a> Look<'a> {
         look
     }
 
+    /// Ids of containers and networks with the names that people know them by: inspect shows either, depending on how the
+    /// container was made.
     fn learn_names(&mut self) {
         for container in &self.observed.containers {
             self.names.insert(container.id.as_str(), container.id.to_string());

@@ -1,5 +1,7 @@
 //! What people may see of a value, and which fields others own.
 
+/// Words that make a name a secret's, wherever they stand in it. Too much is masked rather than too little: a masked value
+/// is still compared, and its change still told.
 const SECRET_WORDS: [&str; 12] = [
     "PASSWORD",
     "PASSWD",

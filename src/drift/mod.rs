@@ -151,6 +151,11 @@ fn others(look: &Look<'_>, out: &mut Vec<Drift>) {
     }
 }
 
+/// What a container is that stands for no replica, and whether it may go.
+///
+/// A service that the manifest has no more is orphaned; a number above the count is surplus; a second one of the same number
+/// is superseded, by whichever of them is nearer to what is asked for. What is not ours is never removed, and is spoken of only
+/// where it is in the way.
 fn other(look: &Look<'_>, container: &ObservedContainer) -> Option<(Reason, Cure)> {
     if !look.may_touch(container) {
         let concerns =

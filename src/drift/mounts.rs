@@ -33,6 +33,8 @@ pub(crate) fn split_bind(bind: &str) -> Option<(String, &str, &str)> {
     Some((source, target, options))
 }
 
+/// A mount in the old words of `HostConfig.Binds`, `SOURCE:TARGET[:OPTIONS]`: target, and what is mounted there. A source that
+/// is no absolute path names a volume.
 fn from_bind(bind: &str) -> Option<(String, String)> {
     let (source, target, options) = split_bind(bind)?;
     let mut words: BTreeSet<String> = BTreeSet::new();
@@ -50,6 +52,7 @@ fn from_bind(bind: &str) -> Option<(String, String)> {
     Some((trim_path(target), describe(kind, &source, words)))
 }
 
+/// A mount in the newer words of `HostConfig.Mounts`, brought to the same text as its equal among the binds.
 fn from_mount(mount: &Mount) -> String {
     let Mount {
         kind,
@@ -84,6 +87,7 @@ fn from_mount(mount: &Mount) -> String {
     describe(kind, source, words)
 }
 
+/// What differs from a plain bind. The Engine's defaults are left out: `rprivate` propagation, recursive, `rw`.
 fn bind_words(words: &mut BTreeSet<String>, options: &BindOptions) {
     let BindOptions {
         propagation,
@@ -101,6 +105,7 @@ fn bind_words(words: &mut BTreeSet<String>, options: &BindOptions) {
     words.extend(read_only_force_recursive.then(|| "ro-force-recursive".to_owned()));
 }
 
+/// What differs from a plain volume: `nocopy`, a sub-path (API 1.45), labels and a driver of its own.
 fn volume_words(words: &mut BTreeSet<String>, options: &VolumeOptions) {
     let VolumeOptions { no_copy, labels, driver_config, subpath } = options;
     words.extend(no_copy.then(|| "nocopy".to_owned()));
@@ -116,6 +121,7 @@ fn volume_words(words: &mut BTreeSet<String>, options: &VolumeOptions) {
     words.extend((!subpath.is_empty()).then(|| format!("subpath={subpath}")));
 }
 
+/// One mount as a line: its kind, its source, and its mode with whatever is special about it, in a fixed order.
 fn describe(kind: &str, source: &str, words: BTreeSet<String>) -> String {
     let anonymous = kind == "volume" && (source.is_empty() || is_engine_name(source));
     let what = match (anonymous, source) {

@@ -101,6 +101,8 @@ pub(super) fn volumes(look: &Look<'_>, unseen: &Gaps<'_>, out: &mut Vec<Drift>) 
     }
 }
 
+/// What helps against a missing network or volume: one that the manifest calls `external` is somebody else's to make
+/// (Compose Specification, networks and volumes, `external`), and is never made here.
 fn missing_cure(external: bool) -> Cure {
     if external { Cure::None } else { Cure::Create }
 }
@@ -118,14 +120,18 @@ fn left_over(look: &Look<'_>, what: &Claimed, resource: Resource) -> Drift {
     }
 }
 
+/// A field of a resource, what is asked for and what is there.
 type Change = (String, Option<String>, Option<String>);
 
+/// A change as a reason, with values that look like secrets masked.
 fn changed((field, desired, observed): Change) -> Reason {
     let value =
         |text: Option<String>, field: &str| text.map(|text| Value(mask::show(field, &text)));
     Reason::Changed { desired: value(desired, &field), observed: value(observed, &field), field }
 }
 
+/// Fields in which two resources differ, in the order of their names: each that is asked for and is otherwise or absent, and
+/// each that is there and nobody asked for.
 fn differences(asked: &Attributes, seen: &Attributes) -> Vec<Change> {
     let names: BTreeSet<&String> = asked.keys().chain(seen.keys()).collect();
     names
@@ -135,6 +141,11 @@ fn differences(asked: &Attributes, seen: &Attributes) -> Vec<Change> {
         .collect()
 }
 
+/// In what a network differs from what is asked for.
+///
+/// The Engine fills in what nobody asked for: a subnet and a gateway out of its `default-address-pools` where no `ipam` is
+/// given, and options of its own drivers. Those are no differences. A network cannot be changed (the API has no call for
+/// it): each difference means another network, and so another endpoint for every container in it.
 fn network_changes(network: &DesiredNetwork, there: &NetworkSpec) -> Vec<Change> {
     let asked = network_attributes(&network.spec);
     let mut seen = network_attributes(there);
@@ -162,6 +173,7 @@ fn network_changes(network: &DesiredNetwork, there: &NetworkSpec) -> Vec<Change>
     differences(&asked, &seen)
 }
 
+/// A network's fields as `GET /networks/{id}` names them, one text each.
 fn network_attributes(spec: &NetworkSpec) -> Attributes {
     let NetworkSpec {
         name: _,
@@ -199,6 +211,7 @@ fn network_attributes(spec: &NetworkSpec) -> Attributes {
     out
 }
 
+/// The pools of a network, each below its subnet: their order means nothing, and a range or gateway belongs to its own pool.
 fn ipam_attributes(out: &mut Attributes, ipam: &Ipam) {
     let Ipam { driver, config, options } = ipam;
     if !matches!(driver.as_str(), "" | "default") {
@@ -232,10 +245,13 @@ fn canonical_subnet(text: &str) -> String {
     }
 }
 
+/// In what a volume differs from what is asked for. It cannot be changed either, and holds data: the planner holds what the
+/// manifest asks for, unless it may be replaced.
 fn volume_changes(volume: &DesiredVolume, there: &VolumeSpec) -> Vec<Change> {
     differences(&volume_attributes(&volume.spec), &volume_attributes(there))
 }
 
+/// A volume's fields as `GET /volumes/{name}` names them. Labels of Compose and ours tell who made it, not what it is.
 fn volume_attributes(spec: &VolumeSpec) -> Attributes {
     let VolumeSpec { name: _, driver, driver_opts, labels } = spec;
     let mut out = Attributes::new();
@@ -247,6 +263,7 @@ fn volume_attributes(spec: &VolumeSpec) -> Attributes {
     out
 }
 
+/// Entries of a map as fields of their own (`labels.tier`), so that one changed entry is one difference.
 fn named(out: &mut Attributes, base: &str, map: &BTreeMap<String, String>) {
     out.extend(map.iter().map(|(name, value)| (format!("{base}.{name}"), value.clone())));
 }
@@ -290,6 +307,7 @@ pub(super) fn images(
     stale
 }
 
+/// Why a service's image must be fetched or built before a container is made of it, and which attribute says so.
 fn image_reason(look: &Look<'_>, service: &DesiredService) -> Option<(Reason, &'static str)> {
     match look.observed.images.get(&service.image)? {
         ImageSight::Absent => Some((Reason::ImageMissing, "image")),

@@ -84,6 +84,7 @@ impl Sheet {
     }
 }
 
+/// A list of words as JSON: `["sh", "-c", "a b"]` and `["sh", "-c", "a", "b"]` are two commands, and look alike when joined.
 fn json(words: &[String]) -> String {
     serde_json::to_string(words).unwrap_or_default()
 }
@@ -180,6 +181,7 @@ pub(super) fn write_config(sheet: &mut Sheet, config: &ContainerConfig) {
     sheet.words(Field::Shell, shell);
 }
 
+/// Variables by name: their order means nothing to the process, and of two with one name the Engine keeps the last.
 fn write_environment(sheet: &mut Sheet, env: &[String]) {
     // A name without a value takes the image's variable away; Engines differ in whether they tell it.
     for (name, text) in env.iter().filter_map(|entry| entry.split_once('=')) {
@@ -187,6 +189,8 @@ fn write_environment(sheet: &mut Sheet, env: &[String]) {
     }
 }
 
+/// A health check, one line a field, so that a changed interval is not shown as another test. Durations are nanoseconds, as
+/// in the Engine API; zero is "not set".
 fn write_health(sheet: &mut Sheet, check: &HealthConfig) {
     let HealthConfig { test, interval, timeout, retries, start_period, start_interval } = check;
     if !test.is_empty() {

@@ -39,6 +39,9 @@ pub(super) fn judge(
     }
 }
 
+/// A running container is as its health check says; without one, running is all that can be known. An unhealthy one is
+/// restarted, which the Engine itself never does: Compose has `restart` for processes that end, and nothing for those that
+/// hang.
 fn running(
     service: &DesiredService,
     container: &ObservedContainer,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Right;
-use crate::model::Remedy;
+use crate::model::{Remedy, chain};
 
 /// What can go wrong between us and a forge. No variant holds a credential or an address with one.
 #[derive(Debug, thiserror::Error)]
@@ -214,10 +214,6 @@ impl ForgeError {
 
     /// The message, and what is at the bottom of it: `cannot reach git.example.com: connection refused`.
     pub fn in_full(&self) -> String {
-        let mut bottom: Option<&dyn std::error::Error> = std::error::Error::source(self);
-        while let Some(next) = bottom.and_then(std::error::Error::source) {
-            bottom = Some(next);
-        }
-        bottom.map_or_else(|| self.to_string(), |cause| format!("{self}: {cause}"))
+        chain::with_root(self)
     }
 }

@@ -13,14 +13,13 @@ mod merge;
 pub mod notes;
 mod objects;
 mod pull;
+mod references;
 mod remote;
 mod revision;
 mod source;
 mod store;
 mod tree;
-mod watch;
 mod wire;
-mod working_copy;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -33,13 +32,12 @@ use tokio_util::sync::CancellationToken;
 use crate::model::{Digest, Revision};
 
 pub use error::{Cause, GitError};
+pub use local::{Watch, WorkingCopy, watch, working_copy};
 pub use merge::{HeadAt, Merged};
 pub use remote::{Remote, RemoteProblem};
 pub use source::{
     Access, CommitFacts, Credentials, Limits, Pulled, Source, Traffic, TreeSelection, Wanted,
 };
-pub use watch::{Watch, watch};
-pub use working_copy::{WorkingCopy, working_copy};
 
 use store::Store;
 use wire::{Filter, Memory};

@@ -240,7 +240,7 @@ fn look_local(
     revision: &Revision,
 ) -> Result<State, GitError> {
     let Some(tip) = local.reference(REFERENCE)? else { return Ok(State::default()) };
-    let notes = super::revision::revision(source, &tip.to_string())?;
+    let notes = super::references::revision(source, &tip.to_string())?;
     let reading = reading(notes, revision, &source.access);
     match survey(&local.open()?, &reading).map_err(|cause| local.unreadable(cause))? {
         Survey::Complete(complete) => {
@@ -267,7 +267,7 @@ async fn look_remote(
     let Some(tip) = refs.iter().find(|reference| reference.name == REFERENCE) else {
         return Ok(State::default());
     };
-    let notes = super::revision::revision(source, &tip.commit)?;
+    let notes = super::references::revision(source, &tip.commit)?;
     let mut reading = reading(notes.clone(), revision, &source.access);
     let first = pull_into(session, store, &mut reading).await;
     let pulled = match first {

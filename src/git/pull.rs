@@ -10,7 +10,7 @@ use crate::model::Revision;
 
 use super::error::GitError;
 use super::local::LocalRepository;
-use super::revision::{branch_reference, local_reference, no_reference, revision};
+use super::references::{branch_reference, local_reference, no_reference, revision};
 use super::source::{Pulled, Source, Traffic, TreeSelection, Wanted};
 use super::store::{Line, Store};
 use super::tree::{Complete, Missing, Reading, Survey, survey};

@@ -371,7 +371,7 @@ mod tests {
         let file = folder.path().join("app.conf");
         std::fs::write(&file, "a = 1\n").unwrap();
         let written = Timestamp::from_millis(std::fs::metadata(&file).unwrap().mtime() * 1000);
-        let hour = std::time::Duration::from_secs(3600);
+        let hour = std::time::Duration::from_hours(1);
         let chosen = |writable: bool, made_at: Option<Timestamp>| {
             bind(("x/app.conf", &file), writable, made_at, &BTreeSet::new()).is_ok()
         };

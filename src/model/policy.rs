@@ -23,6 +23,8 @@ pub struct Policy {
     pub step_limit: Duration,
     /// A wait for health ends after this long without progress.
     pub progress_limit: Duration,
+    /// How long a service must have run before it counts as working, where it does not say so itself.
+    pub watch: Duration,
 }
 
 impl Default for Policy {
@@ -36,6 +38,7 @@ impl Default for Policy {
             parallel_steps: 8,
             step_limit: Duration::from_mins(5),
             progress_limit: Duration::from_mins(10),
+            watch: Duration::from_secs(2),
         }
     }
 }

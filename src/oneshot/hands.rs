@@ -13,7 +13,7 @@ use crate::model::{
     Action, ContainerHandle, Desired, Ending, HostName, ImagePolicy, Plan, Reason, Replica,
     RepositoryName, Revision, ServiceName, StackName, Step, StepId, StepOutcome,
 };
-use crate::reconcile::apply::{self, Manner};
+use crate::reconcile::apply::{self, ApplyOptions, Edges};
 use crate::report::Target;
 
 /// How long a container is given to end that says nothing of it, as Engines do.
@@ -286,11 +286,11 @@ async fn carry_out(
     stop: &CancellationToken,
 ) -> Vec<StepOutcome> {
     let limits = &setup.settings.limits;
-    let manner = Manner {
+    let options = ApplyOptions {
         parallel_steps: limits.parallel_steps,
         step_limit: limits.step,
         progress_limit: limits.progress,
         listener: listeners(target),
     };
-    apply::run(plan, engine, &manner, stop).await
+    apply::run(plan, &Edges::of(engine), &options, stop).await
 }

@@ -26,10 +26,11 @@ use crate::report::{Failure, Report, Target};
 use crate::commit::removed::retire;
 use crate::daemon::{self, Setup, StartError};
 use crate::data::folder::DataFolder;
-use crate::reconcile::board::{Board, Standing};
 use crate::reconcile::host::failure_of;
 use crate::reconcile::limiter::PassLimiter;
+use crate::reconcile::store::Store;
 use crate::reconcile::survey::{self, Survey, seen_by};
+use crate::state::{Change, NewHead};
 use crate::{clock, connect, redaction};
 
 /// Why a command could not look at all.
@@ -414,18 +415,22 @@ pub async fn publish(setup: &Setup, wish: &Wish, seen: &[Seen], reports: &[Repor
             .iter()
             .filter(|report| report.target.repository == repository.repository)
             .collect();
-        let board = Arc::new(Board::default());
+        let store = Arc::new(Store::default());
         let targets: Vec<Target> = own.iter().map(|report| report.target.clone()).collect();
-        board.expect(repository.commit.head(), &targets);
+        store.apply(Change::Head(Box::new(NewHead {
+            head: repository.commit.head(),
+            fleet: None,
+            asks: BTreeMap::new(),
+            targets,
+            awaited: BTreeSet::new(),
+            at: clock::now(),
+        })));
         for report in own {
-            board.report(&Arc::new(report.clone()));
-            // Kept at an earlier commit, or held: what it waits for is what the newest one says.
-            if let Some(wait) = &report.wait {
-                board.stands(&report.target, Standing::Waiting(wait.clone()));
-            }
+            let (newest, report) = (repository.commit.revision.clone(), Arc::new(report.clone()));
+            store.apply(Change::Reported { newest, report });
         }
-        board.hide(&repository.commit.secrets());
-        let places = (&repository.git, &repository.source, &board);
+        store.hide(&repository.commit.secrets());
+        let places = (&repository.git, &repository.source, &store);
         match daemon::publisher(&repository.repository, settings, places, (&data, setup)) {
             Ok(publisher) => Box::pin(publisher.once()).await,
             Err(error) => tracing::warn!(%error, "cannot say it on the commit"),

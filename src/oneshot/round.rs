@@ -214,7 +214,7 @@ impl Round {
             reports.extend(self.settle(&retired, (orders, stop)).await);
             self.prune(reports, (orders, stop)).await
         };
-        let keeping = self.context.gates.run(&self.context.hosts, beside.clone());
+        let keeping = self.context.store.keep_gates(&self.context.hosts, beside.clone());
         let placing = self.context.roster.run(beside.clone());
         let work = async {
             let reports = work.await;
@@ -288,7 +288,7 @@ impl Round {
                 reports.insert(target, Arc::unwrap_or_clone(report));
             }
         }
-        let gates = self.context.gates.gates_now(clock::now());
+        let gates = self.context.store.gates_now(clock::now());
         let told = targets.iter().map(|target| {
             let mut report = reports.remove(target).unwrap_or_else(|| self.cut_off(target));
             note_gate(&mut report, gates.get(&target.name()));
@@ -355,7 +355,7 @@ impl Round {
 
     /// Whether those who are not at rest yet wait for somebody who will not come any more.
     fn nobody_moves(&self, targets: &BTreeSet<Target>, told: &Told) -> bool {
-        let gates = self.context.gates.gates_now(clock::now());
+        let gates = self.context.store.gates_now(clock::now());
         let said = told.lock();
         let is_shut =
             |target: &Target| gates.get(&target.name()).is_some_and(|gate| *gate != Gate::Go);

@@ -25,6 +25,8 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// Takes a drift up: those of a replica that stays are planned together, replica by replica, since several differences of
+    /// one container may come to one replacement; all others are planned one by one.
     fn admit(&mut self, drift: &'a Drift) {
         match &drift.resource {
             Resource::Replica { replica, .. } if drift.cure != Cure::Remove => {
@@ -35,12 +37,16 @@ impl<'a> Planner<'a> {
     }
 
     /// Why nothing may be done about a drift.
+    ///
+    /// The order of the questions is that of their weight. What is superseded may always go: another container stands for it.
+    /// What has no cure is only told. What was cured again and again and came back is left to a person, since the next attempt
+    /// would end as the last one did. Only then is it asked whose the thing is, and what policy allows.
     fn objection(&self, drift: &Drift) -> Option<HeldBecause> {
         if drift.reason == Reason::Superseded {
             return None;
         }
         if drift.cure == Cure::None {
-            return Some(Self::patience(drift));
+            return Some(self.name_held_elsewhere(drift).unwrap_or_else(|| Self::patience(drift)));
         }
         if let Some(cures) = self.input.cures.exhausted(drift) {
             let observed = observed_value(&drift.reason);
@@ -78,6 +84,11 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// Why a replica stays as it is.
+    ///
+    /// First whether what stands there, or holds its name, is ours; then whether policy wants only a report; then whether two
+    /// replicas want one thing that only one can have. Last comes patience: one that fell again and again is brought back ever more
+    /// seldom, and only bringing back is slowed. A new definition is tried at once: it may be what mends it.
     fn replica_objection(
         &self,
         replica: &Replica,
@@ -114,7 +125,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Why a replica's name cannot be had: a container that is not ours holds it.
-    fn name_taken(&self, replica: &Replica) -> Option<HeldBecause> {
+    pub(super) fn name_taken(&self, replica: &Replica) -> Option<HeldBecause> {
         let (_, desired) = self.desired(replica)?;
         let holder = self.input.observed.containers.iter().find(|c| c.name == desired.name)?;
         if self.may_touch(holder) {
@@ -136,6 +147,8 @@ impl<'a> Planner<'a> {
         })
     }
 
+    /// Why a container that stands for no replica stays: it is not ours, or it left the manifest and `prune.services` is off. One
+    /// above the asked count is no matter of pruning: the count is what the manifest asks for.
     fn removal_objection(
         &self,
         container: &ObservedContainer,

@@ -87,6 +87,7 @@ impl Planner<'_> {
         }
     }
 
+    /// Plans a network, once, however many containers wait for it. `after` is the removal of one of the same name.
     fn create_network(&mut self, name: &str, drift: &Drift, after: Option<Node>) {
         let declared =
             self.input.desired.networks.values().find(|network| network.spec.name == name);
@@ -153,6 +154,8 @@ impl Planner<'_> {
         self.drafts.wait(before, gone);
     }
 
+    /// Plans a volume, unless it would begin empty where the data that it is to hold seems to lie in another one: a changed name
+    /// or project makes a new volume, and the service would start without its data and not say so.
     fn create_volume(&mut self, name: &str, drift: &Drift) {
         let declared = self.input.desired.volumes.values().find(|volume| volume.spec.name == name);
         let Some(volume) = declared else { return };
@@ -271,6 +274,8 @@ impl Planner<'_> {
         nodes
     }
 
+    /// Plans a bundle of files from Git, once for all containers that mount it: its folder is named after its content, so that
+    /// it may be put there while containers of the older content still run.
     fn put_files(
         &mut self,
         digest: &Digest,

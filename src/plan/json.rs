@@ -6,7 +6,8 @@ use crate::model::{Action, Digest, Held, Plan, Step};
 
 /// The plan as JSON: `stack`, `revision`, `steps`, `held`, `warnings`, and `hash`, by which a plan is approved.
 ///
-/// The shape is stable: members may be added, none is renamed or removed.
+/// A step says which `edge` carries it out, and what it `loses` for good: `nothing`, `things` that come from Git again, or
+/// `data`. The shape is stable: members may be added, none is renamed or removed.
 pub fn to_json(plan: &Plan) -> Value {
     json!({
         "stack": plan.stack,
@@ -38,10 +39,13 @@ fn held(held: &Held) -> Value {
     json!({ "drift": held.drift, "why": held.why.to_string(), "because": held.why })
 }
 
+/// `text` is the line that people read; `action`, `edge`, `loses` and `because` say the same for programs.
 fn step(step: &Step) -> Value {
     json!({
         "id": step.id,
         "action": verb(&step.action),
+        "edge": step.action.conduct().edge,
+        "loses": step.action.conduct().loses,
         "text": step.action.to_string(),
         "target": target(&step.action),
         "replica": step.replica.as_ref().map(ToString::to_string),

@@ -10,7 +10,6 @@
 
 mod approve;
 mod claims;
-mod clash;
 mod files;
 mod ground;
 mod json;
@@ -102,6 +101,7 @@ pub fn make(input: Input<'_>) -> Plan {
     }
     planner.remove_networks_and_volumes();
     planner.remove_files();
+    planner.yield_names();
     planner.keep_claims_apart();
     planner.drafts.put_last(&planner.last);
     planner.finish()
@@ -130,6 +130,7 @@ struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
+    /// Nothing is decided yet.
     fn new(input: Input<'a>) -> Self {
         Self {
             input,
@@ -147,10 +148,12 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// A service that the manifest asks for; `None` for one that it has no more.
     fn service(&self, name: &ServiceName) -> Option<&'a DesiredService> {
         self.input.desired.services.get(name).map(AsRef::as_ref)
     }
 
+    /// A replica that the manifest asks for, and its service.
     fn desired(&self, replica: &Replica) -> Option<(&'a DesiredService, &'a DesiredReplica)> {
         let service = self.service(&replica.service)?;
         Some((service, service.replicas.get(&replica.number)?))
@@ -173,12 +176,16 @@ impl<'a> Planner<'a> {
             .collect()
     }
 
+    /// Whether the comparison found that another container stands for this one's replica. That is the comparison's to say: it
+    /// knows which of two is nearer to what is asked for.
     fn is_superseded(&self, container: &ObservedContainer) -> bool {
         self.input.findings.drifts.iter().any(|drift| {
             drift.reason == Reason::Superseded && concerned(drift) == Some(&container.id)
         })
     }
 
+    /// Leaves a drift alone, and says why. Whoever waits for its replica waits for that reason: the first one, since later ones
+    /// mostly follow from it.
     fn hold(&mut self, drift: &Drift, why: HeldBecause) {
         if let Resource::Replica { replica, .. } = &drift.resource {
             self.stuck.entry(replica.clone()).or_insert_with(|| why.clone());
@@ -186,6 +193,7 @@ impl<'a> Planner<'a> {
         self.held.insert(Held { drift: drift.clone(), why });
     }
 
+    /// Numbers the steps. Held drifts and warnings are sorted and said once each, so that the same input gives the same bytes.
     fn finish(self) -> Plan {
         Plan {
             stack: self.input.desired.stack.clone(),

@@ -36,6 +36,8 @@ pub(super) fn by_dependency(desired: &Desired) -> Vec<ServiceName> {
     order
 }
 
+/// Services that are planned before this one: those that it `depends_on`, and those whose namespaces or volumes it shares,
+/// because a container cannot be made in the namespace of one that is not there.
 fn needs(service: &DesiredService) -> impl Iterator<Item = &ServiceName> {
     let shared = service
         .replicas

@@ -104,6 +104,8 @@ impl Planner<'_> {
         }
     }
 
+    /// The step after which a replica has been started, if one is in this plan. One that is up needs none; one that ended with
+    /// code 0 has been started, which is all that `service_started` asks for (Compose Specification, `depends_on`).
     fn started(&self, replica: &Replica, standing: &Standing) -> Result<Option<Node>, HeldBecause> {
         let up = standing
             .now
@@ -114,6 +116,7 @@ impl Planner<'_> {
         }
     }
 
+    /// Notes what this plan does to a replica, for those that come after it.
     fn note(&mut self, replica: &Replica, change: impl FnOnce(&mut Standing)) {
         if let Some(standing) = self.standing.get_mut(replica) {
             change(standing);
@@ -135,10 +138,13 @@ impl Planner<'_> {
 /// The Engine's own default between the stop signal and the kill.
 const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
+/// Held, because what it waits for is held, for that one's reason.
 fn waits_for(replica: &Replica, why: Option<&HeldBecause>) -> HeldBecause {
     HeldBecause::WaitsForReplica { replica: replica.clone(), why: why.cloned().map(Box::new) }
 }
 
+/// Whether a replica is healthy already and this plan leaves it alone. Without a health check, running counts:
+/// nothing else can be known of it.
 fn is_healthy(standing: &Standing) -> bool {
     standing.started.is_none()
         && matches!(
@@ -147,6 +153,7 @@ fn is_healthy(standing: &Standing) -> bool {
         )
 }
 
+/// Whether a job ended with code 0 already, and this plan does not run it again.
 fn is_complete(standing: &Standing) -> bool {
     standing.started.is_none() && matches!(standing.now, Some((ContainerState::Exited(0), _)))
 }

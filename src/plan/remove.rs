@@ -82,6 +82,8 @@ impl Planner<'_> {
         }
     }
 
+    /// Plans the removal of a network that nothing asks for any more, after the containers in it that this plan removes. While
+    /// anything else is in it the Engine would refuse, so it is held; so it is without `prune.networks`.
     fn remove_network(&mut self, name: &str, drift: &Drift) {
         let Some(network) = self.input.observed.networks.get(name) else { return };
         if !self.input.policy.prune.networks {
@@ -100,6 +102,8 @@ impl Planner<'_> {
         self.drafts.add(action, &cause(drift), removals);
     }
 
+    /// Plans the removal of a volume with its data, as the very last step, where policy says `prune.volumes`. Every doubt holds
+    /// it: a stack that cannot be read might ask for it, and a container that stays might use it.
     fn remove_volume(&mut self, name: &str, drift: &Drift) {
         if !self.input.policy.prune.volumes {
             self.hold(drift, HeldBecause::PruneVolumesOff);
@@ -139,6 +143,7 @@ impl Planner<'_> {
         format!("volume {name} is removed with its data: {size}, {age}")
     }
 
+    /// Ids of the containers that use something, whoever they belong to.
     fn containers_using(&self, uses: impl Fn(&ObservedContainer) -> bool) -> Vec<String> {
         let all = &self.input.observed.containers;
         all.iter().filter(|c| uses(c)).map(|c| c.id.as_str().to_owned()).collect()
@@ -161,6 +166,7 @@ impl Planner<'_> {
 
 /// Bytes as people say them: three digits and a unit of a thousand.
 fn bytes_text(bytes: u64) -> String {
+    // Decimal units, as `docker system df` prints them.
     const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
     if bytes < 1000 {
         return format!("{bytes} bytes");

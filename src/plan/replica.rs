@@ -33,6 +33,12 @@ impl Planner<'_> {
         }
     }
 
+    /// Plans one replica: exactly one affair, the heaviest that its differences ask for.
+    ///
+    /// An update that failed is settled first, because everything else would begin it anew. Then a replacement makes every smaller
+    /// change with it; a replacement that was begun and not ended (the pass stopped in between, and the host has both
+    /// containers) is ended before anything is mended; and a replica that nothing differs of still follows one whose namespaces it
+    /// lives in.
     fn plan_replica(
         &mut self,
         service: &DesiredService,
@@ -119,6 +125,8 @@ impl Planner<'_> {
         self.stands_new(desired, target, None, started, None);
     }
 
+    /// A change that the Engine makes to a container that goes on running: its name, a network, or limits by `POST
+    /// /containers/{id}/update`. Returns the steps, for what comes after them.
     fn change_in_place(
         &mut self,
         desired: &DesiredReplica,
@@ -357,12 +365,16 @@ impl Planner<'_> {
         match result {
             Ok(nodes) => Some(nodes),
             Err(why) => {
+                if matches!(why, HeldBecause::PortTaken { .. }) {
+                    self.yield_ports(desired, drift);
+                }
                 self.hold(drift, why);
                 None
             }
         }
     }
 
+    /// Notes that this plan makes or starts a replica: whoever depends on it, or shares its namespaces, waits for these steps.
     pub(super) fn stands_new(
         &mut self,
         desired: &DesiredReplica,

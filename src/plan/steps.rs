@@ -17,6 +17,7 @@ pub(super) struct Cause {
     pub(super) origin: Option<Location>,
 }
 
+/// A step under construction: edges are added to it as long as the plan is.
 #[derive(Debug)]
 struct Draft {
     action: Action,
@@ -211,6 +212,7 @@ impl Drafts {
     }
 }
 
+/// Numbers begin with 1: people count them.
 fn step_id(index: usize) -> StepId {
     StepId(u32::try_from(index + 1).unwrap_or(u32::MAX))
 }

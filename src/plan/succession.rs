@@ -191,6 +191,8 @@ impl Planner<'_> {
         (started, Some(up))
     }
 
+    /// Removes predecessors. Their anonymous volumes stay: the successor was given them, as `docker compose` does when it makes a
+    /// container anew, and they go with the last container that has them.
     fn clear_away(
         &mut self,
         olds: &[&ObservedContainer],
@@ -246,11 +248,7 @@ impl Planner<'_> {
             replica: desired.replica.clone(),
             container: Some(failed.id.clone()),
         };
-        let reason = match failed.state {
-            ContainerState::Exited(exit_code) => Reason::Stopped { exit_code },
-            ContainerState::Created => Reason::NotStarted,
-            _ => Reason::Unhealthy,
-        };
+        let reason = how_it_failed(failed);
         let drift = Drift { resource, reason, cure: Cure::Replace, origin: service.origin.clone() };
         let cause = cause(&drift);
         if action == FailureAction::Rollback {
@@ -261,9 +259,16 @@ impl Planner<'_> {
             }
             self.stands_as_observed(&desired.replica, old);
         }
-        let (reason, error) = (drift.reason.clone(), failed.error.clone());
+        let reason = drift.reason.clone();
+        let said = [&failed.last_words, &failed.error].into_iter().find(|said| !said.is_empty());
+        let error = said.cloned().unwrap_or_default();
         let why = match action {
-            FailureAction::Rollback => HeldBecause::RolledBack { reason, error },
+            FailureAction::Rollback => {
+                let from =
+                    old.revision.as_ref().map(|revision| format!(" from {}", revision.short()));
+                let serves = format!("{}{}", old.spec.config.image, from.unwrap_or_default());
+                HeldBecause::RolledBack { reason: Box::new(reason), error, serves: serves.into() }
+            }
             FailureAction::Pause | FailureAction::Continue => {
                 HeldBecause::UpdatePaused { reason, error }
             }
@@ -333,11 +338,32 @@ fn is_anonymous(name: &str) -> bool {
 /// Whether a container did not come up: ended with a failure, refused to start, keeps restarting or is unhealthy.
 fn has_failed(container: &ObservedContainer) -> bool {
     match container.state {
-        ContainerState::Exited(code) => code != 0 || !container.error.is_empty(),
+        // One that was unhealthy and is stopped by us may well end with 0.
+        ContainerState::Exited(code) => {
+            code != 0
+                || !container.error.is_empty()
+                || container.health == HealthCheckState::Unhealthy
+        }
         ContainerState::Created => !container.error.is_empty(),
         ContainerState::Restarting | ContainerState::Dead => true,
         ContainerState::Running => container.health == HealthCheckState::Unhealthy,
         ContainerState::Paused | ContainerState::Removing | ContainerState::Unknown => false,
+    }
+}
+
+/// Why a successor is taken back. The code of one that we stopped ourselves is ours, and tells nothing.
+fn how_it_failed(failed: &ObservedContainer) -> Reason {
+    match (failed.state, failed.health) {
+        (ContainerState::Exited(_), HealthCheckState::Unhealthy | HealthCheckState::Starting) => {
+            Reason::Unhealthy
+        }
+        (ContainerState::Exited(_), _) if failed.stopped_by_hand && failed.restart_count > 0 => {
+            Reason::Restarting
+        }
+        (ContainerState::Exited(exit_code), _) => Reason::Stopped { exit_code },
+        (ContainerState::Created, _) => Reason::NotStarted,
+        (ContainerState::Restarting, _) => Reason::Restarting,
+        _ => Reason::Unhealthy,
     }
 }
 

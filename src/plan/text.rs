@@ -237,7 +237,7 @@ impl fmt::Display for HeldBecause {
             }
             Self::WaitsFor { resource, why } => return waits(out, resource, why.as_deref()),
             Self::WaitsForReplica { replica, why } => return waits(out, replica, why.as_deref()),
-            Self::RolledBack { reason, error } => {
+            Self::RolledBack { reason, error, serves: _ } => {
                 return did_not_come_up(out, "rolled back", reason, error);
             }
             Self::UpdatePaused { reason, error } => {
@@ -247,6 +247,7 @@ impl fmt::Display for HeldBecause {
     }
 }
 
+/// A wait, and the reason of whoever is waited for: reasons of reasons are said in one line.
 fn waits(
     out: &mut fmt::Formatter<'_>,
     whom: &dyn fmt::Display,

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::data::disk::{at_the_disk, text_of};
 use crate::forge::Head;
 use crate::model::RepositoryName;
 
@@ -30,7 +31,7 @@ impl Memory {
     /// What is remembered in this folder. Nothing, where it cannot be read: then a comment may be edited once more.
     pub(crate) fn open(folder: PathBuf, name: &RepositoryName) -> Self {
         let mut memory = Self { folder, name: name.clone(), heads: BTreeMap::new() };
-        let text = std::fs::read_to_string(memory.file()).unwrap_or_default();
+        let text = text_of(&memory.file()).unwrap_or_default();
         memory.heads = match serde_json::from_str(&text) {
             Ok(Page::Heads(heads)) => heads,
             Ok(Page::Numbers(numbers)) => {
@@ -74,7 +75,7 @@ impl Memory {
 
     /// What the comment of a pull request says.
     pub(crate) fn body(&self, number: u64) -> Option<String> {
-        std::fs::read_to_string(self.body_file(number)).ok()
+        text_of(&self.body_file(number))
     }
 
     /// A pull request needs nothing more.
@@ -82,7 +83,7 @@ impl Memory {
         self.heads.remove(&number);
         self.keep();
         // One that is not there is as well as removed.
-        drop(std::fs::remove_file(self.body_file(number)));
+        drop(at_the_disk(|| std::fs::remove_file(self.body_file(number))));
     }
 
     fn file(&self) -> PathBuf {

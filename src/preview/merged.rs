@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::forge::Head;
 use crate::model::{CommitState, CommitStatus, HostName, Progress, Revision, StackName, Timestamp};
-use crate::reconcile::board::{Board, CommitReport};
+use crate::reconcile::store::Store;
+use crate::state::CommitReport;
 
 /// A merge commit that never becomes the head is looked for this long; then the head counts.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -37,11 +38,11 @@ impl Merged {
     /// What became of it, by what is said of the commit; the head has been the head since `began`.
     pub(crate) fn verdict(
         &self,
-        board: &Board,
+        store: &Store,
         as_host: Option<&HostName>,
         (began, now): (Timestamp, Timestamp),
     ) -> Verdict {
-        let reports = board.reports_of_commits(as_host);
+        let reports = store.reports_of_commits(as_host);
         let Some((report, is_own)) = self.report(&reports, now) else {
             return Verdict { mark: "⏳", words: "merged".to_owned(), is_last: false };
         };

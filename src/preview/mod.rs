@@ -107,8 +107,8 @@ impl PullRequests {
         let mut list_at = clock::now();
         let mut round = 0_u64;
         loop {
-            let changed = self.context.board.changed();
-            course.sees(self.context.board.head());
+            let changed = self.context.store.changed();
+            course.sees(self.context.store.head());
             if list_at <= clock::now() {
                 let wait =
                     match Box::pin(self.list(&forge, (&words, &mut memory), &mut course, stop))
@@ -214,7 +214,7 @@ impl PullRequests {
         let known_head = course.known.get(&number).map(|known| known.base.clone());
         let merged = Merged {
             commit,
-            head: known_head.or_else(|| self.context.board.head()),
+            head: known_head.or_else(|| self.context.store.head()),
             since: clock::now(),
             stacks: stacks.unwrap_or_default(),
             shown,
@@ -226,12 +226,12 @@ impl PullRequests {
     fn follow_merged(&self, (words, memory): (&Words, &mut Memory), course: &mut LoopState) {
         let now = clock::now();
         let began = course.head.as_ref().map_or(now, |(_, since)| *since);
-        let board = &self.context.board;
+        let store = &self.context.store;
         let mut done = Vec::new();
         for (number, merged) in &course.merged {
-            let verdict = merged.verdict(board, self.as_host.as_ref(), (began, now));
+            let verdict = merged.verdict(store, self.as_host.as_ref(), (began, now));
             let said = (verdict.mark, verdict.words.as_str());
-            words.outcome(*number, said, &merged.shown, &board.secrets());
+            words.outcome(*number, said, &merged.shown, &store.secrets());
             if verdict.is_last {
                 done.push(*number);
             }
@@ -272,7 +272,7 @@ impl PullRequests {
         course: &mut LoopState,
         stop: &CancellationToken,
     ) {
-        let Some(base) = self.context.board.head() else { return };
+        let Some(base) = self.context.store.head() else { return };
         if course.open.is_empty() || !self.hosts_are_tried() {
             return;
         }
@@ -294,7 +294,7 @@ impl PullRequests {
             if stop.is_cancelled() {
                 return;
             }
-            words.hide(&self.context.board.secrets());
+            words.hide(&self.context.store.secrets());
             let known = course.known.remove(&request.number);
             let now = Known {
                 head: request.head.clone(),
@@ -342,7 +342,7 @@ impl PullRequests {
                     }
                     None => comment,
                 };
-                let body = words.say(request, &head, &comment, &self.context.board.secrets());
+                let body = words.say(request, &head, &comment, &self.context.store.secrets());
                 (Known { comment: Some(comment), ..now }, body)
             }
             // The list is older than the branch, or the reference than the list: the next look knows more.
@@ -364,7 +364,7 @@ impl PullRequests {
                     .map(|said| PlanComment { freshness: Freshness::Stale(why.clone()), ..said });
                 let body = match (&comment, head) {
                     (Some(comment), Some(head)) => {
-                        words.say(request, &head, comment, &self.context.board.secrets())
+                        words.say(request, &head, comment, &self.context.store.secrets())
                     }
                     (None, Some(head)) => {
                         words.cannot(request, &head, &why);
@@ -429,7 +429,7 @@ impl PullRequests {
         let (hosts, outside) = (&self.context.labels, &self.context.cache.outside);
         let place = Place { git, source, repository: &self.name, hosts, outside };
         let commit = Box::pin(commit::read(&place, wanted, stop)).await?;
-        self.context.board.hide(&commit.secrets());
+        self.context.store.hide(&commit.secrets());
         Ok(commit)
     }
 
@@ -446,7 +446,7 @@ impl PullRequests {
             let up = matches!(*host.link().borrow(), Link::Up(_));
             format!("{name} {up}")
         });
-        let lines: Vec<String> = hosts.chain([self.context.board.sight().to_string()]).collect();
+        let lines: Vec<String> = hosts.chain([self.context.store.sight().to_string()]).collect();
         Digest::of(lines.join("\n").as_bytes())
     }
 

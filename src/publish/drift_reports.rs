@@ -12,9 +12,11 @@ use crate::report::comment::Dialect;
 use crate::report::drift_report::{self, DriftReport, Finding, StackDrift};
 use crate::report::{Report, diff};
 
+use crate::data::disk::text_of;
 use crate::data::folder::{DataFolder, write_whole};
 use crate::publish::publisher::SETTLE;
-use crate::reconcile::board::{Board, Look};
+use crate::reconcile::store::Store;
+use crate::state::Look;
 
 /// Where the report is, and where the manifests are.
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +50,7 @@ impl Carriers {
     /// Those of a repository; none when they cannot be read.
     pub(crate) fn of(data: &DataFolder, name: &RepositoryName) -> Self {
         let file = data.forge().join(format!("{name}.drift.json"));
-        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        let text = text_of(&file).unwrap_or_default();
         Self { file, all: serde_json::from_str(&text).unwrap_or_default() }
     }
 
@@ -76,9 +78,9 @@ impl Carriers {
     }
 }
 
-/// Keeps the comments at what the board says, until `stop`.
+/// Keeps the comments at what is known, until `stop`.
 pub(crate) async fn follow(
-    board: &Board,
+    store: &Store,
     (as_host, carriers): (Option<&HostName>, &mut Carriers),
     (forge, postbox): (&Forge, &Postbox),
     place: Place<'_>,
@@ -99,9 +101,9 @@ pub(crate) async fn follow(
     let on_commit = place.on_commit && limits.comments_on_commits;
     let mut last: Option<(Revision, String)> = None;
     loop {
-        let changed = board.changed();
-        if let Some((report, mode)) = of(board, forge, place.path) {
-            let secrets = board.secrets();
+        let changed = store.changed();
+        if let Some((report, mode)) = of(store, forge, place.path) {
+            let secrets = store.secrets();
             let body = drift_report::render(&report, dialect, &secrets);
             let now = (report.revision, body);
             if last.as_ref() != Some(&now) {
@@ -137,8 +139,8 @@ pub(crate) async fn follow(
 }
 
 /// The report of the head, once every target was looked at or is known to wait, and nothing is on its way.
-fn of(board: &Board, forge: &Forge, path: &TreePath) -> Option<(DriftReport, CommentMode)> {
-    let (revision, looks) = board.looks()?;
+fn of(store: &Store, forge: &Forge, path: &TreePath) -> Option<(DriftReport, CommentMode)> {
+    let (revision, looks) = store.looks()?;
     let stacks: Vec<StackDrift> = looks
         .iter()
         .map(|look| match look {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{RepositoryName, Timestamp};
 
 use crate::clock;
+use crate::data::disk::{at_the_disk, text_of};
 use crate::data::folder::{DataFolder, write_whole};
 
 /// What is wrong with the reporting of one repository, and since when.
@@ -46,7 +47,7 @@ impl ReportingHealth {
         let since = now.as_ref().map_or_else(clock::now, |trouble| trouble.since);
         *now = (!texts.is_empty()).then_some(ReportingProblem { texts, since });
         let kept = match &*now {
-            None => std::fs::remove_file(&self.file),
+            None => at_the_disk(|| std::fs::remove_file(&self.file)),
             Some(trouble) => {
                 write_whole(&self.file, &serde_json::to_vec(trouble).unwrap_or_default())
             }
@@ -60,7 +61,7 @@ impl ReportingHealth {
 
 /// What is wrong with a repository's reporting; `None` when all is well, or nobody reported yet.
 pub(crate) fn read(data: &DataFolder, name: &RepositoryName) -> Option<ReportingProblem> {
-    let text = std::fs::read_to_string(file(data, name)).ok()?;
+    let text = text_of(&file(data, name))?;
     serde_json::from_str(&text).ok()
 }
 

@@ -14,7 +14,8 @@ use crate::schedule::{self, Failures};
 use crate::clock;
 use crate::publish::health::ReportingHealth;
 use crate::publish::publisher::{FAREWELL, Memory};
-use crate::reconcile::board::{Board, CommitReport};
+use crate::reconcile::store::Store;
+use crate::state::CommitReport;
 
 /// Changes within this time are said at once.
 const SETTLE: Duration = Duration::from_millis(300);
@@ -34,22 +35,22 @@ impl NotesWriter {
         Self { git, source, said: Vec::new(), failures: Failures::default(), troubles }
     }
 
-    /// Says what the board says, until `stop`; then once more.
+    /// Says what is known, until `stop`; then once more.
     pub(crate) async fn follow(
         &mut self,
-        board: &Board,
+        store: &Store,
         as_host: Option<&HostName>,
         memory: &Memory,
         stop: &CancellationToken,
     ) {
         loop {
-            let changed = board.changed();
-            if self.has_news(&board.reports_of_commits(as_host)) {
+            let changed = store.changed();
+            if self.has_news(&store.reports_of_commits(as_host)) {
                 if stop.run_until_cancelled(tokio::time::sleep(SETTLE)).await.is_none() {
                     break;
                 }
-                memory.keep(board);
-                self.say(board.reports_of_commits(as_host), &board.secrets(), stop).await;
+                memory.keep(store);
+                self.say(store.reports_of_commits(as_host), &store.secrets(), stop).await;
             }
             let again = self.next_try();
             let pause = async {
@@ -65,11 +66,11 @@ impl NotesWriter {
             }
         }
         // What changed while we were told to stop is said with a token of its own: the other one has ended.
-        let rest = board.reports_of_commits(as_host);
+        let rest = store.reports_of_commits(as_host);
         if self.has_news(&rest) {
-            memory.keep(board);
+            memory.keep(store);
             let last = CancellationToken::new();
-            let secrets = board.secrets();
+            let secrets = store.secrets();
             let said = tokio::time::timeout(FAREWELL, self.say(rest, &secrets, &last)).await;
             if said.is_err() {
                 tracing::warn!("leaving before the last statuses were written");

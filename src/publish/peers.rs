@@ -19,6 +19,7 @@ use crate::schedule;
 
 use crate::clock;
 use crate::reconcile::context::Context;
+use crate::state::Change;
 
 /// Between two readings while somebody waits: at first, and at most.
 const FIRST: Duration = Duration::from_secs(1);
@@ -54,7 +55,7 @@ impl PeerStatuses {
         let mut asked: Option<Revision> = None;
         let mut tries = 0_u32;
         loop {
-            let pause = match self.context.gates.awaited() {
+            let pause = match self.context.store.awaited() {
                 None => None,
                 Some((revision, targets)) => {
                     if asked.as_ref() != Some(&revision) {
@@ -72,7 +73,7 @@ impl PeerStatuses {
             let pause = async {
                 match pause {
                     Some(pause) => tokio::time::sleep(pause).await,
-                    None => self.context.gates.somebody_waits().await,
+                    None => self.context.store.somebody_waits().await,
                 }
             };
             if stop.run_until_cancelled(pause).await.is_none() {
@@ -120,7 +121,9 @@ impl PeerStatuses {
         for target in targets {
             let context = status::context(&target.stack, Naming::StackAtHost(&target.host));
             if let Some(said) = statuses.iter().find(|said| said.context == context) {
-                self.context.gates.note(target, revision, standing(said, now));
+                let (target, newest) = (target.clone(), revision.clone());
+                let standing = standing(said, now);
+                self.context.store.apply(Change::Heard { target, newest, standing });
             }
         }
     }

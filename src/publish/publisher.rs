@@ -18,6 +18,7 @@ use crate::report::status;
 
 use super::drift_reports;
 use crate::connect;
+use crate::data::disk::text_of;
 use crate::data::folder::{DataFolder, Lock};
 use crate::preview::PullRequests;
 use crate::publish::drift_reports::Carriers;
@@ -25,7 +26,8 @@ use crate::publish::health::ReportingHealth;
 use crate::publish::notes::NotesWriter;
 use crate::publish::peers::{PeerStatuses, Stand};
 use crate::publish::sink::Sink;
-use crate::reconcile::board::{Board, CommitReport, Recollection};
+use crate::reconcile::store::Store;
+use crate::state::{CommitReport, Recollection};
 
 /// For the last words before leaving.
 pub(crate) const FAREWELL: Duration = Duration::from_secs(10);
@@ -49,7 +51,7 @@ pub(crate) struct Publisher {
     /// The remote.
     pub source: Source,
     /// What is to be said.
-    pub board: Arc<Board>,
+    pub store: Arc<Store>,
     /// The only host that is kept, if it is one.
     pub as_host: Option<HostName>,
     /// What is remembered between starts.
@@ -61,7 +63,7 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    /// Says what the board says, until `leave`; then once more. Pull requests are planned until `stop`.
+    /// Says what is known, until `leave`; then once more. Pull requests are planned until `stop`.
     pub(crate) async fn run(
         self,
         pulls: Option<PullRequests>,
@@ -70,7 +72,7 @@ impl Publisher {
     ) {
         // Held as long as this lives: a pass of the command line leaves the words to us. One that began before us is
         // let finish: two writers would say things twice, and forget what the other one said.
-        self.board.hide(&connect::secrets(&self.settings));
+        self.store.hide(&connect::secrets(&self.settings));
         let Some(_writer) = self.writer(&leave).await else { return };
         let troubles = ReportingHealth::of(&self.data, &self.name);
         let who = (&self.name, &self.settings);
@@ -84,7 +86,7 @@ impl Publisher {
                 let mut notes_writer =
                     NotesWriter::new(Arc::clone(&self.git), self.source.clone(), troubles);
                 let memory = self.memory();
-                let said = notes_writer.follow(&self.board, self.as_host.as_ref(), &memory, &leave);
+                let said = notes_writer.follow(&self.store, self.as_host.as_ref(), &memory, &leave);
                 let stand = Stand::Notes(&self.git, &self.source);
                 tokio::join!(said, self.watch_others(stand, &leave));
             }
@@ -131,8 +133,8 @@ impl Publisher {
         let branch = self.settings.branch.as_ref();
         let memory = self.memory();
         let written =
-            follow_board(&self.board, self.as_host.as_ref(), &memory, &leave, |commit_report| {
-                postbox.hide(&self.board.secrets());
+            follow_store(&self.store, self.as_host.as_ref(), &memory, &leave, |commit_report| {
+                postbox.hide(&self.store.secrets());
                 post(&postbox, commit_report, branch);
             });
         let planned = async {
@@ -148,17 +150,17 @@ impl Publisher {
                 let place = drift_reports::Place { issue, on_commit, path };
                 let mut carriers = Carriers::of(&self.data, &self.name);
                 let who = (self.as_host.as_ref(), &mut carriers);
-                drift_reports::follow(&self.board, who, (&forge, &postbox), place, &leave).await;
+                drift_reports::follow(&self.store, who, (&forge, &postbox), place, &leave).await;
             }
         };
-        let noted = note_troubles(&self.board, &postbox, &troubles, &leave);
+        let noted = note_troubles(&self.store, &postbox, &troubles, &leave);
         let watched = self.watch_others(Stand::Forge(&forge), &leave);
         tokio::join!(carried, written, Box::pin(planned), Box::pin(drifts), noted, watched);
     }
 
-    /// Says what the board says, once, and waits until it is said or [`FAREWELL`] has passed.
+    /// Says what is known, once, and waits until it is said or [`FAREWELL`] has passed.
     pub(crate) async fn once(&self) {
-        let Some(commit_report) = self.board.commit_report(self.as_host.as_ref()) else { return };
+        let Some(commit_report) = self.store.commit_report(self.as_host.as_ref()) else { return };
         let stop = CancellationToken::new();
         let Some(_writer) = self.writer_of_one_pass(&stop).await else { return };
         let troubles = ReportingHealth::of(&self.data, &self.name);
@@ -168,13 +170,13 @@ impl Publisher {
             tracing::warn!("the forge could not be asked in time; nothing is said on the commit");
             return;
         };
-        self.board.hide(&connect::secrets(&self.settings));
+        self.store.hide(&connect::secrets(&self.settings));
         match sink {
             Sink::Nowhere | Sink::Ask(_) => {}
             Sink::Notes => {
                 let mut notes_writer =
                     NotesWriter::new(Arc::clone(&self.git), self.source.clone(), troubles);
-                let secrets = self.board.secrets();
+                let secrets = self.store.secrets();
                 let said = notes_writer.say(vec![commit_report], &secrets, &stop);
                 if tokio::time::timeout(FAREWELL, said).await.is_err() {
                     tracing::warn!("the statuses could not be written in time");
@@ -182,7 +184,7 @@ impl Publisher {
             }
             Sink::Forge(settings, _) => {
                 let (mut courier, postbox) = self.courier(settings).await;
-                postbox.hide(&self.board.secrets());
+                postbox.hide(&self.store.secrets());
                 post(&postbox, commit_report, self.settings.branch.as_ref());
                 courier.flush(FAREWELL).await;
             }
@@ -226,7 +228,7 @@ fn post(postbox: &Postbox, commit_report: CommitReport, branch: Option<&String>)
 
 /// Notes what is wrong with the posting, as it comes and goes.
 async fn note_troubles(
-    board: &Board,
+    store: &Store,
     postbox: &Postbox,
     troubles: &ReportingHealth,
     stop: &CancellationToken,
@@ -236,7 +238,7 @@ async fn note_troubles(
         let now = conditions.borrow_and_update().clone();
         let resting = now.resting.into_iter().map(|(_, why)| why);
         let mut texts: Vec<String> = Vec::new();
-        for text in resting.chain(now.problem).map(|text| mask(&text, &board.secrets())) {
+        for text in resting.chain(now.problem).map(|text| mask(&text, &store.secrets())) {
             if !texts.contains(&text) {
                 texts.push(text);
             }
@@ -262,13 +264,13 @@ impl Memory {
 
     /// What was kept; nothing when it cannot be read.
     pub(crate) fn recall(&self) -> Option<Recollection> {
-        let text = std::fs::read_to_string(&self.file).ok()?;
+        let text = text_of(&self.file)?;
         serde_json::from_str(&text).ok()
     }
 
     /// Remembers what is said of the head.
-    pub(crate) fn keep(&self, board: &Board) {
-        let Some(now) = board.recollection() else { return };
+    pub(crate) fn keep(&self, store: &Store) {
+        let Some(now) = store.recollection() else { return };
         let text = serde_json::to_vec(&now).unwrap_or_default();
         if let Err(error) = crate::data::folder::write_whole(&self.file, &text) {
             tracing::warn!(%error, file = %self.file.display(), "cannot remember what is said of the head");
@@ -277,8 +279,8 @@ impl Memory {
 }
 
 /// Hands on each changed commit_report.
-async fn follow_board(
-    board: &Board,
+async fn follow_store(
+    store: &Store,
     as_host: Option<&HostName>,
     memory: &Memory,
     stop: &CancellationToken,
@@ -286,13 +288,13 @@ async fn follow_board(
 ) {
     let mut last: Vec<CommitReport> = Vec::new();
     loop {
-        let changed = board.changed();
-        let now = board.reports_of_commits(as_host);
+        let changed = store.changed();
+        let now = store.reports_of_commits(as_host);
         for commit_report in now.iter().filter(|commit_report| !last.contains(commit_report)) {
             hand_on(commit_report.clone());
         }
         if now.last() != last.last() {
-            memory.keep(board);
+            memory.keep(store);
         }
         last = now;
         let settled = async {

@@ -16,11 +16,11 @@ use crate::model::{HostName, RepositoryName, StackName};
 use crate::outside::Outside;
 use crate::report::{Report, Target};
 
-use super::board::Board;
-use super::gates::Gatekeeper;
 use super::host::Host;
 use super::limiter::PassLimiter;
 use super::roster::Roster;
+use super::store::Store;
+use crate::state::{Change, NewHead, State};
 
 /// What all of them work with.
 #[derive(Debug)]
@@ -32,15 +32,13 @@ pub(crate) struct Context {
     /// Labels of all hosts of the settings.
     pub labels: Arc<BTreeMap<HostName, Labels>>,
     /// What is known of the targets, and where reports go.
-    pub board: Arc<Board>,
+    pub store: Arc<Store>,
     /// Locks and memory.
     pub data: DataFolder,
     /// Limits of passes.
     pub limits: Limits,
     /// Passes that work at one time.
     pub limiter: Arc<PassLimiter>,
-    /// Who goes first.
-    pub gates: Gatekeeper,
     /// Who sits where.
     pub roster: Roster,
     /// Other commits than the head.
@@ -69,6 +67,7 @@ impl Context {
     ) -> Self {
         let Foundations { settings, hosts, git, data, limiter, orders } = foundations;
         let labels = Arc::new(settings.host_labels());
+        let known = State::new(Arc::clone(&labels), hosts.keys().cloned());
         let capacity = |(name, host): (&HostName, &HostSettings)| (name.clone(), host.capacity);
         let cache = CommitCache {
             git: Arc::clone(git),
@@ -93,11 +92,10 @@ impl Context {
         Self {
             repository: repository.clone(),
             hosts: hosts.clone(),
-            board: Arc::default(),
+            store: Arc::new(Store::new(known)),
             data: data.clone(),
             limits: settings.limits.clone(),
             limiter: Arc::clone(limiter),
-            gates: Gatekeeper::new(Arc::clone(&labels), hosts.keys().cloned()),
             roster,
             cache,
             orders: orders.clone(),
@@ -108,11 +106,16 @@ impl Context {
     /// A commit is the newest one: `targets` are kept at it, and `awaited` are those that others may have to wait for.
     pub(crate) fn begin(&self, commit: &Commit, targets: &[Target], awaited: BTreeSet<TargetName>) {
         let digests = commit.stacks.iter().map(|(name, it)| (name.clone(), it.digest.clone()));
-        self.board.hide(&commit.secrets());
-        self.board.asks(digests.collect());
-        self.board.expect(commit.head(), targets);
+        self.store.hide(&commit.secrets());
         self.roster.begin(commit);
-        self.gates.begin(&commit.revision, commit.fleet.as_ref(), awaited, clock::now());
+        self.store.apply(Change::Head(Box::new(NewHead {
+            head: commit.head(),
+            fleet: commit.fleet.clone(),
+            asks: digests.collect(),
+            targets: targets.to_vec(),
+            awaited,
+            at: clock::now(),
+        })));
     }
 
     /// Stacks times hosts, as far as this process keeps them.
@@ -142,7 +145,7 @@ impl Context {
         let all = self.targets(commit).into_iter().chain(self.retired(commit));
         let mut others =
             all.filter(|other| other.host == target.host && other.stack != target.stack);
-        others.find(|other| !self.board.is_settled(other)).map(|other| other.stack)
+        others.find(|other| !self.store.is_settled(other)).map(|other| other.stack)
     }
 
     /// What goes last waits for everything on the host: whoever has got there wakes those that wait.

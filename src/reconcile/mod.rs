@@ -2,14 +2,13 @@
 
 pub(crate) mod admission;
 pub mod apply;
-pub mod board;
 pub(crate) mod context;
-pub(crate) mod gates;
+mod falls;
 pub mod host;
 pub(crate) mod limiter;
 pub mod pass;
 pub(crate) mod roster;
-pub(crate) mod superseded;
+pub mod store;
 pub(crate) mod survey;
 pub mod target;
 

@@ -4,7 +4,7 @@
 //! possible once another was carried out (what a failed replacement left is tidied up by the next look); it ends when
 //! nothing is left to do, when a round did nothing, or after [`ROUNDS_MAX`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,14 +21,15 @@ use crate::fleet::WaitingOn;
 use crate::fleet::approval::{self, Approval};
 use crate::fleet::placement::{self, Placement};
 use crate::model::{
-    CommitState, Cure, Desired, Diagnostics, Digest, Drift, EngineFacts, Health, Observed, Outcome,
-    Plan, Policy, Reason, Remedy, Replica, Resource, Revision, Slowed, StepOutcome, SyncPolicy,
-    Timestamp,
+    CommitState, Cure, Desired, Diagnostics, Digest, EngineFacts, Health, Observed, Outcome, Plan,
+    Policy, Remedy, Replica, Revision, StepOutcome, SyncPolicy, Timestamp, chain,
 };
-use crate::plan::{self, Brake, Phase, Resolve};
-use crate::reconcile::apply::{self, Listener, Manner};
+use crate::plan::{self, Phase, Resolve};
+use crate::reconcile::apply::{self, ApplyOptions, Edges, Listener};
+use crate::reconcile::falls::{self, Causes};
 use crate::report::{Failure, Report, Round, Target, Wait, secrets};
-use crate::schedule::{Attempts, Fall, Recoveries, Verdict};
+use crate::schedule::Recoveries;
+use crate::state::{SeenUp, Watch};
 
 /// A call that fails later than this failed for another reason than a stale look.
 const STALE_WITHIN: Duration = Duration::from_secs(5);
@@ -44,6 +45,10 @@ pub struct Memory {
     pub recoveries: Recoveries,
     /// Cures that changed nothing.
     pub cures: Cures,
+    /// How containers failed that were waited for.
+    causes: Causes,
+    /// Since when what has still to show that it works is seen to run.
+    seen_up: SeenUp,
     /// An operator's word was for one more attempt, and that failed: from then on a failed update is taken back as ever.
     tried_by_hand: bool,
     /// What the stack asks of this host, for as long as neither the commit nor the Engine changes.
@@ -84,12 +89,21 @@ impl Memory {
 pub enum Mode {
     /// It does what policy allows.
     Sync,
-    /// An operator asked for it: stacks with `sync: manual` are applied too, and what was rolled back is tried again.
+    /// An operator asked for it: what was rolled back is tried again.
+    SyncAgain,
+    /// An operator asked for it by name: stacks with `sync: manual` are applied too, and what was rolled back is tried again.
     SyncByHand,
     /// It does what policy allows, and only if exactly that plan was approved.
     SyncApproved,
     /// It only says what it would do.
     Show,
+}
+
+impl Mode {
+    /// Whether what was taken back is tried once more.
+    fn tries_again(self) -> bool {
+        matches!(self, Self::SyncAgain | Self::SyncByHand)
+    }
 }
 
 /// What a look at one target leads to where replicas are spread over hosts.
@@ -194,6 +208,7 @@ async fn attempt(
     let mut depth = work.depth;
     for round in 0..ROUNDS_MAX {
         let mut observed = look(work, &whole, depth).await?;
+        memory.causes.tell(&mut observed);
         let (desired, unseated) = share(work, &whole, &observed, report).await?;
         let desired = drift::settle(desired, &observed, work.policy);
         depth = Depth::Changed;
@@ -202,8 +217,7 @@ async fn attempt(
             report.found.clone_from(&findings.drifts);
         }
         report.now_found(&findings, &observed);
-        watch_restarts(&mut memory.recoveries, &findings, &observed, (work.clock)());
-        mark_degraded(report, &memory.recoveries, (work.clock)());
+        watch(work, memory, report, (&desired, &observed, &findings));
         memory.cures.look(&findings);
         if let Sight::Live(engine) = work.sight
             && work.policy.prune.volumes
@@ -224,16 +238,17 @@ async fn attempt(
         let plan = Arc::new(plan);
         report.rounds.push(Round { plan: Arc::clone(&plan), outcomes: Vec::new() });
         let Some(engine) = engine.filter(|_| !idle && !stop.is_cancelled()) else { break };
-        remember_recoveries(&mut memory.recoveries, &plan, (&findings, &observed), (work.clock)());
-        let manner = Manner::of(work.policy, Arc::clone(&work.listener));
-        let outcomes = apply::run(&plan, engine, &manner, stop).await;
+        falls::remember(&mut memory.recoveries, &plan, (&findings, &observed), (work.clock)());
+        let options = ApplyOptions::of(work.policy, Arc::clone(&work.listener));
+        let outcomes = apply::run(&plan, &Edges::of(engine), &options, stop).await;
         // What was refused at once was planned from a look that is not true any more: somebody else was faster, or a
         // call of a process that was killed came to its end. Looking again tells.
         let stale = round == 0 && outcomes.iter().any(is_stale);
         let nothing_done = !stale && !outcomes.iter().any(|one| one.outcome == Outcome::Done);
+        memory.causes.learn(&plan, &outcomes);
         memory.cures.carried_out(&findings.drifts, &plan, &outcomes);
         let failed = outcomes.iter().any(|it| matches!(it.outcome, Outcome::Failed { .. }));
-        memory.tried_by_hand |= work.mode == Mode::SyncByHand && failed;
+        memory.tried_by_hand |= work.mode.tries_again() && failed;
         if let Some(last) = report.rounds.last_mut() {
             last.outcomes = outcomes;
         }
@@ -310,8 +325,9 @@ async fn settle(
         // What was made or removed is known to the others from now on.
         drop(share(&observed));
     }
-    report.now_found(&drift::detect(desired, &observed, work.policy), &observed);
-    mark_degraded(report, &memory.recoveries, (work.clock)());
+    let findings = drift::detect(desired, &observed, work.policy);
+    report.now_found(&findings, &observed);
+    watch(work, memory, report, (desired, &observed, &findings));
     Ok(())
 }
 
@@ -385,7 +401,7 @@ fn extent(desired: &Desired) -> [usize; 4] {
 fn may_apply(work: &Work<'_>) -> bool {
     match work.mode {
         Mode::Show => false,
-        Mode::SyncByHand | Mode::SyncApproved | Mode::Sync => true,
+        Mode::SyncAgain | Mode::SyncByHand | Mode::SyncApproved | Mode::Sync => true,
     }
 }
 
@@ -394,7 +410,7 @@ fn objection(work: &Work<'_>, plan: &Plan) -> Option<Wait> {
     let needs_word = match work.mode {
         Mode::SyncByHand => false,
         Mode::SyncApproved => true,
-        Mode::Sync | Mode::Show => work.policy.sync == SyncPolicy::Manual,
+        Mode::Sync | Mode::SyncAgain | Mode::Show => work.policy.sync == SyncPolicy::Manual,
     };
     if !needs_word || plan.steps.is_empty() {
         return None;
@@ -416,8 +432,9 @@ fn make_plan(
     (desired, observed, findings): (&Desired, &Observed, &Findings),
 ) -> Plan {
     let now = (work.clock)();
-    let by_hand = work.mode == Mode::SyncByHand && !memory.tried_by_hand;
-    let brakes = if by_hand { BTreeMap::new() } else { brakes(&memory.recoveries, desired, now) };
+    let by_hand = work.mode.tries_again() && !memory.tried_by_hand;
+    let brakes =
+        if by_hand { BTreeMap::new() } else { falls::brakes(&memory.recoveries, desired, now) };
     let as_then = memory.reached_as.as_ref().is_none_or(|digest| *digest == work.stack.digest);
     let kept = memory.reached.as_ref() == Some(work.revision) && as_then;
     plan::make(plan::Input {
@@ -500,99 +517,20 @@ async fn look(work: &Work<'_>, desired: &Desired, depth: Depth) -> Result<Observ
 }
 
 fn unseen(error: &EngineError) -> Failure {
-    let mut message = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        message = format!("{message}: {cause}");
-        source = cause.source();
-    }
-    Failure { message, remedy: error.remedy() }
+    Failure { message: chain::in_full(error), remedy: error.remedy() }
 }
 
-/// Restarts by the Engine's own policy count as falls too.
-fn watch_restarts(
-    recoveries: &mut Recoveries,
-    findings: &Findings,
-    observed: &Observed,
-    now: Timestamp,
+/// What is not well although it runs: what falls again and again, and what has not run for long enough to tell.
+fn watch(
+    work: &Work<'_>,
+    memory: &mut Memory,
+    report: &mut Report,
+    (desired, observed, findings): (&Desired, &Observed, &Findings),
 ) {
-    for (replica, id) in &findings.keepers {
-        if let Some(container) = observed.containers.iter().find(|c| c.id == *id) {
-            recoveries.record_restarts(replica, container.restart_count, now);
-        }
-    }
-}
-
-/// A service one of whose replicas fails again and again is degraded, whatever it does at this instant.
-fn mark_degraded(report: &mut Report, recoveries: &Recoveries, now: Timestamp) {
-    let degraded: Vec<_> =
-        report.services.keys().filter(|name| recoveries.has_degraded(name, now)).cloned().collect();
-    for name in degraded {
-        report.services.insert(name, Health::Degraded);
-        report.health = report.health.max(Health::Degraded);
-    }
-}
-
-fn brakes(recoveries: &Recoveries, desired: &Desired, now: Timestamp) -> BTreeMap<Replica, Brake> {
-    let replicas = desired.services.values().flat_map(|service| service.replicas.values());
-    replicas
-        .filter_map(|one| {
-            let why = match recoveries.verdict(&one.replica, now) {
-                Verdict::Go => return None,
-                Verdict::Wait(_) => Slowed::FailedJustNow,
-                Verdict::Degraded(_) => {
-                    let failures = recoveries.of(&one.replica).map_or(0, Attempts::failures);
-                    Slowed::KeepsFailing { failures }
-                }
-            };
-            let until = recoveries.verdict(&one.replica, now).until()?;
-            Some((one.replica.clone(), Brake { until, why }))
-        })
-        .collect()
-}
-
-/// Notes which replicas this plan brings back, so that one that falls again and again is given time.
-fn remember_recoveries(
-    recoveries: &mut Recoveries,
-    plan: &Plan,
-    (findings, observed): (&Findings, &Observed),
-    now: Timestamp,
-) {
-    let served: BTreeSet<&Replica> =
-        plan.steps.iter().filter_map(|step| step.replica.as_ref()).collect();
-    let mut fallen: BTreeMap<&Replica, Fall> = BTreeMap::new();
-    for drift in &findings.drifts {
-        if let Resource::Replica { replica, .. } = &drift.resource
-            && let Some(fall) = fall(drift)
-            && !by_hand(drift, observed)
-            && served.contains(replica)
-        {
-            fallen.insert(replica, fall);
-        }
-    }
-    for (replica, fall) in fallen {
-        recoveries.record(replica, fall, now);
-    }
-}
-
-/// Whether somebody stopped, killed or paused it on purpose: that is no failure, and it comes back at once however
-/// often.
-fn by_hand(drift: &Drift, observed: &Observed) -> bool {
-    let Resource::Replica { container: Some(id), .. } = &drift.resource else { return false };
-    let stopped = || observed.containers.iter().any(|one| one.id == *id && one.stopped_by_hand);
-    drift.reason == Reason::Paused || stopped()
-}
-
-/// How a replica came to be down, as far as its drift tells. A missing one counts only when it was there before.
-fn fall(drift: &Drift) -> Option<Fall> {
-    if drift.cure != Cure::Revive {
-        return None;
-    }
-    match &drift.reason {
-        // 137 and 143 are the kill and the stop signal: someone's hand, or the host's memory.
-        Reason::Stopped { exit_code: 0 | 137 | 143 } | Reason::Paused => Some(Fall::Accident),
-        Reason::Stopped { .. } | Reason::Unhealthy | Reason::JobFailed { .. } => Some(Fall::Crash),
-        Reason::NotStarted => Some(Fall::Crash),
-        _ => None,
-    }
+    let now = (work.clock)();
+    falls::watch_restarts(&mut memory.recoveries, findings, observed, now);
+    falls::mark_degraded(report, &memory.recoveries, now);
+    let (recoveries, limit) = (&memory.recoveries, work.policy.watch);
+    let watch = Watch { desired, observed, findings, recoveries, limit, now };
+    report.is_unproven(watch.unproven(&mut memory.seen_up));
 }

@@ -11,6 +11,7 @@ use std::any::Any;
 use std::future::ready;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::sync::watch;
@@ -21,25 +22,30 @@ use crate::commit::{Commit, LoadedStack, removed};
 use crate::data::folder::DataError;
 use crate::data::journal::Entry;
 use crate::docker::{Depth, Engine};
-use crate::fleet::waves::{Gate, Standing};
-use crate::model::{CommitState, Observed, Outcome, Policy, Remedy, Revision, Timestamp};
+use crate::fleet::waves::Gate;
+use crate::model::{CommitState, Observed, Outcome, Policy, Remedy, Revision, Timestamp, chain};
 use crate::report::{Failure, Report, Target, Wait, status};
 use crate::schedule::{self, Failures, PassEnded};
+use crate::state::Change;
 
 use super::admission::{Admission, Asking};
 use super::apply::{Event, Listener};
-use super::board::Standing as Shown;
 use super::context::Context;
-use super::gates::standing_of;
 use super::host::{Host, Link, unknown_since};
 use super::pass::{self, Beside, Memory, Mode, Share, Sharing, Sight, Work};
+
+/// After a watch time has passed, before it is looked whether what was watched still runs.
+const PROOF_SLACK: Duration = Duration::from_millis(250);
 
 /// Why a turn happens, and so what it may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Intent {
     /// To keep the target at what Git says, as policy allows.
     Keep,
-    /// The same because an operator says so: stacks with `sync: manual` too, and what was rolled back is tried again.
+    /// The same because an operator says so, for all stacks alike: what was rolled back is tried again. Stacks with
+    /// `sync: manual` wait for their name.
+    ByHandForAll,
+    /// The same because an operator says so and names the stack: one with `sync: manual` too.
     ByHand,
     /// Exactly the plan that was approved, and nothing else.
     Approved,
@@ -51,6 +57,7 @@ impl Intent {
     fn mode(self) -> Mode {
         match self {
             Self::Keep => Mode::Sync,
+            Self::ByHandForAll => Mode::SyncAgain,
             Self::ByHand => Mode::SyncByHand,
             Self::Approved => Mode::SyncApproved,
             Self::Show => Mode::Show,
@@ -183,7 +190,8 @@ impl Turning<'_> {
         let depth = if full { Depth::Full } else { Depth::Changed };
         let mode = if admission.look_only { Mode::Show } else { request.intent.mode() };
         if admission.wait.is_none() && mode != Mode::Show {
-            context.gates.begins(&target.name(), &latest.revision, clock::now());
+            let (target, newest) = (target.clone(), latest.revision.clone());
+            context.store.apply(Change::Begins { target, newest, at: clock::now() });
         }
         let how = (engine, depth, mode);
         let report = Box::pin(self.pass(memory, (commit, &stack), how, host)).await;
@@ -201,8 +209,8 @@ impl Turning<'_> {
         let gate = match request.intent {
             // Whom it would wait for is said when all were looked at.
             Intent::Show => Gate::Go,
-            Intent::Keep | Intent::ByHand | Intent::Approved => {
-                context.gates.gate(&request.target.name(), &request.commit.revision, now)
+            Intent::Keep | Intent::ByHandForAll | Intent::ByHand | Intent::Approved => {
+                context.store.gate(&request.target.name(), &request.commit.revision, now)
             }
         };
         let asking = Asking {
@@ -331,9 +339,9 @@ impl Turning<'_> {
         }
     }
 
-    /// Steps are logged and shown on the board; whoever asked is told too.
+    /// Steps are logged and shown as they begin; whoever asked is told too.
     fn listener(&self) -> Listener {
-        let (board, target) = (Arc::clone(&self.context.board), self.request.target.clone());
+        let (store, target) = (Arc::clone(&self.context.store), self.request.target.clone());
         let other = self.around.listener.clone();
         Arc::new(move |event| {
             if let Some(other) = &other {
@@ -342,7 +350,7 @@ impl Turning<'_> {
             match event {
                 Event::Begun(step) => {
                     if step.id.0 == 1 {
-                        board.stands(&target, Shown::Deploying);
+                        store.apply(Change::Deploys(target.clone()));
                     }
                 }
                 Event::Progress(..) => {}
@@ -382,18 +390,19 @@ impl Turning<'_> {
         self.remember(memory, &report, depth);
         let cut_short = report.outcomes().any(|outcome| *outcome == Outcome::Cancelled);
         let report = Arc::new(report);
-        context.board.report(&Arc::new((*report).clone().at_rest()));
+        context.store.apply(Change::Reported {
+            newest: request.commit.revision.clone(),
+            report: Arc::new((*report).clone().at_rest()),
+        });
         context.ring_pruners(commit, &report);
-        self.wait(report.wait.as_ref());
-        if report.wait.is_none() {
-            self.stands(standing_of(&report));
-        }
         if self.is_gone(commit, &report) {
             return Turn { report: Some(report), next: Next::Gone };
         }
         let again = report.waits_for_the_host().then(|| clock::now().plus(schedule::HELD_LOOK));
         let until = report.wait.as_ref().and_then(|wait| wait.until);
-        let until = until.into_iter().chain(again).min();
+        // A moment later: what crashes just then has crashed.
+        let proven = report.proven_at().map(|at| at.plus(PROOF_SLACK));
+        let until = until.into_iter().chain(again).chain(proven).min();
         // A wait that was ended by a newer commit goes on at once.
         let due = if cut_short { clock::now() } else { self.next_due(memory, until) };
         Turn { report: Some(report), next: Next::At(due) }
@@ -477,15 +486,10 @@ impl Turning<'_> {
             return;
         }
         if let Some(wait) = wait {
-            self.context.board.stands(self.request.target, Shown::Waiting(wait.clone()));
-            self.stands(Standing::Waiting);
+            let Request { target, commit, .. } = self.request;
+            let (target, newest) = ((*target).clone(), commit.revision.clone());
+            self.context.store.apply(Change::Waits { target, newest, wait: wait.clone() });
         }
-    }
-
-    /// How far it is with the newest commit: what others wait for.
-    fn stands(&self, standing: Standing) {
-        let Request { target, commit, .. } = self.request;
-        self.context.gates.note(&target.name(), &commit.revision, standing);
     }
 
     /// Whether this target was asked for no more, and nothing of it is left. It is forgotten then.
@@ -503,8 +507,8 @@ impl Turning<'_> {
         let failure = unknown_since(since, failure);
         let report = self.failed(&self.request.commit.revision, failure);
         if self.request.intent != Intent::Show {
-            self.context.board.report(&report);
-            self.stands(Standing::Unknown { since });
+            let (newest, report) = (self.request.commit.revision.clone(), Arc::clone(&report));
+            self.context.store.apply(Change::OutOfReach { newest, report, since });
             self.context.roster.poke();
         }
         report
@@ -580,9 +584,7 @@ fn unusable(what: &str) -> Failure {
 }
 
 fn locked(error: &DataError) -> Failure {
-    let source = std::error::Error::source(error);
-    let message = source.map_or(error.to_string(), |cause| format!("{error}: {cause}"));
-    Failure { message, remedy: error.remedy() }
+    Failure { message: chain::in_full(error), remedy: error.remedy() }
 }
 
 /// A bug in one pass is this target's failure, and nobody else's.

@@ -3,13 +3,16 @@
 use crate::fleet::WaitingOn;
 use crate::fleet::waves::Gate;
 use crate::model::{
-    CommitState, CommitStatus, Health, HostName, Outcome, Progress, StackName, Sync,
+    CommitState, CommitStatus, Health, HeldBecause, HostName, Outcome, Progress, StackName, Sync,
 };
 
 use super::{Report, Wait};
 
 /// How the description of a target begins that is on its way.
 const DEPLOYING: &str = "deploying";
+
+/// What is said where nothing is asked for.
+pub const NOTHING_TO_DO: &str = "nothing to do: no stacks";
 
 /// The longest description that every forge takes.
 const DESCRIPTION_CHARS: usize = 140;
@@ -31,26 +34,23 @@ pub fn context(stack: &StackName, naming: Naming<'_>) -> String {
     }
 }
 
-/// The status of one stack from its reports, one a host. The worst state wins; its first reason is said.
-pub fn of_stack(stack: &StackName, reports: &[&Report], naming: Naming<'_>) -> CommitStatus {
-    let context = context(stack, naming);
-    let worst = reports.iter().max_by_key(|report| rank(state(report)));
-    let (state, description) = match worst {
-        None => (CommitState::Pending, "waiting for the first look".to_owned()),
-        Some(worst) if state(worst) == CommitState::Success => {
-            (CommitState::Success, success(reports))
-        }
-        Some(worst) => (state(worst), named(worst, reports.len())),
-    };
-    let progress = worst.map_or(Some(Progress::Waiting), |worst| progress_of(worst));
-    CommitStatus { progress, ..line_of(context, state, &description) }
+/// The status of one target that was looked at.
+pub fn of_report(context: String, report: &Report) -> CommitStatus {
+    let progress = progress_of(report);
+    CommitStatus { progress, ..line_of(context, state(report), &line(report)) }
+}
+
+/// The status of a target that failed, and is not well yet.
+pub fn failed(context: String, line: &Line) -> CommitStatus {
+    let progress = Some(Progress::Failed);
+    CommitStatus { progress, ..line_of(context, CommitState::Failure, &line.text) }
 }
 
 /// The roll-up for branch protection: the worst of all stacks. A repository without stacks is in sync.
 pub fn roll_up(statuses: &[CommitStatus]) -> CommitStatus {
-    let worst = statuses.iter().max_by_key(|status| rank(status.state));
+    let worst = statuses.iter().min_by_key(|status| std::cmp::Reverse(rank(status.state)));
     let (state, description) = match worst {
-        None => (CommitState::Success, "nothing to do: no stacks".to_owned()),
+        None => (CommitState::Success, NOTHING_TO_DO.to_owned()),
         Some(worst) if worst.state == CommitState::Success => {
             (CommitState::Success, format!("{} in sync", count(statuses.len(), "stack")))
         }
@@ -138,6 +138,8 @@ pub fn state(report: &Report) -> CommitState {
     let failed = report.outcomes().any(|outcome| matches!(outcome, Outcome::Failed { .. }));
     match (report.sync, report.health) {
         (Sync::Synced, Health::Healthy | Health::Suspended) => CommitState::Success,
+        // What crashed is not well before it has run for a while: no green, and no hope, between two crashes.
+        _ if report.crashed().is_some() => CommitState::Failure,
         (Sync::Synced, Health::Progressing) => CommitState::Pending,
         (_, Health::Progressing) if !failed && report.is_under_way => CommitState::Pending,
         _ if report.is_under_way && !failed => CommitState::Pending,
@@ -146,7 +148,7 @@ pub fn state(report: &Report) -> CommitState {
 }
 
 /// What keeps the commit from being deployed, unless something worse is to be said.
-fn effective_wait(report: &Report) -> Option<&Wait> {
+pub fn effective_wait(report: &Report) -> Option<&Wait> {
     report.wait.as_ref().filter(|_| report.health != Health::Degraded)
 }
 
@@ -165,7 +167,7 @@ fn split_word(description: &str) -> (&str, Option<Progress>) {
 }
 
 /// The order in which states hide each other.
-pub(super) fn rank(state: CommitState) -> u8 {
+pub fn rank(state: CommitState) -> u8 {
     match state {
         CommitState::Success => 0,
         CommitState::Pending => 1,
@@ -174,15 +176,45 @@ pub(super) fn rank(state: CommitState) -> u8 {
     }
 }
 
-fn success(reports: &[&Report]) -> String {
+/// What is said where all hosts are as they should be.
+pub fn success(reports: &[&Report]) -> String {
     let hosts = count(reports.len(), "host");
     let empty = reports.iter().all(|report| report.services.is_empty());
     if empty { format!("nothing to do on {hosts}") } else { format!("in sync on {hosts}") }
 }
 
-fn named(report: &Report, hosts: usize) -> String {
-    let line = line(report);
-    if hosts > 1 { format!("{}: {line}", report.target.host) } else { line }
+/// How much a line tells of what went wrong, from least to most: what only shows that something did gives way to what says
+/// how it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Weight {
+    /// What is seen at this instant.
+    Seen,
+    /// A step that failed, with the reason.
+    Failed,
+    /// What was done about it: it was taken back, or is held.
+    Settled,
+}
+
+/// A failure in one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// How much it tells.
+    pub weight: Weight,
+    /// The line, without the host's name.
+    pub text: String,
+}
+
+/// A failing report's verdict in one line, with how much it tells.
+pub fn failing(report: &Report) -> Line {
+    let is_settled = report.held().any(|held| held.why.is_rollback());
+    let weight = if is_settled {
+        Weight::Settled
+    } else if report.failures().next().is_some() {
+        Weight::Failed
+    } else {
+        Weight::Seen
+    };
+    Line { weight, text: line(report) }
 }
 
 /// A report's verdict in one line without the host's name.
@@ -211,11 +243,24 @@ pub fn line(report: &Report) -> String {
 fn out_of_sync(report: &Report) -> String {
     let held = report.held().next();
     let drifts = report.remaining.len();
-    if let Some(held) = held.filter(|held| held.why.is_rollback()) {
-        return format!("{}: {}", held.drift.resource, held.why);
+    let rollback = report.held().find_map(|held| match &held.why {
+        HeldBecause::RolledBack { reason, error, serves } => {
+            Some((&held.drift.resource, reason, error, serves))
+        }
+        _ => None,
+    });
+    if let Some((resource, reason, error, serves)) = rollback {
+        let why = if error.is_empty() { reason.to_string() } else { format!("{reason}: {error}") };
+        return format!("{resource} rolled back, {serves} serves: {why}");
     }
     if let Some(service) = report.first_degraded() {
         return format!("degraded: {service}");
+    }
+    if let Some(one) = report.crashed() {
+        return format!(
+            "crashed: {}-{} ended by itself and is brought back",
+            one.service, one.number
+        );
     }
     match report.remaining.first() {
         Some(first) => {

@@ -149,6 +149,19 @@ impl fmt::Display for ReplicaLine {
     }
 }
 
+/// A replica that has still to show that it works.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unproven {
+    /// Whose replica it is.
+    pub service: ServiceName,
+    /// Its number.
+    pub number: u32,
+    /// When it will have shown it, if it goes on running; `None` while it does not run.
+    pub until: Option<Timestamp>,
+    /// Whether it crashed a moment ago.
+    pub crashed: bool,
+}
+
 /// Everything that one pass has to say.
 #[derive(Debug, Clone)]
 pub struct Report {
@@ -182,6 +195,8 @@ pub struct Report {
     pub seats: Vec<String>,
     /// Whether the plan is carried out only once it is approved.
     pub needs_word: bool,
+    /// What runs and has not run for long enough to be called working.
+    pub unproven: Vec<Unproven>,
     /// Whether steps are still to come by themselves: then it is deploying, not failing.
     pub is_under_way: bool,
 }
@@ -205,6 +220,7 @@ impl Report {
             wait: None,
             needs_word: false,
             seats: Vec::new(),
+            unproven: Vec::new(),
             is_under_way: false,
         }
     }
@@ -268,6 +284,26 @@ impl Report {
         })
     }
 
+    /// Takes over what has still to show that it works: it is on its way until then.
+    pub fn is_unproven(&mut self, unproven: Vec<Unproven>) {
+        for one in &unproven {
+            let health = self.services.entry(one.service.clone()).or_insert(Health::Progressing);
+            *health = Health::Progressing.max(*health);
+            self.health = self.health.max(Health::Progressing);
+        }
+        self.unproven = unproven;
+    }
+
+    /// When everything that runs will have shown that it works, if it goes on running.
+    pub fn proven_at(&self) -> Option<Timestamp> {
+        self.unproven.iter().filter_map(|one| one.until).max()
+    }
+
+    /// A replica that crashed a moment ago, and has not run for long enough since.
+    pub fn crashed(&self) -> Option<&Unproven> {
+        self.unproven.iter().find(|one| one.crashed)
+    }
+
     /// Whether something is held that something which happens on the host may end.
     pub fn waits_for_the_host(&self) -> bool {
         self.held().any(|held| held.why.may_end_by_itself())
@@ -314,37 +350,5 @@ impl Report {
             Outcome::Done | Outcome::Blocked { .. } | Outcome::Cancelled => None,
         });
         self.failure.as_ref().map(|failure| failure.remedy).into_iter().chain(failed).min()
-    }
-
-    /// The report as data. The shape is stable: members may be added, none is renamed or removed.
-    pub fn to_json(&self) -> serde_json::Value {
-        serde_json::json!({
-            "repository": self.target.repository,
-            "stack": self.target.stack,
-            "host": self.target.host,
-            "revision": self.revision,
-            "at": self.at,
-            "sync": self.sync,
-            "health": self.health,
-            "state": super::status::state(self),
-            "summary": super::status::line(self),
-            "services": self.services,
-            "replicas": self.replicas,
-            "found": self.found,
-            "remaining": self.remaining,
-            "rounds": self.rounds.iter().map(|round| serde_json::json!({
-                "plan": crate::plan::to_json(&round.plan),
-                "outcomes": round.outcomes,
-            })).collect::<Vec<_>>(),
-            "problems": self.problems,
-            "failure": self.failure,
-            "wait": self.wait,
-            "seats": self.seats,
-        })
-    }
-
-    /// Whether the commit may be called deployed here.
-    pub fn is_good(&self) -> bool {
-        super::status::state(self) == CommitState::Success
     }
 }

@@ -7,7 +7,7 @@
 //! times as many targets, locks, records and verdicts.
 //!
 //! The Engines run in another process, so that time and memory are the daemon's own. `MOORLINE_BIN` names another program
-//! to measure. `MOORLINE_BENCH_STRICT=1` makes a missed target a failure.
+//! to measure. A missed target is a failure; with `MOORLINE_BENCH_LENIENT=1` it is only said.
 
 #![allow(
     clippy::pedantic,
@@ -99,17 +99,29 @@ fn main() -> ExitCode {
         last.memory <= MEMORY_MAX,
         format!("{} hosts: {:.0} MB resident, at most 300", last.hosts, last.memory as f64 / 1e6),
     );
+    let many_of = format!("{} hosts × {SERVICES} stacks", many.hosts);
     target(
-        many.look <= LOOK_MAX && many.first <= LOOK_MAX && many.quiet <= QUIET_MAX * 2,
+        many.look <= LOOK_MAX,
+        format!("{many_of}: look and plan in {:.1} s, at most 60", many.look.as_secs_f64()),
+    );
+    target(
+        many.first <= LOOK_MAX,
+        format!("{many_of}: first round in {:.1} s, at most 60", many.first.as_secs_f64()),
+    );
+    target(
+        many.quiet <= QUIET_MAX * 2,
         format!(
-            "{} hosts × {SERVICES} stacks: look and plan in {:.1} s, first round in {:.1} s, a quiet round {:.2} s of processor, {:.0} MB",
-            many.hosts,
-            many.look.as_secs_f64(),
-            many.first.as_secs_f64(),
-            many.quiet.as_secs_f64(),
-            many.memory as f64 / 1e6
+            "{many_of}: {:.2} s of processor for a quiet round, at most 10",
+            many.quiet.as_secs_f64()
         ),
     );
+    target(
+        many.memory <= MEMORY_MAX,
+        format!("{many_of}: {:.0} MB resident, at most 300", many.memory as f64 / 1e6),
+    );
+    let targets = (many.hosts * (SERVICES - 1)).max(1) as f64;
+    let of_one = (many.memory as f64 - last.memory as f64) / targets / 1e3;
+    println!("        a further target of a host takes {of_one:.1} kB");
     let first = &rows[0];
     let each = |time: Duration, hosts: usize| time.as_secs_f64() / hosts as f64;
     for (what, small, large) in
@@ -124,8 +136,8 @@ fn main() -> ExitCode {
             ),
         );
     }
-    let strict = env::var_os("MOORLINE_BENCH_STRICT").is_some();
-    if strict && misses > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    let lenient = env::var_os("MOORLINE_BENCH_LENIENT").is_some();
+    if !lenient && misses > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 struct Row {

@@ -159,6 +159,7 @@ fn a_stack_maps_to_a_policy_with_the_limits_of_the_settings() {
             parallel_steps: 2,
             step_limit: Duration::from_mins(1),
             progress_limit: Duration::from_secs(90),
+            watch: Duration::from_secs(2),
         }
     );
     let plain = fleet_of("stacks: {shop: }").unwrap();

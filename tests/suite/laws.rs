@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use moorline::model::{Action, Loses};
 use moorline::plan;
 use moorline::report::status;
 use serde_json::{Value, json};
@@ -97,6 +98,11 @@ async fn must_hold(mut world: World, what: &str) -> BTreeMap<String, Value> {
     let (first, second) = (world.plan().await, world.plan().await);
     assert_eq!(plan::render(&first), plan::render(&second), "{what}: same input, same bytes");
     assert_eq!(plan::to_json(&first), plan::to_json(&second), "{what}: same input, same bytes");
+    for step in &first.steps {
+        // Anonymous volumes go with a container that nothing takes the place of; nothing else that holds data goes.
+        let named = !matches!(step.action, Action::Remove { .. });
+        assert!(!named || step.action.conduct().loses < Loses::Data, "{what}: {}", step.action);
+    }
     world.fake.clear_calls();
     let report = world.settle(6).await;
     let foreign = what.ends_with("given a twin");

@@ -59,3 +59,4 @@ mod support;
 mod visible;
 mod webhooks;
 mod whole;
+mod worlds;

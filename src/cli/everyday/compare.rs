@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use crate::cli::commands::{push, with_runtime};
 use crate::cli::options::{Chosen, Global, Stacks};
-use crate::cli::output::{Output, advised, show};
+use crate::cli::output::{Output, advised, push, show};
+use crate::cli::signals::with_runtime;
 use crate::model::StackName;
 use crate::oneshot::{self, Seen};
 use crate::redaction;

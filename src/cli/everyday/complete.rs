@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use clap::{Arg, ArgAction, Command, ValueEnum};
 
-use crate::cli::commands::{push, with_runtime};
 use crate::cli::options::{Chosen, Global, Stacks};
-use crate::cli::output::print;
+use crate::cli::output::{print, push};
+use crate::cli::signals::with_runtime;
 use crate::oneshot;
 use crate::web::local;
 

@@ -4,10 +4,11 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use crate::cli::commands::{self, push, with_runtime};
+use crate::cli::commands;
 use crate::cli::options::{Chosen, Global, Stacks};
-use crate::cli::output::{Format, Output, show};
+use crate::cli::output::{Format, Output, push, show};
 use crate::cli::progress;
+use crate::cli::signals::with_runtime;
 use crate::model::{Outcome, ServiceName, StackName};
 use crate::oneshot;
 use crate::oneshot::hands::{self, ByHand, Renew};

@@ -11,11 +11,11 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::commands::{push, with_runtime};
 use crate::cli::disk::tree_of;
 use crate::cli::options::{Global, working_folder};
-use crate::cli::output::{Output, advised, note, show};
+use crate::cli::output::{Output, advised, note, push, show};
 use crate::cli::progress;
+use crate::cli::signals::with_runtime;
 use crate::config::settings::{Settings, VariablesFrom};
 use crate::daemon::Setup;
 use crate::import::{self, Draft, DraftStack, HostFindings};

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use futures_util::stream::{self, StreamExt as _};
 use serde_json::json;
 
-use crate::cli::commands::with_runtime;
 use crate::cli::options::Global;
 use crate::cli::output::{Format, Output, advised, note, print};
+use crate::cli::signals::with_runtime;
 use crate::clock;
 use crate::config::quantity::parse_duration;
 use crate::docker::{Engine, LogWish};

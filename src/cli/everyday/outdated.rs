@@ -7,9 +7,9 @@ use futures_util::stream::{self, StreamExt as _};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::cli::commands::{push, with_runtime};
 use crate::cli::options::{Chosen, Global, Stacks};
-use crate::cli::output::{Output, show};
+use crate::cli::output::{Output, push, show};
+use crate::cli::signals::with_runtime;
 use crate::connect;
 use crate::daemon::Setup;
 use crate::docker::{Registries, Registry};

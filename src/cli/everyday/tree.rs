@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use crate::cli::commands::{push, with_runtime};
 use crate::cli::options::{Chosen, Global, Stacks};
-use crate::cli::output::{Output, show};
+use crate::cli::output::{Output, push, show};
+use crate::cli::signals::with_runtime;
 use crate::commit::LoadedStack;
 use crate::model::{HostName, Service};
 use crate::oneshot::{self, Seen};

@@ -6,9 +6,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::json;
 
-use crate::cli::commands::{self, push, with_runtime};
+use crate::cli::commands;
 use crate::cli::options::{Chosen, Global, Stacks};
-use crate::cli::output::{Output, note, show};
+use crate::cli::output::{Output, note, push, show};
+use crate::cli::signals::with_runtime;
 use crate::clock;
 use crate::config::quantity::parse_duration;
 use crate::model::CommitState;

@@ -11,6 +11,7 @@ use std::sync::LazyLock;
 
 mod words;
 
+/// Every attribute of the Compose Specification, one line each: its kinds, its rules, and what becomes of it.
 const TABLE: &str = include_str!("table.txt");
 
 // A word that nobody knows would quietly mean something: here it does not compile.

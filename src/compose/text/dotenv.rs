@@ -126,26 +126,31 @@ pub(in crate::compose) fn parse_raw<'v>(
     Ok(())
 }
 
+/// Reads a text from its beginning to its end, once.
 struct Parser<'t> {
     rest: &'t str,
     line: u32,
 }
 
+/// A variable's name, and what comes behind it.
 struct Key {
     name: String,
     value: Follows,
 }
 
+/// What comes behind a name: a value, or the end of the line, which asks for the variable of that name from outside.
 enum Follows {
     Value,
     Nothing,
 }
 
+/// White space within a line.
 fn is_blank(c: char) -> bool {
     c != '\n' && c.is_whitespace()
 }
 
 impl<'t> Parser<'t> {
+    /// The next bytes, which are read then.
     fn take(&mut self, length: usize) -> &'t str {
         let (taken, rest) = self.rest.split_at_checked(length).unwrap_or((self.rest, ""));
         let lines = taken.bytes().filter(|byte| *byte == b'\n').count();
@@ -154,6 +159,7 @@ impl<'t> Parser<'t> {
         taken
     }
 
+    /// Goes on to what is not white space on this line.
     fn skip_blanks(&mut self) {
         self.rest = self.rest.trim_start_matches(is_blank);
     }
@@ -174,6 +180,7 @@ impl<'t> Parser<'t> {
         }
     }
 
+    /// A problem at the line that is being read.
     fn problem(&self, message: impl Into<String>) -> DotenvProblem {
         DotenvProblem { line: self.line, message: message.into() }
     }

@@ -46,6 +46,8 @@ pub(in crate::compose) fn parse(text: &str) -> Result<Vec<Port>, String> {
     }))
 }
 
+/// One line a port: `3000-3002:8000-8002` is three, and a range of the host for one port of the container is one that the Engine
+/// chooses from.
 fn expand(
     first: u32,
     last: u32,
@@ -76,6 +78,7 @@ fn split(spec: &str) -> Result<(String, &str, &str), String> {
     Ok((address(ip)?, host, container))
 }
 
+/// An address of the host, IPv6 with or without brackets.
 fn address(text: &str) -> Result<String, String> {
     if text.is_empty() {
         return Ok(String::new());
@@ -87,6 +90,7 @@ fn address(text: &str) -> Result<String, String> {
     }
 }
 
+/// A number, or two with `-` between them, the first not above the second.
 fn range(text: &str) -> Result<(u32, u32), String> {
     let port = |text: &str| match text.parse::<u16>() {
         Ok(port) if text.bytes().all(|b| b.is_ascii_digit()) => Ok(u32::from(port)),

@@ -54,6 +54,7 @@ pub(in crate::compose) fn begins_with(template: &str) -> Option<&str> {
     (is_whole && name.starts_with(is_name_start)).then_some(name)
 }
 
+/// What is filled in, and how much of it: references may stand inside the words of others, to a limit.
 struct Filler<'l, 'v> {
     lookup: &'l dyn Fn(&str) -> Option<&'v str>,
     unset: &'l mut BTreeSet<String>,
@@ -95,6 +96,7 @@ impl Filler<'_, '_> {
         if out.len() > MAX_LENGTH { Err(TemplateProblem::TooLarge) } else { Ok(()) }
     }
 
+    /// `$NAME` or `${NAME}`: the value, or nothing, and then it is noted as unset.
     fn plain(&mut self, name: &str, out: &mut String) {
         match (self.lookup)(name) {
             Some(value) => out.push_str(value),
@@ -152,10 +154,12 @@ impl Filler<'_, '_> {
     }
 }
 
+/// Names of variables are those of a POSIX shell: a letter or `_` first.
 fn is_name_start(c: char) -> bool {
     c == '_' || c.is_ascii_alphabetic()
 }
 
+/// How much of a text is a name.
 fn name_length(text: &str) -> usize {
     text.find(|c: char| c != '_' && !c.is_ascii_alphanumeric()).unwrap_or(text.len())
 }

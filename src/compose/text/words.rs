@@ -37,6 +37,7 @@ impl Switch {
     }
 }
 
+/// Splits a command line into words as a POSIX shell would, without expanding anything: quotes, backslashes, operators.
 #[derive(Debug, Default)]
 struct Splitter {
     words: Vec<String>,

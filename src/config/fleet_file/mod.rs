@@ -154,6 +154,7 @@ impl Stack {
             parallel_steps: limits.parallel_steps,
             step_limit: limits.step,
             progress_limit: limits.progress,
+            watch: limits.watch,
         }
     }
 }

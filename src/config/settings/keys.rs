@@ -312,6 +312,13 @@ pub const SETTINGS_KEYS: &[&[Key]] = &[&[
         "Between two full looks at a host that no event called for, at least 10s; ±5 % jitter is added",
     ),
     key(
+        "limits.watch",
+        "duration",
+        "2s",
+        "10s",
+        "A service without a health check and without `deploy.update_config.monitor` counts as working once it has run for this long; one that crashed, after a minute and more",
+    ),
+    key(
         "limits.host_lost",
         "duration",
         "5m",

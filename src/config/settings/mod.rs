@@ -372,6 +372,9 @@ pub struct Limits {
     pub step: Duration,
     /// A wait for health ends after this long without progress.
     pub progress: Duration,
+    /// A service without a health check and without `deploy.update_config.monitor` counts as working once it has run for
+    /// this long.
+    pub watch: Duration,
     /// Between two full looks at a host, before jitter.
     pub full_look: Duration,
     /// A host that cannot be seen for this long counts as lost, and its stateless replicas go elsewhere.
@@ -408,6 +411,7 @@ impl Default for Limits {
             parallel_passes: 64,
             step: Duration::from_mins(5),
             progress: Duration::from_mins(10),
+            watch: schedule::WATCH,
             full_look: schedule::FULL_LOOK_INTERVAL,
             host_lost: Duration::from_mins(5),
             returning: Returning::default(),

@@ -348,6 +348,7 @@ fn limits(section: &Section<'_>) -> Limits {
         full_look: section
             .duration_from("full_look", Duration::from_secs(10))
             .unwrap_or(default.full_look),
+        watch: section.duration("watch").unwrap_or(default.watch),
         host_lost: section.duration("host_lost").unwrap_or(default.host_lost),
         returning: section.one_of("returning", &Returning::WORDS).unwrap_or(default.returning),
         stop: section.duration("stop").unwrap_or(default.stop),

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bollard::exec::{CreateExecOptions, StartExecResults};
 use bollard::query_parameters::{
-    RemoveContainerOptions, RenameContainerOptions, RestartContainerOptions, StopContainerOptions,
+    LogsOptions, RemoveContainerOptions, RenameContainerOptions, RestartContainerOptions,
+    StopContainerOptions,
 };
 use futures_util::StreamExt as _;
 use serde::Serialize;
@@ -13,7 +14,7 @@ use serde::Serialize;
 use super::super::connect::{Ask, segment};
 use super::super::look::Inspection;
 use super::super::{Engine, EngineError};
-use super::{Terms, is_refusal};
+use super::{CallOptions, is_refusal};
 use crate::model::{
     AnonymousVolumes, ContainerConfig, ContainerHandle, ContainerSpec, Endpoint, Hook, HostConfig,
     RestartPolicy,
@@ -25,6 +26,10 @@ const MANY_ENDPOINTS: (u32, u32) = (1, 44);
 const REMOVAL_PAUSE: Duration = Duration::from_millis(100);
 /// Lines of a hook's output that are kept for its error.
 const TAIL: usize = 20;
+/// Lines of a container's log that are told when it did not come up, the longest of them, and the time to read them.
+const LAST_WORDS: usize = 3;
+const LAST_WORDS_CHARS: usize = 200;
+const LAST_WORDS_LIMIT: Duration = Duration::from_secs(3);
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -62,7 +67,7 @@ impl Engine {
         &self,
         name: &str,
         spec: &ContainerSpec,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let spec = &self.with_container_ids(spec).await?;
         let body = create_body(spec, self.facts().api);
@@ -130,7 +135,7 @@ impl Engine {
         container: &ContainerHandle,
         network: &str,
         endpoint: &Endpoint,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("connect {} to {network}", container.name());
         let body = ConnectBody { container: container.address(), endpoint_config: endpoint };
@@ -148,7 +153,7 @@ impl Engine {
         &self,
         container: &ContainerHandle,
         network: &str,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("disconnect {} from {network}", container.name());
         let body = DisconnectBody { container: container.address() };
@@ -166,7 +171,7 @@ impl Engine {
     pub(super) async fn start(
         &self,
         container: &ContainerHandle,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("start {}", container.name());
         self.verb(&what, terms.step, self.verbs().start_container(container.address(), None)).await
@@ -176,7 +181,7 @@ impl Engine {
         &self,
         container: &ContainerHandle,
         grace: Duration,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("stop {}", container.name());
         let options = StopContainerOptions { t: Some(whole_seconds(grace)), ..Default::default() };
@@ -188,7 +193,7 @@ impl Engine {
         &self,
         container: &ContainerHandle,
         grace: Duration,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("restart {}", container.name());
         let options =
@@ -200,7 +205,7 @@ impl Engine {
     pub(super) async fn unpause(
         &self,
         container: &ContainerHandle,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("unpause {}", container.name());
         let call = self.verbs().unpause_container(container.address());
@@ -222,7 +227,7 @@ impl Engine {
         &self,
         container: &ContainerHandle,
         volumes: AnonymousVolumes,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("remove {}", container.name());
         let options = RemoveContainerOptions {
@@ -244,7 +249,7 @@ impl Engine {
     async fn await_removal(
         &self,
         container: &ContainerHandle,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let gone = async {
             loop {
@@ -266,7 +271,7 @@ impl Engine {
         &self,
         container: &ContainerHandle,
         name: &str,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("rename {} to {name}", container.name());
         let options = RenameContainerOptions { name: name.to_owned() };
@@ -289,7 +294,7 @@ impl Engine {
         &self,
         container: &ContainerHandle,
         spec: &ContainerSpec,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("update {}", container.name());
         let ask = Ask::post(format!("/containers/{}/update", segment(container.address())), what)
@@ -301,7 +306,7 @@ impl Engine {
         &self,
         container: &ContainerHandle,
         hook: &Hook,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("run a hook in {}", container.name());
         let limit = terms.step;
@@ -347,6 +352,33 @@ impl Engine {
         let ended = self.verbs().inspect_exec(&made.id).await.map_err(failed)?;
         let code = ended.exit_code.unwrap_or(-1);
         Ok((code, last_lines(&text)))
+    }
+}
+
+impl Engine {
+    /// The last lines that a container wrote; none where its log driver keeps nothing that can be read, or the Engine does
+    /// not answer soon.
+    pub(super) async fn last_words(&self, address: &str) -> Vec<String> {
+        let options = LogsOptions {
+            stdout: true,
+            stderr: true,
+            tail: LAST_WORDS.to_string(),
+            ..LogsOptions::default()
+        };
+        let mut text = String::new();
+        let read = async {
+            let mut output = std::pin::pin!(self.verbs().logs(address, Some(options)));
+            while let Some(Ok(chunk)) = output.next().await {
+                text.push_str(&chunk.to_string());
+                keep_tail(&mut text);
+            }
+        };
+        // What came until then is better than nothing.
+        drop(tokio::time::timeout(LAST_WORDS_LIMIT, read).await);
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let lines: Vec<String> =
+            lines.map(|line| line.chars().take(LAST_WORDS_CHARS).collect()).collect();
+        lines.iter().skip(lines.len().saturating_sub(LAST_WORDS)).cloned().collect()
     }
 }
 

@@ -18,7 +18,7 @@ use http::Method;
 use super::super::connect::{Ask, segment};
 use super::super::look::{HELPER, HELPER_NAME, helper_mark};
 use super::super::{Engine, EngineError};
-use super::Terms;
+use super::CallOptions;
 use crate::model::{BundleFile, ContainerHandle, Digest, FileBundle, FileMode, Timestamp, Upload};
 
 /// The empty image of containers that carry files.
@@ -34,7 +34,7 @@ impl Engine {
         &self,
         container: &ContainerHandle,
         files: &[Upload],
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         // One call a file, as docker compose does it.
         for file in files {
@@ -51,7 +51,7 @@ impl Engine {
         folder: &str,
         what: &str,
         archive: Bytes,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let path = format!("/containers/{}/archive", segment(address));
         let ask = Ask::new(Method::PUT, path, what).query("path", folder).tar(archive);
@@ -63,7 +63,7 @@ impl Engine {
         &self,
         digest: &Digest,
         bundle: &FileBundle,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let place = Place::of(bundle)?;
         let name = format!(
@@ -94,7 +94,7 @@ impl Engine {
         digest: &Digest,
         bundle: &FileBundle,
         place: &Place,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let mut outcome = self.fill(helper, digest, bundle, place, terms).await;
         for _ in 0..STUMBLES {
@@ -116,7 +116,7 @@ impl Engine {
         digest: &Digest,
         bundle: &FileBundle,
         place: &Place,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let marker = self.marker(helper, place).await?;
         if marker.as_ref().is_some_and(|marker| marker.digest == digest.as_str()) {
@@ -154,7 +154,7 @@ impl Engine {
         &self,
         name: &str,
         place: &Place,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let body = serde_json::json!({
             "Image": format!("{}:{}", IMAGE.0, IMAGE.1),
@@ -180,7 +180,7 @@ impl Engine {
         self.wire().write(ask, terms.step).await.map(drop)
     }
 
-    async fn import_empty(&self, terms: &Terms<'_>) -> Result<(), EngineError> {
+    async fn import_empty(&self, terms: &CallOptions<'_>) -> Result<(), EngineError> {
         let ask = Ask::post("/images/create", "make the empty image")
             .query("fromSrc", "-")
             .query("repo", IMAGE.0)
@@ -194,7 +194,7 @@ impl Engine {
     pub(in crate::docker) async fn remove_helper(
         &self,
         address: &str,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let path = format!("/containers/{}", segment(address));
         let ask = Ask::new(Method::DELETE, path, "remove a container that carried files")

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::super::connect::{Ask, Lines, segment};
 use super::super::look::{BUILD, ImageInspection};
 use super::super::{Engine, EngineError};
-use super::{Progress, Terms, files};
+use super::{CallOptions, Progress, files};
 use crate::model::{BuildSpec, ImageRef};
 
 /// Lines of a build's log that are kept for its error.
@@ -53,7 +53,7 @@ impl Engine {
         &self,
         image: &ImageRef,
         platform: &str,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("pull {image}");
         let (name, tag) = name_and_tag(image.as_str());
@@ -101,7 +101,7 @@ impl Engine {
         &self,
         image: &ImageRef,
         build: &BuildSpec,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let what = format!("build {image}");
         let mut ask = build_question(&what, image, build).tar(files::context(&build.context)?);
@@ -136,7 +136,7 @@ impl Engine {
         ask: Ask,
         what: &str,
         log: &mut Log,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<Option<String>, EngineError> {
         let body = tokio::select! {
             () = terms.stop.cancelled() => return Err(EngineError::Cancelled),
@@ -196,7 +196,7 @@ fn build_question(what: &str, image: &ImageRef, build: &BuildSpec) -> Ask {
 /// The next line of a stream; its absence for the progress limit is an error.
 async fn next_message(
     lines: &mut Lines,
-    terms: &Terms<'_>,
+    terms: &CallOptions<'_>,
 ) -> Result<Option<Message>, EngineError> {
     let limit = terms.progress;
     let line = tokio::select! {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::super::connect::{Ask, segment};
 use super::super::{Engine, EngineError};
-use super::Terms;
+use super::CallOptions;
 use super::files::{Archive, INSIDE, Marker, Place, mode, not_archived};
 use crate::model::{Digest, FileBundle};
 
@@ -33,7 +33,7 @@ impl Engine {
         helper: &str,
         (digest, bundle): (&Digest, &FileBundle),
         (place, before): (&Place, &BTreeMap<String, String>),
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let marker = Marker::of(digest, bundle);
         let mut changes = Changes::default();
@@ -75,7 +75,7 @@ impl Engine {
         &self,
         folder: &str,
         written: bool,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let place = Place::at(folder)?;
         let name = format!("moorline-files-{}", Digest::of(folder.as_bytes()).short());
@@ -92,7 +92,7 @@ impl Engine {
         helper: &str,
         place: &Place,
         written: bool,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         if written && !self.is_as_laid(helper, place).await? {
             tracing::info!(folder = place.folder(), "a service wrote to these files: they stay");
@@ -148,7 +148,7 @@ impl Engine {
         &self,
         helper: &str,
         path: &str,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         if !self.is_on_host(helper, path).await? {
             return Ok(());

@@ -1,14 +1,14 @@
 //! Carrying out actions: one method per variant, none of which decides anything.
 //!
-//! *Guarantees.* Every action but [`Action::RunHook`], [`Action::Restart`] and the waits may be carried out again after
-//! its answer was lost: what is there already is not made twice, and what is gone is not missed.
+//! *Guarantees.* An action whose [conduct](Action::conduct) says that doing it again is harmless may be carried out again
+//! after its answer was lost: what is there already is not made twice, and what is gone is not missed. *Assumptions:* only
+//! actions of this edge come here; another one is refused, and nothing happens.
 
 mod containers;
 mod files;
 mod images;
 mod laid;
 mod networks;
-mod registry;
 mod verbs;
 mod waits;
 
@@ -17,11 +17,9 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-pub(super) use registry::RegistryAuth;
-
 use super::look::Doubt;
 use super::{Engine, EngineError};
-use crate::model::{Action, ContainerHandle, Ending};
+use crate::model::{Action, Again, ContainerHandle, Ending};
 
 /// How often an action is tried again when the connection breaks under it.
 const MOST_REPEATS: u32 = 2;
@@ -29,7 +27,7 @@ const REPEAT_PAUSE: Duration = Duration::from_millis(20);
 
 /// Under which terms an action is carried out.
 #[derive(Clone, Copy)]
-pub struct Terms<'a> {
+pub struct CallOptions<'a> {
     /// Limit of one call. A stop gets its grace period on top.
     pub step: Duration,
     /// Pulls and builds end after this long without a sign of life.
@@ -40,9 +38,9 @@ pub struct Terms<'a> {
     pub tell: &'a (dyn Fn(Progress) + Send + Sync),
 }
 
-impl fmt::Debug for Terms<'_> {
+impl fmt::Debug for CallOptions<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Terms")
+        out.debug_struct("CallOptions")
             .field("step", &self.step)
             .field("progress", &self.progress)
             .finish_non_exhaustive()
@@ -66,12 +64,16 @@ impl Engine {
     /// # Errors
     /// Whatever the Engine says. After an [ambiguous](EngineError::is_ambiguous) error the action may have happened;
     /// a further look tells, and carrying it out again does no harm.
-    pub async fn carry_out(&self, action: &Action, terms: &Terms<'_>) -> Result<(), EngineError> {
+    pub async fn carry_out(
+        &self,
+        action: &Action,
+        terms: &CallOptions<'_>,
+    ) -> Result<(), EngineError> {
         self.call_into_doubt(action);
         let mut outcome = Box::pin(self.carry_out_once(action, terms)).await;
         for _ in 0..MOST_REPEATS {
             let Err(EngineError::Broken { what, source }) = &outcome else { break };
-            if !may_be_repeated(action) {
+            if action.conduct().again == Again::Never {
                 break;
             }
             tracing::debug!(what, %source, "the connection broke; trying once more");
@@ -83,7 +85,11 @@ impl Engine {
         outcome
     }
 
-    async fn carry_out_once(&self, action: &Action, terms: &Terms<'_>) -> Result<(), EngineError> {
+    async fn carry_out_once(
+        &self,
+        action: &Action,
+        terms: &CallOptions<'_>,
+    ) -> Result<(), EngineError> {
         match action {
             Action::Pull { image, platform } => self.pull(image, platform, terms).await,
             Action::Build { image, build } => self.build(image, build, terms).await,
@@ -122,7 +128,7 @@ impl Engine {
             Action::AwaitCompletion { container, limit } => {
                 self.await_completion(container, *limit, terms).await
             }
-            Action::Delay { pause } => Self::delay(*pause, terms).await,
+            Action::Delay { .. } => Err(EngineError::NotAnEngines),
         }
     }
 
@@ -168,11 +174,6 @@ impl Engine {
             | Action::Delay { .. } => {}
         }
     }
-}
-
-/// Whether doing it twice is the same as doing it once.
-fn may_be_repeated(action: &Action) -> bool {
-    !matches!(action, Action::RunHook { .. } | Action::Restart { .. } | Action::Build { .. })
 }
 
 /// Whether the Engine itself said no, other than "there is no such thing".

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::super::connect::{Ask, parse, segment};
 use super::super::look::{NetworkEntry, REPOSITORY};
 use super::super::{Engine, EngineError};
-use super::Terms;
+use super::CallOptions;
 use crate::model::{NetworkSpec, VolumeSpec};
 
 /// What the Engine answers who made something.
@@ -44,7 +44,7 @@ impl Engine {
     pub(super) async fn create_network(
         &self,
         spec: &NetworkSpec,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         // Two stacks of this process never look at the same moment.
         let _alone = self.naming().await;
@@ -93,7 +93,7 @@ impl Engine {
         &self,
         own: &str,
         spec: &NetworkSpec,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let first = |all: &[NetworkEntry]| {
             all.iter().find(|one| is_shared(&one.spec, spec)).map(|one| one.id.clone())
@@ -111,7 +111,7 @@ impl Engine {
         &self,
         id: &str,
         name: &str,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let path = format!("/networks/{}", segment(id));
         self.remove_if_there(
@@ -125,7 +125,7 @@ impl Engine {
     pub(super) async fn create_volume(
         &self,
         spec: &VolumeSpec,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let ask =
             Ask::post("/volumes/create", format!("create volume {}", spec.name)).json(spec)?;
@@ -135,14 +135,14 @@ impl Engine {
     pub(super) async fn remove_volume(
         &self,
         name: &str,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let path = format!("/volumes/{}", segment(name));
         self.remove_if_there(Ask::new(Method::DELETE, path, format!("remove volume {name}")), terms)
             .await
     }
 
-    async fn remove_if_there(&self, ask: Ask, terms: &Terms<'_>) -> Result<(), EngineError> {
+    async fn remove_if_there(&self, ask: Ask, terms: &CallOptions<'_>) -> Result<(), EngineError> {
         match self.wire().write(ask, terms.step).await {
             Err(error) if error.status() == Some(404) => Ok(()),
             other => other.map(drop),

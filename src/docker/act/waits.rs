@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::super::connect::{Ask, segment};
 use super::super::look::Inspection;
 use super::super::{Engine, EngineError};
-use super::{Progress, Terms};
+use super::{CallOptions, Progress};
 use crate::model::{ContainerHandle, ContainerState, HealthCheckState};
 
 /// The first look comes this soon; each further one after twice the time, up to the longest.
@@ -52,7 +52,18 @@ impl Engine {
         container: &ContainerHandle,
         monitor: Duration,
         limit: Duration,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
+    ) -> Result<(), EngineError> {
+        let waited = self.is_up(container, monitor, limit, terms).await;
+        self.with_last_words(container, waited).await
+    }
+
+    async fn is_up(
+        &self,
+        container: &ContainerHandle,
+        monitor: Duration,
+        limit: Duration,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let mut woken = self.touched();
         let mut pause = SHORTEST_PAUSE;
@@ -88,7 +99,32 @@ impl Engine {
         &self,
         container: &ContainerHandle,
         limit: Duration,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
+    ) -> Result<(), EngineError> {
+        let waited = self.has_ended(container, limit, terms).await;
+        self.with_last_words(container, waited).await
+    }
+
+    /// What a process said last tells more than the code that it ended with.
+    async fn with_last_words(
+        &self,
+        container: &ContainerHandle,
+        waited: Result<(), EngineError>,
+    ) -> Result<(), EngineError> {
+        let mut waited = waited;
+        if let Err(EngineError::Ended { tail, .. } | EngineError::CrashLoop { tail, .. }) =
+            &mut waited
+        {
+            *tail = self.last_words(container.address()).await;
+        }
+        waited
+    }
+
+    async fn has_ended(
+        &self,
+        container: &ContainerHandle,
+        limit: Duration,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let began = Instant::now();
         let mut woken = self.touched();
@@ -118,7 +154,7 @@ impl Engine {
         &self,
         container: &ContainerHandle,
         slice: Duration,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let path = format!("/containers/{}/wait", segment(container.address()));
         let ask = Ask::post(path, format!("wait for {}", container.name()));
@@ -141,20 +177,12 @@ impl Engine {
         container: &ContainerHandle,
         woken: &mut broadcast::Receiver<String>,
         pause: Duration,
-        terms: &Terms<'_>,
+        terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         tokio::select! {
             () = terms.stop.cancelled() => Err(EngineError::Cancelled),
             () = tokio::time::sleep(pause) => Ok(()),
             () = touch_of(container, woken) => Ok(()),
-        }
-    }
-
-    /// A pause between two batches.
-    pub(super) async fn delay(pause: Duration, terms: &Terms<'_>) -> Result<(), EngineError> {
-        tokio::select! {
-            () = terms.stop.cancelled() => Err(EngineError::Cancelled),
-            () = tokio::time::sleep(pause) => Ok(()),
         }
     }
 }
@@ -180,7 +208,7 @@ fn judge(
 ) -> Result<Verdict, EngineError> {
     let name = || container.name().to_owned();
     if restarts >= MOST_RESTARTS {
-        return Err(EngineError::CrashLoop { container: name(), restarts });
+        return Err(EngineError::CrashLoop { container: name(), restarts, tail: Vec::new() });
     }
     match (seen.state.what(), seen.state.health()) {
         (ContainerState::Exited(_) | ContainerState::Dead, _) => Err(ended(container, seen)),
@@ -193,7 +221,7 @@ fn judge(
     }
 }
 
-fn tell(terms: &Terms<'_>, container: &ContainerHandle, now: &Sighting) {
+fn tell(terms: &CallOptions<'_>, container: &ContainerHandle, now: &Sighting) {
     let health = match now.health {
         HealthCheckState::None => String::new(),
         HealthCheckState::Starting => ", health: starting".to_owned(),
@@ -210,6 +238,7 @@ fn ended(container: &ContainerHandle, seen: &Inspection) -> EngineError {
         container: container.name().to_owned(),
         code: seen.state.exit_code(),
         error: seen.state.error().to_owned(),
+        tail: Vec::new(),
     }
 }
 

@@ -18,6 +18,7 @@ use url::form_urlencoded;
 use super::super::{Cause, EngineError};
 use super::dial::Dialer;
 use super::endpoint::{Endpoint, Limits};
+use crate::model::chain;
 
 /// More than any list of an Engine that anybody runs; keeps a mad one from eating our memory.
 const LARGEST_BODY: usize = 96 << 20;
@@ -357,23 +358,13 @@ fn again(error: &EngineError) -> EngineError {
         EngineError::BadFile { path, source } => {
             EngineError::BadFile { path: path.clone(), source: source.to_string().into() }
         }
-        EngineError::Unreachable { endpoint, source } => {
-            EngineError::Unreachable { endpoint: endpoint.clone(), source: chain(&**source).into() }
-        }
-        other => EngineError::Unreachable { endpoint: String::new(), source: chain(other).into() },
+        EngineError::Unreachable { endpoint, source } => EngineError::Unreachable {
+            endpoint: endpoint.clone(),
+            source: chain::in_full(&**source).into(),
+        },
+        other => EngineError::Unreachable {
+            endpoint: String::new(),
+            source: chain::in_full(other).into(),
+        },
     }
-}
-
-/// An error and its causes in one line.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let words = inner.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        cause = inner.source();
-    }
-    text
 }

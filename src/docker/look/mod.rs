@@ -32,11 +32,11 @@ use self::memory::Since;
 use self::read::{Distribution, Summary, VolumeEntry, VolumeList};
 use self::view::{About, Blind};
 use super::EngineError;
-use super::act::RegistryAuth;
 use super::connect::{Ask, Wire, parse, segment};
+use super::registry::RegistryAuth;
 use crate::model::{
     ContainerId, Gap, ImageRef, ImageSight, ObservedContainer, Replica, TakenPort, Timestamp,
-    Unseen,
+    Unseen, chain,
 };
 
 /// Images asked about at a time: an inspection of one reads little, and a registry does not like to be stormed.
@@ -240,7 +240,7 @@ impl<'a> Looker<'a> {
                 Ok(Some(container))
             }
             Ok(Err(error)) if error.status() == Some(404) => Ok(None),
-            Ok(Err(error)) => Err(in_one_line(&error)),
+            Ok(Err(error)) => Err(chain::in_full(&error)),
             Err(_) => {
                 self.memory.mark_wedged(&suspect.id, Instant::now() + limits.wedged);
                 Err(format!("no answer within {:?}", limits.inspect))
@@ -315,7 +315,7 @@ impl<'a> Looker<'a> {
         let mut silent = BTreeMap::new();
         while let Some((image, answer)) = answers.next().await {
             if let Err(error) = answer {
-                silent.insert(image, in_one_line(&error));
+                silent.insert(image, chain::in_full(&error));
             }
         }
         silent
@@ -362,14 +362,14 @@ impl Suspect {
 
 fn blind_image(image: &ImageRef, error: &EngineError) -> Blind {
     let what = Unseen::Image(image.to_string());
-    let gap = Gap { what, container: None, replica: None, why: in_one_line(error) };
+    let gap = Gap { what, container: None, replica: None, why: chain::in_full(error) };
     Blind { gap, about: About::Image(image.clone()) }
 }
 
 /// A list that could not be read is a gap for everybody.
 fn or_blind<T: Default>(answer: Result<T, EngineError>, what: Unseen, blind: &mut Vec<Blind>) -> T {
     answer.unwrap_or_else(|error| {
-        let gap = Gap { what, container: None, replica: None, why: in_one_line(&error) };
+        let gap = Gap { what, container: None, replica: None, why: chain::in_full(&error) };
         blind.push(Blind { gap, about: About::Everybody });
         T::default()
     })
@@ -384,12 +384,4 @@ fn attached(lines: &[Summary<'_>]) -> BTreeMap<String, Vec<ContainerId>> {
         }
     }
     attached
-}
-
-/// An error and its cause.
-fn in_one_line(error: &EngineError) -> String {
-    match std::error::Error::source(error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
 }

@@ -116,6 +116,12 @@ impl Summary<'_> {
             port: port.public,
             protocol: port.protocol.clone().into_owned(),
             container: self.name().to_owned(),
+            stack: self
+                .labels
+                .as_ref()
+                .and_then(|marks| marks.stack.as_deref())
+                .unwrap_or_default()
+                .to_owned(),
         })
     }
 
@@ -248,6 +254,15 @@ impl State {
         &self.started_at
     }
 
+    /// What the last health check wrote, of a container that does not pass it; the Engine keeps that when it is stopped.
+    fn said_when_unhealthy(&self) -> String {
+        if self.health() != HealthCheckState::Unhealthy {
+            return String::new();
+        }
+        let said = self.last_check();
+        said.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" | ")
+    }
+
     /// What the last health check wrote, cut to what fits on a screen.
     pub(in crate::docker) fn last_check(&self) -> String {
         let log = self.health.as_ref().and_then(|health| health.log.as_ref());
@@ -326,6 +341,7 @@ impl Inspection {
             started_at: instant(&self.state.started_at),
             finished_at: instant(&self.state.finished_at),
             stopped_by_hand: false,
+            last_words: self.state.said_when_unhealthy(),
             error: self.state.error,
             mounts: mounts.into_iter().map(MountPoint::into_observed).collect(),
             files: BTreeMap::new(),

@@ -57,6 +57,8 @@ impl Scope {
                 scope.ports.extend(replica.spec.host.host_ports().map(|(_, port, _)| port));
             }
         }
+        // Who else waits for what tells a circle of stacks, which nobody could leave by waiting.
+        scope.ports.extend(desired.neighbours.wanted().filter_map(|(what, _)| what.port_number()));
         scope.networks.extend(desired.networks.values().map(|network| network.spec.name.clone()));
         scope.volumes.extend(desired.volumes.values().map(|volume| volume.spec.name.clone()));
         scope

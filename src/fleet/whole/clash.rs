@@ -7,8 +7,11 @@ use super::Member;
 use crate::model::project::{Network, Service, Volume};
 use crate::model::{Claim, Claimed, Clash, Project, ServiceName};
 
-/// Finds all of them, each pair of stacks once.
-pub(super) fn find(members: &[Member<'_>]) -> Vec<Clash> {
+/// What stacks need for themselves: host ports and container names, and who needs them.
+pub(super) type Wanted = BTreeMap<Claimed, Vec<Claim>>;
+
+/// Finds all of them, each pair of stacks once, and what stacks need for themselves.
+pub(super) fn find(members: &[Member<'_>]) -> (Vec<Clash>, Wanted) {
     let mut found = Found::default();
     let readable =
         || members.iter().filter_map(|member| Some((member, member.project.as_ref().copied()?)));
@@ -28,7 +31,12 @@ pub(super) fn find(members: &[Member<'_>]) -> Vec<Clash> {
         }
     }
     unequal(&readable().collect::<Vec<_>>(), &mut found);
-    found.all.into_values().collect()
+    let wanted = wants
+        .into_iter()
+        .filter(|(what, _)| matches!(what, Claimed::Port(_) | Claimed::Container(_)))
+        .map(|(what, all)| (what, all.into_iter().map(|want| want.claim).collect()))
+        .collect();
+    (found.all.into_values().collect(), wanted)
 }
 
 /// Clashes by what they are about and between whom.

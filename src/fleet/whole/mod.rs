@@ -57,7 +57,8 @@ pub fn claims(members: &[Member<'_>]) -> Claims {
             None => drop(unreadable.insert(member.stack.name.clone(), Arc::clone(&member.hosts))),
         }
     }
-    Claims { declared, clashes: clash::find(members), unreadable }
+    let (clashes, wanted) = clash::find(members);
+    Claims { declared, wanted, clashes, unreadable }
 }
 
 /// Networks and volumes that a stack declares, used or not, external ones among them: who names it wants it to stay.

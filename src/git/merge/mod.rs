@@ -10,6 +10,7 @@ mod moved;
 mod renames;
 mod trees;
 mod virtual_base;
+mod work;
 
 use std::collections::BTreeSet;
 
@@ -301,7 +302,7 @@ impl Merger<'_, '_> {
     }
 
     fn revision(&self, id: &str) -> Result<Revision, GitError> {
-        super::revision::revision(self.here.source(), id)
+        super::references::revision(self.here.source(), id)
     }
 
     fn incomplete(&self, revision: &Revision) -> GitError {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use git2::{ObjectType, Oid};
 
 use super::renames::{self, Files, Renames};
-use super::trees::{DEEPEST, Entry, FILES, FOLDER, LARGEST, Work, below};
+use super::work::{DEEPEST, Entry, FILES, FOLDER, LARGEST, Work, below};
 
 /// What became of the moves.
 pub(super) enum Moves {

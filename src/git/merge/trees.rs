@@ -1,22 +1,13 @@
 //! Three-way merge of trees. What neither or only one side changed is not even looked into.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use git2::{MergeFileInput, ObjectType, Odb, Oid, Repository};
+use git2::{MergeFileInput, ObjectType, Oid, Repository};
 
-use super::super::objects::NewObjects;
 use super::moved::{self, Moves};
 use super::virtual_base::{self, VirtualBase};
+use super::work::{DEEPEST, Entries, Entry, FILES, FOLDER, LARGEST, Temper, Work, below};
 use super::{add_commit, commit_text};
-
-pub(super) const FOLDER: i32 = 0o040_000;
-pub(super) const FILES: [i32; 2] = [0o100_644, 0o100_755];
-/// Files that are larger are not merged line by line.
-pub(super) const LARGEST: usize = 4 << 20;
-/// Folders inside each other.
-pub(super) const DEEPEST: usize = 128;
-/// Conflicts that are named.
-const MOST_CONFLICTS: usize = 100;
 
 /// What came of it.
 #[derive(Debug)]
@@ -37,12 +28,6 @@ pub(super) enum Merging {
     /// A pack with the new objects, and the merge commit's id.
     Clean(Vec<u8>, Oid),
 }
-
-/// One entry of a tree.
-pub(super) type Entry = (i32, Oid);
-
-/// A tree's entries by name.
-pub(super) type Entries = BTreeMap<Vec<u8>, Entry>;
 
 /// Merges what `head` and `base` made of what they have in common.
 pub(super) fn merge(
@@ -75,56 +60,7 @@ pub(super) fn merge(
     Ok(Merging::Clean(pack, commit))
 }
 
-/// What a conflict comes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Temper {
-    /// It is told.
-    Strict,
-    /// It is part of what several common commits stand for: as Git does, what conflicts is put in as it is, with marks.
-    Lenient,
-}
-
-pub(super) struct Work<'a> {
-    repository: &'a Repository,
-    odb: Odb<'a>,
-    objects: NewObjects,
-    /// Trees and files that were made here.
-    made: BTreeMap<Oid, Entries>,
-    made_files: BTreeMap<Oid, Vec<u8>>,
-    temper: Temper,
-    /// Whether a lenient merge came to what nothing stands for.
-    unclear: bool,
-    trees: BTreeSet<Oid>,
-    blobs: BTreeSet<Oid>,
-    conflicts: Vec<String>,
-    /// Files that the base, the head no longer has where the other side did not leave them as they were.
-    lost: [BTreeSet<String>; 2],
-}
-
-impl<'a> Work<'a> {
-    fn new(repository: &'a Repository) -> Result<Self, git2::Error> {
-        Ok(Self {
-            repository,
-            odb: repository.odb()?,
-            objects: NewObjects::default(),
-            made: BTreeMap::new(),
-            made_files: BTreeMap::new(),
-            temper: Temper::Strict,
-            unclear: false,
-            trees: BTreeSet::new(),
-            blobs: BTreeSet::new(),
-            conflicts: Vec::new(),
-            lost: [BTreeSet::new(), BTreeSet::new()],
-        })
-    }
-}
-
 impl Work<'_> {
-    /// Whether nothing that was needed is missing.
-    pub(super) fn is_whole(&self) -> bool {
-        self.trees.is_empty() && self.blobs.is_empty()
-    }
-
     fn missing(self) -> Merging {
         Merging::Missing { trees: self.trees, blobs: self.blobs }
     }
@@ -172,13 +108,6 @@ impl Work<'_> {
         self.entry("", ancestor, (ours, theirs), 0)
     }
 
-    /// Adds a tree, and says its id.
-    pub(super) fn add_tree(&mut self, entries: Entries) -> Result<Oid, git2::Error> {
-        let id = self.objects.add(ObjectType::Tree, tree_bytes(entries.clone()))?;
-        self.made.insert(id, entries);
-        Ok(id)
-    }
-
     /// Both sides made the same of this. What both have no longer, one may have moved while the other deleted or moved
     /// it too.
     fn both_lost(
@@ -202,14 +131,6 @@ impl Work<'_> {
             self.both_lost(&below(path, &name), (entry, now), depth + 1)?;
         }
         Ok(())
-    }
-
-    fn lose(&mut self, sides: [bool; 2], path: &str) {
-        for (lost, gone) in self.lost.iter_mut().zip(sides) {
-            if gone {
-                lost.insert(path.to_owned());
-            }
-        }
     }
 
     /// What becomes of one name. Where something is missing or conflicts, anything: the whole is not used then.
@@ -278,26 +199,6 @@ impl Work<'_> {
         Ok(Some((FOLDER, id)))
     }
 
-    /// The entries of a tree, none for none; `None` when it is not here.
-    pub(super) fn read(&mut self, entry: Option<Entry>) -> Result<Option<Entries>, git2::Error> {
-        let Some((_, id)) = entry else { return Ok(Some(BTreeMap::new())) };
-        if let Some(made) = self.made.get(&id) {
-            return Ok(Some(made.clone()));
-        }
-        let tree = match self.repository.find_tree(id) {
-            Ok(tree) => tree,
-            Err(cause) if cause.code() == git2::ErrorCode::NotFound => {
-                self.trees.insert(id);
-                return Ok(None);
-            }
-            Err(cause) => return Err(cause),
-        };
-        let entries = tree.iter();
-        let entries =
-            entries.map(|entry| (entry.name_bytes().to_vec(), (entry.filemode_raw(), entry.id())));
-        Ok(Some(entries.collect()))
-    }
-
     /// A file that both sides changed, line by line.
     fn file(
         &mut self,
@@ -347,54 +248,4 @@ impl Work<'_> {
         self.made_files.insert(id, content);
         Ok(Some((mode, id)))
     }
-
-    /// A file's bytes; `None` when they are not here.
-    pub(super) fn content(&mut self, id: Oid) -> Result<Option<Vec<u8>>, git2::Error> {
-        if let Some(made) = self.made_files.get(&id) {
-            return Ok(Some(made.clone()));
-        }
-        match self.odb.read(id) {
-            Ok(object) => Ok(Some(object.data().to_vec())),
-            Err(cause) if cause.code() == git2::ErrorCode::NotFound => {
-                self.blobs.insert(id);
-                Ok(None)
-            }
-            Err(cause) => Err(cause),
-        }
-    }
-
-    fn conflict(&mut self, path: &str) -> Option<Entry> {
-        if self.temper == Temper::Lenient {
-            self.unclear = true;
-        } else if self.conflicts.len() < MOST_CONFLICTS {
-            self.conflicts.push(path.to_owned());
-        }
-        None
-    }
-}
-
-/// The path of a name in a folder.
-pub(super) fn below(path: &str, name: &[u8]) -> String {
-    let name = String::from_utf8_lossy(name);
-    if path.is_empty() { name.into_owned() } else { format!("{path}/{name}") }
-}
-
-/// A tree as Git stores it, in Git's order: a folder's name counts as if it ended in `/`.
-fn tree_bytes(entries: Entries) -> Vec<u8> {
-    let mut entries: Vec<(Vec<u8>, Entry)> = entries.into_iter().collect();
-    entries.sort_by_key(|(name, (mode, _))| {
-        let mut key = name.clone();
-        if *mode == FOLDER {
-            key.push(b'/');
-        }
-        key
-    });
-    let mut bytes = Vec::new();
-    for (name, (mode, id)) in entries {
-        bytes.extend_from_slice(format!("{mode:o} ").as_bytes());
-        bytes.extend_from_slice(&name);
-        bytes.push(0);
-        bytes.extend_from_slice(id.as_bytes());
-    }
-    bytes
 }

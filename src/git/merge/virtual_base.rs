@@ -5,7 +5,7 @@
 use git2::{Oid, Repository};
 
 use super::ancestry::{self, Ancestry};
-use super::trees::{Entries, Work};
+use super::work::{Entries, Work};
 
 /// Crossings within crossings.
 const DEEPEST: usize = 8;

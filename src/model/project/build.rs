@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::service::{FileMount, Ulimits};
+use super::parts::{FileMount, Ulimits};
 use super::{Bytes, record};
 
 record! {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::service::Gpu;
+use super::parts::Gpu;
 use super::{Bytes, Period, Ratio, is_default, record};
 
 /// `deploy`. `resources` and `placement` are always printed, as in the reference.

@@ -7,6 +7,7 @@
 mod build;
 mod deploy;
 mod origins;
+mod parts;
 mod resource;
 mod scalars;
 mod service;
@@ -23,12 +24,12 @@ pub use deploy::{
     ServiceRestart, Update,
 };
 pub use origins::Origins;
+pub use parts::{FileMount, Gpu, Ulimits};
 pub use resource::{FileObject, IpamConfig, Model, Network, Pool, SecretObject, Volume};
 pub use scalars::{Bytes, DeviceCount, Octal, Period, Ratio, parse_bytes, parse_period};
 pub use service::{
-    Blkio, CredentialSpec, Device, DevicePath, EnvFile, Extends, FileMount, Gpu, Healthcheck, Link,
-    Logging, PreStart, Provider, Rate, Service, ServiceHook, ServiceModel, ServiceNetwork,
-    ServicePort, Ulimits,
+    Blkio, CredentialSpec, Device, DevicePath, EnvFile, Extends, Healthcheck, Link, Logging,
+    PreStart, Provider, Rate, Service, ServiceHook, ServiceModel, ServiceNetwork, ServicePort,
 };
 pub use volume::{BindOption, ImageOption, ServiceVolume, TmpfsOption, VolumeOption};
 

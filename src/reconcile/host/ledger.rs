@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::data::folder::DataFolder;
 use crate::docker::{Engine, EngineError};
-use crate::model::HostName;
+use crate::model::{HostName, chain};
 
 /// What a host remembers now, by key. A ledger that cannot be understood is absent, and is not touched.
 pub(crate) type Known = BTreeMap<String, Option<String>>;
@@ -36,8 +36,8 @@ pub(crate) async fn learn(
                 known.insert(key.to_owned(), text);
             }
             Err(error) => {
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::error!(%host, %repository, %error, cause, "what the host remembers is not taken over, and left as it is");
+                let error = chain::in_full(&error);
+                tracing::error!(%host, %repository, %error, "what the host remembers is not taken over, and left as it is");
             }
         }
     }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use self::ledger::Known;
 use crate::docker::{Endpoint, Engine, EngineError, EngineEvent, EngineSettings, EventKind};
 use crate::fleet::Orders;
-use crate::model::{CommitState, Desired, HostName, Remedy, StackName, Timestamp};
+use crate::model::{CommitState, Desired, HostName, Remedy, StackName, Timestamp, chain};
 use crate::report::Failure;
 use crate::schedule;
 
@@ -385,12 +385,7 @@ impl Host {
 
 /// What went wrong with a host, its causes and the advice, in one line.
 pub(crate) fn failure_of(error: &EngineError) -> Failure {
-    let mut message = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        message = format!("{message}: {cause}");
-        source = cause.source();
-    }
+    let mut message = chain::in_full(error);
     if let Some(help) = error.help() {
         message = format!("{message}; {help}");
     }

@@ -10,17 +10,9 @@ pub use layout::{outcome, plan, withdrawn};
 
 use super::change::Change;
 use super::danger::{Danger, Risk};
+pub use super::markdown::Dialect;
 use super::markdown::visible;
 use crate::model::{CommitState, Digest, HostName, Location, Revision, StackName};
-
-/// What a forge's comments may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Dialect {
-    /// Bytes at most; the strictest way in which any forge could count.
-    pub limit: usize,
-    /// Whether `<details>` folds; elsewhere headings part the plans.
-    pub folds: bool,
-}
 
 /// The page of a manifest's place at the pull request's head; `None` where there is none to point at.
 pub type Links<'a> = &'a dyn Fn(&Location) -> Option<String>;

@@ -1,7 +1,15 @@
 //! Markdown that cannot be broken out of, and that ends in time.
 
-use super::comment::Dialect;
 use super::visible;
+
+/// What a forge's comments may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dialect {
+    /// Bytes at most; the strictest way in which any forge could count.
+    pub limit: usize,
+    /// Whether `<details>` folds; elsewhere headings part the plans.
+    pub folds: bool,
+}
 
 /// A plan of fewer bytes than this is not worth showing cut.
 const WORTH: usize = 600;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use moorline::docker::{Depth, Engine, EngineError, EngineSettings, Limits, Terms};
+use moorline::docker::{CallOptions, Depth, Engine, EngineError, EngineSettings, Limits};
 use moorline::model::{
     Action, AnonymousVolumes, BundleFile, Digest, FileBundle, FileMode, ImageRef,
 };
@@ -67,7 +67,7 @@ async fn connect(fake: &FakeEngine) -> Engine {
 async fn insist(engine: &Engine, action: &Action) -> usize {
     let stop = CancellationToken::new();
     let limit = Duration::from_millis(150);
-    let terms = Terms { step: limit, progress: limit, stop: &stop, tell: &|_| {} };
+    let terms = CallOptions { step: limit, progress: limit, stop: &stop, tell: &|_| {} };
     // A step of many calls seldom gets through a storm.
     for failures in 0..100 {
         match engine.carry_out(action, &terms).await {
@@ -104,7 +104,7 @@ fn sorted(text: &str) -> String {
     text.replace("[\"shop_default\", \"shop_back\"]", "[\"shop_back\", \"shop_default\"]")
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn any_call_may_go_wrong_in_any_way_and_what_was_asked_for_happens_once() {
     let mut calls = 0;
     for fault in [Fault::Fail, Fault::CutBefore, Fault::CutAfter, Fault::Hang, Fault::HangAfter] {
@@ -132,7 +132,7 @@ async fn any_call_may_go_wrong_in_any_way_and_what_was_asked_for_happens_once() 
     println!("{calls} stories");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn under_a_storm_of_faults_everything_happens_once_all_the_same() {
     for seed in 1..=40 {
         let fake = FakeEngine::start(Options { seed, ..Options::default() }).await;
@@ -155,7 +155,7 @@ async fn under_a_storm_of_faults_everything_happens_once_all_the_same() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_cut_connection_is_not_even_noticed() {
     let fake = FakeEngine::start(Options::default()).await;
     let engine = connect(&fake).await;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use moorline::docker::{Depth, Endpoint, Engine, EngineError, EngineSettings, Limits, Terms};
+use moorline::docker::{CallOptions, Depth, Endpoint, Engine, EngineError, EngineSettings, Limits};
 use moorline::model::{
     Action, BundleFile, ContainerState, Digest, FileBundle, FileMode, HealthCheckState, Hook,
     ImageRef, ImageSight,
@@ -184,7 +184,7 @@ async fn a_carrying_container_that_a_crash_left_behind_is_removed_by_the_next_lo
     fake.stop_answering_after(4);
     let stop = CancellationToken::new();
     let limit = Duration::from_millis(300);
-    let terms = Terms { step: limit, progress: limit, stop: &stop, tell: &|_| {} };
+    let terms = CallOptions { step: limit, progress: limit, stop: &stop, tell: &|_| {} };
     assert!(engine.carry_out(&put, &terms).await.is_err());
     fake.revive();
     let again = connect(&fake).await;
@@ -248,7 +248,7 @@ async fn a_wait_ends_at_its_limit_at_its_stop_and_as_soon_as_it_is_over() {
     assert!(matches!(error, EngineError::NoProgress { .. }), "{error:?}");
     let stop = CancellationToken::new();
     let limit = Duration::from_mins(1);
-    let terms = Terms { step: limit, progress: limit, stop: &stop, tell: &|_| {} };
+    let terms = CallOptions { step: limit, progress: limit, stop: &stop, tell: &|_| {} };
     let action = wait(limit);
     let waiting = engine.carry_out(&action, &terms);
     fake.clear_calls();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use moorline::docker::{Depth, Engine, EngineError, Scope, Terms};
+use moorline::docker::{CallOptions, Depth, Engine, EngineError, Scope};
 use moorline::model::{
     Action, AnonymousVolumes, ContainerHandle, ContainerSpec, Endpoint, NetworkSpec, Observed,
     ObservedContainer, RepositoryName, StackName, Timestamp, VolumeSpec,
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 pub async fn act(engine: &Engine, action: Action) -> Result<(), EngineError> {
     let stop = CancellationToken::new();
     let limit = Duration::from_mins(1);
-    let terms = Terms { step: limit, progress: limit, stop: &stop, tell: &|_| {} };
+    let terms = CallOptions { step: limit, progress: limit, stop: &stop, tell: &|_| {} };
     engine.carry_out(&action, &terms).await
 }
 

@@ -12,7 +12,6 @@ const MOST_FILES: usize = 13;
 
 /// Folders that are larger, and how large: may only shrink, and goes when the folder does.
 const LARGER: &[(&str, usize)] = &[
-    ("src/model", 20),
     ("src/plan", 15),
     ("src/compose", 17),
     ("src/cli", 15),
@@ -21,7 +20,7 @@ const LARGER: &[(&str, usize)] = &[
 ];
 
 /// Circles between files that are left from before the rule: may only shrink.
-const CIRCLES_LEFT: usize = 14;
+const CIRCLES_LEFT: usize = 3;
 
 #[test]
 fn a_folder_holds_about_a_dozen_files() {

@@ -3,6 +3,8 @@
 //! The floors are those of the map at the top of `src/lib.rs`: moving a room is an edit there.
 
 mod circles;
+mod figures;
+mod recipes;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};

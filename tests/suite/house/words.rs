@@ -91,6 +91,17 @@ fn no_decision_rests_on_a_sentence() {
     assert_none(&problems);
 }
 
+#[test]
+fn errors_are_said_with_their_causes_by_one_printer() {
+    let printers: Vec<String> = sources()
+        .iter()
+        .filter(|source| !source.path.starts_with("src/model/failure/"))
+        .filter(|source| source.code.contains("Error::source("))
+        .map(|source| format!("{} walks causes: let `model::chain` say them", source.path))
+        .collect();
+    assert_none(&printers);
+}
+
 /// Where tests wait for time to pass although nothing else tells: what, and how often. May only shrink.
 const SLEEPS_LEFT: &[(&str, usize)] = &[("git/hostile.rs", 1), ("hostile/mod.rs", 1)];
 

@@ -234,6 +234,7 @@ pub fn container(
         finished_at: None,
         stopped_by_hand: false,
         error: String::new(),
+        last_words: String::new(),
         mounts: BTreeMap::new(),
         files: BTreeMap::new(),
         lost_interfaces: std::collections::BTreeSet::new(),

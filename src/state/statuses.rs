@@ -1,0 +1,236 @@
+//! What commits are told, and what a running daemon tells: views of the record.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{CommitState, CommitStatus, Digest, HostName, Revision, StackName, Timestamp};
+use crate::report::status::{self, Naming};
+use crate::report::{Head, Report, Target};
+
+use super::{Doing, StackRecord, State, TargetRecord};
+
+/// What is said of a stack at a commit whose fleet file is refused.
+const FLEET_REFUSED: &str = "not looked at: the fleet file is refused, and this stays as it was";
+
+/// The statuses of one commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitReport {
+    /// The commit.
+    pub revision: Revision,
+    /// One a stack, and the roll-up, which comes last.
+    pub statuses: Vec<CommitStatus>,
+}
+
+/// All that is known at one instant.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// The newest commit.
+    pub head: Head,
+    /// What each target does, and its last report.
+    pub targets: Vec<(Target, Doing, Option<Arc<Report>>)>,
+}
+
+/// How a target compares with the head.
+#[derive(Debug, Clone)]
+pub enum Look {
+    /// As the last pass found it.
+    Report(Arc<Report>),
+    /// Not: it waits, and why.
+    Waits(Target, String),
+}
+
+impl State {
+    /// All that is known now; `None` before there is a head.
+    pub fn known(&self) -> Option<Known> {
+        let head = self.head.clone()?;
+        let targets = self
+            .targets()
+            .map(|(target, record)| (target.clone(), record.doing.clone(), record.report.clone()));
+        Some(Known { head, targets: targets.collect() })
+    }
+
+    /// A digest over what the hosts run and how they differ: it changes when a plan could.
+    pub fn sight(&self) -> Digest {
+        let mut lines: Vec<String> = Vec::new();
+        for report in self.targets().filter_map(|(_, record)| record.report.as_deref()) {
+            let Report { target, sync, health, remaining, .. } = report;
+            lines.push(format!("{target} {sync:?} {health:?} {remaining:?}"));
+            let replicas = report.replicas.iter();
+            lines
+                .extend(replicas.map(|it| format!("{} {:?} {}", it.container, it.state, it.image)));
+        }
+        Digest::of(lines.join("\n").as_bytes())
+    }
+
+    /// All statuses of the head; `None` before there is one.
+    pub fn commit_report(&self, as_host: Option<&HostName>) -> Option<CommitReport> {
+        let head = self.head.as_ref()?;
+        let revision = head.revision.clone();
+        let mut statuses: Vec<CommitStatus> = self.of_stacks(as_host).into_values().collect();
+        if as_host.is_none() {
+            statuses.push(match &head.fleet_problem {
+                None => status::roll_up(&statuses),
+                Some(problem) => {
+                    status::line_of("moorline".to_owned(), CommitState::Error, problem)
+                }
+            });
+        }
+        Some(CommitReport { revision, statuses })
+    }
+
+    /// What became of the commits that the head overtook, and then the head's own statuses.
+    pub fn reports_of_commits(&self, as_host: Option<&HostName>) -> Vec<CommitReport> {
+        let overtaken = self.overtaken.iter().map(|it| it.commit_report(as_host));
+        overtaken.chain(self.commit_report(as_host)).collect()
+    }
+
+    /// One status a stack at the head.
+    pub(super) fn of_stacks(
+        &self,
+        as_host: Option<&HostName>,
+    ) -> BTreeMap<StackName, CommitStatus> {
+        let Some(head) = &self.head else { return BTreeMap::new() };
+        let said = |(name, stack): (&StackName, &StackRecord)| {
+            let mut status = stack.status(name, &head.revision, as_host);
+            if head.fleet_problem.is_some() {
+                // It is kept at what the commit before asked for: what this one asks for nobody looked at.
+                let (state, words) = (CommitState::Error, FLEET_REFUSED);
+                status = status::line_of(status.context, state, words);
+            }
+            (name.clone(), status)
+        };
+        self.stacks.iter().map(said).collect()
+    }
+
+    /// Whether a target is in sync with the head.
+    pub fn is_settled(&self, target: &Target) -> bool {
+        self.target(target).is_some_and(|record| {
+            record.doing == Doing::Reported
+                && record
+                    .report
+                    .as_ref()
+                    .is_some_and(|report| self.head() == Some(&report.revision) && report.is_good())
+        })
+    }
+
+    /// How every target compares with the head; `None` while that is still to come for one of them.
+    pub fn looks(&self) -> Option<(Revision, Vec<Look>)> {
+        let head = self.head()?;
+        let looks = self.targets().map(|(target, record)| match (&record.doing, &record.report) {
+            (Doing::Waiting(wait), _) => Some(Look::Waits(target.clone(), wait.to_string())),
+            (Doing::Reported, Some(report)) if report.revision == *head && !report.is_under_way => {
+                Some(Look::Report(Arc::clone(report)))
+            }
+            _ => None,
+        });
+        let looks: Vec<Look> = looks.collect::<Option<_>>()?;
+        (!looks.is_empty()).then_some((head.clone(), looks))
+    }
+}
+
+impl StackRecord {
+    pub(super) fn status(
+        &self,
+        name: &StackName,
+        head: &Revision,
+        as_host: Option<&HostName>,
+    ) -> CommitStatus {
+        let mut said = self.said.borrow_mut();
+        let made = || {
+            let naming = as_host.map_or(Naming::Stack, Naming::StackAtHost);
+            self.line(head, &status::context(name, naming))
+        };
+        said.entry(as_host.cloned()).or_insert_with(made).clone()
+    }
+
+    /// The worst of all hosts wins; of those that are alike, the one that has been so for longest, so that words stay.
+    fn line(&self, head: &Revision, context: &str) -> CommitStatus {
+        let lines = self.targets.iter().map(|(target, it)| (target, it.line(head, context)));
+        let worst = lines.min_by_key(|(_, line)| {
+            (std::cmp::Reverse(status::rank(line.status.state)), line.urgency, line.since)
+        });
+        let Some((target, Line { status, is_of_host, .. })) = worst else {
+            return status::line_of(
+                context.to_owned(),
+                CommitState::Success,
+                status::NOTHING_TO_DO,
+            );
+        };
+        if status.state == CommitState::Success {
+            let reports = self.targets.values().filter_map(|it| it.report.as_deref());
+            let words = status::success(&reports.collect::<Vec<_>>());
+            return status::line_of(status.context, status.state, &words);
+        }
+        if !is_of_host || self.targets.len() < 2 {
+            return status;
+        }
+        let words = format!("{}: {}", target.host, status.description);
+        let named = status::line_of(status.context, status.state, &words);
+        CommitStatus { progress: status.progress, ..named }
+    }
+
+    /// Whether something other than its own failing keeps it from the head: whoever overtakes it then takes no
+    /// deployment from it.
+    pub(super) fn is_held(&self) -> bool {
+        let is_held = |it: &TargetRecord| matches!(it.doing, Doing::Waiting(_));
+        self.targets.values().any(is_held)
+            && self
+                .targets
+                .values()
+                .all(|it| is_held(it) || it.report.as_deref().is_some_and(Report::is_good))
+    }
+}
+
+/// What is said of one target.
+struct Line {
+    status: CommitStatus,
+    /// What someone must know first, among lines of one state: what waits, what goes on, what was not begun.
+    urgency: u8,
+    since: Timestamp,
+    /// Whether it is about this host alone.
+    is_of_host: bool,
+}
+
+impl TargetRecord {
+    fn line(&self, head: &Revision, context: &str) -> Line {
+        let context = context.to_owned();
+        let report = self.report.as_deref().filter(|report| report.revision == *head);
+        let said = match (&self.doing, report) {
+            (Doing::Reported, Some(report)) => Line {
+                status: status::of_report(context, report),
+                urgency: 1,
+                since: report.at,
+                is_of_host: true,
+            },
+            (Doing::Waiting(wait), _) => Line {
+                status: status::waiting(context, wait),
+                urgency: 0,
+                since: Timestamp::default(),
+                is_of_host: false,
+            },
+            (Doing::New | Doing::Deploying | Doing::Reported, _) => Line {
+                status: status::deploying(context),
+                urgency: 2,
+                since: Timestamp::default(),
+                is_of_host: false,
+            },
+        };
+        // What failed is failed until all is well, and not on its way again with each restart.
+        let gives_way = match said.status.state {
+            CommitState::Pending => true,
+            CommitState::Failure => said.is_of_host,
+            CommitState::Success | CommitState::Error => false,
+        };
+        match &self.trouble {
+            Some(trouble) if gives_way => Line {
+                status: status::failed(said.status.context, &trouble.line),
+                urgency: 1,
+                since: trouble.since,
+                is_of_host: true,
+            },
+            _ => said,
+        }
+    }
+}
