@@ -39,8 +39,9 @@ use crate::data::orders;
 use crate::docker::Engine;
 use crate::fleet::Orders;
 use crate::preview::PullRequests;
+use crate::publish::memory::Memory;
 use crate::publish::peers::PeerStatuses;
-use crate::publish::publisher::{self, Publisher};
+use crate::publish::publisher::Publisher;
 use crate::publish::sink;
 use crate::reconcile::context::{Context, Foundations};
 use crate::reconcile::host::ledger;
@@ -506,7 +507,7 @@ fn publisher_of(
 ) -> Result<Publisher, StartError> {
     let places = (&worker.git, &worker.source, &worker.context.store);
     let publisher = publisher(&worker.name, settings, places, (data, setup))?;
-    if let Some(last) = publisher::Memory::of(data, &worker.name).recall() {
+    if let Some(last) = Memory::of(data, &worker.name).recall() {
         worker.context.store.apply(Change::Recalled(last));
     }
     let peers = setup.as_host.is_some().then(|| PeerStatuses::of(&worker.name, &worker.context));

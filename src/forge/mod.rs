@@ -21,6 +21,7 @@ mod settings;
 pub mod webhook;
 
 // One folder a forge.
+mod address;
 mod azure;
 mod bitbucket;
 mod gitea;
@@ -57,13 +58,14 @@ const RULES: &[&Rules] = &[
 ];
 
 /// A kind's table. Every kind has one, which a test holds.
-fn rules(kind: ForgeKind) -> &'static Rules {
+fn table(kind: ForgeKind) -> &'static Rules {
     RULES.iter().find(|rules| rules.kind == kind).copied().unwrap_or(&github::RULES)
 }
 
 /// A repository on a forge.
 #[derive(Debug, Clone)]
 pub struct Forge {
+    rules: &'static Rules,
     project: Project,
     client: Arc<dyn Client>,
 }
@@ -98,16 +100,16 @@ impl Forge {
     /// # Errors
     /// `Tls` when the certificate authorities cannot be read.
     pub fn of_kind(kind: ForgeKind, settings: &ForgeSettings) -> Result<Self, ForgeError> {
-        let rules = rules(kind);
-        let http = Http::new(settings, Some(rules), (rules.api)(&settings.api))?;
-        let project = Project::new(http, rules, &settings.project);
+        let rules = table(kind);
+        let http = Http::new(settings, Some(&rules.wire), (rules.api)(&settings.api))?;
+        let project = Project::new(http, kind, (rules.root)(&settings.project));
         let client = (rules.client)(project.clone());
-        Ok(Self { project, client })
+        Ok(Self { rules, project, client })
     }
 
     /// The kind.
     pub fn kind(&self) -> ForgeKind {
-        self.project.rules.kind
+        self.rules.kind
     }
 
     /// Host and port, for messages.
@@ -118,25 +120,25 @@ impl Forge {
     /// The page of a file's line at a commit, for people.
     pub fn file_link(&self, revision: &Revision, path: &str, line: usize) -> String {
         let (web, project) = self.place();
-        (self.project.rules.links.file)((&web, project), revision, path, line)
+        (self.rules.links.file)((&web, project), revision, path, line)
     }
 
     /// The page of a pull request, for people.
     pub fn pull_link(&self, number: u64) -> String {
         let (web, project) = self.place();
-        (self.project.rules.links.pull)((&web, project), number)
+        (self.rules.links.pull)((&web, project), number)
     }
 
     /// The forge's address for people, and the project.
     fn place(&self) -> (String, &str) {
         let (base, project) = self.project.http.place();
-        let web = (self.project.rules.links.web)(base.as_str().trim_end_matches('/'));
+        let web = (self.rules.links.web)(base.as_str().trim_end_matches('/'));
         (web, project)
     }
 
     /// What its texts may be.
     pub fn limits(&self) -> Limits {
-        self.project.rules.limits
+        self.rules.limits
     }
 
     /// Writes a status on a commit. The description is cut at 140 characters.
@@ -204,7 +206,7 @@ mod tests {
     #[test]
     fn every_kind_has_its_table() {
         for kind in ForgeKind::ALL {
-            assert_eq!(rules(*kind).kind, *kind);
+            assert_eq!(table(*kind).kind, *kind);
         }
         assert_eq!(RULES.len(), ForgeKind::ALL.len());
     }

@@ -13,17 +13,16 @@ use tokio::sync::OnceCell;
 
 use super::found::{FoundComment, FoundStatus, newest};
 use super::http::{Answer, Ask, Http};
-use super::rules::Rules;
 use super::{Abilities, Ability, ForgeError, Right};
-use crate::model::CommitStatus;
+use crate::model::{CommitStatus, ForgeKind};
 
 /// One project on a forge.
 #[derive(Debug, Clone)]
 pub(super) struct Project {
     /// The connection.
     pub(super) http: Arc<Http>,
-    /// The forge's table.
-    pub(super) rules: &'static Rules,
+    /// The forge's kind.
+    pub(super) kind: ForgeKind,
     root: Vec<String>,
     account: Arc<OnceCell<Option<String>>>,
 }
@@ -37,9 +36,9 @@ struct IdTold {
 }
 
 impl Project {
-    /// A project, known by its name (`owner/name`).
-    pub(super) fn new(http: Http, rules: &'static Rules, name: &str) -> Self {
-        Self { http: Arc::new(http), rules, root: (rules.root)(name), account: Arc::default() }
+    /// A project of a forge, by the parts of its address below the API's.
+    pub(super) fn new(http: Http, kind: ForgeKind, root: Vec<String>) -> Self {
+        Self { http: Arc::new(http), kind, root, account: Arc::default() }
     }
 
     fn path<'a>(&'a self, rest: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
@@ -153,7 +152,7 @@ impl Project {
             if self.http.is_anonymous() { Ability::No("a token".to_owned()) } else { of(right) }
         };
         Abilities {
-            forge: self.rules.kind.word().to_owned(),
+            forge: self.kind.word().to_owned(),
             account,
             read: Ability::Yes,
             statuses: of(Right::Statuses),

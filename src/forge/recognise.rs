@@ -5,15 +5,6 @@ use super::rules::Rules;
 use super::{ForgeError, ForgeSettings, RULES};
 use crate::model::ForgeKind;
 
-/// One question, and what its answer tells.
-#[derive(Clone, Copy)]
-pub(super) struct Probe {
-    /// The path below the API's address.
-    pub(super) path: &'static str,
-    /// Which kind answers so.
-    pub(super) kind: fn(&Answer) -> Option<ForgeKind>,
-}
-
 /// The settings with the kind of the forge at their address; where there is none and nobody said where the API is, with
 /// an address further down the remote's path.
 ///

@@ -3,16 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
-use http::HeaderName;
 use url::Url;
 
+use super::Limits;
+use super::address::Location;
 use super::client::Client;
-use super::http::{Http, Lease, Pages};
+use super::http::{Answer, Wire};
 use super::project::Project;
-use super::recognise::Probe;
 use super::webhook::Webhook;
-use super::{ForgeError, Limits, Right};
 use crate::model::{ForgeKind, Revision};
 
 /// One forge's table.
@@ -27,26 +25,10 @@ pub(super) struct Rules {
     pub(super) api: fn(&Url) -> Url,
     /// The parts of a project's address below the API's.
     pub(super) root: fn(&str) -> Vec<String>,
-    /// The header by which it takes a user's token: its name and value.
-    pub(super) header: fn(Option<&str>, &str) -> (HeaderName, String),
-    /// Apps that trade their own token for another one, where there are any.
-    pub(super) app: Option<App>,
     /// How a server is asked whether it is one; `None` where that cannot be asked.
     pub(super) probe: Option<Probe>,
-    /// Headers of every request to this address.
-    pub(super) headers: fn(&Url) -> &'static [(&'static str, &'static str)],
-    /// What every request asks for besides its own.
-    pub(super) query: &'static [(&'static str, &'static str)],
-    /// How its lists are told.
-    pub(super) pages: Pages,
-    /// Whether a refusal with this status and text, in small letters, asks to be slower.
-    pub(super) asks_to_wait: fn(u16, &str) -> bool,
-    /// Statuses by which it says that the token is not accepted, besides 401.
-    pub(super) unauthorised: &'static [u16],
-    /// What a token needs for a right, in the forge's words.
-    pub(super) needs: fn(Right) -> &'static str,
-    /// A header of refusals that names what a token lacks.
-    pub(super) missing: Option<&'static str>,
+    /// How its API is spoken to.
+    pub(super) wire: Wire,
     /// What its texts may be.
     pub(super) limits: Limits,
     /// Addresses for people.
@@ -61,27 +43,13 @@ impl fmt::Debug for Rules {
     }
 }
 
-/// Where a remote's project is.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Location {
-    /// The forge's host, where it is not the remote's.
-    pub(super) host: Option<String>,
-    /// The forge's sub-path.
-    pub(super) below: Vec<String>,
-    /// The project: `owner/name` and the like.
-    pub(super) project: String,
-}
-
-/// What a forge was asked.
-type Asked<'a, T> = BoxFuture<'a, Result<T, ForgeError>>;
-
-/// How an App gets a token, and which account it writes as.
+/// One question, and what its answer tells.
 #[derive(Clone, Copy)]
-pub(super) struct App {
-    /// Buys a token.
-    pub(super) lease: for<'a> fn(&'a Http) -> Asked<'a, Lease>,
-    /// Its account.
-    pub(super) account: for<'a> fn(&'a Http) -> Asked<'a, Option<String>>,
+pub(super) struct Probe {
+    /// The path below the API's address.
+    pub(super) path: &'static str,
+    /// Which kind answers so.
+    pub(super) kind: fn(&Answer) -> Option<ForgeKind>,
 }
 
 /// Addresses for people. The first argument is the forge's address without a slash at its end, the second the project.
@@ -93,17 +61,6 @@ pub(super) struct Links {
     pub(super) file: fn((&str, &str), &Revision, &str, usize) -> String,
     /// A pull request.
     pub(super) pull: fn((&str, &str), u64) -> String,
-}
-
-/// `owner/name`: the last two parts; what stands before is the forge's sub-path.
-pub(super) fn owner_and_name(_host: &str, mut parts: Vec<String>) -> Location {
-    let below = parts.drain(..parts.len().saturating_sub(2)).collect();
-    Location { host: None, below, project: parts.join("/") }
-}
-
-/// Groups within groups: all parts.
-pub(super) fn groups(_host: &str, parts: Vec<String>) -> Location {
-    Location { host: None, below: Vec::new(), project: parts.join("/") }
 }
 
 /// The forge's address with the API's part at its end, once.
@@ -131,9 +88,4 @@ pub(super) fn without_suffix(base: &str, suffix: &str) -> String {
 pub(super) fn escaped(path: &str) -> String {
     let parts: Vec<String> = path.split('/').map(super::settings::escape_segment).collect();
     parts.join("/")
-}
-
-/// Headers of a forge that wants nothing but JSON.
-pub(super) fn accept_json(_base: &Url) -> &'static [(&'static str, &'static str)] {
-    &[("accept", "application/json")]
 }

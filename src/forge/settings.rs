@@ -6,7 +6,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::ForgeError;
-use super::rules::{Location, groups};
+use super::address::{Location, groups};
 use crate::model::{Digest, ForgeKind, Secret, Timestamp};
 
 /// Reads the wall clock; given from above, because edges do not look at it themselves.
@@ -80,7 +80,7 @@ impl ForgeSettings {
         let address = remote_address(remote).ok_or_else(no_project)?;
         let may_be_below = api.is_none() && kind.is_none();
         let locate = kind
-            .map_or(groups as fn(&str, Vec<String>) -> Location, |kind| super::rules(kind).locate);
+            .map_or(groups as fn(&str, Vec<String>) -> Location, |kind| super::table(kind).locate);
         let found = locate(address.host_str().unwrap_or_default(), parts(&address, api.as_ref()));
         let root = match api {
             Some(given) => given,
@@ -279,7 +279,7 @@ mod tests {
             let api = api.map(|text| Url::parse(text).unwrap());
             let settings = ForgeSettings::for_remote(remote, Some(kind), api, clock).unwrap();
             assert_eq!(settings.project, project, "{remote}");
-            let rules = crate::forge::rules(kind);
+            let rules = crate::forge::table(kind);
             assert_eq!((rules.api)(&settings.api).as_str(), base, "{remote}");
         }
     }

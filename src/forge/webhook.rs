@@ -79,7 +79,7 @@ pub fn sender(headers: &HeaderMap) -> Option<ForgeKind> {
 /// # Errors
 /// A `HookRefusal`, when that is not proven.
 pub fn verify(kind: ForgeKind, message: &Message<'_>) -> Result<Delivery, HookRefusal> {
-    let webhook = super::rules(kind).webhook;
+    let webhook = super::table(kind).webhook;
     let Signed { good, event, delivery } = (webhook.verify)(message)?;
     match (good, event) {
         (false, _) => Err(HookRefusal::Signature),

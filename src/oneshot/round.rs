@@ -25,7 +25,6 @@ use crate::reconcile::context::{Context, Foundations};
 use crate::reconcile::host::ledger::{self, Known};
 use crate::reconcile::host::{Host, Link, failure_of};
 use crate::reconcile::limiter::PassLimiter;
-use crate::reconcile::survey;
 use crate::reconcile::{self, Around, Intent, Next, Request, TargetMemory, Turn};
 use crate::report::{Failure, Report, Target, Wait};
 
@@ -251,7 +250,7 @@ impl Round {
     /// Stacks whose replicas are spread are looked at on all their hosts first: a host counts as seen when each of them
     /// was looked at, and what may be there is not made elsewhere.
     async fn look_where_nobody_will(&self) {
-        let looked = survey::look_at_unknown(&self.context, &self.commit, Depth::Changed).await;
+        let looked = self.context.look_at_unknown(&self.commit, Depth::Changed).await;
         for (target, observed) in looked {
             if let Some(observed) = observed {
                 drop(self.context.roster.share(&target, &observed));

@@ -24,7 +24,7 @@ use super::widened::{self, Sides};
 use crate::clock;
 use crate::reconcile::context::Context;
 use crate::reconcile::host::Link;
-use crate::reconcile::survey::{self, seen_by};
+use crate::reconcile::survey::seen_by;
 
 /// What planning needs besides the commits.
 pub(crate) struct Planner<'a> {
@@ -94,7 +94,7 @@ impl Planner<'_> {
     /// The shares of stacks whose replicas are spread over hosts. Hosts are looked at only where nothing is known of such
     /// a stack on them yet.
     async fn shares(&self, merged: &Commit) -> BTreeMap<StackName, Share> {
-        let looked = survey::look_at_unknown(self.context, merged, Depth::Changed).await;
+        let looked = self.context.look_at_unknown(merged, Depth::Changed).await;
         let looked: Vec<_> = looked
             .into_iter()
             .map(|(target, observed)| (target, observed.as_ref().and_then(seen_by)))

@@ -14,7 +14,7 @@ use crate::report::{Report, diff};
 
 use crate::data::disk::text_of;
 use crate::data::folder::{DataFolder, write_whole};
-use crate::publish::publisher::SETTLE;
+use crate::publish::memory::SETTLE;
 use crate::reconcile::store::Store;
 use crate::state::Look;
 

@@ -4,6 +4,7 @@
 
 pub(crate) mod drift_reports;
 pub(crate) mod health;
+pub(crate) mod memory;
 pub(crate) mod notes;
 pub(crate) mod peers;
 pub(crate) mod publisher;

@@ -13,7 +13,7 @@ use crate::schedule::{self, Failures};
 
 use crate::clock;
 use crate::publish::health::ReportingHealth;
-use crate::publish::publisher::{FAREWELL, Memory};
+use crate::publish::memory::{FAREWELL, Memory};
 use crate::reconcile::store::Store;
 use crate::state::CommitReport;
 

@@ -3,7 +3,6 @@
 //! Nothing waits for this. The newest report of a commit replaces an unsent one, only what changed is sent, and what could not be
 //! sent is tried again later. Commits that were overtaken are told what became of them, also after a restart.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,25 +17,19 @@ use crate::report::status;
 
 use super::drift_reports;
 use crate::connect;
-use crate::data::disk::text_of;
 use crate::data::folder::{DataFolder, Lock};
 use crate::preview::PullRequests;
 use crate::publish::drift_reports::Carriers;
 use crate::publish::health::ReportingHealth;
+use crate::publish::memory::{FAREWELL, Memory, SETTLE};
 use crate::publish::notes::NotesWriter;
 use crate::publish::peers::{PeerStatuses, Stand};
 use crate::publish::sink::Sink;
 use crate::reconcile::store::Store;
-use crate::state::{CommitReport, Recollection};
-
-/// For the last words before leaving.
-pub(crate) const FAREWELL: Duration = Duration::from_secs(10);
+use crate::state::CommitReport;
 
 /// How often it is looked whether the one who speaks for the repository has ended.
 const WRITER_PAUSE: Duration = Duration::from_millis(200);
-/// What changes at nearly the same time is read together.
-pub(crate) const SETTLE: Duration = Duration::from_millis(25);
-
 /// One repository's publisher.
 #[derive(Debug)]
 pub(crate) struct Publisher {
@@ -246,34 +239,6 @@ async fn note_troubles(
         troubles.are(texts);
         if !matches!(stop.run_until_cancelled(conditions.changed()).await, Some(Ok(()))) {
             return;
-        }
-    }
-}
-
-/// What was last said of the head, so that a commit which is overtaken while nobody looks does not stay pending.
-#[derive(Debug)]
-pub(crate) struct Memory {
-    file: PathBuf,
-}
-
-impl Memory {
-    /// That of a repository.
-    pub(crate) fn of(data: &DataFolder, name: &RepositoryName) -> Self {
-        Self { file: data.forge().join(format!("{name}.head.json")) }
-    }
-
-    /// What was kept; nothing when it cannot be read.
-    pub(crate) fn recall(&self) -> Option<Recollection> {
-        let text = text_of(&self.file)?;
-        serde_json::from_str(&text).ok()
-    }
-
-    /// Remembers what is said of the head.
-    pub(crate) fn keep(&self, store: &Store) {
-        let Some(now) = store.recollection() else { return };
-        let text = serde_json::to_vec(&now).unwrap_or_default();
-        if let Err(error) = crate::data::folder::write_whole(&self.file, &text) {
-            tracing::warn!(%error, file = %self.file.display(), "cannot remember what is said of the head");
         }
     }
 }

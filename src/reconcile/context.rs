@@ -10,16 +10,18 @@ use crate::commit::cache::CommitCache;
 use crate::commit::{Commit, removed};
 use crate::config::settings::{HostSettings, Labels, Limits, Settings};
 use crate::data::folder::DataFolder;
+use crate::docker::{Depth, Scope};
 use crate::fleet::{Orders, TargetName};
 use crate::git::{Git, Source};
-use crate::model::{HostName, RepositoryName, StackName};
+use crate::model::{HostName, Observed, RepositoryName, StackName};
 use crate::outside::Outside;
 use crate::report::{Report, Target};
 
-use super::host::Host;
+use super::host::{Host, Link};
 use super::limiter::PassLimiter;
 use super::roster::Roster;
 use super::store::Store;
+use super::survey;
 use crate::state::{Change, NewHead, State};
 
 /// What all of them work with.
@@ -163,5 +165,24 @@ impl Context {
 
     fn target(&self, stack: &StackName, host: &HostName) -> Target {
         Target { repository: self.repository.clone(), stack: stack.clone(), host: host.clone() }
+    }
+
+    /// Looks at the spread stacks of a commit on hosts where nothing is known of them yet; `None` where that failed.
+    pub(crate) async fn look_at_unknown(
+        &self,
+        commit: &Commit,
+        depth: Depth,
+    ) -> Vec<(TargetName, Option<Observed>)> {
+        let Self { repository, roster, labels, hosts, limiter, .. } = self;
+        let targets = survey::targets_of(survey::spread(commit), labels);
+        let looks = roster.unknown(targets).into_iter().map(async |target| {
+            let link = hosts.get(&target.host).map(|host| host.link().borrow().clone());
+            let Some(Link::Up(engine)) = link else { return (target, None) };
+            let scope = Scope::new(target.stack.clone(), repository.clone());
+            let look = || engine.observe(&scope, depth, clock::now());
+            let observed = limiter.run(look).await.ok();
+            (target, observed)
+        });
+        futures_util::future::join_all(looks).await
     }
 }

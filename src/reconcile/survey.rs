@@ -2,18 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::clock;
 use crate::commit::{Commit, LoadedStack};
 use crate::config::settings::{CapacitySettings, Labels, Returning};
-use crate::docker::{Depth, Scope};
 use crate::fleet::TargetName;
 use crate::fleet::placement::{
     self, Ask, HostRoom, HostSight, Placement, Seen, World, asks, capacity,
 };
 use crate::model::{EngineFacts, HostName, Observed, StackName, Unseen};
-
-use super::context::Context;
-use super::host::Link;
 
 /// What all services of a commit ask of placement.
 pub(crate) fn asked(commit: &Commit, labels: &BTreeMap<HostName, Labels>) -> Vec<Ask> {
@@ -53,25 +48,6 @@ pub(crate) fn seen_by(observed: &Observed) -> Option<Seen> {
         tells_nothing && gap.container.is_none() && gap.replica.is_none()
     });
     (!is_blind).then(|| placement::seen(observed))
-}
-
-/// Looks at the spread stacks of a commit on hosts where nothing is known of them yet; `None` where that failed.
-pub(crate) async fn look_at_unknown(
-    context: &Context,
-    commit: &Commit,
-    depth: Depth,
-) -> Vec<(TargetName, Option<Observed>)> {
-    let Context { repository, roster, labels, hosts, limiter, .. } = context;
-    let targets = targets_of(spread(commit), labels);
-    let looks = roster.unknown(targets).into_iter().map(async |target| {
-        let link = hosts.get(&target.host).map(|host| host.link().borrow().clone());
-        let Some(Link::Up(engine)) = link else { return (target, None) };
-        let scope = Scope::new(target.stack.clone(), repository.clone());
-        let look = || engine.observe(&scope, depth, clock::now());
-        let observed = limiter.run(look).await.ok();
-        (target, observed)
-    });
-    futures_util::future::join_all(looks).await
 }
 
 /// The hosts, and what was seen on them. A host that cannot be seen keeps what it may have, and what may be there is not

@@ -253,8 +253,11 @@ impl Fleet {
         let path = self.log("daemon.log");
         let log = std::fs::File::create(&path).unwrap();
         let mut command = self.moorline("run");
-        command.env("RUST_LOG", "info,moorline::daemon::target=debug");
+        command.env("RUST_LOG", "info,moorline::reconcile::target=debug");
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        // As its unit has it (`docs/INSTALL.md`).
+        command.env("MALLOC_ARENA_MAX", "1");
+        command.env("MALLOC_TRIM_THRESHOLD_", "131072").env("MALLOC_MMAP_THRESHOLD_", "131072");
         let begun = Instant::now();
         let mut daemon = command.spawn().unwrap();
         let passes = || std::fs::read_to_string(&path).unwrap().matches("pass ended").count();
@@ -276,7 +279,12 @@ impl Fleet {
         meter::until("another pass on every host", limit, pause, || done + targets <= passes());
         quiet();
         let spent = meter::processor_of(daemon.id()) - before;
-        let (_, highest) = meter::memory_of(daemon.id());
+        let (rests, highest) = meter::memory_of(daemon.id());
+        println!(
+            "        resident at rest {:.0} MB, at most {:.0} MB",
+            rests as f64 / 1e6,
+            highest as f64 / 1e6
+        );
         Command::new("kill").args(["-TERM", &daemon.id().to_string()]).status().unwrap();
         daemon.wait().unwrap();
         (first, spent, highest)

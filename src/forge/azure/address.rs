@@ -4,7 +4,8 @@
 
 use url::Url;
 
-use super::super::rules::{Location, escaped};
+use super::super::address::Location;
+use super::super::rules::escaped;
 use crate::model::Revision;
 
 /// Services, whose hosts have several names.

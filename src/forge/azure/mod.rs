@@ -15,8 +15,9 @@ use base64::engine::general_purpose::STANDARD;
 use http::HeaderName;
 use http::header::AUTHORIZATION;
 
-use super::http::{Page, Pages};
-use super::rules::{Links, Rules, accept_json};
+use super::http::accept_json;
+use super::http::{Page, Pages, Wire};
+use super::rules::{Links, Rules};
 use crate::model::ForgeKind;
 use client::Azure;
 
@@ -27,18 +28,20 @@ pub(super) const RULES: Rules = Rules {
     locate: address::locate,
     api: address::api,
     root: address::root,
-    header,
-    app: None,
     // A server of one's own tells nothing without a token: its kind is written in the settings.
     probe: None,
-    headers: accept_json,
-    query: &[("api-version", "7.1")],
-    pages: Pages { items: Some("value"), next: next_page },
-    asks_to_wait: words::asks_to_wait,
-    // A token that it does not know gets a page to sign in: as the answer, or behind a redirect.
-    unauthorised: &[203, 302],
-    needs: words::needs,
-    missing: None,
+    wire: Wire {
+        header,
+        app: None,
+        headers: accept_json,
+        query: &[("api-version", "7.1")],
+        pages: Pages { items: Some("value"), next: next_page },
+        asks_to_wait: words::asks_to_wait,
+        // A token that it does not know gets a page to sign in: as the answer, or behind a redirect.
+        unauthorised: &[203, 302],
+        needs: words::needs,
+        missing: None,
+    },
     limits: words::LIMITS,
     links: Links { web: address::web, file: address::file_link, pull: address::pull_link },
     webhook: webhook::WEBHOOK,

@@ -12,8 +12,10 @@ use http::HeaderName;
 use http::header::AUTHORIZATION;
 use url::Url;
 
-use super::http::{Page, Pages, page_of};
-use super::rules::{Links, Rules, accept_json, is_at, owner_and_name, with_suffix};
+use super::address::owner_and_name;
+use super::http::accept_json;
+use super::http::{Page, Pages, Wire, page_of};
+use super::rules::{Links, Rules, is_at, with_suffix};
 use crate::model::ForgeKind;
 use client::Bitbucket;
 
@@ -26,16 +28,18 @@ pub(super) const RULES: Rules = Rules {
     root: |project| {
         ["repositories"].into_iter().chain(project.split('/')).map(str::to_owned).collect()
     },
-    header,
-    app: None,
     probe: None,
-    headers: accept_json,
-    query: &[],
-    pages: Pages { items: Some("values"), next: next_page },
-    asks_to_wait: |_code, _body| false,
-    unauthorised: &[],
-    needs: words::needs,
-    missing: None,
+    wire: Wire {
+        header,
+        app: None,
+        headers: accept_json,
+        query: &[],
+        pages: Pages { items: Some("values"), next: next_page },
+        asks_to_wait: |_code, _body| false,
+        unauthorised: &[],
+        needs: words::needs,
+        missing: None,
+    },
     limits: words::LIMITS,
     links: Links { web: words::web, file: words::file_link, pull: words::pull_link },
     webhook: webhook::WEBHOOK,

@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 use http::header::AUTHORIZATION;
 
-use super::http::{Answer, Pages, by_headers};
-use super::recognise::Probe;
-use super::rules::{Links, Rules, accept_json, owner_and_name, with_suffix};
+use super::address::owner_and_name;
+use super::http::accept_json;
+use super::http::{Answer, Pages, Wire, by_headers};
+use super::rules::Probe;
+use super::rules::{Links, Rules, with_suffix};
 use crate::model::ForgeKind;
 use client::Gitea;
 
@@ -21,16 +23,18 @@ pub(super) const RULES: Rules = Rules {
     locate: owner_and_name,
     api: |address| with_suffix(address, "api/v1"),
     root: |project| ["repos"].into_iter().chain(project.split('/')).map(str::to_owned).collect(),
-    header: |_user, token| (AUTHORIZATION, format!("token {token}")),
-    app: None,
     probe: Some(Probe { path: "version", kind: probe }),
-    headers: accept_json,
-    query: &[],
-    pages: Pages { items: None, next: by_headers },
-    asks_to_wait: |_code, _body| false,
-    unauthorised: &[],
-    needs: words::needs,
-    missing: None,
+    wire: Wire {
+        header: |_user, token| (AUTHORIZATION, format!("token {token}")),
+        app: None,
+        headers: accept_json,
+        query: &[],
+        pages: Pages { items: None, next: by_headers },
+        asks_to_wait: |_code, _body| false,
+        unauthorised: &[],
+        needs: words::needs,
+        missing: None,
+    },
     limits: words::LIMITS,
     links: Links { web: words::web, file: words::file_link, pull: words::pull_link },
     webhook: webhook::WEBHOOK,

@@ -13,8 +13,8 @@ use rustls::pki_types::pem::PemObject as _;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::super::http::App;
 use super::super::http::{Ask, Credential, Http, Lease, bearer};
-use super::super::rules::App;
 use super::super::{Credentials, ForgeError, Right};
 use crate::model::{Secret, Timestamp};
 

@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use url::Url;
 
-use super::http::{Answer, Pages, by_headers};
-use super::recognise::Probe;
-use super::rules::{Links, Rules, is_at, owner_and_name, with_suffix};
+use super::address::owner_and_name;
+use super::http::{Answer, Pages, Wire, by_headers};
+use super::rules::Probe;
+use super::rules::{Links, Rules, is_at, with_suffix};
 use crate::model::ForgeKind;
 use client::GitHub;
 
@@ -22,16 +23,18 @@ pub(super) const RULES: Rules = Rules {
     locate: owner_and_name,
     api,
     root: |project| ["repos"].into_iter().chain(project.split('/')).map(str::to_owned).collect(),
-    header: auth::header,
-    app: Some(auth::APP),
     probe: Some(Probe { path: "meta", kind: probe }),
-    headers,
-    query: &[],
-    pages: Pages { items: None, next: by_headers },
-    asks_to_wait: words::asks_to_wait,
-    unauthorised: &[],
-    needs: words::needs,
-    missing: Some("x-accepted-github-permissions"),
+    wire: Wire {
+        header: auth::header,
+        app: Some(auth::APP),
+        headers,
+        query: &[],
+        pages: Pages { items: None, next: by_headers },
+        asks_to_wait: words::asks_to_wait,
+        unauthorised: &[],
+        needs: words::needs,
+        missing: Some("x-accepted-github-permissions"),
+    },
     limits: words::LIMITS,
     links: Links { web: words::web, file: words::file_link, pull: words::pull_link },
     webhook: webhook::WEBHOOK,

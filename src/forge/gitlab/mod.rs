@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
-use super::http::{Answer, Pages, by_headers};
-use super::recognise::Probe;
-use super::rules::{Links, Rules, accept_json, groups, with_suffix};
+use super::address::groups;
+use super::http::accept_json;
+use super::http::{Answer, Pages, Wire, by_headers};
+use super::rules::Probe;
+use super::rules::{Links, Rules, with_suffix};
 use crate::model::ForgeKind;
 use client::GitLab;
 
@@ -22,16 +24,18 @@ pub(super) const RULES: Rules = Rules {
     api: |address| with_suffix(address, "api/v4"),
     // The whole path is one part, escaped.
     root: |project| vec!["projects".to_owned(), project.to_owned()],
-    header: |_user, token| (HeaderName::from_static("private-token"), token.to_owned()),
-    app: None,
     probe: Some(Probe { path: "version", kind: probe }),
-    headers: accept_json,
-    query: &[],
-    pages: Pages { items: None, next: by_headers },
-    asks_to_wait: |_code, _body| false,
-    unauthorised: &[],
-    needs: words::needs,
-    missing: None,
+    wire: Wire {
+        header: |_user, token| (HeaderName::from_static("private-token"), token.to_owned()),
+        app: None,
+        headers: accept_json,
+        query: &[],
+        pages: Pages { items: None, next: by_headers },
+        asks_to_wait: |_code, _body| false,
+        unauthorised: &[],
+        needs: words::needs,
+        missing: None,
+    },
     limits: words::LIMITS,
     links: Links { web: words::web, file: words::file_link, pull: words::pull_link },
     webhook: webhook::WEBHOOK,

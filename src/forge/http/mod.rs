@@ -1,11 +1,12 @@
 //! HTTP as forges speak it: one request, its credential, its redirects, its pages, and what its refusal means. It knows
-//! no forge: where they differ it looks at their [`Rules`].
+//! no forge: where they differ it looks at their table, [`Wire`].
 
 mod ask;
 mod auth;
 mod limits;
 mod pages;
 mod refusal;
+mod wire;
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -14,7 +15,6 @@ use http::{HeaderValue, Method};
 use serde_json::Value;
 use url::Url;
 
-use super::rules::{Rules, accept_json};
 use super::settings::{Clock, host_of};
 use super::{Credentials, ForgeError, ForgeSettings};
 use crate::model::Timestamp;
@@ -25,6 +25,7 @@ use auth::Auth;
 pub(super) use ask::{Answer, Ask};
 pub(super) use auth::{Credential, Lease, bearer};
 pub(super) use pages::{Page, Pages, by_headers, page_of};
+pub(super) use wire::{App, Wire, accept_json};
 
 /// A page of a forge's list is far smaller; an endless answer ends here.
 const LARGEST_ANSWER: usize = 8 * 1024 * 1024;
@@ -38,7 +39,7 @@ const MOST_REDIRECTS: usize = 3;
 pub(super) struct Http {
     client: reqwest::Client,
     base: Url,
-    rules: Option<&'static Rules>,
+    rules: Option<&'static Wire>,
     auth: Auth,
     project: String,
     clock: Clock,
@@ -49,7 +50,7 @@ impl Http {
     /// A connection to an API's address. Without rules nothing is said of who we are.
     pub(super) fn new(
         settings: &ForgeSettings,
-        rules: Option<&'static Rules>,
+        rules: Option<&'static Wire>,
         base: Url,
     ) -> Result<Self, ForgeError> {
         let tls = tls(settings, &base)?;

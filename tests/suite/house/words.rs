@@ -172,6 +172,27 @@ fn types_that_many_rooms_speak_of_stand_in_the_glossary() {
 }
 
 #[test]
+fn the_glossary_has_each_type_once_and_none_that_is_gone() {
+    let glossary = fs::read_to_string(project().join("docs/GLOSSARY.md")).unwrap();
+    let mut known = BTreeSet::new();
+    let mut problems = Vec::new();
+    let sources = sources();
+    for line in glossary.lines() {
+        let Some((name, _)) = line.strip_prefix("| `").and_then(|line| line.split_once("` |"))
+        else {
+            continue;
+        };
+        if !known.insert(name) {
+            problems.push(format!("docs/GLOSSARY.md has `{name}` twice"));
+        }
+        if !sources.iter().any(|source| super::mentions(&source.code, name)) {
+            problems.push(format!("docs/GLOSSARY.md has `{name}`, which is gone"));
+        }
+    }
+    assert_none(&problems);
+}
+
+#[test]
 fn the_reader_of_words_knows_a_sentence() {
     assert!(is_prose("rolled back") && is_prose("waits for approval: ") && is_prose("failed: it"));
     assert!(!is_prose("moorline/") && !is_prose("ok ") && !is_prose("- ") && !is_prose("a=b c"));
