@@ -180,33 +180,38 @@ pub fn main() -> ExitCode {
     };
     match run(arguments) {
         Ok(code) => code,
-        Err(error) => output::complain(&error, format),
+        Err(error) => {
+            output::complain(&error, format, &options::working_folder().unwrap_or_default())
+        }
     }
 }
 
 /// The command line: of a command, help shows its own options; those of all commands stand in the program's.
 pub(crate) fn command_line() -> clap::Command {
-    let mut command = Arguments::command();
+    let shared = Arguments::command();
+    let shared = shared.get_arguments().filter(|arg| arg.is_global_set()).cloned();
+    let mut alone = clap::Command::new("moorline")
+        .disable_help_flag(true)
+        .max_term_width(100)
+        .help_template("{options}")
+        .args(shared.map(|arg| arg.global(false)));
+    let told = format!("Options of all commands:\n{}", alone.render_help());
+    Arguments::command()
+        .mut_args(|arg| if arg.is_global_set() { arg.hide(true) } else { arg })
+        .mut_subcommands(|one| one.after_help(OPTIONS_ELSEWHERE))
+        .after_help(told)
+}
+
+/// The same with what each command takes over from the program.
+pub(crate) fn built() -> clap::Command {
+    let mut command = command_line();
     command.build();
-    let shared: Vec<clap::Id> = command
-        .get_arguments()
-        .filter(|arg| arg.is_global_set())
-        .map(|arg| arg.get_id().clone())
-        .collect();
-    let names: Vec<String> =
-        command.get_subcommands().map(|one| one.get_name().to_owned()).collect();
-    for name in names.iter().filter(|name| *name != "help") {
-        command = command.mut_subcommand(name, |mut one| {
-            for id in &shared {
-                one = one.mut_arg(id, |arg| arg.hide(true));
-            }
-            one.after_help(
-                "Options of all commands, such as --settings and --host: `moorline --help`.",
-            )
-        });
-    }
     command
 }
+
+/// What stands below the help of each command.
+const OPTIONS_ELSEWHERE: &str =
+    "Options of all commands, such as --settings and --host: `moorline --help`.";
 
 /// Help and version are what was asked for. Anything else is an error like all others: 2 says that hosts differ.
 fn misread(error: &clap::Error, format: Format) -> ExitCode {
@@ -228,9 +233,9 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             output::print(everyday::complete::script(shell))?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Complete { words } => everyday::complete::run(&global, &command_line(), &words),
+        Command::Complete { words } => everyday::complete::run(&global, &built(), &words),
         Command::Man { about, into } => {
-            everyday::manual::run(&command_line(), about.as_deref(), into.as_deref())?;
+            everyday::manual::run(&built(), about.as_deref(), into.as_deref())?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Run { as_host } => {

@@ -159,6 +159,21 @@ pub(super) fn yaml(value: &impl serde::Serialize) -> anyhow::Result<String> {
     Ok(serde_yaml::to_string(value)?)
 }
 
+/// No line of this process says these any more.
+pub(super) fn hide(secrets: &crate::report::mask::SecretSet) {
+    redaction::hide(secrets);
+}
+
+/// A text without secrets.
+pub(super) fn hushed(text: &str) -> String {
+    redaction::hushed(text)
+}
+
+/// Data without secrets.
+pub(super) fn hushed_value(value: serde_json::Value) -> serde_json::Value {
+    redaction::hushed_value(value)
+}
+
 /// Says something to people, on standard error, without secrets.
 pub(super) fn note(text: &str) {
     // Nobody is left to tell when standard error is closed.
@@ -181,10 +196,9 @@ pub(super) fn asked_for(words: impl Iterator<Item = std::ffi::OsString>) -> Form
 }
 
 /// Says why a command failed, and what to do. Who asked for data is told as data too.
-pub(super) fn complain(error: &anyhow::Error, format: Format) -> ExitCode {
+pub(super) fn complain(error: &anyhow::Error, format: Format, here: &std::path::Path) -> ExitCode {
     if let Some(Problems(problems)) = error.downcast_ref::<Problems>() {
-        let here = super::options::working_folder().unwrap_or_default();
-        self::problems(problems, &caret::of_disk(&[&here]));
+        self::problems(problems, &caret::of_disk(&[here]));
         let first = problems.0.first().map_or_else(String::new, ToString::to_string);
         complain_as_data(format, &first, None, &problems.0);
         return ExitCode::FAILURE;

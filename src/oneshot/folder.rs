@@ -4,13 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{OnceError, Seen, Wish, check_names, own_hosts, targets_of};
+use crate::clock;
 use crate::commit::{self, removed::retire};
 use crate::daemon::{Setup, StartError};
 use crate::data::folder::DataFolder;
 use crate::git::{Git, Remote, Source};
 use crate::model::{ManifestTree, RepositoryName, Revision};
 use crate::outside::Outside;
-use crate::{clock, redaction};
 
 /// The folder, as a commit of this repository. What left Git before is not told apart: a folder without a stack removes it
 /// as a commit without it would.
@@ -30,7 +30,7 @@ pub async fn read_folder(
     let revision = Revision::none();
     let mut commit =
         commit::of_folder(tree, revision, (repository, &labels), &outside, clock::now()).await;
-    redaction::hide(&commit.secrets());
+    super::hide_secrets_of(&commit);
     if commit.fleet_problem().is_some() {
         let lines: Vec<String> = commit.problems.0.iter().map(ToString::to_string).collect();
         return Err(unusable(lines.join("\n")));

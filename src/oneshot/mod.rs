@@ -148,6 +148,11 @@ pub async fn read(
     Ok(all)
 }
 
+/// No line of a log says what nobody may read of a commit.
+fn hide_secrets_of(commit: &Commit) {
+    redaction::hide(&commit.secrets());
+}
+
 fn check_names(wish: &Wish, all: &[Seen]) -> Result<(), OnceError> {
     let known: BTreeSet<StackName> = all
         .iter()

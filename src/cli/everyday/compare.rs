@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use crate::cli::options::{Chosen, Global, Stacks};
+use crate::cli::output;
 use crate::cli::output::{Output, advised, push, show};
 use crate::cli::signals::with_runtime;
 use crate::model::StackName;
 use crate::oneshot::{self, Seen};
-use crate::redaction;
 use crate::report::diff;
 
 /// `diff`.
@@ -97,7 +97,7 @@ fn models(
         }
         let text = match &stack.project {
             Some(project) => {
-                let value = redaction::hushed_value(serde_json::to_value(project)?);
+                let value = output::hushed_value(serde_json::to_value(project)?);
                 serde_yaml::to_string(&value)?
             }
             None => {

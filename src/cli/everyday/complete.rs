@@ -249,8 +249,7 @@ mod tests {
     use super::*;
 
     fn after(words: &str) -> (String, Next) {
-        let mut command = crate::cli::command_line();
-        command.build();
+        let command = crate::cli::built();
         let mut words: Vec<String> = words.split(' ').map(str::to_owned).collect();
         let last = words.pop().unwrap();
         next(&command, &words, &last)

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::disk::tree_of;
 use crate::cli::options::{Global, working_folder};
+use crate::cli::output;
 use crate::cli::output::{Output, advised, note, push, show};
 use crate::cli::progress;
 use crate::cli::signals::with_runtime;
@@ -23,7 +24,6 @@ use crate::model::{HostName, RepositoryName, Secret, StackName};
 use crate::oneshot::{self, Engines, Wish};
 use crate::plan as planning;
 use crate::reconcile::Intent;
-use crate::redaction;
 use crate::report::Report;
 
 /// `import`.
@@ -130,7 +130,7 @@ async fn find(engines: &Engines, must_see: bool) -> anyhow::Result<Vec<HostFindi
 fn hide(draft: &Draft) {
     for (name, text) in &draft.variables {
         let names = BTreeSet::from([name.to_string()]);
-        redaction::hide(&crate::report::secrets::of_env_file(text.as_bytes(), &names));
+        output::hide(&crate::report::secrets::of_env_file(text.as_bytes(), &names));
     }
 }
 

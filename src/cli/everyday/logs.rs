@@ -7,6 +7,7 @@ use futures_util::stream::{self, StreamExt as _};
 use serde_json::json;
 
 use crate::cli::options::Global;
+use crate::cli::output;
 use crate::cli::output::{Format, Output, advised, note, print};
 use crate::cli::signals::with_runtime;
 use crate::clock;
@@ -15,7 +16,6 @@ use crate::docker::{Engine, LogWish};
 use crate::model::{HostName, ServiceName, StackName};
 use crate::oneshot;
 use crate::oneshot::hands::{self, HandsError, OnHost};
-use crate::redaction;
 use crate::report::visible;
 
 /// `logs`.
@@ -135,7 +135,7 @@ fn say(
     is_error: bool,
     format: Format,
 ) -> anyhow::Result<()> {
-    let text = redaction::hushed(text);
+    let text = output::hushed(text);
     match format {
         Format::Text => print(&format!("{:width$} | {}\n", source.prefix, visible::line(&text))),
         Format::Json | Format::Yaml => {

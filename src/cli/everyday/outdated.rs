@@ -13,7 +13,7 @@ use crate::cli::signals::with_runtime;
 use crate::connect;
 use crate::daemon::Setup;
 use crate::docker::{Registries, Registry};
-use crate::model::{HostName, ImageRef, ImageSight, Observed};
+use crate::model::{HostName, ImageRef, ImageSight, Observed, chain};
 use crate::oneshot::{self, Saved, Seen};
 
 /// Images that are asked about at a time.
@@ -104,11 +104,7 @@ async fn ask(
             // What is named by its digest stands for itself.
             let Some(registry) = registries.of(image) else { return line };
             if let Err(error) = look(registry, image, saved, &mut line).await {
-                let cause = std::error::Error::source(&error);
-                line.problem = Some(match cause {
-                    Some(cause) => format!("{error}: {cause}"),
-                    None => error.to_string(),
-                });
+                line.problem = Some(chain::in_full(&error));
             }
             line
         }
