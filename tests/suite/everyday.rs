@@ -87,7 +87,7 @@ fn a_problem_is_shown_with_its_line() {
 fn completions_complete_in_a_real_bash() {
     let folder = tempfile::tempdir().unwrap();
     let settings =
-        "hosts: {edge-1: {engine: 'unix:///nowhere'}, edge-2: {engine: 'unix:///nowhere'}}\n";
+        "hosts: {edge-1: {engine: 'unix:///nowhere'}, edge-2: {engine: 'unix:///elsewhere'}}\n";
     std::fs::write(folder.path().join("moorline.yaml"), settings).unwrap();
     let script = r#"
         source <("$MOORLINE" completions bash)
