@@ -54,6 +54,7 @@ pub fn source(
         pin_sha256: settings.tls.pin_sha256.clone(),
         proxy: settings.proxy.as_ref().map(|proxy| Secret::new(proxy.reveal().to_owned())),
         known_hosts_file,
+        further: git::Further { lfs: settings.lfs, submodules: settings.submodules },
         limits: git::Limits {
             whole: settings.timeout,
             file_bytes: limits.file_size,
@@ -88,7 +89,7 @@ pub fn engine(
     let endpoint = Endpoint::parse(&host.engine.to_string(), &access)?;
     let limits = docker::Limits { read: host.timeout, ..docker::Limits::default() };
     let registries = registries(settings, around);
-    let owner = format!("{name}/{}/{}", std::process::id(), clock::now());
+    let owner = docker::owner(name.as_str(), clock::now());
     Ok((endpoint, EngineSettings { limits, registries, owner }))
 }
 

@@ -2,16 +2,19 @@
 
 mod commands;
 mod disk;
+mod down;
 mod everyday;
 mod glance;
 mod listener;
 mod options;
 mod orders;
 mod output;
+mod planned;
 mod progress;
 mod render;
 mod secret_files;
 mod signals;
+mod standing;
 mod story;
 mod validate;
 
@@ -73,6 +76,10 @@ enum Command {
         /// Every step, in its order, with what it waits for.
         #[arg(long)]
         steps: bool,
+        /// What merging this pull request would do: the same as its comment. Asks the forge for it; exits with 1 where
+        /// its status would not be success.
+        #[arg(long, value_name = "NUMBER", conflicts_with_all = ["revision", "observed", "stacks", "dir"])]
+        pull_request: Option<u64>,
         #[command(flatten)]
         variables: Variables,
         #[command(flatten)]
@@ -109,6 +116,8 @@ enum Command {
     Resume(orders::ResumeArgs),
     /// Keep a stack at an earlier commit until a later one changes it, it is resumed or it ends by itself.
     Rollback(orders::RollbackArgs),
+    /// Remove one stack from its hosts, keep its data, and leave it suspended.
+    Down(down::DownArgs),
     /// Show what was done, the latest last.
     History(story::HistoryArgs),
     /// Show what happens: commits, hosts, verdicts, passes, orders.
@@ -248,12 +257,24 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let mode = by_hand.prepare(&mut chosen)?;
             commands::sync(&chosen, mode, output.format)
         }
-        Command::Plan { stacks, revision, observed, dir, steps, variables, output } => {
+        Command::Plan {
+            stacks,
+            revision,
+            observed,
+            dir,
+            steps,
+            pull_request,
+            variables,
+            output,
+        } => {
             let chosen = Chosen::new(&global, &stacks, revision)?.with(&variables)?;
-            let from = commands::PlanFrom { observed: observed.as_deref(), dir: dir.as_deref() };
+            if let Some(number) = pull_request {
+                return planned::proposed(&chosen, number, output.format);
+            }
+            let from = planned::PlanFrom { observed: observed.as_deref(), dir: dir.as_deref() };
             let detail =
-                if steps { commands::PlanDetail::Steps } else { commands::PlanDetail::Brief };
-            commands::plan(&chosen, from, detail, output.format)
+                if steps { planned::PlanDetail::Steps } else { planned::PlanDetail::Brief };
+            planned::plan(&chosen, from, detail, output.format)
         }
         Command::Drift { stacks, output } => {
             commands::drift(&Chosen::new(&global, &stacks, None)?, output.format)
@@ -261,9 +282,9 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Status { stacks, all, watch, output } => {
             let chosen = Chosen::new(&global, &stacks, None)?;
             if watch {
-                return commands::watch(&chosen, all, output.format);
+                return standing::watch(&chosen, all, output.format);
             }
-            commands::status(&chosen, all, output.format)
+            standing::status(&chosen, all, output.format)
         }
         Command::Doctor { output } => {
             commands::doctor(&Chosen::new(&global, &Stacks::default(), None)?, output.format)
@@ -283,6 +304,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Suspend(args) => orders::suspend(&global, &args),
         Command::Resume(args) => orders::resume(&global, &args),
         Command::Rollback(args) => orders::rollback(&global, &args),
+        Command::Down(args) => down::down(&global, &args),
         Command::History(args) => story::history(&global, &args),
         Command::Events(args) => story::events(&global, &args),
         Command::Observe { stacks, output } => {

@@ -145,7 +145,7 @@ impl Chosen {
             stacks.stacks.iter().map(|name| StackName::parse(name)).collect();
         Ok(Self {
             setup: global.setup(None)?,
-            wish: Wish { stacks: stacks?, revision, passes_by: false },
+            wish: Wish { stacks: stacks?, revision, ..Wish::default() },
         })
     }
 }

@@ -380,19 +380,24 @@ async fn good_before(
 }
 
 /// Whether anybody hears of it.
-fn tell_reach(data: &DataFolder, format: Format) {
+pub(super) fn tell_reach(data: &DataFolder, format: Format) {
     if format == Format::Text && !data.has_daemon() {
         note("no daemon uses this data folder now; one that is started on it will know");
     }
 }
 
-fn tell(data: &DataFolder, stack: Option<&StackName>, host: Option<&HostName>, text: String) {
+pub(super) fn tell(
+    data: &DataFolder,
+    stack: Option<&StackName>,
+    host: Option<&HostName>,
+    text: String,
+) {
     let entry = Entry::new(clock::now(), Kind::Order, text);
     data.tell(&Entry { stack: stack.cloned(), host: host.cloned(), ..entry });
 }
 
 /// Who gives the order.
-fn name_of(by: Option<&String>) -> String {
+pub(super) fn name_of(by: Option<&String>) -> String {
     let user = || ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(std::env::var_os);
     by.cloned()
         .or_else(|| user().map(|name| name.to_string_lossy().into_owned()))

@@ -1,6 +1,6 @@
 //! What a pass knows beside its stack: the other stacks of the host, and what is lost with what nobody asks for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,11 +9,12 @@ use crate::config::settings::Labels;
 use crate::fleet::whole::{self, Member};
 
 use crate::docker::Engine;
-use crate::drift::Findings;
+use crate::drift::{Findings, data_of};
 use crate::model::{
     Claims, Cure, Desired, Drift, HostName, ImagePolicy, ImageRef, Neighbourhood, Observed,
-    Resource, StackName,
+    Predecessor, Resource, StackName,
 };
+use crate::plan::bound_device;
 
 /// What a pass must know beside its stack: what other stacks of the host ask for, and how far they are.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +24,8 @@ pub struct Beside {
     /// The first target of this host that is not in sync with the newest commit. While there is one, no volume is
     /// removed.
     pub unsettled: Option<StackName>,
+    /// Stacks that left, and that this one seems to have been.
+    pub before: Vec<Predecessor>,
 }
 
 impl Beside {
@@ -51,6 +54,35 @@ pub(crate) async fn weigh(engine: &Engine, findings: &Findings, observed: &mut O
         if let (Some(volume), Some(size)) = (observed.volumes.get_mut(&name), sizes.get(&name)) {
             volume.size = Some(*size);
         }
+    }
+}
+
+/// Learns what is at the paths of the host that containers to be made or started mount: an Engine makes a folder of what
+/// it does not find.
+pub(crate) async fn probe(
+    engine: &Engine,
+    desired: &Desired,
+    findings: &Findings,
+    observed: &mut Observed,
+) {
+    let mut paths = BTreeSet::new();
+    let waits = |drift: &&Drift| matches!(drift.cure, Cure::Create | Cure::Replace | Cure::Revive);
+    for drift in findings.drifts.iter().filter(waits) {
+        let Resource::Replica { replica, .. } = &drift.resource else { continue };
+        let service = desired.services.get(&replica.service);
+        let Some(one) = service.and_then(|service| service.replicas.get(&replica.number)) else {
+            continue;
+        };
+        let mounted = data_of(&one.spec, &desired.bundles_folder).into_values();
+        for source in mounted {
+            let volume = desired.volumes.values().find(|volume| volume.spec.name == source);
+            let device = volume.and_then(|volume| bound_device(&volume.spec));
+            paths.extend(device.map(str::to_owned));
+            paths.extend(source.starts_with('/').then_some(source));
+        }
+    }
+    if !paths.is_empty() {
+        observed.paths = engine.sights(&paths).await;
     }
 }
 

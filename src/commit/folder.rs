@@ -35,16 +35,7 @@ pub async fn of_folder(
     let due: Arc<[Stack]> = fleet.iter().flat_map(|fleet| fleet.stacks.values()).cloned().collect();
     let facts =
         CommitFacts { author: String::new(), subject: "(not committed)".to_owned(), time: now };
-    let mut commit = Commit {
-        revision,
-        facts,
-        fleet,
-        outside: state,
-        problems,
-        claims: Arc::default(),
-        stacks: BTreeMap::new(),
-        retired: BTreeMap::new(),
-    };
+    let mut commit = Commit::unread((revision, facts), fleet, problems, state);
     let mut asked = BTreeSet::new();
     for _ in 0..ROUNDS {
         let given = Arc::new(loading::given(outside, &asked).await);

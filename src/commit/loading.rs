@@ -7,9 +7,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Lacks, LoadedStack, load_within};
+use crate::compose::tree_path;
 use crate::config::fleet_file::Stack;
 use crate::model::{
-    Budget, Diagnostic, Diagnostics, Given, GivenContent, GivenVariables, ManifestTree,
+    Budget, Diagnostic, Diagnostics, Given, GivenContent, GivenVariables, ManifestTree, Project,
+    TreePath,
 };
 use crate::outside::Outside;
 
@@ -83,4 +85,37 @@ pub(super) async fn given(outside: &Arc<Outside>, asked: &BTreeSet<String>) -> G
         }],
         ..Given::default()
     })
+}
+
+/// Files and folders that a project mounts or builds from.
+pub(super) fn wanted_files(project: &Project) -> BTreeSet<TreePath> {
+    let mut paths: Vec<String> = Vec::new();
+    for service in project.services.values() {
+        let binds = service.volumes.iter().filter(|volume| volume.kind == "bind");
+        paths.extend(binds.map(|volume| volume.source.clone()));
+        paths.extend(service.label_file.iter().cloned());
+        let profiles = service.security_opt.iter().filter_map(|option| {
+            option.strip_prefix("seccomp").and_then(|rest| rest.strip_prefix(['=', ':']))
+        });
+        paths.extend(profiles.map(|file| format!("{}/{file}", project.root)));
+        if let Some(build) = &service.build {
+            paths.push(build.context.clone());
+            // Relative to the context, which it may lie outside of. An ignore file of its own lies beside it.
+            let dockerfile = match build.dockerfile.as_str() {
+                "" => format!("{}/Dockerfile", build.context),
+                path if path.starts_with('/') => path.to_owned(),
+                path => format!("{}/{path}", build.context),
+            };
+            paths.push(format!("{dockerfile}.dockerignore"));
+            paths.push(dockerfile);
+            paths.extend(build.additional_contexts.values().cloned());
+        }
+    }
+    paths.extend(project.configs.values().map(|config| config.file.clone()));
+    paths.extend(project.secrets.values().map(|secret| secret.file.clone()));
+    paths
+        .iter()
+        .filter_map(|path| tree_path(path))
+        .filter_map(|path| TreePath::parse(path).ok())
+        .collect()
 }

@@ -8,6 +8,7 @@ pub(crate) mod cache;
 mod folder;
 mod loading;
 pub(crate) mod removed;
+mod succession;
 
 pub use beside::members;
 pub use folder::of_folder;
@@ -31,8 +32,8 @@ use crate::fleet::placement;
 use crate::git::{CommitFacts, Git, GitError, Source, TreeSelection, Wanted};
 use crate::model::{
     Budget, Claims, Desired, Diagnostic, Diagnostics, Digest, EngineFacts, Given, GivenFile,
-    GivenVariables, HostName, Location, ManifestTree, Neighbourhood, Project, RepositoryName,
-    Revision, StackName, TreeFile, TreePath,
+    GivenVariables, HostName, Location, ManifestTree, Neighbourhood, Predecessor, Project,
+    RepositoryName, Revision, StackName, TreeFile, TreePath,
 };
 use crate::outside::Outside;
 use crate::report::mask::SecretSet;
@@ -75,9 +76,40 @@ pub struct Commit {
     pub stacks: BTreeMap<StackName, Arc<LoadedStack>>,
     /// Stacks that were kept on a host before and are asked for there no more: emptied.
     pub retired: BTreeMap<(StackName, HostName), Arc<LoadedStack>>,
+    /// Stacks that left, and whose data a target seems to go on with.
+    pub before: BTreeMap<(StackName, HostName), Vec<Predecessor>>,
+    /// What left and stays as it is until these, which seem to be it, do not wait for a word about its data.
+    pub heirs: BTreeMap<(StackName, HostName), BTreeSet<Target>>,
+    /// What left and is a target's own now, under the same project's name.
+    pub taken_over: BTreeMap<(StackName, HostName), Vec<Target>>,
+    /// What an operator takes down: emptied, and not forgotten.
+    pub taken_down: BTreeSet<(StackName, HostName)>,
 }
 
 impl Commit {
+    /// A commit of which no stack was read yet.
+    fn unread(
+        (revision, facts): (Revision, CommitFacts),
+        fleet: Option<Fleet>,
+        problems: Diagnostics,
+        outside: Digest,
+    ) -> Self {
+        Self {
+            revision,
+            facts,
+            fleet,
+            outside,
+            problems,
+            claims: Arc::default(),
+            stacks: BTreeMap::new(),
+            retired: BTreeMap::new(),
+            before: BTreeMap::new(),
+            heirs: BTreeMap::new(),
+            taken_over: BTreeMap::new(),
+            taken_down: BTreeSet::new(),
+        }
+    }
+
     /// Why the commit as a whole cannot be used, if it cannot.
     pub fn fleet_problem(&self) -> Option<String> {
         let first = self.problems.first_error()?;
@@ -113,6 +145,12 @@ impl Commit {
     /// Whether a target is asked for no more.
     pub fn is_retired(&self, target: &Target) -> bool {
         self.retired.contains_key(&(target.stack.clone(), target.host.clone()))
+    }
+
+    /// Stacks that left, and that a target seems to have been.
+    pub fn before(&self, target: &Target) -> Vec<Predecessor> {
+        let place = (target.stack.clone(), target.host.clone());
+        self.before.get(&place).cloned().unwrap_or_default()
     }
 
     /// What the commit asks of a target; nothing, when it never heard of it.
@@ -189,6 +227,7 @@ impl LoadedStack {
             revision,
             config_files: &config_files,
             host_data,
+            directory: self.stack.directory.as_deref(),
             engine,
             spreads: self.spreads,
             paths: RelativePaths::FromGit,
@@ -240,16 +279,8 @@ pub async fn read(
     let revision = Wanted::Revision(pulled.revision.clone());
     let (fleet, mut problems) = fleet_of(place.repository, place.hosts, &pulled.tree);
     problems.0.extend(pulled.problems.0.iter().cloned());
-    let mut commit = Commit {
-        revision: pulled.revision.clone(),
-        facts: pulled.facts.clone(),
-        fleet,
-        outside: state,
-        problems,
-        claims: Arc::default(),
-        stacks: BTreeMap::new(),
-        retired: BTreeMap::new(),
-    };
+    let head = (pulled.revision.clone(), pulled.facts.clone());
+    let mut commit = Commit::unread(head, fleet, problems, state);
     let Some(fleet) = commit.fleet.clone() else { return Ok(commit) };
     let mut due: Arc<[Stack]> = fleet.stacks.values().cloned().collect();
     let mut pulled = pulled;
@@ -364,11 +395,11 @@ fn load_within(
     let mut lacks =
         Lacks { tree: files.missing.into_inner(), outside: files.missing_outside.into_inner() };
     if let Some(project) = &loaded.project {
-        lacks.tree.extend(wanted_files(project));
+        lacks.tree.extend(loading::wanted_files(project));
     }
     let mut used = files.used.into_inner();
     used.insert(stack.path.clone());
-    used.extend(loaded.project.iter().flat_map(wanted_files));
+    used.extend(loaded.project.iter().flat_map(loading::wanted_files));
     let outside = files.used_outside.into_inner();
     let digest = digest_of(stack, (tree, &used), (&loaded.given, &outside));
     let secrets = secrets_of(stack, &loaded, &outside);
@@ -564,37 +595,4 @@ impl Files for Recorded<'_> {
     fn show(&self, path: &str) -> String {
         TreeFiles(self.tree).show(path)
     }
-}
-
-/// Files and folders that a project mounts or builds from.
-fn wanted_files(project: &Project) -> BTreeSet<TreePath> {
-    let mut paths: Vec<String> = Vec::new();
-    for service in project.services.values() {
-        let binds = service.volumes.iter().filter(|volume| volume.kind == "bind");
-        paths.extend(binds.map(|volume| volume.source.clone()));
-        paths.extend(service.label_file.iter().cloned());
-        let profiles = service.security_opt.iter().filter_map(|option| {
-            option.strip_prefix("seccomp").and_then(|rest| rest.strip_prefix(['=', ':']))
-        });
-        paths.extend(profiles.map(|file| format!("{}/{file}", project.root)));
-        if let Some(build) = &service.build {
-            paths.push(build.context.clone());
-            // Relative to the context, which it may lie outside of. An ignore file of its own lies beside it.
-            let dockerfile = match build.dockerfile.as_str() {
-                "" => format!("{}/Dockerfile", build.context),
-                path if path.starts_with('/') => path.to_owned(),
-                path => format!("{}/{path}", build.context),
-            };
-            paths.push(format!("{dockerfile}.dockerignore"));
-            paths.push(dockerfile);
-            paths.extend(build.additional_contexts.values().cloned());
-        }
-    }
-    paths.extend(project.configs.values().map(|config| config.file.clone()));
-    paths.extend(project.secrets.values().map(|secret| secret.file.clone()));
-    paths
-        .iter()
-        .filter_map(|path| tree_path(path))
-        .filter_map(|path| TreePath::parse(path).ok())
-        .collect()
 }

@@ -4,13 +4,15 @@
 //! They are kept once more, emptied, under the last word of their fleet file: with `prune`, `sync` and `drift` as they
 //! were. What says that a target was kept is the data folder; without it, such a stack simply goes on running.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::commit::{Commit, LoadedStack};
-use crate::config::fleet_file::{Stack, Vanished, vanished};
+use crate::commit::{Commit, LoadedStack, succession};
+use crate::config::fleet_file::{FLEET_FILE, HostChoice, HostSelector, Stack, Vanished, vanished};
+use crate::config::settings::Labels;
 use crate::model::{
-    Drift, HostName, Location, Reason, RepositoryName, Resource, StackName, TreePath,
+    Diagnostic, Drift, HostName, Location, PrunePolicy, Reason, RepositoryName, Resource,
+    StackName, TreePath,
 };
 use crate::report::{Report, Target};
 
@@ -19,8 +21,25 @@ use crate::data::folder::{DataError, DataFolder, Kept};
 /// Adds to a commit what was kept before and is asked for no more. `wanted`: the targets that the commit asks for;
 /// `hosts`: those that this process keeps.
 ///
-/// Nothing is retired when no stack is left at all: an emptied repository is taken for a mistake, and said.
+/// Nothing is retired when no stack is left at all: an emptied repository is taken for a mistake, and the commit is
+/// refused.
 pub(crate) fn retire(
+    commit: &mut Commit,
+    data: &DataFolder,
+    repository: &RepositoryName,
+    wanted: &BTreeSet<Target>,
+    hosts: &BTreeSet<HostName>,
+) -> Result<(), DataError> {
+    foresee(commit, data, repository, wanted, hosts)?;
+    for (stack, host) in commit.retired.keys() {
+        let why = if commit.stacks.contains_key(stack) { "this host" } else { "the repository" };
+        tracing::info!(%repository, %stack, %host, "the stack left {why}");
+    }
+    Ok(())
+}
+
+/// The same for a commit that is only proposed: nothing of it has happened, and the log is told nothing.
+pub(crate) fn foresee(
     commit: &mut Commit,
     data: &DataFolder,
     repository: &RepositoryName,
@@ -34,11 +53,16 @@ pub(crate) fn retire(
     if let Vanished::All { had } = vanished(&had, &has)
         && !is_meant
     {
-        tracing::warn!(%repository, had, "no stack is left in the commit; nothing is removed");
+        let place = Location::file(FLEET_FILE.to_owned());
+        let message =
+            format!("no stack is left in the commit, and there were {had}; nothing is removed");
+        let help = "to remove the last ones write `stacks: {}` and `empty: true` in fleet.yaml; else look whether branch and path are the right ones";
+        commit.problems.push(Diagnostic::error(place, message).help(help));
+        commit.fleet = None;
         return Ok(());
     }
-    for kept in kept {
-        let Kept { target, .. } = &kept;
+    for kept in &kept {
+        let Kept { target, .. } = kept;
         if wanted.contains(target) || !hosts.contains(&target.host) {
             continue;
         }
@@ -47,14 +71,49 @@ pub(crate) fn retire(
             tracing::warn!(%repository, stack = %target.stack, host = %target.host, "the stack asks for no host that is kept here; it stays where it is");
             continue;
         }
-        let why = if stays { "this host" } else { "the repository" };
-        tracing::info!(%repository, stack = %target.stack, host = %target.host, "the stack left {why}");
         let place = (target.stack.clone(), target.host.clone());
-        let mut left = emptied(&kept, stays);
+        let mut left = emptied(kept, stays);
         left.claims = Arc::clone(&commit.claims);
         commit.retired.insert(place, Arc::new(left));
     }
+    succession::find(commit, &kept, wanted);
     Ok(())
+}
+
+/// Turns a commit into one that does not ask for a stack on these hosts: an operator takes it down. Its volumes go only
+/// where that was said.
+pub(crate) fn take_down(
+    commit: &mut Commit,
+    stack: &StackName,
+    on: &BTreeSet<HostName>,
+    (labels, volumes): (&BTreeMap<HostName, Labels>, bool),
+) {
+    let Some(loaded) = commit.stacks.get_mut(stack) else { return };
+    let policy = loaded.stack.clone();
+    let project = loaded.project_name().cloned();
+    let stays: Vec<HostChoice> = policy
+        .hosts
+        .select(labels)
+        .into_iter()
+        .filter(|host| !on.contains(host))
+        .map(HostChoice::Name)
+        .collect();
+    if stays.is_empty() {
+        commit.stacks.remove(stack);
+    } else {
+        Arc::make_mut(loaded).stack.hosts = HostSelector::Any(stays);
+    }
+    super::beside::see_whole(commit, labels);
+    for host in on {
+        let mut left = Stack::new(stack.clone(), TreePath::default(), policy.origin.clone());
+        left.prune = PrunePolicy { services: true, networks: true, volumes };
+        left.project = project.clone();
+        let mut left = LoadedStack::emptied(left);
+        left.claims = Arc::clone(&commit.claims);
+        let place = (stack.clone(), host.clone());
+        commit.taken_down.insert(place.clone());
+        commit.retired.insert(place, Arc::new(left));
+    }
 }
 
 /// What is left of a stack. The data of one that lives on elsewhere is not deleted, whatever it allowed.

@@ -341,25 +341,27 @@ async fn hear_hosts(setup: &Setup, data: &DataFolder) -> Result<(), StartError> 
             ledger::learn(&engine, &data, &name).await.map(drop)
         });
     }
-    let all = async {
-        let mut heard = true;
-        while let Some(ended) = tasks.join_next().await {
-            heard &= matches!(ended, Ok(Ok(())));
-        }
-        heard
-    };
-    if matches!(tokio::time::timeout(HEAR, all).await, Ok(true)) {
+    let begun = tokio::time::Instant::now();
+    let (mut all_heard, mut patience) = (true, HEAR_MOST);
+    while let Ok(Some(ended)) = tokio::time::timeout_at(begun + patience, tasks.join_next()).await {
+        all_heard &= matches!(ended, Ok(Ok(())));
+        // What takes much longer than the others have taken hangs, and holds nobody up.
+        patience = (begun.elapsed() * 3).clamp(HEAR_LEAST, HEAR_MOST);
+    }
+    if all_heard && tasks.is_empty() {
         data.was_told()?;
     } else {
         tracing::warn!(
-            "not every host was heard: what left Git while the data folder was lost is known from the others only"
+            "not every host was heard: what is kept on the others is known when they answer"
         );
     }
     Ok(())
 }
 
-/// How long a new data folder waits for what hosts remember.
-const HEAR: Duration = Duration::from_secs(5);
+/// How long a new data folder waits for what hosts remember, while none of them has answered.
+const HEAR_MOST: Duration = Duration::from_secs(5);
+/// And once one has.
+const HEAR_LEAST: Duration = Duration::from_secs(1);
 
 /// The daemon's lock. Whoever asks whether there is a daemon holds it for a moment, which is not a daemon.
 async fn only_daemon(data: &DataFolder) -> Result<DaemonLock, DataError> {

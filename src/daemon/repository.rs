@@ -24,6 +24,9 @@ use crate::data::journal::{Entry, Kind};
 use crate::reconcile::Intent;
 use crate::reconcile::context::Context;
 
+/// The newest commit, for the loops of its targets.
+type Commits = (watch::Sender<Option<Arc<Commit>>>, watch::Receiver<Option<Arc<Commit>>>);
+
 /// What a repository's loop works with.
 #[derive(Debug, Clone)]
 pub(crate) struct RepositoryLoop {
@@ -100,18 +103,20 @@ impl RepositoryLoop {
     }
 
     async fn follow(&self, stop: &CancellationToken) {
-        let (sender, receiver) = watch::channel::<Option<Arc<Commit>>>(None);
+        let commits: Commits = watch::channel(None);
         let mut watcher = self.watched.as_deref().and_then(|path| crate::git::watch(path).ok());
         let mut loops = Loops::default();
         let mut failures = Failures::default();
         let mut round = 0_u64;
+        // A host that is heard late may keep what the commit does not ask for any more.
+        let mut learned = self.context.data.learned();
+        let mut anew = false;
         loop {
-            let wait = match stop
-                .run_until_cancelled(Box::pin(self.look(&sender, &receiver, &mut loops, stop)))
-                .await
-            {
+            let look = self.look(&commits, &mut loops, anew, stop);
+            let wait = match stop.run_until_cancelled(Box::pin(look)).await {
                 None => break,
                 Some(Ok(())) => {
+                    anew = false;
                     self.first_looks.was_read(&self.name);
                     if failures.in_a_row() > 0 {
                         tracing::info!(repository = %self.name, "repository can be read again");
@@ -142,7 +147,7 @@ impl RepositoryLoop {
                     None => std::future::pending().await,
                 }
             };
-            let known = Self::outside_known(&receiver);
+            let known = Self::outside_known(&commits.1);
             let outside_changes = async {
                 match &known {
                     Some(known) => self.context.cache.outside.changed(known).await,
@@ -153,6 +158,7 @@ impl RepositoryLoop {
                 () = stop.cancelled() => break,
                 () = self.look_now.notified() => {}
                 () = outside_changes => {}
+                Ok(()) = learned.changed() => anew = true,
                 () = hinted => {}
                 () = tokio::time::sleep(wait) => {}
             }
@@ -169,19 +175,22 @@ impl RepositoryLoop {
         receiver.borrow().as_ref().map(|commit| commit.outside.clone())
     }
 
-    /// Looks at the head; reads the commit when it is another one, or when what lies outside Git changed.
+    /// Looks at the head; reads the commit when it is another one, when what lies outside Git changed, and `anew`, when it
+    /// is known better what was kept before it.
     async fn look(
         &self,
-        sender: &watch::Sender<Option<Arc<Commit>>>,
-        receiver: &watch::Receiver<Option<Arc<Commit>>>,
+        (sender, receiver): &Commits,
         loops: &mut Loops,
+        anew: bool,
         stop: &CancellationToken,
     ) -> Result<(), GitError> {
         let head = self.git.head(&self.source, stop).await?;
         let outside = &self.context.cache.outside;
         let known = receiver.borrow().as_ref().map(|commit| commit.revision.clone());
         let is_known = known.as_ref() == Some(&head);
-        if is_known && Self::outside_known(receiver).as_ref() == Some(&outside.state_now().await) {
+        let is_given_alike =
+            Self::outside_known(receiver).as_ref() == Some(&outside.state_now().await);
+        if is_known && is_given_alike && !anew {
             return Ok(());
         }
         let place = Place {
@@ -192,16 +201,18 @@ impl RepositoryLoop {
             outside,
         };
         let mut commit = commit::read(&place, &Wanted::Revision(head), stop).await?;
-        if is_known {
+        if is_known && is_given_alike {
+            tracing::info!(repository = %self.name, revision = %commit.revision, "a host told of stacks that were not known");
+        } else if is_known {
             tracing::info!(repository = %self.name, revision = %commit.revision, "what stacks are given from outside Git changed");
         } else {
             tracing::info!(repository = %self.name, revision = %commit.revision, subject = %commit.facts.subject, "new commit");
             self.tell(&commit);
         }
+        let targets = self.settle(&mut commit, receiver.borrow().as_deref());
         for problem in &commit.problems.0 {
             tracing::warn!(repository = %self.name, "{problem}");
         }
-        let targets = self.settle(&mut commit, receiver.borrow().as_deref());
         self.context.begin(&commit, &targets, self.context.all_targets(&commit));
         sender.send_replace(Some(Arc::new(commit)));
         self.keep_loops(targets, receiver, loops, stop);
@@ -211,19 +222,23 @@ impl RepositoryLoop {
     /// What is to be kept at a commit. A commit that cannot be used changes nothing: the stacks of the one before stay
     /// as they are. Targets that are really gone are kept once more, emptied.
     fn settle(&self, commit: &mut Commit, previous: Option<&Commit>) -> Vec<Target> {
-        if commit.fleet_problem().is_some() {
-            if let Some(previous) = previous {
-                commit.stacks.clone_from(&previous.stacks);
-                commit.retired.clone_from(&previous.retired);
-            } else {
-                // Half a fleet is not acted on: what it does not name would be missed by what it does.
-                commit.stacks.clear();
-            }
-        } else {
+        if commit.fleet_problem().is_none() {
             let wanted = self.context.targets(commit);
             let hosts = self.context.hosts.keys().cloned().collect();
             if let Err(error) = retire(commit, &self.context.data, &self.name, &wanted, &hosts) {
                 tracing::warn!(repository = %self.name, %error, "cannot tell which stacks are gone; none is removed");
+            }
+        }
+        if commit.fleet_problem().is_some() {
+            if let Some(previous) = previous {
+                commit.stacks.clone_from(&previous.stacks);
+                commit.retired.clone_from(&previous.retired);
+                commit.before.clone_from(&previous.before);
+                commit.heirs.clone_from(&previous.heirs);
+                commit.taken_over.clone_from(&previous.taken_over);
+            } else {
+                // Half a fleet is not acted on: what it does not name would be missed by what it does.
+                commit.stacks.clear();
             }
         }
         self.context.retired(commit).chain(self.context.targets(commit)).collect()

@@ -3,7 +3,7 @@
 //! Nothing here is needed to decide; deleting the folder costs one full look and the knowledge of which revision a host
 //! last reached.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
@@ -12,16 +12,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::fleet_file::Stack;
 use crate::data::disk::at_the_disk;
 use crate::data::form::{self, Ledgers};
+use crate::drift::Cures;
 use crate::fleet::Orders;
 use crate::model::{
-    Digest, DriftPolicy, HostName, PrunePolicy, Remedy, RepositoryName, Revision, StackName,
-    SyncPolicy, Timestamp, chain,
+    ContainerId, Digest, DriftPolicy, HostName, LastState, PrunePolicy, Remedy, RepositoryName,
+    Revision, StackName, SyncPolicy, Timestamp, chain,
 };
 use crate::report::Target;
 
@@ -111,8 +112,32 @@ pub struct TargetRecord {
     pub reached: Option<Revision>,
     /// When.
     pub at: Option<Timestamp>,
+    /// The containers of it that we made; `None` in a record of a version that did not note them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub made: Option<BTreeSet<ContainerId>>,
+    /// Cures that changed nothing. Another process goes on counting.
+    #[serde(skip_serializing_if = "Cures::is_empty")]
+    pub cures: Cures,
+    /// Images that were taken over with what docker compose made: what each is taken to be built from, by its id.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub taken: BTreeMap<String, String>,
     /// That it is kept, and how: what becomes of it once no commit asks for it any more.
     pub kept: Option<Kept>,
+    /// That it was kept and is gone, where folders of the host still hold its data: for when it comes back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left: Option<Kept>,
+}
+
+impl TargetRecord {
+    /// The target, kept or gone.
+    pub(super) fn known(&self) -> Option<&Kept> {
+        self.kept.as_ref().or(self.left.as_ref())
+    }
+
+    /// Where its data was when it was last seen.
+    pub fn state(&self) -> LastState {
+        self.known().map(|kept| kept.state.clone()).unwrap_or_default()
+    }
 }
 
 /// A record as it is written.
@@ -137,6 +162,13 @@ pub struct Kept {
     /// Its Compose project's name, where that is not the stack's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<StackName>,
+    /// Where its data was when it was last seen.
+    #[serde(default, skip_serializing_if = "is_unknown")]
+    pub state: LastState,
+}
+
+fn is_unknown(state: &LastState) -> bool {
+    *state == LastState::default()
 }
 
 impl Kept {
@@ -148,6 +180,7 @@ impl Kept {
             drift: stack.drift,
             prune: stack.prune,
             project: project.filter(|project| **project != stack.name).cloned(),
+            state: LastState::default(),
         }
     }
 }
@@ -174,6 +207,11 @@ impl DataFolder {
     /// Rung when what a host is to remember may have changed.
     pub(crate) fn ledger_bell(&self, host: &HostName) -> Arc<Notify> {
         self.ledgers.bell(host)
+    }
+
+    /// Changes when hosts tell of stacks that this folder did not know.
+    pub(crate) fn learned(&self) -> watch::Receiver<u64> {
+        self.ledgers.learned()
     }
 
     /// Orders changed, which every host remembers.
@@ -449,11 +487,16 @@ impl DataFolder {
         project: Option<&StackName>,
     ) -> Result<(), DataError> {
         let mut record = self.recall(target);
-        let kept = Some(Kept::new(target, stack, project));
+        let state = record.state();
+        let kept = Some(Kept { state, ..Kept::new(target, stack, project) });
         if record.kept == kept {
             return Ok(());
         }
+        if record.kept.is_none() && record.made.is_none() {
+            record.made = Some(BTreeSet::new());
+        }
         record.kept = kept;
+        record.left = None;
         self.remember(target, &record)
     }
 
@@ -473,8 +516,23 @@ impl DataFolder {
         self.remember(target, &record)
     }
 
-    /// Forgets a target: nothing of it is left on its host.
+    /// Forgets a target: nothing of it is left on its host, but for folders with its data. Where those are stays known:
+    /// a stack that comes back must not begin in another one.
     pub fn forget(&self, target: &Target) -> Result<(), DataError> {
+        let record = self.recall(target);
+        let lies = |path: &String| path.starts_with('/');
+        let has_folders = |kept: &Kept| {
+            kept.state.services.values().any(|service| service.mounts.values().any(lies))
+        };
+        if let Some(left) = record.kept.filter(has_folders) {
+            let gone = TargetRecord { left: Some(left), ..TargetRecord::default() };
+            return self.remember(target, &gone);
+        }
+        self.hand_over(target)
+    }
+
+    /// Forgets a target altogether: what it had is another one's now.
+    pub fn hand_over(&self, target: &Target) -> Result<(), DataError> {
         match fs::remove_file(self.record_path(target)) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => Err(self.unusable(source)),
             _ => {

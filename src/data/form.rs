@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::fleet::Orders;
 use crate::model::{HostName, RepositoryName};
@@ -64,12 +64,14 @@ impl Kept {
 pub(crate) struct Ledgers {
     keys: BTreeMap<RepositoryName, String>,
     bells: Mutex<BTreeMap<HostName, Arc<Notify>>>,
+    /// How often a host told of a stack that the folder did not know.
+    learned: watch::Sender<u64>,
 }
 
 impl Ledgers {
     /// Those under these keys.
     pub(crate) fn of(keys: BTreeMap<RepositoryName, String>) -> Self {
-        Self { keys, bells: Mutex::default() }
+        Self { keys, ..Self::default() }
     }
 
     /// The repositories, and the key of each.
@@ -81,6 +83,16 @@ impl Ledgers {
     pub(crate) fn bell(&self, host: &HostName) -> Arc<Notify> {
         let mut bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(bells.entry(host.clone()).or_default())
+    }
+
+    /// A host told of a stack that the folder did not know.
+    pub(crate) fn has_learned(&self) {
+        self.learned.send_modify(|count| *count += 1);
+    }
+
+    /// Changes when hosts tell of stacks that the folder did not know.
+    pub(crate) fn learned(&self) -> watch::Receiver<u64> {
+        self.learned.subscribe()
     }
 
     /// Rings for every host.

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::folder::{DataError, DataFolder, TargetRecord};
 use crate::data::form::{Kept, VERSION, Version};
+use crate::drift::Cures;
 use crate::fleet::Orders;
 use crate::model::{HostName, RepositoryName, StackName};
 
@@ -43,8 +44,10 @@ impl DataFolder {
     ) -> Result<Option<String>, DataError> {
         let orders = self.kept_orders()?;
         let mut targets = BTreeMap::new();
-        for (_, record) in self.records(host)? {
-            if let Some(kept) = record.kept.as_ref()
+        for (_, mut record) in self.records(host)? {
+            // Losing these costs three cures in vain.
+            record.cures = Cures::default();
+            if let Some(kept) = record.known()
                 && kept.target.repository == *repository
             {
                 targets.insert(kept.target.stack.clone(), record);
@@ -72,7 +75,7 @@ impl DataFolder {
             .map_err(|source| DataError::Damaged { file: named(), source: source.into() })?;
         let mut learned = false;
         for record in ledger.targets.into_values() {
-            let Some(kept) = record.kept.as_ref().filter(|kept| kept.target.host == *host) else {
+            let Some(kept) = record.known().filter(|kept| kept.target.host == *host) else {
                 continue;
             };
             if !matches!(self.record(&kept.target), Ok(Some(_))) {
@@ -80,6 +83,9 @@ impl DataFolder {
                 self.remember(&kept.target.clone(), &record)?;
                 learned = true;
             }
+        }
+        if learned {
+            self.ledgers.has_learned();
         }
         let _lock = self.lock_orders()?;
         let own = self.kept_orders()?;

@@ -7,5 +7,6 @@ pub(crate) mod disk;
 pub mod folder;
 pub(crate) mod form;
 pub mod journal;
+pub mod learnt;
 pub mod ledger;
 pub(crate) mod orders;

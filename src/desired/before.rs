@@ -103,6 +103,7 @@ fn digest(service: &Service) -> Digest {
     if let Some(deploy) = &mut service.deploy {
         (deploy.replicas, deploy.update_config, deploy.rollback_config) = (None, None, None);
     }
+    service.deploy = service.deploy.filter(|deploy| *deploy != Deploy::default());
     // A service is plain data: it can always be written.
     Digest::of(serde_json::to_string(&service).unwrap_or_default().as_bytes())
 }

@@ -2,8 +2,10 @@
 //!
 //! - A file of the tree, or a folder of the tree that is mounted read-only: a bundle under
 //!   `DATA/files/STACK/DIGEST/PATH`, so that other bytes are another path, and exactly the services that use it change.
-//! - A folder of the tree that is mounted writable: `DATA/state/STACK/PATH`, with the tree's files laid over it.
-//! - Anything else relative: state, `DATA/state/STACK/PATH`, never deleted.
+//! - A folder of the tree that is mounted writable: `FOLDER/PATH`, with the tree's files laid over it.
+//! - Anything else relative: state, `FOLDER/PATH`, never deleted.
+//!
+//! `FOLDER` is the stack's own: `directory` of the fleet file, else `DATA/state/STACK`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,7 +15,8 @@ use super::{Input, RelativePaths};
 use crate::compose::sealed;
 use crate::model::project::{FileMount, Octal, Service};
 use crate::model::{
-    BundleFile, Digest, FileBundle, Mount, PARENT_FOLDER, Secret, ServiceName, TreePath, Upload,
+    BundleFile, Digest, FileBundle, Mount, PARENT_FOLDER, Secret, ServiceName, StackFolder,
+    TreePath, Upload,
 };
 
 /// What the files of one container come to.
@@ -128,8 +131,8 @@ fn relative(desk: &Desk<'_>, path: &str) -> Option<Place> {
 /// The folder on the host that keeps what a relative bind mount holds that is not in Git: it is state, is made when it is
 /// first mounted, and is never removed.
 fn state_path(desk: &Desk<'_>, relative: &str) -> String {
-    let path = format!("{}/state/{}/{relative}", desk.input.host_data, desk.input.stack);
-    path.trim_end_matches('/').to_owned()
+    let Input { stack, host_data, directory, .. } = desk.input;
+    StackFolder::of(stack, host_data, directory).at(relative)
 }
 
 /// The folder on the host that holds a stack's bundles, and nothing else.

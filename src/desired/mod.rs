@@ -18,11 +18,11 @@ mod service;
 mod shelf;
 mod unsupported;
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::model::{
     Desired, Diagnostics, EngineFacts, ManifestTree, Neighbourhood, Project, RepositoryName,
-    Revision, StackName, TreePath,
+    Revision, StackFolder, StackName, StartEmpty, TreePath,
 };
 
 pub use self::before::jobs;
@@ -52,6 +52,8 @@ pub struct Input<'a> {
     pub config_files: &'a [String],
     /// Absolute folder on the host for files from Git (`files/`) and for state (`state/`).
     pub host_data: &'a str,
+    /// The stack's own folder on the host, where the fleet file says it: for relative paths that are not in Git.
+    pub directory: Option<&'a str>,
     /// What the Engine can do. Its id also keys the digests of secrets.
     pub engine: &'a EngineFacts,
     /// Replicas are spread over hosts: what one host can have only once is no problem then.
@@ -85,6 +87,8 @@ pub fn make(input: Input<'_>) -> (Desired, Diagnostics) {
         stack: input.stack.clone(),
         project: input.project.name.clone(),
         start_empty: start_empty(input.project),
+        known: Arc::default(),
+        folder: StackFolder::of(input.stack, input.host_data, input.directory),
         neighbours: Neighbourhood::default(),
         repository: input.repository.clone(),
         revision: input.revision.clone(),
@@ -98,10 +102,14 @@ pub fn make(input: Input<'_>) -> (Desired, Diagnostics) {
     (desired, Diagnostics(problems))
 }
 
-/// `x-moorline: {start_empty: [data]}` at the top of a Compose file.
-fn start_empty(project: &Project) -> BTreeSet<String> {
+/// `x-moorline: {start_empty: [data]}` at the top of a Compose file; `true` for all of it.
+fn start_empty(project: &Project) -> StartEmpty {
     let ours = project.extensions.get("x-moorline");
-    let keys = ours.and_then(|ours| ours.get("start_empty")).and_then(|keys| keys.as_array());
+    let said = ours.and_then(|ours| ours.get("start_empty"));
+    if said.is_some_and(|said| said.as_bool() == Some(true)) {
+        return StartEmpty::All;
+    }
+    let keys = said.and_then(|keys| keys.as_array());
     let texts = keys.into_iter().flatten().filter_map(|key| key.as_str().map(str::to_owned));
-    texts.collect()
+    StartEmpty::Only(texts.collect())
 }

@@ -60,10 +60,15 @@ pub(super) fn write(
         let attribute = at(name, &format!("volumes.{place}"));
         check(desk, &attribute, volume);
         let source = source(desk, files, (name, &attribute), volume);
-        if as_bind(volume) {
+        if as_bind(volume) && !is_bundled(desk, files, &source, volume) {
             host.binds.push(bind(&source, volume));
         } else {
-            host.mounts.push(mount(source, volume));
+            let bundled = is_bundled(desk, files, &source, volume);
+            let mut mount = mount(source, volume);
+            if let Some(options) = mount.bind_options.as_mut().filter(|_| bundled) {
+                options.create_mountpoint = false;
+            }
+            host.mounts.push(mount);
         }
     }
     host.mounts.append(&mut files.mounts);
@@ -91,6 +96,14 @@ fn source(
             .map_or_else(|| volume.source.clone(), |declared| declared.name.clone()),
         _ => volume.source.clone(),
     }
+}
+
+/// Whether a bind is of files from Git. The Engine would make a folder where such a file is missing, if it were asked in
+/// the short form; only labels of SELinux cannot be said in the long one.
+fn is_bundled(desk: &Desk<'_>, files: &Files, source: &str, volume: &ServiceVolume) -> bool {
+    let relabels = volume.bind.as_ref().is_some_and(|bind| !bind.selinux.is_empty());
+    let mut own = files.bundles.iter().filter_map(|digest| desk.bundles.get(digest));
+    !relabels && own.any(|bundle| !bundle.overlay && source.starts_with(&bundle.host_path))
 }
 
 /// Whether the short form of the Engine says everything, as the reference decides.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::before;
 use super::desk::Desk;
 use crate::model::project::Service;
-use crate::model::{ContainerSpec, ServiceName};
+use crate::model::{ContainerSpec, FOLDER_LABEL, ServiceName, StackFolder};
 
 /// Version that Compose's label tells: ours, so that nobody takes the containers for docker compose's.
 const COMPOSE_VERSION: &str = concat!("moorline-", env!("CARGO_PKG_VERSION"));
@@ -14,13 +14,14 @@ const COMPOSE_VERSION: &str = concat!("moorline-", env!("CARGO_PKG_VERSION"));
 const SEAL: &str = "v1:sha256:";
 
 /// Labels that vary from commit to commit or from replica to replica without changing what a container is.
-const PASSING: [&str; 8] = [
+const PASSING: [&str; 9] = [
     "com.docker.compose.config-hash",
     "com.docker.compose.container-number",
     "com.docker.compose.depends_on",
     "com.docker.compose.project.config_files",
     "com.docker.compose.project.working_dir",
     "com.docker.compose.version",
+    FOLDER_LABEL,
     "moorline.revision",
     "moorline.spec",
 ];
@@ -78,7 +79,9 @@ pub(super) fn container_labels(
         .filter(|(other, _)| is_known(other))
         .map(|(other, link)| format!("{other}:{}:{}", link.condition, link.restart))
         .collect();
+    let folder = StackFolder::of(input.stack, input.host_data, input.directory);
     let mut labels = service.labels.clone();
+    labels.extend(folder.label(input.stack));
     let ours = [
         ("com.docker.compose.project", input.project.name.to_string()),
         ("com.docker.compose.service", name.to_string()),
@@ -86,10 +89,7 @@ pub(super) fn container_labels(
         ("com.docker.compose.oneoff", "False".to_owned()),
         ("com.docker.compose.depends_on", waits.join(",")),
         ("com.docker.compose.project.config_files", input.config_files.join(",")),
-        (
-            "com.docker.compose.project.working_dir",
-            format!("{}/state/{}", input.host_data, input.stack),
-        ),
+        ("com.docker.compose.project.working_dir", folder.path.clone()),
         ("com.docker.compose.version", COMPOSE_VERSION.to_owned()),
         ("moorline.stack", input.stack.to_string()),
         ("moorline.repository", input.repository.to_string()),

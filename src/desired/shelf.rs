@@ -87,7 +87,9 @@ mod tests {
         Desired {
             stack: StackName::parse("shop").unwrap(),
             project: StackName::parse("shop").unwrap(),
-            start_empty: std::collections::BTreeSet::new(),
+            start_empty: crate::model::StartEmpty::default(),
+            known: Arc::default(),
+            folder: crate::model::StackFolder::default(),
             neighbours: crate::model::Neighbourhood::default(),
             repository: RepositoryName::parse("main").unwrap(),
             revision: Revision::parse(&"a".repeat(40)).unwrap(),

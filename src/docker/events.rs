@@ -17,7 +17,7 @@ use crate::model::Timestamp;
 const SKEW_SECONDS: i64 = 3;
 
 /// Words that matter. Health checks alone would flood the stream with `exec_…` otherwise.
-const ACTIONS: [&str; 21] = [
+const ACTIONS: [&str; 22] = [
     "create",
     "start",
     "restart",
@@ -39,6 +39,8 @@ const ACTIONS: [&str; 21] = [
     "delete",
     "import",
     "load",
+    // Somebody copied a file into a container.
+    "extract-to-dir",
 ];
 
 /// What an event is about.

@@ -28,6 +28,8 @@ pub struct FoundContainer {
     pub created_at: Option<Timestamp>,
     /// Whether it runs now.
     pub running: bool,
+    /// Its state in the Engine's word: `running`, `exited`, `restarting`, …
+    pub state: String,
     /// The image as it was asked for, `nginx:1.27`.
     pub image: String,
     /// The Compose project that its labels name.
@@ -99,6 +101,7 @@ struct Config {
 #[serde(rename_all = "PascalCase", default)]
 struct State {
     running: bool,
+    status: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -162,6 +165,7 @@ fn found(seen: Inspected) -> FoundContainer {
         name: seen.name.trim_start_matches('/').to_owned(),
         created_at: Timestamp::parse(&seen.created),
         running: seen.state.running,
+        state: seen.state.status,
         image: seen.config.image,
         project: label(PROJECT),
         service: label(SERVICE),

@@ -16,6 +16,7 @@ mod found;
 mod ledger;
 mod logs;
 mod look;
+mod owner;
 mod registry;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,11 +39,12 @@ pub use events::{EngineEvent, EventKind, EventStream};
 pub use found::FoundContainer;
 pub use logs::{LogLine, LogWish};
 pub use look::{Depth, HostView, Scope};
+pub use owner::owner;
 
 use self::connect::{Ask, Wire};
 use self::look::{DiskUse, Helper, Info, Looker, Memory, Version, api, facts};
 use self::registry::RegistryAuth;
-use crate::model::{EngineFacts, Observed, Timestamp};
+use crate::model::{ContainerId, EngineFacts, Observed, StackName, Timestamp};
 
 /// The newest API version whose answers were read and understood (Engine 28).
 const NEWEST: (u32, u32) = (1, 51);
@@ -164,6 +166,24 @@ impl Engine {
         }
     }
 
+    /// Learns which containers of a stack are of our making, so that their labels are believed; `None` where that was
+    /// never noted: then the next look takes the labels' word for those that are there.
+    pub fn vouch_for(&self, stack: &StackName, made: Option<&BTreeSet<ContainerId>>) {
+        match made {
+            Some(made) => {
+                for id in made {
+                    self.memory().vouch(stack.as_str(), id.clone());
+                }
+            }
+            None => self.memory().trust(stack.as_str()),
+        }
+    }
+
+    /// The containers of a stack that are there and of our making, as far as this Engine was told or made them itself.
+    pub fn made(&self, stack: &StackName) -> BTreeSet<ContainerId> {
+        self.memory().made(stack.as_str())
+    }
+
     /// Asks for a sign of life. A refusal is one.
     ///
     /// # Errors
@@ -198,7 +218,7 @@ impl Engine {
             tell: &|_| {},
         };
         for helper in helpers {
-            let own = helper.owner == self.owner();
+            let own = helper.owner == self.owner() || owner::is_gone(&helper.owner);
             let in_use = self.helpers().contains(&helper.name);
             if in_use || !(own || helper.is_old(now)) {
                 continue;

@@ -3,52 +3,85 @@
 //! A relative bind lies in the folder that the containers' `working_dir` label names. State must stay there, or the
 //! service would start with an empty folder; files from Git are the same files under another path.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::contents;
 use super::look::Look;
 use super::sheet::Sheet;
+use super::sheet::mounts::is_engine_name;
 use super::table::Field;
 use crate::model::{
-    AdoptPolicy, ContainerSpec, Desired, Digest, Observed, ObservedContainer, Ownership, Policy,
-    StackName,
+    AdoptPolicy, ContainerSpec, Desired, DesiredReplica, DesiredService, FOLDER_LABEL, ImagePolicy,
+    ImageSight, LastState, Observed, ObservedContainer, Ownership, Policy, ServiceState,
+    StackFolder, image_repository, split_bind,
 };
 
-/// The folder in which an adopted stack keeps its state, when it is not ours: a label on each container that is
-/// made for such a stack.
-pub const ADOPTED_LABEL: &str = "moorline.adopted";
+/// The label of an image that we built: a digest of what went in.
+pub(super) const BUILD_LABEL: &str = "moorline.build";
 
 /// Where docker compose ran: relative paths of the manifest were taken from there.
 const WORKING_DIR_LABEL: &str = "com.docker.compose.project.working_dir";
 
-/// Leaves the state of an adopted stack where it is: binds of state, and files laid over it, point to the folder
-/// from which docker compose ran. The folder is known from the containers; each new container carries it on as the
-/// label [`ADOPTED_LABEL`]. To be called before [`super::detect`], and its result planned from.
+/// Leaves a stack's state where it is. Binds of state, and files laid over it, point to the folder where they lay: as its
+/// containers tell, adopted ones too; without any, as it is remembered. Each new container carries that folder on as the
+/// label [`FOLDER_LABEL`]. What the fleet file says (`directory`) stands as it is. To be called before
+/// [`super::detect`], and its result planned from.
 pub fn settle(desired: Arc<Desired>, observed: &Observed, policy: &Policy) -> Arc<Desired> {
-    let Some(folder) = adopted_folder(observed, policy) else { return desired };
-    let stack = desired.stack.clone();
+    if desired.folder.is_said {
+        return desired;
+    }
+    let remembered = || {
+        let before = desired
+            .known
+            .before
+            .iter()
+            .filter(|one| one.elsewhere.is_none() && one.project == desired.project);
+        let own = std::iter::once(&desired.known.own);
+        own.chain(before.map(|one| &one.state)).find_map(|state| state.folder.clone())
+    };
+    let Some(path) = folder_of(observed, policy).or_else(remembered) else { return desired };
+    if path == desired.folder.path {
+        return desired;
+    }
     let mut desired = Arc::unwrap_or_clone(desired);
+    let from = desired.folder.clone();
+    let to = StackFolder { path, ..from.clone() };
+    let label = to.label(&desired.stack);
+    let settled = |path: &str| from.relative(path).map(|below| to.at(below));
     for service in desired.services.values_mut() {
         for replica in Arc::make_mut(service).replicas.values_mut() {
-            settle_spec(Arc::make_mut(&mut Arc::make_mut(replica).spec), &stack, &folder);
+            let spec = Arc::make_mut(&mut Arc::make_mut(replica).spec);
+            settle_spec(spec, &settled);
+            let labels = &mut spec.config_mut().labels;
+            labels.extend(label.clone());
+            labels.insert(WORKING_DIR_LABEL.to_owned(), to.path.clone());
         }
     }
-    for bundle in desired.bundles.values_mut() {
-        if let Some(moved) = settled_path(&bundle.host_path, &stack, &folder) {
+    for bundle in desired.bundles.values_mut().filter(|bundle| bundle.overlay) {
+        if let Some(moved) = settled(&bundle.host_path) {
             Arc::make_mut(bundle).host_path = moved;
         }
     }
+    for volume in desired.volumes.values_mut() {
+        let device = volume.spec.driver_opts.get("device").and_then(|device| settled(device));
+        if let Some(device) = device {
+            let options = &mut Arc::make_mut(volume).spec.driver_opts;
+            options.insert("device".to_owned(), device);
+        }
+    }
+    desired.folder = to;
     Arc::new(desired)
 }
 
-/// Where an adopted stack lives: what our own containers remember, else where foreign ones of the project were made.
-fn adopted_folder(observed: &Observed, policy: &Policy) -> Option<String> {
+/// Where a stack lives: what our own containers say, else where foreign ones of the project were made.
+fn folder_of(observed: &Observed, policy: &Policy) -> Option<String> {
     let label = |container: &ObservedContainer| {
         let labels = &container.spec.config.labels;
+        let working = || labels.get(WORKING_DIR_LABEL).filter(|folder| folder.starts_with('/'));
         match container.ownership {
-            Ownership::Ours => labels.get(ADOPTED_LABEL).cloned(),
-            Ownership::Foreign if policy.adopt == AdoptPolicy::Adopt => {
-                labels.get(WORKING_DIR_LABEL).filter(|folder| folder.starts_with('/')).cloned()
-            }
+            Ownership::Ours => labels.get(FOLDER_LABEL).or_else(working).cloned(),
+            Ownership::Foreign if policy.adopt == AdoptPolicy::Adopt => working().cloned(),
             Ownership::Foreign
             | Ownership::Neighbour(_)
             | Ownership::OtherRepository(_)
@@ -59,53 +92,132 @@ fn adopted_folder(observed: &Observed, policy: &Policy) -> Option<String> {
     ours.filter_map(label).min().or_else(|| observed.containers.iter().filter_map(label).min())
 }
 
-/// Points relative binds of a stack that is taken over at the folder in which docker compose ran: the data is there, and stays
-/// there. A label remembers the folder, so that later passes ask for the same.
-fn settle_spec(spec: &mut ContainerSpec, stack: &StackName, folder: &str) {
+/// Tells of images that docker compose built what they are taken to be built from: what Git says when they are first
+/// seen. From then on another build in Git is a change, though the image tells of none.
+pub fn recall_builds(
+    taken: &mut BTreeMap<String, String>,
+    desired: &Desired,
+    observed: &mut Observed,
+    policy: &Policy,
+) {
+    if policy.adopt != AdoptPolicy::Adopt {
+        return;
+    }
+    for service in desired.services.values() {
+        let ImagePolicy::Build(build) = &service.image_policy else { continue };
+        let Some(ImageSight::Present(image)) = observed.images.get_mut(&service.image) else {
+            continue;
+        };
+        if !image.config.labels.contains_key(BUILD_LABEL) {
+            let digest = taken.entry(image.id.clone());
+            image.taken_as = Some(digest.or_insert_with(|| build.digest.to_string()).clone());
+        }
+    }
+}
+
+fn settle_spec(spec: &mut ContainerSpec, settled: &impl Fn(&str) -> Option<String>) {
     let host = spec.host_mut();
     for bind in &mut host.binds {
-        if let Some((source, rest)) = bind.split_once(':')
-            && let Some(moved) = settled_path(source, stack, folder)
+        if let Some((source, target, options)) = split_bind(bind)
+            && let Some(moved) = settled(source)
         {
-            *bind = format!("{moved}:{rest}");
+            let options = if options.is_empty() { "" } else { &format!(":{options}") };
+            *bind = format!("{moved}:{target}{options}");
         }
     }
     for mount in &mut host.mounts {
-        if let Some(moved) = settled_path(&mount.source, stack, folder) {
+        if let Some(moved) = settled(&mount.source) {
             mount.source = moved;
         }
     }
-    spec.config_mut().labels.insert(ADOPTED_LABEL.to_owned(), folder.to_owned());
 }
 
-/// Where a path below the stack's state folder lay for docker compose; `None` for all other paths.
-fn settled_path(path: &str, stack: &StackName, folder: &str) -> Option<String> {
-    let (_, below) = format!("{path}/").split_once(&format!("/state/{stack}/")).map(own)?;
-    Some(original(folder, below.trim_end_matches('/')))
-}
-
-/// Both halves of a split, as texts of their own.
-fn own((a, b): (&str, &str)) -> (String, String) {
-    (a.to_owned(), b.to_owned())
-}
-
-/// The path of a relative bind under a project folder; `_parent` stands for a climb out of it.
-fn original(folder: &str, below: &str) -> String {
-    let mut base: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
-    for part in below.split('/').filter(|part| !part.is_empty()) {
-        if part == crate::model::PARENT_FOLDER {
-            base.pop();
-        } else {
-            base.push(part);
+/// What is remembered of a stack's data after a look: what its containers have mounted now, and what was known of
+/// services that have none. Files from Git, anonymous volumes and what is not the stack's own are left out.
+///
+/// `in_sync`: what Git does not ask for any more has left for good.
+pub fn last_state(
+    desired: &Desired,
+    observed: &Observed,
+    policy: &Policy,
+    in_sync: bool,
+) -> LastState {
+    let mut state = desired.known.own.clone();
+    let own = || state.folder.clone().or_else(|| Some(desired.folder.path.clone()));
+    state.folder = folder_of(observed, policy).or_else(own);
+    let may_touch = |container: &&ObservedContainer| match container.ownership {
+        Ownership::Ours => !container.one_off,
+        Ownership::Foreign => !container.one_off && policy.adopt == AdoptPolicy::Adopt,
+        Ownership::Neighbour(_) | Ownership::OtherRepository(_) | Ownership::Unrelated => false,
+    };
+    let mut seen: BTreeMap<_, Vec<&ObservedContainer>> = BTreeMap::new();
+    for container in observed.containers.iter().filter(may_touch) {
+        if let Some(replica) = &container.replica {
+            seen.entry(&replica.service).or_default().push(container);
         }
     }
-    format!("/{}", base.join("/"))
+    for (service, mut containers) in seen {
+        // Of several, the newest tells: one that was just made is what the others are about to become.
+        containers.sort_by_key(|container| container.created_at);
+        let Some(newest) = containers.last() else { continue };
+        let mounts = data_of(&newest.spec, &desired.bundles_folder);
+        let image = newest.spec.config.image.clone();
+        state.services.insert(service.clone(), ServiceState { image, mounts, left: false });
+    }
+    for (name, service) in &desired.services {
+        if !state.services.contains_key(name)
+            && let Some(before) = moved_here(desired, service)
+        {
+            state.services.insert(name.clone(), before);
+        }
+    }
+    state
+        .services
+        .retain(|name, service| !service.mounts.is_empty() || desired.services.contains_key(name));
+    for (name, service) in &mut state.services {
+        service.left = !desired.services.contains_key(name) && (service.left || in_sync);
+    }
+    state
+}
+
+/// What a service that seems to have moved here from another stack had there. That stack may be in sync without it soon,
+/// and know it no more: from then on it is this one's to know.
+fn moved_here(desired: &Desired, service: &DesiredService) -> Option<ServiceState> {
+    let wanted = service.replicas.values().next()?;
+    let wanted = data_of(&wanted.spec, &desired.bundles_folder);
+    let living = desired.known.before.iter().filter(|one| one.lives && one.elsewhere.is_none());
+    living.flat_map(|one| one.state.services.values()).find_map(|old| {
+        let alike = image_repository(&old.image) == image_repository(service.image.as_str());
+        let shared = old.mounts.iter().filter(|(target, _)| wanted.contains_key(*target));
+        let mounts: BTreeMap<String, String> =
+            shared.map(|(target, source)| (target.clone(), source.clone())).collect();
+        let moved = ServiceState { image: old.image.clone(), mounts, left: false };
+        (alike && !moved.mounts.is_empty()).then_some(moved)
+    })
+}
+
+/// Volumes by name, and folders of the host, that a container mounts: by target.
+pub fn data_of(spec: &ContainerSpec, bundles: &str) -> BTreeMap<String, String> {
+    let binds = spec.host.binds.iter().filter_map(|bind| {
+        let (source, target, _) = split_bind(bind)?;
+        Some((target.to_owned(), source.to_owned()))
+    });
+    let mounts = spec.host.mounts.iter().filter(|mount| matches!(&*mount.kind, "bind" | "volume"));
+    let mounts = mounts.map(|mount| (mount.target.clone(), mount.source.clone()));
+    let is_bundle = |source: &str| {
+        !bundles.is_empty() && source.strip_prefix(bundles).is_some_and(|it| it.starts_with('/'))
+    };
+    binds
+        .chain(mounts)
+        .filter(|(_, source)| !source.is_empty() && !is_engine_name(source) && !is_bundle(source))
+        .map(|(target, source)| (target.trim_end_matches('/').to_owned(), source))
+        .collect()
 }
 
 /// Takes out of both sheets what only tells that docker compose made the container: our labels, and files from Git
 /// under the path where docker compose found them. Their content is compared where the look told it.
 pub(super) fn reconcile(
-    look: &Look<'_>,
+    (look, replica): (&Look<'_>, &DesiredReplica),
     asked: &mut Sheet,
     seen: &mut Sheet,
     container: &ObservedContainer,
@@ -132,23 +244,13 @@ pub(super) fn reconcile(
         else {
             continue;
         };
-        let other_bytes = container.files.get(&target).is_some_and(|digest| {
-            bundled_file(look, wanted).is_some_and(|bytes| Digest::of(bytes) != *digest)
-        });
+        let mut files = look.desired.files_of(replica).filter(|files| files.target == target);
+        let other_bytes = files.any(|files| !contents::of_path(&files, container).is_empty());
         if !other_bytes && is_same_file(look, wanted, there, folder) {
             asked.remove(Field::Mounts, &target);
             seen.remove(Field::Mounts, &target);
         }
     }
-}
-
-/// The content of the single file that a canonical mount text names.
-fn bundled_file<'a>(look: &Look<'a>, wanted: &str) -> Option<&'a [u8]> {
-    let (path, _) = wanted.strip_prefix("bind ")?.rsplit_once(' ')?;
-    look.desired.bundles.values().find_map(|bundle| {
-        let below = path.strip_prefix(&bundle.host_path)?.strip_prefix('/')?;
-        bundle.files.get(below).map(|file| &*file.bytes)
-    })
 }
 
 /// Whether a bundle's path (`bind DATA/files/STACK/DIGEST/PATH ro`) is the file that docker compose mounted from its
@@ -164,5 +266,6 @@ fn is_same_file(look: &Look<'_>, wanted: &str, there: &str, folder: &str) -> boo
     let marker = format!("/files/{}/", look.desired.stack);
     let Some((_, addressed)) = wanted.split_once(&marker) else { return false };
     let below = addressed.split_once('/').map_or("", |(_, below)| below);
-    wanted_mode == mode && original(folder, below) == there
+    let original = StackFolder { path: folder.to_owned(), ..StackFolder::default() };
+    wanted_mode == mode && original.at(below) == there
 }

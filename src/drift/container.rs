@@ -1,13 +1,16 @@
 //! One replica against the container that stands for it: fields, image, name and networks.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use super::contents::Difference;
 use super::defaults::{self, Knowledge};
-use super::host::{self, Naming};
 use super::look::Look;
+use super::sheet::host::{self, Naming};
+use super::sheet::witness;
 use super::sheet::{Line, Sheet, write_config};
 use super::table::{Effect, Field};
-use super::{adopt, mask};
+use super::{adopt, contents, mask};
 use crate::model::{
     ContainerConfig, ContainerSpec, Cure, DesiredReplica, DesiredService, Endpoint, EndpointIpam,
     ImagePolicy, ImageSight, ObservedContainer, ObservedImage, Ownership, Reason, Upload, Value,
@@ -15,14 +18,6 @@ use crate::model::{
 
 /// The label that tells the content of files that are copied into a container, or laid over its state.
 const FILES_LABEL: &str = "moorline.files";
-
-/// One difference of a container, with the attribute below its service that asks for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Difference {
-    pub(super) attribute: String,
-    pub(super) reason: Reason,
-    pub(super) cure: Cure,
-}
 
 /// Everything in which a container differs from what its replica asks for, but for its state.
 pub(super) fn compare(
@@ -45,6 +40,7 @@ pub(super) fn compare(
         });
     }
     found.extend(networks(look, replica, container));
+    found.extend(contents::compare(look.desired, replica, container));
     if start_lost_network(container) {
         found.push(Difference {
             attribute: "networks".to_owned(),
@@ -79,7 +75,9 @@ fn fields(
         engine: &look.observed.engine,
         image_known: image.is_some(),
         secrets: &replica.uploads,
-        same_spec: look.desired.is_seal_of(&replica.replica, container.spec_label.as_deref()),
+        same_spec: container.vouched
+            && look.desired.is_seal_of(&replica.replica, container.spec_label.as_deref()),
+        asked_then: container.vouched.then(|| witness::asked(&container.spec)).flatten(),
     };
     let (mut asked, mut seen) = sheets(look, image.map(|image| &image.config), &know);
     if let Some(image) = image
@@ -90,7 +88,7 @@ fn fields(
     mac_address(&mut asked, &mut seen, &know);
     defaults::reconcile(&mut asked, &mut seen, &know);
     if container.ownership == Ownership::Foreign {
-        adopt::reconcile(look, &mut asked, &mut seen, container);
+        adopt::reconcile((look, replica), &mut asked, &mut seen, container);
     }
     differences(service, &asked, &seen, &know)
 }
@@ -106,10 +104,14 @@ fn sheets(
     let whole = image.map_or_else(|| (**own).clone(), |image| defaults::with_image(own, image));
     let mut asked = Sheet::default();
     write_config(&mut asked, &whole);
-    host::write_host(&mut asked, &know.asked.host, look);
     let mut seen = Sheet::default();
     write_config(&mut seen, &know.container.spec.config);
-    host::write_host(&mut seen, &know.container.spec.host, look);
+    let (wanted, there) = (&know.asked.host, &know.container.spec.host);
+    // A foreseen container has the very configuration that is asked for, which may be megabytes.
+    if !Arc::ptr_eq(wanted, there) {
+        host::write_host(&mut asked, wanted, look);
+        host::write_host(&mut seen, there, look);
+    }
     (asked, seen)
 }
 
@@ -174,13 +176,17 @@ fn differences(
         let differs = match lines {
             (Some(wanted), Some(there)) => wanted.exact != there.exact,
             (None, Some(there)) => !know.is_filled_in(*field, name, &there.exact),
-            (Some(_), None) => !know.is_discarded(*field),
+            (Some(_), None) => !know.is_discarded(*field, name),
             (None, None) => false,
         };
         if !differs {
             continue;
         }
         let mut difference = changed(service, *field, name, lines);
+        // Whoever sets the memory limit sets the swap limit that belongs to it.
+        if *field == Field::MemorySwap && know.asked.host.memory > 0 {
+            difference.cure = Cure::InPlace;
+        }
         if is_secret(*field, name, lines.0, know.secrets) {
             difference.hide();
         }
@@ -300,8 +306,9 @@ pub(super) fn build_changed(
     image: &ObservedImage,
 ) -> bool {
     let ImagePolicy::Build(build) = &service.image_policy else { return false };
-    match image.config.labels.get("moorline.build") {
-        Some(label) => label != build.digest.as_str(),
+    let told = image.config.labels.get(adopt::BUILD_LABEL).or(image.taken_as.as_ref());
+    match told {
+        Some(digest) => digest != build.digest.as_str(),
         None => !look.adopts(),
     }
 }

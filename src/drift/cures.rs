@@ -4,9 +4,11 @@
 //! service for ever and change nothing, so each cure is counted until a look no longer finds the difference.
 //!
 //! *Guarantees:* a difference that a look did not find starts afresh; another wish is another difference. *Caveats:*
-//! counts live as long as the process.
+//! counts are kept with the target, so that another process goes on with them.
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
 
 use super::Findings;
 use crate::model::{
@@ -17,11 +19,12 @@ use crate::model::{
 pub const CURES_MAX: u32 = 3;
 
 /// How often each difference was cured without effect.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<(Symptom, u32)>", into = "Vec<(Symptom, u32)>")]
 pub struct Cures(BTreeMap<Symptom, u32>);
 
 /// A difference without what changes from look to look: the container, and what it shows.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Symptom {
     resource: Resource,
     reason: Reason,
@@ -68,7 +71,24 @@ impl Symptom {
     }
 }
 
+impl From<Vec<(Symptom, u32)>> for Cures {
+    fn from(all: Vec<(Symptom, u32)>) -> Self {
+        Self(all.into_iter().collect())
+    }
+}
+
+impl From<Cures> for Vec<(Symptom, u32)> {
+    fn from(cures: Cures) -> Self {
+        cures.0.into_iter().collect()
+    }
+}
+
 impl Cures {
+    /// Whether nothing was cured in vain.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// A look found these: what it found no more was cured. Of what it could not see nothing is known.
     pub fn look(&mut self, findings: &Findings) {
         if self.0.is_empty() {

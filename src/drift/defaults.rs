@@ -1,16 +1,17 @@
 //! What a container gets without being asked: the image's own defaults, and what the Engine fills in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::mounts::ANONYMOUS;
 use super::sheet::Sheet;
+use super::sheet::mounts::ANONYMOUS;
+use super::sheet::witness;
 use super::table::Field;
 use crate::model::{
     ContainerConfig, ContainerSpec, EngineFacts, HealthConfig, ObservedContainer, Upload,
 };
 
 /// The configuration that the Engine makes of what is asked for and the image's own: the rules of its create call.
-pub(super) fn with_image(asked: &ContainerConfig, image: &ContainerConfig) -> ContainerConfig {
+pub(crate) fn with_image(asked: &ContainerConfig, image: &ContainerConfig) -> ContainerConfig {
     let mut whole = asked.clone();
     if is_empty(whole.entrypoint.as_ref()) {
         if is_empty(whole.cmd.as_ref()) {
@@ -65,7 +66,7 @@ fn merged<V: Clone>(
 /// names were not asked for. `NAME` without `=` takes the image's variable of that name away.
 fn merged_environment(asked: &[String], image: &[String]) -> Vec<String> {
     let name = |entry: &String| entry.split('=').next().unwrap_or_default().to_owned();
-    let asked_names: std::collections::BTreeSet<String> = asked.iter().map(name).collect();
+    let asked_names: BTreeSet<String> = asked.iter().map(name).collect();
     let from_image = image.iter().filter(|entry| !asked_names.contains(&name(entry)));
     asked.iter().chain(from_image).cloned().collect()
 }
@@ -91,7 +92,7 @@ fn merged_health(
 }
 
 /// What is known about one comparison.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Knowledge<'a> {
     pub(super) asked: &'a ContainerSpec,
     pub(super) container: &'a ObservedContainer,
@@ -100,8 +101,10 @@ pub(super) struct Knowledge<'a> {
     pub(super) secrets: &'a [Upload],
     /// The image's own defaults are known, so that what exceeds them was asked for.
     pub(super) image_known: bool,
-    /// The container was made from exactly this specification, says its label.
+    /// The container was made from exactly this specification, says the label of one that we made.
     pub(super) same_spec: bool,
+    /// What the container was asked to be when it was made, says the label of one that we made.
+    pub(super) asked_then: Option<BTreeSet<String>>,
 }
 
 impl Knowledge<'_> {
@@ -111,6 +114,7 @@ impl Knowledge<'_> {
         let spec = &self.container.spec;
         // Made by something else: what it asked for is not known either.
         let unlabelled = self.container.spec_label.is_none();
+        let nobody_asked = self.nobody_asked(field, name);
         match field {
             // What the image gives. Where it is not the one that the container was made from, nobody can tell what of it was
             // asked for: nothing is accused.
@@ -133,26 +137,26 @@ impl Knowledge<'_> {
             Field::Domainname => spec.host.network_mode.starts_with("container:"),
             // `GET /info` tells the default driver of this Engine's `daemon.json`; containers name it as if asked for.
             Field::LogDriver => {
-                self.same_spec || is_default_of(&engine.log_driver, "json-file", text)
+                nobody_asked || is_default_of(&engine.log_driver, "json-file", text)
             }
             // Options of `daemon.json` are written into each container that uses the default driver.
-            Field::LogOptions => self.same_spec || (unlabelled && self.has_default_log_driver()),
+            Field::LogOptions => nobody_asked || (unlabelled && self.has_default_log_driver()),
             // `default-shm-size`: 64 MiB unless `daemon.json` says otherwise.
-            Field::ShmSize => self.same_spec || text == "67108864",
+            Field::ShmSize => nobody_asked || text == "67108864",
             // `default-ipc-mode`: private since Engine 20.10, shareable where `daemon.json` says so.
-            Field::Ipc => self.same_spec || matches!(text, "private" | "shareable"),
+            Field::Ipc => nobody_asked || matches!(text, "private" | "shareable"),
             // `default-cgroupns-mode` follows the version of the host's cgroups.
-            Field::Cgroup => self.same_spec || text == self.default_cgroup_namespace(text),
+            Field::Cgroup => nobody_asked || text == self.default_cgroup_namespace(text),
             // `default-runtime`; newer Engines call runc by its containerd shim.
             Field::Runtime => {
-                self.same_spec
+                nobody_asked
                     || is_default_of(&engine.runtime, "runc", text)
                     || text == "io.containerd.runc.v2"
             }
             // `init` of `daemon.json`, written down as false where it is off.
-            Field::Init => self.same_spec || text == "false",
+            Field::Init => nobody_asked || text == "false",
             // `default-ulimits` are mixed in at creation and look like those that were asked for.
-            Field::Ulimits => self.same_spec || unlabelled,
+            Field::Ulimits => nobody_asked || unlabelled,
             // Nothing of Compose asks for these; the Engine fills them in for every container that is not privileged.
             Field::MaskedPaths | Field::ReadonlyPaths | Field::CgroupParent => true,
             // `label=disable` is added to containers that see the host's processes (SELinux).
@@ -165,10 +169,27 @@ impl Knowledge<'_> {
         }
     }
 
+    /// Whether we made the container without asking for a setting that it has: then the Engine filled it in, by defaults
+    /// that may be others now.
+    fn nobody_asked(&self, field: Field, name: &str) -> bool {
+        match &self.asked_then {
+            Some(asked) => !asked.contains(&witness::word(field, name)),
+            None => self.same_spec,
+        }
+    }
+
+    /// Whether we made the container with a setting.
+    fn was_asked(&self, field: Field, name: &str) -> bool {
+        match &self.asked_then {
+            Some(asked) => asked.contains(&witness::word(field, name)),
+            None => self.same_spec,
+        }
+    }
+
     /// Whether a limit that was asked for is absent because this host's kernel does not know it: the Engine discards
     /// it with a warning, and would again. Nobody can have taken it away from the live container.
-    pub(super) fn is_discarded(&self, field: Field) -> bool {
-        self.same_spec
+    pub(super) fn is_discarded(&self, field: Field, name: &str) -> bool {
+        self.was_asked(field, name)
             && matches!(
                 field,
                 Field::BlkioWeight
@@ -195,7 +216,8 @@ impl Knowledge<'_> {
         let host = &self.container.spec.host;
         let short = !text.is_empty() && self.container.id.as_str().starts_with(text);
         let shared = host.network_mode == "host" || host.network_mode.starts_with("container:");
-        short || shared || host.uts_mode == "host" || self.same_spec
+        let nobody_asked = self.nobody_asked(Field::Hostname, "");
+        short || shared || host.uts_mode == "host" || nobody_asked
     }
 
     /// Whether a container logs by the driver that this Engine gives to those that ask for none.
@@ -218,7 +240,7 @@ impl Knowledge<'_> {
     fn is_engine_swap(&self) -> bool {
         let (asked, host) = (&self.asked.host, &self.container.spec.host);
         let twice = |memory: i64| memory.saturating_mul(2);
-        host.memory_swap == -1
+        (host.memory_swap == -1 && !self.engine.counts_swap)
             || host.memory_swap == twice(host.memory)
             || host.memory_swap == twice(asked.memory)
     }
@@ -265,7 +287,7 @@ pub(super) fn reconcile(asked: &mut Sheet, seen: &mut Sheet, know: &Knowledge<'_
         seen.remove(Field::CpuQuota, "");
     }
     // Where swap cannot be counted, the Engine says "unlimited" whatever was asked for.
-    if know.same_spec && host.memory_swap == -1 {
+    if host.memory_swap == -1 && !know.engine.counts_swap && know.was_asked(Field::MemorySwap, "") {
         asked.remove(Field::MemorySwap, "");
         seen.remove(Field::MemorySwap, "");
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::host::Naming;
+use super::sheet::host::Naming;
 use crate::model::{
     AdoptPolicy, ContainerState, Desired, DesiredReplica, DesiredService, HealthCheckState,
     Observed, ObservedContainer, Ownership, Policy, Replica, pattern,
@@ -162,13 +162,13 @@ pub(super) fn wanted<'a>(
     Some((service, service.replicas.get(&replica.number)?))
 }
 
-/// Order in which containers are preferred as a replica's: made from what is asked for, in the best state, newest.
+/// Order in which containers are preferred as a replica's: made from what is asked for, by us, in the best state, newest.
 fn rank<'c>(
     desired: &Desired,
     service: &DesiredService,
     wanted: &DesiredReplica,
     container: &'c ObservedContainer,
-) -> (bool, bool, u8, std::cmp::Reverse<crate::model::Timestamp>, &'c str) {
+) -> (bool, bool, bool, u8, std::cmp::Reverse<crate::model::Timestamp>, &'c str) {
     let leaving = matches!(container.state, ContainerState::Removing | ContainerState::Dead);
     let other = !desired.is_seal_of(&wanted.replica, container.spec_label.as_deref());
     let state = match (container.state, container.health) {
@@ -185,5 +185,13 @@ fn rank<'c>(
         (ContainerState::Removing, _) => 9,
         (ContainerState::Dead, _) => 10,
     };
-    (leaving, other, state, std::cmp::Reverse(container.created_at), container.id.as_str())
+    let stranger = !container.vouched;
+    (
+        leaving,
+        other,
+        stranger,
+        state,
+        std::cmp::Reverse(container.created_at),
+        container.id.as_str(),
+    )
 }

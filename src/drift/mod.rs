@@ -8,23 +8,24 @@ use std::collections::{BTreeMap, BTreeSet};
 
 mod adopt;
 mod container;
+mod contents;
 mod cures;
 mod defaults;
 mod gaps;
-mod host;
 mod look;
 mod mask;
-mod mounts;
 mod resources;
 mod sheet;
 mod state;
 mod table;
 
-pub use adopt::{ADOPTED_LABEL, settle};
+pub use adopt::{data_of, last_state, recall_builds, settle};
+pub(crate) use contents::is_of_files;
 pub(crate) use cures::observed_value;
 pub use cures::{CURES_MAX, Cures};
+pub(crate) use defaults::with_image;
 pub use mask::{hidden_in, is_secret_name};
-pub(crate) use mounts::split_bind;
+pub use sheet::witness::with_asked;
 pub use table::{Effect, Row, markdown, rows};
 
 use self::gaps::Gaps;
@@ -109,7 +110,7 @@ fn one_replica(
     }
     let name = &wanted.replica.service;
     for difference in container::compare(look, service, wanted, keeper) {
-        let container::Difference { attribute, reason, cure } = difference;
+        let contents::Difference { attribute, reason, cure } = difference;
         if look.ignores(&format!("services.{name}.{attribute}")) {
             continue;
         }

@@ -1,5 +1,7 @@
 //! What operators switched off, why, and until when.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::TargetName;
@@ -57,6 +59,11 @@ impl Brakes {
         let before = self.0.len();
         self.release(stack, host);
         self.0.len() < before
+    }
+
+    /// Leaves out what holds these stacks: whoever takes them down does so in spite of it.
+    pub fn release_stacks(&mut self, stacks: &BTreeSet<StackName>) {
+        self.0.retain(|brake| brake.stack.as_ref().is_none_or(|stack| !stacks.contains(stack)));
     }
 
     fn release(&mut self, stack: Option<&StackName>, host: Option<&HostName>) {

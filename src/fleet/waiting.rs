@@ -3,12 +3,12 @@
 use crate::config::fleet_file::Suspension;
 use crate::model::{Diagnostic, Revision};
 
-use super::Rollback;
 use super::approval;
 use super::placement::Waiting;
 use super::suspension::Brake;
 use super::waves::Gate;
 use super::windows::Opening;
+use super::{Rollback, TargetName};
 
 /// What a target waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub enum WaitingOn {
     Manifest(Option<Box<Diagnostic>>),
     /// A host with room for a replica.
     Room(Box<Waiting>),
+    /// A word about its data: this stack seems to be it under another name, or on another host, and holds.
+    Data(TargetName),
     /// A yes to exactly this plan.
     Approval(approval::Verdict),
     /// Something else, while the commit that it is to be kept at cannot be read either.
@@ -51,6 +53,7 @@ impl WaitingOn {
             Self::Rollback(_) => "rollback",
             Self::Manifest(_) => "manifest",
             Self::Room(_) => "room",
+            Self::Data(_) => "data",
             Self::Approval(_) => "approval",
             Self::Unreadable { on, .. } => on.word(),
         }

@@ -239,4 +239,6 @@ pub struct Limits {
     pub tells_error: bool,
     /// Whether commits have comments.
     pub comments_on_commits: bool,
+    /// Writes within one hour, at most; `None` where the forge names no such limit. What is more waits.
+    pub hourly: Option<usize>,
 }

@@ -8,6 +8,7 @@
 //! limit, a poll asks for one reference, and only the objects that are read are fetched.
 
 mod error;
+mod further;
 mod local;
 mod merge;
 pub mod notes;
@@ -36,7 +37,8 @@ pub use local::{Watch, WorkingCopy, watch, working_copy};
 pub use merge::{HeadAt, Merged};
 pub use remote::{Remote, RemoteProblem};
 pub use source::{
-    Access, CommitFacts, Credentials, Limits, Pulled, Source, Traffic, TreeSelection, Wanted,
+    Access, CommitFacts, Credentials, Elsewhere, Further, Limits, Pointer, Pulled, Source, Traffic,
+    TreeSelection, Wanted,
 };
 
 use store::Store;
@@ -87,7 +89,11 @@ impl Git {
         selection: &TreeSelection,
         stop: &CancellationToken,
     ) -> Result<Pulled, GitError> {
-        bounded(source, stop, pull::pull(self, source, wanted, selection)).await
+        let mut pulled = bounded(source, stop, pull::pull(self, source, wanted, selection)).await?;
+        if further::lacks(source.access.further, &pulled) {
+            bounded(source, stop, further::fetch(self, source, selection, &mut pulled, 0)).await?;
+        }
+        Ok(pulled)
     }
 
     /// What merging a head into a base commit of the source would give. The result is in the clone only, and can be

@@ -456,8 +456,8 @@ fn reading(source: &Source, revision: &Revision, selection: &TreeSelection) -> R
 }
 
 pub(super) fn pulled(revision: Revision, complete: Complete) -> Pulled {
-    let Complete { tree, problems, facts } = complete;
-    Pulled { revision, tree, problems, facts, traffic: Traffic::default() }
+    let Complete { tree, problems, elsewhere, facts } = complete;
+    Pulled { revision, tree, problems, elsewhere, facts, traffic: Traffic::default() }
 }
 
 fn too_large(source: &Source, what: &'static str, most: u64) -> GitError {

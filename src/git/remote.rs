@@ -107,6 +107,47 @@ impl Remote {
         }
     }
 
+    /// The address of a submodule, as `.gitmodules` writes it: relative ones (`../other.git`) are taken from this
+    /// repository's own. `None` where it is not on the same server, reached the same way: what lets us in here is shown to
+    /// nobody else. On this machine, only what lies in the folder around this repository counts.
+    pub(super) fn sibling(&self, text: &str) -> Option<Self> {
+        let mut own = self.to_string().trim_end_matches('/').to_owned();
+        let is_relative = text.starts_with("./") || text.starts_with("../");
+        let address = if is_relative {
+            let mut rest = text;
+            loop {
+                if let Some(further) = rest.strip_prefix("./") {
+                    rest = further;
+                } else if let Some(further) = rest.strip_prefix("../") {
+                    let cut = own.rfind('/').or_else(|| own.rfind(':').map(|at| at + 1))?;
+                    own.truncate(cut);
+                    rest = further;
+                } else {
+                    break;
+                }
+            }
+            let slash = if own.ends_with([':', '/']) { "" } else { "/" };
+            format!("{own}{slash}{rest}")
+        } else {
+            text.to_owned()
+        };
+        let other = Self::parse(&address, Path::new("/")).ok()?;
+        let is_near = match (&self.0, &other.0) {
+            (Address::Http(own), Address::Http(other)) => own.origin() == other.origin(),
+            (Address::Ssh(own), Address::Ssh(other)) => {
+                (&own.user, &own.host, own.port) == (&other.user, &other.host, other.port)
+            }
+            (Address::Daemon { host, port, .. }, Address::Daemon { host: to, port: at, .. }) => {
+                (host, port) == (to, at)
+            }
+            (Address::Local(own), Address::Local(other)) => own
+                .parent()
+                .is_some_and(|around| around != Path::new("/") && other.starts_with(around)),
+            _ => false,
+        };
+        is_near.then_some(other)
+    }
+
     pub(super) fn address(&self) -> &Address {
         &self.0
     }
@@ -342,6 +383,35 @@ mod tests {
         ] {
             assert!(shown(text).starts_with("refused"), "{text}: {}", shown(text));
         }
+    }
+
+    #[test]
+    fn submodules_are_on_the_same_server_or_nowhere() {
+        let near = |own: &str, text: &str| {
+            let own = Remote::parse(own, Path::new("/")).unwrap();
+            own.sibling(text).map(|other| other.to_string())
+        };
+        let https = "https://git.example.com/acme/fleet.git";
+        for (text, found) in [
+            ("../lib.git", Some("https://git.example.com/acme/lib.git")),
+            ("../../other/lib", Some("https://git.example.com/other/lib")),
+            ("https://git.example.com/x/y.git", Some("https://git.example.com/x/y.git")),
+            ("https://git.example.com:8443/x/y.git", None),
+            ("http://git.example.com/x/y.git", None),
+            ("https://evil.example.com/x.git", None),
+            ("https://user:secret@git.example.com/x.git", None),
+            ("../../../../x", None),
+            ("git@git.example.com:x/y.git", None),
+            ("/etc", None),
+        ] {
+            assert_eq!(near(https, text).as_deref(), found, "{text}");
+        }
+        let ssh = "git@git.example.com:acme/fleet.git";
+        assert_eq!(near(ssh, "../lib.git").as_deref(), Some("git@git.example.com:acme/lib.git"));
+        assert_eq!(near(ssh, "root@git.example.com:acme/lib.git"), None);
+        assert_eq!(near("/srv/git/fleet", "../lib").as_deref(), Some("/srv/git/lib"));
+        assert_eq!(near("/srv/git/fleet", "../../../etc"), None);
+        assert_eq!(near("/srv/git/fleet", "/root/secret"), None);
     }
 
     #[test]

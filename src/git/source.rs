@@ -1,10 +1,10 @@
 //! What is asked of a repository, and what comes back: plain data.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::model::{Diagnostics, ManifestTree, Revision, Secret, Timestamp, TreePath};
+use crate::model::{Diagnostics, FileMode, ManifestTree, Revision, Secret, Timestamp, TreePath};
 
 use super::Remote;
 
@@ -42,8 +42,19 @@ pub struct Access {
     pub proxy: Option<Secret<String>>,
     /// The file of known SSH host keys. Without it every host key is unknown.
     pub known_hosts_file: Option<PathBuf>,
+    /// What is fetched beside the repository itself.
+    pub further: Further,
     /// Time-outs and sizes.
     pub limits: Limits,
+}
+
+/// What is fetched beside the repository itself, always from the same server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Further {
+    /// Objects of Git LFS. Default: no.
+    pub lfs: bool,
+    /// Files of submodules. Default: no.
+    pub submodules: bool,
 }
 
 /// Who we are to a remote. Files are read anew for each operation, so that they can be rotated.
@@ -169,10 +180,34 @@ pub struct Pulled {
     /// What could not be taken: links that leave the repository, submodules, LFS pointers (warnings; the file
     /// is absent), and trees beyond the limits (errors). Locations are relative to the source's path.
     pub problems: Diagnostics,
+    /// What of it lies elsewhere.
+    pub elsewhere: Elsewhere,
     /// What the commit says of itself.
     pub facts: CommitFacts,
     /// What it cost.
     pub traffic: Traffic,
+}
+
+/// What a commit only refers to, as far as it was selected.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// Pointers of Git LFS, by path.
+    pub pointers: BTreeMap<TreePath, Pointer>,
+    /// Submodules: the commit of each, by path.
+    pub submodules: BTreeMap<TreePath, Revision>,
+    /// `.gitmodules`, where there are submodules.
+    pub modules: Vec<u8>,
+}
+
+/// A pointer of Git LFS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pointer {
+    /// The file's mode.
+    pub mode: FileMode,
+    /// SHA-256 of its content, in hexadecimal digits.
+    pub oid: String,
+    /// Its bytes.
+    pub size: u64,
 }
 
 /// What a commit says of itself.

@@ -9,7 +9,7 @@ use crate::model::{
     TreePath,
 };
 
-use super::source::{CommitFacts, Limits, TreeSelection};
+use super::source::{CommitFacts, Elsewhere, Limits, Pointer, TreeSelection};
 use super::store::Line;
 
 /// Symbolic links that are followed on the way to one file; Linux follows as many.
@@ -28,6 +28,11 @@ const LINK_BYTES: usize = 4096;
 const FACT: usize = 500;
 /// Bytes of the longest Git LFS pointer.
 const POINTER: usize = 1024;
+
+/// Where submodules are.
+const MODULES: &str = ".gitmodules";
+/// Bytes of it.
+const MODULES_BYTES: usize = 256 << 10;
 
 const FILE: i32 = 0o100_000;
 const LINK: i32 = 0o120_000;
@@ -66,6 +71,7 @@ pub(super) enum Survey {
 pub(super) struct Complete {
     pub(super) tree: ManifestTree,
     pub(super) problems: Diagnostics,
+    pub(super) elsewhere: Elsewhere,
     pub(super) facts: CommitFacts,
 }
 
@@ -121,16 +127,19 @@ pub(super) fn survey(repository: &Repository, reading: &Reading) -> Result<Surve
         missing: Missing::default(),
         problems: Diagnostics::default(),
         left_out: BTreeMap::new(),
+        elsewhere: Elsewhere::default(),
     };
     if walk.start()? == Start::NoPath {
         return Ok(Survey::NoPath);
     }
+    walk.modules()?;
     if !walk.missing.is_empty() {
         return Ok(Survey::Missing(walk.missing));
     }
     let facts = facts(&commit);
     let tree = walk.read()?.at(facts.time);
-    Ok(Survey::Complete(Box::new(Complete { tree, problems: walk.problems, facts })))
+    let Walk { problems, elsewhere, .. } = walk;
+    Ok(Survey::Complete(Box::new(Complete { tree, problems, elsewhere, facts })))
 }
 
 fn facts(commit: &git2::Commit<'_>) -> CommitFacts {
@@ -199,6 +208,7 @@ struct Walk<'a> {
     missing: Missing,
     problems: Diagnostics,
     left_out: BTreeMap<TreePath, String>,
+    elsewhere: Elsewhere,
 }
 
 impl<'a> Walk<'a> {
@@ -278,6 +288,9 @@ impl<'a> Walk<'a> {
             }
             LINK if selected || named || leads => self.link(place, real, shown, selected),
             SUBMODULE if selected || leads => {
+                if let Ok(revision) = Revision::parse(&entry.id().to_string()) {
+                    self.elsewhere.submodules.insert(shown.clone(), revision);
+                }
                 self.refuse(&shown, Obstacle::Submodule);
                 Ok(())
             }
@@ -301,6 +314,25 @@ impl<'a> Walk<'a> {
                 None
             }
         }
+    }
+
+    /// Where submodules are, which the repository's root tells.
+    fn modules(&mut self) -> Result<(), git2::Error> {
+        if self.elsewhere.submodules.is_empty() || !is_here(&self.odb, self.root) {
+            return Ok(());
+        }
+        let Some(tree) = self.tree(self.root)? else { return Ok(()) };
+        let Some(entry) = tree.get_name(MODULES) else { return Ok(()) };
+        if entry.filemode() & 0o170_000 != FILE {
+            return Ok(());
+        }
+        if !is_here(&self.odb, entry.id()) {
+            self.missing.blobs.insert(entry.id());
+            self.missing.folders.insert(self.root);
+        } else if self.odb.read_header(entry.id())?.0 <= MODULES_BYTES {
+            self.elsewhere.modules = self.repository.find_blob(entry.id())?.content().to_vec();
+        }
+        Ok(())
     }
 
     fn leads_further(&self, shown: &TreePath) -> bool {
@@ -459,8 +491,8 @@ impl<'a> Walk<'a> {
                 ("this symbolic link leads back to itself", "correct or remove it")
             }
             Obstacle::Submodule => (
-                "this is a submodule, whose files are in another repository",
-                "commit the files themselves, or add the other repository to the settings",
+                "this is a submodule, whose files are in another repository; `submodules: true` under the repository in the settings fetches it",
+                "set `submodules: true`, or commit the files themselves",
             ),
         };
         self.leave_out(shown, message.to_owned(), help);
@@ -495,8 +527,11 @@ impl<'a> Walk<'a> {
         for (path, found) in std::mem::take(&mut self.found) {
             let blob = self.repository.find_blob(found.id)?;
             if is_pointer(blob.content()) {
-                let message = "this is a Git LFS pointer, not the file itself";
-                let help = "commit the file itself (`git lfs migrate export`)";
+                if let Some(pointer) = pointer(blob.content(), found.mode) {
+                    self.elsewhere.pointers.insert(path.clone(), pointer);
+                }
+                let message = "this is a Git LFS pointer, not the file itself; `lfs: true` under the repository in the settings fetches it";
+                let help = "set `lfs: true`, or commit the file itself (`git lfs migrate export`)";
                 self.leave_out(&path, message.to_owned(), help);
                 continue;
             }
@@ -515,4 +550,16 @@ fn is_pointer(bytes: &[u8]) -> bool {
     bytes.len() < POINTER
         && (bytes.starts_with(b"version https://git-lfs.github.com/spec/")
             || bytes.starts_with(b"version https://hawser.github.com/spec/"))
+}
+
+/// What a pointer says: `oid sha256:HEX` and `size BYTES`, one a line.
+fn pointer(bytes: &[u8], mode: FileMode) -> Option<Pointer> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let value = |key: &str| {
+        text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ').map(str::trim))
+    };
+    let oid = value("oid")?.strip_prefix("sha256:")?.to_owned();
+    let is_hex = oid.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let size = value("size")?.parse().ok()?;
+    (oid.len() == 64 && is_hex).then_some(Pointer { mode, oid, size })
 }

@@ -4,17 +4,10 @@ use std::collections::BTreeMap;
 
 use super::environment::Environment;
 use super::nouns::{DraftStack, add};
-use crate::config::fleet_file::FLEET_KEYS;
 use crate::model::StackName;
 
 /// How the Compose file begins that takes the place of env files.
 const OVERRIDE_HEAD: &str = "# Written by `moorline import`: what stands in files outside Git comes from variables and from the host.\n";
-
-/// Whether the fleet file has the key; without it the containers' labels tell the folder, as long as there are some.
-fn knows_directory() -> bool {
-    let mut keys = FLEET_KEYS.iter().flat_map(|keys| keys.iter());
-    keys.any(|key| key.path == "stacks.NAME.directory")
-}
 
 /// The fleet file.
 pub(super) fn fleet(stacks: &BTreeMap<StackName, DraftStack>) -> String {
@@ -29,7 +22,7 @@ pub(super) fn fleet(stacks: &BTreeMap<StackName, DraftStack>) -> String {
         line("path", quoted(&stack.path));
         line("project", quoted(&stack.project));
         line("files", list(stack.files.iter()));
-        if let Some(directory) = stack.directory.as_ref().filter(|_| knows_directory()) {
+        if let Some(directory) = stack.directory.as_ref() {
             line("directory", quoted(directory));
         }
         if stack.adopt {

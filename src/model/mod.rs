@@ -6,6 +6,7 @@ mod drift;
 mod failure;
 mod forge_kind;
 mod incoming;
+mod known;
 mod names;
 mod observed;
 mod plan;
@@ -19,13 +20,13 @@ mod tree;
 pub use desired::{
     BindOptions, ContainerConfig, ContainerSpec, DeviceMapping, DeviceRequest, Empty, Endpoint,
     EndpointIpam, HealthConfig, HostConfig, ImageOptions, Ipam, IpamPool, LogConfig, Mount,
-    NetworkSpec, PortBinding, RestartPolicy, ThrottleDevice, TmpfsOptions, Ulimit, VolumeDriver,
-    VolumeOptions, VolumeSpec, WeightDevice,
+    MountKind, Mounting, NetworkSpec, PortBinding, RestartPolicy, ThrottleDevice, TmpfsOptions,
+    Ulimit, VolumeDriver, VolumeOptions, VolumeSpec, WeightDevice, split_bind,
 };
 pub use desired::{
     BuildSpec, BundleFile, Condition, Dependency, Desired, DesiredNetwork, DesiredReplica,
-    DesiredService, DesiredVolume, FailureAction, FileBundle, Hook, ImagePolicy, PARENT_FOLDER,
-    UpdateOrder, UpdatePolicy, Upload,
+    DesiredService, DesiredVolume, FailureAction, FileBundle, Hook, ImagePolicy, SeenFiles, SeenIn,
+    StartEmpty, UpdateOrder, UpdatePolicy, Upload,
 };
 pub use desired::{Claim, Claimed, Claims, Clash, Neighbourhood};
 pub use desired::{Given, GivenContent, GivenFile, GivenVariables};
@@ -34,13 +35,18 @@ pub use drift::{Cure, Drift, Held, HeldBecause, Reason, Resource, Slowed, Value}
 pub use failure::{Remedy, chain};
 pub use forge_kind::ForgeKind;
 pub use incoming::{Budget, OverBudget, pattern};
+pub use known::{
+    FOLDER_LABEL, Known, LastState, PARENT_FOLDER, PathSight, Predecessor, ServiceState,
+    StackFolder, image_repository,
+};
 pub use names::{
     ContainerId, Digest, HostName, ImageRef, NameProblem, Replica, RepositoryName, Revision,
     ServiceName, StackName,
 };
 pub use observed::{
-    ContainerState, EngineFacts, HealthCheckState, ImageSight, Observed, ObservedContainer,
-    ObservedImage, ObservedMount, ObservedNetwork, ObservedVolume, Ownership, TakenPort,
+    ContainerState, Content, EngineFacts, HealthCheckState, ImageSight, Observed,
+    ObservedContainer, ObservedImage, ObservedMount, ObservedNetwork, ObservedVolume, Ownership,
+    TakenPort, TakenSubnet, subnets_meet,
 };
 pub use observed::{Gap, Unseen};
 pub use plan::{

@@ -114,6 +114,23 @@ impl ManifestTree {
         Self { left_out: std::sync::Arc::new(left_out), ..self }
     }
 
+    /// The same with files that come from elsewhere for a path that was left out: the file itself, or what lies below a
+    /// folder. What is left out of those is left out here.
+    #[must_use]
+    pub fn completed(
+        self,
+        at: &TreePath,
+        files: impl IntoIterator<Item = (TreePath, TreeFile)>,
+        left_out: impl IntoIterator<Item = (TreePath, String)>,
+    ) -> Self {
+        let mut all = std::sync::Arc::unwrap_or_clone(self.files);
+        let mut lacks = std::sync::Arc::unwrap_or_clone(self.left_out);
+        lacks.remove(at);
+        lacks.extend(left_out);
+        all.extend(files);
+        Self { files: all.into(), left_out: lacks.into(), time: self.time }
+    }
+
     /// Why a path, or a folder that it lies in, was left out, if it was.
     pub fn left_out_at(&self, path: &TreePath) -> Option<&str> {
         let mut at = path.clone();

@@ -1,19 +1,24 @@
 //! Whether everything that the settings name can be reached, and what a forge's token is good for. Nothing is changed.
 
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+use crate::commit::{self, Place};
 use crate::config::settings::RepositorySettings;
 use crate::forge::{Abilities, Ability, Forge, Right};
-use crate::git::Git;
-use crate::model::RepositoryName;
+use crate::git::{Git, Wanted};
+use crate::model::{RepositoryName, Severity, chain};
+use crate::outside::Outside;
 
-use crate::connect;
 use crate::daemon::{Setup, StartError};
-use crate::data::folder::DataFolder;
+use crate::data::folder::{DataError, DataFolder};
 use crate::publish::sink::{self, Sink};
+use crate::{connect, redaction};
 
 /// For one forge to say who it is and what we may.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -47,14 +52,18 @@ impl Check {
     }
 }
 
-/// Looks at every repository, its forge, and every host.
+/// Looks at the data folder, every repository with its fleet file and its forge, and every host.
 pub async fn examine(setup: &Setup, stop: &CancellationToken) -> Result<Vec<Check>, StartError> {
     let settings = &setup.settings;
-    let data = DataFolder::open(&settings.data)?;
-    let git = Git::new(&data.git());
-    let mut checks = Vec::new();
+    let mut checks = data_folder(setup);
+    let git = Arc::new(Git::new(&settings.data.join("git")));
     for (name, repository) in &settings.repositories {
-        checks.push(Box::pin(remote(setup, &git, (name, repository), stop)).await);
+        let reached = Box::pin(remote(setup, &git, (name, repository), stop)).await;
+        let is_reached = reached.grade == Grade::Good;
+        checks.push(reached);
+        if is_reached {
+            checks.push(Box::pin(fleet_file(setup, &git, (name, repository), stop)).await);
+        }
         checks.extend(Box::pin(forge(name, repository, stop)).await);
     }
     for (name, engine) in Box::pin(super::connect(setup)).await? {
@@ -68,6 +77,97 @@ pub async fn examine(setup: &Setup, stop: &CancellationToken) -> Result<Vec<Chec
         });
     }
     Ok(checks)
+}
+
+/// The folder on this machine: whether it can be used, who may read it, what is damaged, and what is left on its disk.
+fn data_folder(setup: &Setup) -> Vec<Check> {
+    let root = &setup.settings.data;
+    let about = "data folder";
+    let bad = |error: &DataError| Check::new(about, Grade::Bad, chain::in_full(error));
+    let data = match DataFolder::open(root) {
+        Ok(data) => data,
+        Err(error) => return vec![bad(&error)],
+    };
+    let mut checks = Vec::new();
+    checks.extend(data.orders().err().as_ref().map(bad));
+    for name in setup.settings.repositories.keys() {
+        checks.extend(data.kept(name).err().as_ref().map(bad));
+    }
+    let mode = std::fs::metadata(root).map_or(0, |facts| facts.permissions().mode());
+    if mode & 0o077 != 0 {
+        let text = format!("others may look into {}: `chmod 700` it", root.display());
+        checks.push(Check::new(about, Grade::Unsure, text));
+    }
+    if checks.is_empty() {
+        let lives =
+            if data.has_daemon() { "a daemon runs with it" } else { "no daemon runs with it" };
+        checks.push(Check::new(about, Grade::Good, format!("{}; {lives}", root.display())));
+    }
+    checks.push(disk(root));
+    checks
+}
+
+/// What is left on the disk of the data folder: clones, bundles and the story go there.
+fn disk(root: &Path) -> Check {
+    const MIB: u64 = 1 << 20;
+    let about = "disk";
+    let facts = match rustix::fs::statvfs(root) {
+        Ok(facts) => facts,
+        Err(error) => return Check::new(about, Grade::Unsure, error.to_string()),
+    };
+    let free = facts.f_bavail.saturating_mul(facts.f_frsize) / MIB;
+    // Some file systems count no files at all.
+    let is_out_of_files = facts.f_files > 0 && facts.f_favail == 0;
+    let grade = match free {
+        _ if is_out_of_files => Grade::Bad,
+        ..64 => Grade::Bad,
+        64..1024 => Grade::Unsure,
+        1024.. => Grade::Good,
+    };
+    let files = if is_out_of_files { ", and no file more can be made" } else { "" };
+    Check::new(about, grade, format!("{free} MiB are left for {}{files}", root.display()))
+}
+
+/// Whether the newest commit can be used.
+async fn fleet_file(
+    setup: &Setup,
+    git: &Arc<Git>,
+    (name, repository): (&RepositoryName, &RepositorySettings),
+    stop: &CancellationToken,
+) -> Check {
+    let about = format!("fleet of {name}");
+    let source = match connect::source(repository, &setup.settings.limits, &setup.around) {
+        Ok(source) => source,
+        Err(problem) => return Check::new(about, Grade::Bad, problem.to_string()),
+    };
+    let labels = setup.settings.host_labels();
+    let outside = Arc::new(Outside::new(&setup.settings));
+    let place = Place { git, source: &source, repository: name, hosts: &labels, outside: &outside };
+    let commit = match commit::read(&place, &Wanted::Head, stop).await {
+        Ok(commit) => commit,
+        Err(error) => return Check::new(about, Grade::Bad, error.to_string()),
+    };
+    redaction::hide(&commit.secrets());
+    let of_stacks = commit.stacks.values().flat_map(|stack| &stack.problems.0);
+    let mut errors =
+        commit.problems.0.iter().chain(of_stacks).filter(|one| one.severity == Severity::Error);
+    match errors.next() {
+        Some(first) => {
+            let more = match errors.count() {
+                0 => String::new(),
+                more => format!(" (and {more} more: `moorline validate` names them)"),
+            };
+            Check::new(about, Grade::Bad, format!("{first}{more}"))
+        }
+        None => {
+            let text = format!(
+                "{} stacks at {} can be used",
+                commit.stacks.len(),
+                commit.revision.short()
+            );
+            Check::new(about, Grade::Good, text)
+        }
+    }
 }
 
 async fn remote(

@@ -26,14 +26,12 @@ pub async fn read_folder(
     let data = DataFolder::open(&setup.settings.data).map_err(StartError::from)?;
     let labels = setup.settings.host_labels();
     let outside = Arc::new(Outside::new(&setup.settings));
-    let unusable = |problem: String| OnceError::Fleet { problem };
     let revision = Revision::none();
     let mut commit =
         commit::of_folder(tree, revision, (repository, &labels), &outside, clock::now()).await;
     super::hide_secrets_of(&commit);
-    if commit.fleet_problem().is_some() {
-        let lines: Vec<String> = commit.problems.0.iter().map(ToString::to_string).collect();
-        return Err(unusable(lines.join("\n")));
+    if let Some(problem) = super::refused(&commit) {
+        return Err(OnceError::Fleet { problem, seen: None });
     }
     let targets = targets_of(setup, repository, &commit);
     retire(&mut commit, &data, repository, &targets, &own_hosts(setup))

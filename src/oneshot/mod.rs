@@ -3,7 +3,9 @@
 pub mod doctor;
 mod folder;
 pub mod hands;
+mod proposed;
 mod round;
+pub mod running;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,7 +25,7 @@ use crate::reconcile::pass::{Share, Sight};
 use crate::reconcile::{self, Proposal};
 use crate::report::{Failure, Report, Target};
 
-use crate::commit::removed::retire;
+use crate::commit::removed::{retire, take_down};
 use crate::daemon::{self, Setup, StartError};
 use crate::data::folder::DataFolder;
 use crate::reconcile::host::failure_of;
@@ -52,6 +54,8 @@ pub enum OnceError {
     Fleet {
         /// Its problems, one a line.
         problem: String,
+        /// The commit, for who says so on it.
+        seen: Option<Box<Seen>>,
     },
     /// There is no such stack.
     #[error("there is no stack {name} in the repository")]
@@ -87,6 +91,8 @@ pub struct Wish {
     pub revision: Option<String>,
     /// Windows and waves do not hold: an operator says so.
     pub passes_by: bool,
+    /// The stacks are taken down: suspensions of them do not hold.
+    pub takes_down: bool,
 }
 
 /// One repository as a command sees it.
@@ -129,20 +135,20 @@ pub async fn read(
         let (repository, hosts) = (name, &labels);
         let place = Place { git: &git, source: &source, repository, hosts, outside: &outside };
         let mut commit = commit::read(&place, &wanted, stop).await.map_err(failed)?;
-        redaction::hide(&commit.secrets());
-        // Half a fleet is acted on by no command: what it does not name would be taken for gone.
-        if commit.fleet_problem().is_some() {
-            let lines: Vec<String> = commit.problems.0.iter().map(ToString::to_string).collect();
-            return Err(OnceError::Fleet { problem: lines.join("\n") });
-        }
+        hide_secrets_of(&commit);
         // What another commit than the head's does not know may well be wanted.
-        if wish.revision.is_none() {
+        if wish.revision.is_none() && commit.fleet_problem().is_none() {
             let targets = targets_of(setup, name, &commit);
             let hosts = own_hosts(setup);
             retire(&mut commit, &data, name, &targets, &hosts).map_err(StartError::from)?;
         }
-        let commit = Arc::new(commit);
-        all.push(Seen { repository: name.clone(), commit, git: Arc::clone(&git), source });
+        let problem = refused(&commit);
+        let (repository, commit) = (name.clone(), Arc::new(commit));
+        let seen = Seen { repository, commit, git: Arc::clone(&git), source };
+        if let Some(problem) = problem {
+            return Err(OnceError::Fleet { problem, seen: Some(Box::new(seen)) });
+        }
+        all.push(seen);
     }
     check_names(wish, &all)?;
     Ok(all)
@@ -151,6 +157,14 @@ pub async fn read(
 /// No line of a log says what nobody may read of a commit.
 fn hide_secrets_of(commit: &Commit) {
     redaction::hide(&commit.secrets());
+}
+
+/// Why a commit cannot be used, all of it: half a fleet is acted on by no command, since what it does not name would be
+/// taken for gone.
+fn refused(commit: &Commit) -> Option<String> {
+    commit.fleet_problem()?;
+    let lines: Vec<String> = commit.problems.0.iter().map(ToString::to_string).collect();
+    Some(lines.join("\n"))
 }
 
 fn check_names(wish: &Wish, all: &[Seen]) -> Result<(), OnceError> {
@@ -166,6 +180,37 @@ fn check_names(wish: &Wish, all: &[Seen]) -> Result<(), OnceError> {
         Some(name) => {
             Err(OnceError::NoStack { name: name.clone(), known: known.into_iter().collect() })
         }
+    }
+}
+
+/// The hosts of a stack as it was read, as far as this process keeps them and they are among `only`; all without any.
+pub fn hosts_of(
+    setup: &Setup,
+    seen: &Seen,
+    stack: &StackName,
+    only: &BTreeSet<HostName>,
+) -> BTreeSet<HostName> {
+    let all = targets_of(setup, &seen.repository, &seen.commit).into_iter();
+    let own = all.filter(|target| target.stack == *stack).map(|target| target.host);
+    own.filter(|host| only.is_empty() || only.contains(host)).collect()
+}
+
+/// The same repository, asking no more for a stack on these hosts: an operator takes it down.
+#[must_use]
+pub fn without(
+    setup: &Setup,
+    seen: &Seen,
+    stack: &StackName,
+    (on, volumes): (&BTreeSet<HostName>, bool),
+) -> Seen {
+    let mut commit = (*seen.commit).clone();
+    take_down(&mut commit, stack, on, (&setup.settings.host_labels(), volumes));
+    let Seen { repository, git, source, .. } = seen;
+    Seen {
+        repository: repository.clone(),
+        commit: Arc::new(commit),
+        git: Arc::clone(git),
+        source: source.clone(),
     }
 }
 
@@ -200,6 +245,7 @@ pub async fn connect(setup: &Setup) -> Result<Engines, StartError> {
 pub type Listeners = Arc<dyn Fn(&Target) -> Listener + Send + Sync>;
 
 pub use folder::read_folder;
+pub use proposed::{Proposed, ProposedError, proposed};
 pub use round::{run, run_on};
 
 /// Hosts by name, each connected or not.
@@ -370,6 +416,8 @@ pub async fn plan_saved(
                 host_data: &data,
                 share: placement.map(|placement| Share::Placed(Arc::new(placement.clone()))),
                 reached: None,
+                state: crate::model::LastState::default(),
+                before: commit.before(&target),
             };
             reports.push(reconcile::propose(proposal, &CancellationToken::new()).await);
         }
@@ -461,7 +509,7 @@ pub async fn check_stack(
     };
     if loaded.project.is_none() {
         let lines: Vec<String> = loaded.problems.0.iter().map(ToString::to_string).collect();
-        return Err(OnceError::Fleet { problem: lines.join("\n") });
+        return Err(OnceError::Fleet { problem: lines.join("\n"), seen: None });
     }
     Ok(())
 }

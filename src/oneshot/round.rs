@@ -63,10 +63,14 @@ pub async fn run_on(
     let data = DataFolder::open(&setup.settings.data).map_err(StartError::from)?;
     let data = data.with_ledgers(ledger_keys(&setup.settings));
     let heard = hear(engines, &data).await?;
-    let again = heard.news && wish.revision.is_none();
+    let again = heard.news && wish.revision.is_none() && !wish.takes_down;
     let retired_anew = if again { retired_anew(setup, &data, seen)? } else { Vec::new() };
     // Kept to the end: loops end when nobody could change the orders any more.
-    let (_orders, orders) = watch::channel(Arc::new(data.orders().map_err(StartError::from)?));
+    let mut all = data.orders().map_err(StartError::from)?;
+    if wish.takes_down {
+        all.brakes.release_stacks(&wish.stacks);
+    }
+    let (_orders, orders) = watch::channel(Arc::new(all));
     let hosts = hosts(engines, setup, (&data, &heard.silent));
     let limiter = Arc::new(PassLimiter::new(setup.settings.limits.parallel_passes));
     let mut settings = setup.settings.clone();
@@ -158,6 +162,15 @@ fn retired_anew(
     seen.iter().map(again).collect()
 }
 
+/// The hosts as the loops see them, where none of them has to be heard first: nothing is done there.
+pub(super) fn linked(
+    engines: &Engines,
+    setup: &Setup,
+    data: &DataFolder,
+) -> BTreeMap<HostName, Arc<Host>> {
+    hosts(engines, setup, (data, &BTreeMap::new()))
+}
+
 /// The hosts as the loops see them, connected or not for good.
 fn hosts(
     engines: &Engines,
@@ -193,8 +206,12 @@ impl Round {
     ) -> Vec<Report> {
         let is_meant =
             |target: &Target| wish.stacks.is_empty() || wish.stacks.contains(&target.stack);
-        let wanted: BTreeSet<Target> =
+        let mut wanted: BTreeSet<Target> =
             self.context.targets(&self.commit).into_iter().filter(is_meant).collect();
+        if wish.takes_down {
+            // It stays where it is not taken down, and nobody asked for it there.
+            wanted.clear();
+        }
         let retired: BTreeSet<Target> =
             self.context.retired(&self.commit).filter(is_meant).collect();
         let all: Vec<Target> = wanted.union(&retired).cloned().collect();
@@ -326,7 +343,8 @@ impl Round {
             let mut course = Course::new(self.context.limits.progress);
             let next = move |turn: &Turn| {
                 let state = course.after(turn, clock::now());
-                told.tell(&target, course.report.clone(), state);
+                let acted = turn.report.iter().any(|report| report.outcomes().next().is_some());
+                told.tell(&target, (course.report.clone(), state), acted);
                 state.pause().map(|pause| clock::now().plus(pause))
             };
             loops.spawn(worker.run_while(next, all_at_rest.clone()));
@@ -345,7 +363,7 @@ impl Round {
             }
         }
         let mut said = told.lock();
-        let report = |target: &Target| match said.remove(target).and_then(|it| it.0) {
+        let report = |target: &Target| match said.last.remove(target).and_then(|it| it.report) {
             Some(report) => Arc::unwrap_or_clone(report),
             None => self.cut_off(target),
         };
@@ -358,13 +376,20 @@ impl Round {
         let said = told.lock();
         let is_shut =
             |target: &Target| gates.get(&target.name()).is_some_and(|gate| *gate != Gate::Go);
-        targets.iter().all(|target| match said.get(target) {
-            None | Some((_, State::Moves)) => false,
-            Some((_, State::Rests)) => true,
-            Some((report, State::Waits)) => {
-                let wait = report.as_ref().and_then(|report| report.wait.as_ref());
-                let at_gate = wait.is_some_and(|wait| matches!(wait.on, WaitingOn::Gate(_)));
-                !at_gate || is_shut(target)
+        targets.iter().all(|target| {
+            let Some(Saying { report, state, acts }) = said.last.get(target) else { return false };
+            match state {
+                State::Moves => false,
+                State::Rests => true,
+                State::Waits => {
+                    let wait = report.as_ref().and_then(|report| report.wait.as_ref());
+                    match wait {
+                        Some(wait) if matches!(wait.on, WaitingOn::Gate(_)) => is_shut(target),
+                        Some(_) => true,
+                        // What it waits for may be what somebody did since it looked.
+                        None => *acts == said.acts,
+                    }
+                }
             }
         })
     }
@@ -377,8 +402,21 @@ impl Round {
     }
 }
 
-/// The last turn's report of each target, and how the target stands.
-type Said = BTreeMap<Target, (Option<Arc<Report>>, State)>;
+/// What each target came to in its last turn.
+#[derive(Default)]
+struct Said {
+    last: BTreeMap<Target, Saying>,
+    /// How many turns changed something so far.
+    acts: u64,
+}
+
+/// A target's last turn.
+struct Saying {
+    report: Option<Arc<Report>>,
+    state: State,
+    /// How many turns had changed something when it was told.
+    acts: u64,
+}
 
 /// What the loops told after their last turns.
 #[derive(Default)]
@@ -392,8 +430,12 @@ impl Told {
         self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self, target: &Target, report: Option<Arc<Report>>, state: State) {
-        self.lock().insert(target.clone(), (report, state));
+    fn tell(&self, target: &Target, (report, state): (Option<Arc<Report>>, State), acted: bool) {
+        let mut said = self.lock();
+        said.acts += u64::from(acted);
+        let acts = said.acts;
+        said.last.insert(target.clone(), Saying { report, state, acts });
+        drop(said);
         self.changed.notify_one();
     }
 }
@@ -467,7 +509,9 @@ impl Course {
             return if lasts { State::Moves } else { State::Rests };
         }
         self.moving_since = None;
-        State::Rests
+        // Another stack may let go of what is missing here.
+        let is_in_the_way = report.held().any(|held| held.why.is_obstacle());
+        if is_in_the_way { State::Waits } else { State::Rests }
     }
 
     /// What was done in earlier turns belongs to the story of the last one.

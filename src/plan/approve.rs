@@ -46,7 +46,7 @@ impl<'a> Planner<'a> {
             return None;
         }
         if drift.cure == Cure::None {
-            return Some(self.name_held_elsewhere(drift).unwrap_or_else(|| Self::patience(drift)));
+            return Some(self.name_held_elsewhere(drift).unwrap_or_else(|| self.patience(drift)));
         }
         if let Some(cures) = self.input.cures.exhausted(drift) {
             let observed = observed_value(&drift.reason);
@@ -68,10 +68,11 @@ impl<'a> Planner<'a> {
     }
 
     /// What is said of a drift that needs nothing from us now.
-    fn patience(drift: &Drift) -> HeldBecause {
+    fn patience(&self, drift: &Drift) -> HeldBecause {
         let is_replica = matches!(drift.resource, Resource::Replica { .. });
         match &drift.reason {
             Reason::Restarting => HeldBecause::EngineRestarts,
+            Reason::Foreign if self.is_beside_git(drift) => HeldBecause::NotAskedFor,
             Reason::Foreign => HeldBecause::NotOurs,
             Reason::Missing | Reason::NotRun if is_replica => HeldBecause::PlaceTaken,
             Reason::Missing => HeldBecause::ExternalMissing,
@@ -82,6 +83,14 @@ impl<'a> Planner<'a> {
             _ if matches!(drift.resource, Resource::Volume(_)) => HeldBecause::VolumeKept,
             _ => HeldBecause::NoCure,
         }
+    }
+
+    /// Whether a container is of no service of the manifest, so that taking the stack over would not take it.
+    fn is_beside_git(&self, drift: &Drift) -> bool {
+        let Resource::Container { id, .. } = &drift.resource else { return false };
+        let Some(container) = self.containers.get(id) else { return false };
+        let named = container.replica.as_ref().and_then(|one| self.service(&one.service));
+        container.ownership == Ownership::Foreign && named.is_none()
     }
 
     /// Why a replica stays as it is.

@@ -75,16 +75,10 @@ impl Planner<'_> {
 
 /// Folders of bundles that a container mounts, and whether it may write there.
 fn bundles(spec: &ContainerSpec, root: &str) -> BTreeMap<String, bool> {
-    let binds = spec.host.binds.iter().filter_map(|bind| {
-        let mut parts = bind.split(':');
-        let source = parts.next()?;
-        let options = parts.nth(1).unwrap_or_default();
-        Some((source, !options.split(',').any(|option| option == "ro")))
-    });
-    let mounts = spec.host.mounts.iter().map(|mount| (mount.source.as_str(), !mount.read_only));
     let mut found = BTreeMap::new();
-    for (source, written) in binds.chain(mounts) {
-        let below = source.strip_prefix(root).and_then(|rest| rest.strip_prefix('/'));
+    for mounting in spec.host.mountings() {
+        let written = !mounting.read_only;
+        let below = mounting.source.strip_prefix(root).and_then(|rest| rest.strip_prefix('/'));
         let name = below.and_then(|rest| rest.split('/').next()).filter(|name| !name.is_empty());
         if let Some(name) = name.filter(|_| !root.is_empty()) {
             *found.entry(format!("{root}/{name}")).or_insert(false) |= written;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::model::{
     Action, ContainerHandle, ContainerSpec, Digest, Drift, HeldBecause, ImagePolicy, ImageRef,
-    Location, Reason, Resource, ServiceName,
+    Location, NetworkSpec, Reason, Resource, ServiceName, subnets_meet,
 };
 
 use super::steps::{Cause, Node};
@@ -99,6 +99,10 @@ impl Planner<'_> {
         if self.ground.networks.contains_key(name) {
             return;
         }
+        if let Some(why) = self.subnet_withheld(&network.spec) {
+            self.hold(drift, why);
+            return;
+        }
         let action = Action::CreateNetwork(Box::new(network.spec.clone()));
         let node = self.drafts.add(action, &cause(drift), after);
         self.ground.networks.insert(name.to_owned(), node);
@@ -120,6 +124,12 @@ impl Planner<'_> {
             self.hold(drift, HeldBecause::StrangerAttached { container: who.to_owned() });
             return;
         }
+        let declared =
+            self.input.desired.networks.values().find(|network| network.spec.name == name);
+        if let Some(why) = declared.and_then(|network| self.subnet_withheld(&network.spec)) {
+            self.hold(drift, why);
+            return;
+        }
         let id = observed.id.clone();
         let remove =
             self.drafts.add(Action::RemoveNetwork { id, name: name.to_owned() }, &cause(drift), []);
@@ -132,6 +142,19 @@ impl Planner<'_> {
                 self.let_go(container, name, remove, drift);
             }
         }
+    }
+
+    /// Why a network cannot have its addresses: another one of the host has some of them. Found before anything stops.
+    fn subnet_withheld(&self, spec: &NetworkSpec) -> Option<HeldBecause> {
+        let asked = spec.subnets();
+        let taken = &self.input.observed.subnets_taken;
+        let mut pairs = asked.flat_map(|subnet| taken.iter().map(move |taken| (subnet, taken)));
+        let (subnet, taken) = pairs.find(|(subnet, taken)| subnets_meet(subnet, &taken.subnet))?;
+        Some(HeldBecause::SubnetTaken {
+            subnet: subnet.to_owned(),
+            network: taken.network.clone(),
+            holds: taken.subnet.clone(),
+        })
     }
 
     /// A container leaves a network that is about to be removed; a running one stops first.
@@ -274,6 +297,17 @@ impl Planner<'_> {
         nodes
     }
 
+    /// The steps that put a replica's files from Git back where they lie.
+    pub(super) fn put_files_back(
+        &mut self,
+        replica: &crate::model::DesiredReplica,
+        origin: Option<&Location>,
+        cause: &Cause,
+    ) -> Vec<Node> {
+        let digests = replica.bundles.iter();
+        digests.filter_map(|digest| self.put_files(digest, origin, cause)).collect()
+    }
+
     /// Plans a bundle of files from Git, once for all containers that mount it: its folder is named after its content, so that
     /// it may be put there while containers of the older content still run.
     fn put_files(
@@ -304,7 +338,5 @@ impl Planner<'_> {
 
 /// Names of volumes that a specification mounts.
 pub(super) fn mounted_volumes(spec: &ContainerSpec) -> impl Iterator<Item = &str> {
-    let binds = spec.host.binds.iter().filter_map(|bind| bind.split(':').next());
-    let mounts = spec.host.mounts.iter().map(|mount| mount.source.as_str());
-    binds.chain(mounts).filter(|source| !source.is_empty() && !source.starts_with('/'))
+    spec.host.mountings().filter_map(|mounting| mounting.volume())
 }

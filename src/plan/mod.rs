@@ -11,8 +11,8 @@
 mod approve;
 mod claims;
 mod files;
+mod foresee;
 mod ground;
-mod json;
 mod order;
 mod place;
 mod remove;
@@ -20,7 +20,7 @@ mod replica;
 mod state;
 mod steps;
 mod succession;
-mod text;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,8 +31,9 @@ use crate::model::{
     Timestamp,
 };
 
-pub use json::{hash, to_json};
-pub use text::{render, summary};
+pub use foresee::foresee;
+pub(crate) use state::bound_device;
+pub use words::{hash, render, summary, to_json};
 
 use ground::Ground;
 use place::Standing;
@@ -99,6 +100,7 @@ pub fn make(input: Input<'_>) -> Plan {
     for service in order::by_dependency(input.desired) {
         planner.plan_service(&service);
     }
+    planner.note_folder();
     planner.remove_networks_and_volumes();
     planner.remove_files();
     planner.yield_names();
@@ -119,6 +121,8 @@ struct Planner<'a> {
     /// Drifts that may be acted on, of everything else.
     others: Vec<&'a Drift>,
     containers: BTreeMap<&'a ContainerId, &'a ObservedContainer>,
+    /// Containers that stood for a replica before its keeper.
+    superseded: BTreeMap<&'a Replica, Vec<&'a ObservedContainer>>,
     /// Replicas on which nothing is done, and why.
     stuck: BTreeMap<Replica, HeldBecause>,
     /// Where each replica stands once the steps so far are done.
@@ -141,6 +145,7 @@ impl<'a> Planner<'a> {
             replicas: BTreeMap::new(),
             others: Vec::new(),
             containers: input.observed.containers.iter().map(|c| (&c.id, c)).collect(),
+            superseded: superseded(input),
             stuck: BTreeMap::new(),
             standing: BTreeMap::new(),
             renewed: BTreeSet::new(),
@@ -167,21 +172,7 @@ impl<'a> Planner<'a> {
 
     /// Containers that stood for a replica before its keeper.
     fn predecessors(&self, replica: &Replica) -> Vec<&'a ObservedContainer> {
-        self.input
-            .observed
-            .containers
-            .iter()
-            .filter(|container| container.replica.as_ref() == Some(replica))
-            .filter(|container| self.is_superseded(container))
-            .collect()
-    }
-
-    /// Whether the comparison found that another container stands for this one's replica. That is the comparison's to say: it
-    /// knows which of two is nearer to what is asked for.
-    fn is_superseded(&self, container: &ObservedContainer) -> bool {
-        self.input.findings.drifts.iter().any(|drift| {
-            drift.reason == Reason::Superseded && concerned(drift) == Some(&container.id)
-        })
+        self.superseded.get(replica).cloned().unwrap_or_default()
     }
 
     /// Leaves a drift alone, and says why. Whoever waits for its replica waits for that reason: the first one, since later ones
@@ -203,6 +194,19 @@ impl<'a> Planner<'a> {
             warnings: self.warnings.into_iter().collect(),
         }
     }
+}
+
+fn superseded(input: Input<'_>) -> BTreeMap<&Replica, Vec<&ObservedContainer>> {
+    let drifts = input.findings.drifts.iter();
+    let ids: BTreeSet<&ContainerId> =
+        drifts.filter(|drift| drift.reason == Reason::Superseded).filter_map(concerned).collect();
+    let mut found: BTreeMap<&Replica, Vec<&ObservedContainer>> = BTreeMap::new();
+    for container in input.observed.containers.iter().filter(|one| ids.contains(&one.id)) {
+        if let Some(replica) = &container.replica {
+            found.entry(replica).or_default().push(container);
+        }
+    }
+    found
 }
 
 /// The container that a drift is about, if it is about one.

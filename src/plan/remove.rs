@@ -12,6 +12,9 @@ use super::place::handle;
 use super::steps::{Cause, Node};
 use super::{Planner, cause, concerned};
 
+/// The label under which Compose notes which services one needs: `SERVICE:CONDITION:RESTART`, with commas between.
+const DEPENDS_ON: &str = "com.docker.compose.depends_on";
+
 impl Planner<'_> {
     /// Surplus replicas and orphans, highest numbers first. Superseded containers wait for their successor.
     pub(super) fn remove_containers(&mut self) {
@@ -22,8 +25,35 @@ impl Planner<'_> {
             .filter_map(|drift| Some((*drift, *self.containers.get(concerned(drift)?)?)))
             .collect();
         leaving.sort_by(|(_, one), (_, other)| one.name.cmp(&other.name));
-        for (drift, container) in leaving {
+        for (drift, container) in &leaving {
             self.remove_container(container, &cause(drift), []);
+        }
+        self.stop_dependants_first(&leaving);
+    }
+
+    /// Of containers that leave, those that need others stop before them: as the labels tell by which docker compose
+    /// notes it, since the manifest may know none of them any more.
+    fn stop_dependants_first(&mut self, leaving: &[(&Drift, &ObservedContainer)]) {
+        let stops: Vec<(Node, &ObservedContainer)> = self
+            .drafts
+            .actions()
+            .filter_map(|(node, action)| match action {
+                Action::Stop { container: ContainerHandle::Observed { id, .. }, .. } => {
+                    Some((node, leaving.iter().find(|(_, one)| one.id == *id)?.1))
+                }
+                _ => None,
+            })
+            .collect();
+        for (node, container) in &stops {
+            let Some(service) = container.replica.as_ref().map(|it| &it.service) else { continue };
+            let needs = |other: &ObservedContainer| {
+                let label = other.spec.config.labels.get(DEPENDS_ON);
+                let names = label.into_iter().flat_map(|label| label.split(','));
+                names.into_iter().any(|one| one.split(':').next() == Some(service.as_str()))
+            };
+            for (dependant, _) in stops.iter().filter(|(_, other)| needs(other)) {
+                self.drafts.wait_if_possible(*node, *dependant);
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::desired::sealed;
+use crate::drift::is_of_files;
 use crate::model::{
     Action, ContainerHandle, ContainerSpec, ContainerState, Cure, DesiredReplica, DesiredService,
     Drift, HeldBecause, ObservedContainer, Reason, Replica, Resource, ServiceName,
@@ -28,9 +29,34 @@ impl Planner<'_> {
     pub(super) fn plan_service(&mut self, name: &ServiceName) {
         let Some(service) = self.service(name) else { return };
         let mut roll = Roll::default();
+        let settled = self.settle_failed(service);
         for desired in service.replicas.values() {
-            self.plan_replica(service, desired, &mut roll);
+            if settled.as_ref().is_some_and(|(failed, _)| failed.contains(&desired.replica)) {
+                continue;
+            }
+            let stopped = settled.as_ref().map(|(_, why)| why);
+            if !stopped.is_some_and(|why| self.stop_update(desired, why)) {
+                self.plan_replica(service, desired, &mut roll);
+            }
         }
+    }
+
+    /// Settles replicas whose successors did not come up; which they are, and why the update of the service ends there.
+    fn settle_failed(
+        &mut self,
+        service: &DesiredService,
+    ) -> Option<(BTreeSet<Replica>, HeldBecause)> {
+        let mut failed = BTreeSet::new();
+        for desired in service.replicas.values() {
+            let (keeper, olds) =
+                (self.keeper(&desired.replica), self.predecessors(&desired.replica));
+            if self.settle_rollback(service, desired, keeper, &olds) {
+                failed.insert(desired.replica.clone());
+            }
+        }
+        let first = failed.first()?;
+        let why = self.stuck.get(first)?.clone();
+        Some((failed, why))
     }
 
     /// Plans one replica: exactly one affair, the heaviest that its differences ask for.
@@ -98,6 +124,9 @@ impl Planner<'_> {
             return;
         };
         let cause = cause(drift);
+        if drifts.iter().any(|drift| is_of_files(&drift.reason)) {
+            before.extend(self.put_files_back(desired, drift.origin.as_ref(), &cause));
+        }
         let target = handle(container);
         let Some(service) = self.service(&desired.replica.service) else { return };
         let started = match (&drift.reason, container.state) {
@@ -232,7 +261,7 @@ impl Planner<'_> {
         let main = spec.host.network_mode.clone();
         let others = later_networks(&spec, &main, self.input.observed.engine.api);
         let seal = self.input.desired.seals.get(&desired.replica).map_or("", String::as_str);
-        let mut spec = sealed(spec, seal);
+        let mut spec = crate::drift::with_asked(sealed(spec, seal));
         self.tell_twins_apart(&mut spec);
         let spec = Arc::new(spec);
         let action = Action::Create { name: name.to_owned(), spec };
@@ -357,7 +386,8 @@ impl Planner<'_> {
         let name = &desired.replica.service;
         let withheld = self.image_withheld(name).or_else(|| self.ground_withheld(desired));
         let withheld = withheld.filter(|_| drift.cure != Cure::Revive);
-        let elsewhere = || self.parent_withheld(desired).or_else(|| self.port_withheld(desired));
+        let state = || self.state_withheld(desired).or_else(|| self.parent_withheld(desired));
+        let elsewhere = || state().or_else(|| self.port_withheld(desired));
         let result = match withheld.or_else(elsewhere) {
             Some(why) => Err(why),
             None => self.dependencies(name, drift),

@@ -279,6 +279,62 @@ impl Planner<'_> {
     }
 }
 
+impl Planner<'_> {
+    /// After another replica's successor failed, no further one is started: what was made for it goes, and who runs goes
+    /// on. Says whether that ends what there is to do about this replica.
+    pub(super) fn stop_update(&mut self, desired: &DesiredReplica, why: &HeldBecause) -> bool {
+        let replica = &desired.replica;
+        let Some(keeper) = self.keeper(replica) else { return false };
+        let is_new = self.input.desired.is_seal_of(replica, keeper.spec_label.as_deref());
+        let olds = self.predecessors(replica);
+        let old = best(&olds);
+        let drifts = self.replicas.get(replica).into_iter().flatten();
+        let replaced = drifts.copied().find(|drift| drift.cure == Cure::Replace);
+        let (drift, stays) = match (is_new, old, replaced) {
+            (true, Some(old), _) if keeper.state == ContainerState::Created => {
+                let resource = Resource::Replica {
+                    replica: replica.clone(),
+                    container: Some(keeper.id.clone()),
+                };
+                let reason = Reason::NotStarted;
+                (Drift { resource, reason, cure: Cure::Replace, origin: None }, old)
+            }
+            (false, _, Some(drift)) => (drift.clone(), keeper),
+            _ => return false,
+        };
+        if is_new {
+            self.remove_container(keeper, &cause(&drift), []);
+        }
+        self.stands_as_observed(replica, stays);
+        self.hold(&drift, why.clone());
+        true
+    }
+}
+
+/// Words of an Engine that tell of its host, not of what was to be started. It has no code for them.
+const TROUBLES: [&str; 14] = [
+    "no space left on device",
+    "disk quota exceeded",
+    "read-only file system",
+    "input/output error",
+    "cannot allocate memory",
+    "too many open files",
+    "resource temporarily unavailable",
+    "device or resource busy",
+    "deadline exceeded",
+    "timed out",
+    "timeout",
+    "connection refused",
+    "transport is closing",
+    "already in use",
+];
+
+/// Whether a start failed of the host: that says nothing of the commit, and is tried again.
+fn is_hosts_trouble(error: &str) -> bool {
+    let error = error.to_ascii_lowercase();
+    TROUBLES.iter().any(|words| error.contains(words))
+}
+
 /// Start-first only where old and new can run side by side: a fixed host port or address belongs to one of them.
 fn order_of(service: &DesiredService, desired: &DesiredReplica) -> UpdateOrder {
     let fixed_address =
@@ -310,9 +366,10 @@ fn inherit_anonymous_volumes(spec: &mut ContainerSpec, old: &ObservedContainer) 
                 mount.target == *target && mount.kind == "volume" && mount.source.is_empty()
             })
             || old.spec.config.volumes.contains_key(target);
-        let taken = spec.host.binds.iter().any(|bind| bind.split(':').nth(1) == Some(target))
-            || spec.host.tmpfs.contains_key(target)
-            || spec.host.mounts.iter().any(|m| m.target == *target && !m.source.is_empty());
+        let mounted = |mounting: crate::model::Mounting<'_>| {
+            mounting.target == target && !mounting.source.is_empty()
+        };
+        let taken = spec.host.mountings().any(mounted) || spec.host.tmpfs.contains_key(target);
         if !anonymous || !wanted || taken {
             continue;
         }
@@ -337,6 +394,9 @@ fn is_anonymous(name: &str) -> bool {
 
 /// Whether a container did not come up: ended with a failure, refused to start, keeps restarting or is unhealthy.
 fn has_failed(container: &ObservedContainer) -> bool {
+    if !container.state.is_up() && is_hosts_trouble(&container.error) {
+        return false;
+    }
     match container.state {
         // One that was unhealthy and is stopped by us may well end with 0.
         ContainerState::Exited(code) => {

@@ -9,6 +9,8 @@ mod files;
 mod memory;
 mod merge;
 mod merged;
+mod moved;
+pub(crate) mod once;
 mod planner;
 mod widened;
 mod words;
@@ -24,6 +26,7 @@ use crate::commit::{self, Commit, Place};
 use crate::forge::{Fate, Forge, ForgeError, Head, Postbox, PullRequest};
 use crate::git::{Git, GitError, Source, Wanted};
 use crate::model::{Digest, HostName, Remedy, RepositoryName, Revision, Timestamp};
+use crate::report::Target;
 use crate::report::comment::{Freshness, PlanComment};
 use crate::schedule;
 
@@ -65,6 +68,8 @@ struct Known {
     failures: u32,
     /// A failed attempt is made again then.
     again_at: Option<Timestamp>,
+    /// Since when it waits for a deployment that is on its way.
+    behind: Option<Timestamp>,
 }
 
 /// What is remembered between looks.
@@ -303,6 +308,7 @@ impl PullRequests {
                 comment: None,
                 failures: 0,
                 again_at: None,
+                behind: None,
             };
             let (now, body) = self.say(words, &request, (planned, known), now);
             memory.planned(request.number, &request.head, body.as_deref());
@@ -315,7 +321,7 @@ impl PullRequests {
         &self,
         words: &Words,
         request: &PullRequest,
-        (planned, before): (Result<Proposal, GitError>, Option<Known>),
+        (planned, before): (Result<Planned, GitError>, Option<Known>),
         now: Known,
     ) -> (Known, Option<String>) {
         let failures = before.as_ref().map_or(0, |known| known.failures);
@@ -327,7 +333,8 @@ impl PullRequests {
             (failures, Some(clock::now().plus(wait)))
         };
         match planned {
-            Ok(Proposal { comment, head }) => {
+            Ok(Planned::NotNow(busy)) => self.wait_for(words, request, (&busy, before), now),
+            Ok(Planned::Made(Proposal { comment, head })) => {
                 let same = said.as_ref().filter(|said| {
                     comment.unseen()
                         && !said.unseen()
@@ -377,6 +384,32 @@ impl PullRequests {
         }
     }
 
+    /// What is planned while something is being deployed would be a plan of a moment. What was said stands; when it takes
+    /// long it is marked as old.
+    fn wait_for(
+        &self,
+        words: &Words,
+        request: &PullRequest,
+        (busy, before): (&Target, Option<Known>),
+        now: Known,
+    ) -> (Known, Option<String>) {
+        let (at, before) = (clock::now(), before.as_ref());
+        let behind = before.and_then(|known| known.behind).unwrap_or(at);
+        let again_at = Some(at.plus(DEPLOYING_PAUSE));
+        let mut comment = before.and_then(|known| known.comment.clone());
+        let mut body = None;
+        if DEPLOYING_PATIENCE <= at.since(behind)
+            && let Some(said) = &mut comment
+            && now.head == Head::Full(said.head.clone())
+        {
+            let why = format!("{busy} is being deployed; it is renewed when that is done");
+            said.freshness = Freshness::Stale(why);
+            let secrets = self.context.store.secrets();
+            body = words.say(request, &said.head.clone(), said, &secrets);
+        }
+        (Known { comment, again_at, behind: Some(behind), ..now }, body)
+    }
+
     /// What merging would do, as a comment.
     async fn plan_one(
         &self,
@@ -384,7 +417,7 @@ impl PullRequests {
         base: &Revision,
         course: &mut LoopState,
         stop: &CancellationToken,
-    ) -> Result<Proposal, GitError> {
+    ) -> Result<Planned, GitError> {
         let target = self.base(base, course, stop).await?;
         let at = merge::head_at(&self.source, request)?;
         let merged = self.git.merge(&self.source, base, &at, stop).await?;
@@ -392,18 +425,19 @@ impl PullRequests {
             Ok(found) => found,
             Err((head, why)) => {
                 let comment = PlanComment { refused: vec![why], ..empty(base, &head) };
-                return Ok(Proposal { comment, head });
+                return Ok(Planned::Made(Proposal { comment, head }));
             }
         };
-        let commit = self.commit(&Wanted::Revision(revision), stop).await?;
+        let mut commit = self.commit(&Wanted::Revision(revision), stop).await?;
         let mut comment = empty(base, &head);
+        self.hand_on(&mut commit, &mut comment);
         if let Some(problem) = commit.fleet_problem() {
             comment.refused.push(problem);
-            return Ok(Proposal { comment, head });
+            return Ok(Planned::Made(Proposal { comment, head }));
         }
         let planner = planner::Planner { name: &self.name, context: &self.context };
-        Box::pin(planner.fill(&mut comment, (&target, &commit), stop)).await;
-        Ok(Proposal { comment, head })
+        let busy = Box::pin(planner.fill(&mut comment, (&target, &commit), stop)).await;
+        Ok(busy.map_or_else(|| Planned::Made(Proposal { comment, head }), Planned::NotNow))
     }
 
     /// The target branch's commit.
@@ -422,6 +456,17 @@ impl PullRequests {
         let read = Arc::new(read);
         course.base = Some(Arc::clone(&read));
         Ok(read)
+    }
+
+    /// Tells a proposed commit what was kept before and leaves with it, so that what seems renamed is seen as such.
+    fn hand_on(&self, commit: &mut Commit, comment: &mut PlanComment) {
+        let wanted = self.context.targets(commit).into_iter().collect();
+        let hosts = self.context.hosts.keys().cloned().collect();
+        if let Err(error) =
+            commit::removed::foresee(commit, &self.context.data, &self.name, &wanted, &hosts)
+        {
+            comment.notes.push(format!("it is not known where data lies: {error}"));
+        }
     }
 
     async fn commit(&self, wanted: &Wanted, stop: &CancellationToken) -> Result<Commit, GitError> {
@@ -466,8 +511,20 @@ impl PullRequests {
 const LEAST_PAUSE: Duration = Duration::from_millis(100);
 /// When it cannot be told yet which pull requests are ours.
 const NOT_YET: Duration = Duration::from_secs(5);
+/// Between two looks at a deployment that a plan waits for; its end is heard of anyway.
+const DEPLOYING_PAUSE: Duration = Duration::from_secs(5);
+/// A plan that waits for longer is marked as old.
+const DEPLOYING_PATIENCE: Duration = Duration::from_mins(1);
 /// After the forge refused to list.
 const UNWILLING: Duration = Duration::from_mins(10);
+
+/// What came of planning.
+enum Planned {
+    /// A plan, or why there is none.
+    Made(Proposal),
+    /// Nothing: this target is being deployed.
+    NotNow(Target),
+}
 
 /// What merging would do.
 struct Proposal {

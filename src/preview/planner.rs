@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 use crate::commit::{Commit, LoadedStack};
 use crate::config::fleet_file::{Stack, Vanished, Window, vanished};
 use crate::docker::Depth;
-use crate::fleet::waves::Gate;
-use crate::fleet::{self, Clearance, TargetName, windows};
+use crate::fleet::waves::{Gate, Line, Standing, gates};
+use crate::fleet::{self, Clearance, TargetName, WaitingOn, windows};
 use crate::model::{CommitState, HostName, Policy, Remedy, RepositoryName, StackName};
 use crate::reconcile::pass::{Share, Sight};
 use crate::reconcile::{self, Proposal};
@@ -19,6 +19,7 @@ use crate::report::proposal::{self, Circumstances, Novelty};
 use crate::report::{Failure, Report, Target, Wait};
 
 use super::files;
+use super::moved::{self, Side};
 use super::widened::{self, Sides};
 
 use crate::clock;
@@ -45,14 +46,19 @@ struct Change {
 }
 
 impl Planner<'_> {
-    /// Fills a comment with the plans of everything that differs between the target branch and the merge result.
+    /// Fills a comment with the plans of everything that differs between the target branch and the merge result. Gives
+    /// the first target that is being deployed: what it runs now is not what would be changed, and nothing is planned.
     pub(crate) async fn fill(
         &self,
         comment: &mut PlanComment,
         (base, merged): (&Commit, &Commit),
         stop: &CancellationToken,
-    ) {
+    ) -> Option<Target> {
         let changes = self.changes(comment, base, merged);
+        let mut targets = changes.iter().map(|change| &change.target);
+        if let Some(target) = targets.find(|target| self.context.store.is_half_way(target)) {
+            return Some(target.clone());
+        }
         let shares = if changes.iter().any(|change| change.stack.spreads) {
             self.shares(merged).await
         } else {
@@ -65,18 +71,27 @@ impl Planner<'_> {
             report.wait = report.wait.take().or_else(|| change.wait.clone());
             reports.push((report, change));
         }
+        self.note_waves(&mut reports, merged);
         let all: Vec<&Report> = reports.iter().map(|(report, _)| report).collect();
         comment.plan_hash = proposal::hash(&all);
+        let mut sides = Vec::new();
+        for (report, change) in &reports {
+            sides.push(Side { report, novelty: change.novelty, stack: &change.stack });
+        }
+        let moves = moved::find(&sides, (base, merged));
         comment.stacks = reports
             .iter()
             .map(|(report, change)| {
                 let host = self.context.hosts.get(&change.target.host);
                 let data = host.map_or_else(String::new, |host| host.data.clone());
                 let before = base.stacks.get(&change.target.stack).map(|stack| &**stack);
+                let mut dangers = change.dangers.clone();
+                dangers.extend(moves.dangers.get(&change.target).cloned());
                 let around = Circumstances {
                     novelty: change.novelty,
                     data,
-                    dangers: change.dangers.clone(),
+                    dangers,
+                    is_told_elsewhere: moves.left.contains(&change.target),
                     files: files::changed(before, &change.stack),
                 };
                 proposal::of(report, around)
@@ -88,6 +103,33 @@ impl Planner<'_> {
             0 => {}
             1 => comment.notes.push("1 other stack is not touched.".to_owned()),
             many => comment.notes.push(format!("{many} other stacks are not touched.")),
+        }
+        None
+    }
+
+    /// Whom each target will wait for: those before it that have something to do, by `after` and by waves.
+    fn note_waves(&self, reports: &mut [(Report, &Change)], merged: &Commit) {
+        let Some(fleet) = &merged.fleet else { return };
+        let busy = |target: &TargetName| {
+            let own = reports.iter().find(|(report, _)| report.target.name() == *target);
+            own.is_some_and(|(report, _)| {
+                report.rounds.iter().any(|round| !round.plan.steps.is_empty())
+            })
+        };
+        let standing = |target: TargetName| {
+            let standing = if busy(&target) { Standing::Waiting } else { Standing::Done };
+            (target, standing)
+        };
+        let all = self.context.all_targets(merged).into_iter();
+        let standings: BTreeMap<TargetName, Standing> = all.map(standing).collect();
+        let (hosts, now) = (&*self.context.labels, clock::now());
+        let gates = gates(Line { fleet, hosts, standings: &standings, now });
+        for (report, _) in reports {
+            let gate = gates.get(&report.target.name());
+            if let Some(gate) = gate.filter(|gate| **gate != Gate::Go && report.wait.is_none()) {
+                let on = WaitingOn::Gate(gate.clone());
+                report.wait = Some(Wait { on, until: None, state: CommitState::Pending });
+            }
         }
     }
 
@@ -132,7 +174,7 @@ impl Planner<'_> {
                 let gone = Arc::new(LoadedStack::emptied(stack.stack.clone()));
                 let mut policy = policy.clone();
                 policy.prune.volumes = false;
-                changes.push(self.change(host, gone, (policy, Novelty::Gone)));
+                changes.push(self.change(host, gone, (policy, Novelty::Left)));
             }
         }
         let names = |commit: &Commit| commit.stacks.keys().cloned().collect();
@@ -180,7 +222,9 @@ impl Planner<'_> {
     ) -> Vec<Danger> {
         let (before, after) = (&before.stack, &after.stack);
         let windows = [self.windows(base, before, host), self.windows(merged, after, host)];
-        let sides = Sides { before, after, windows, hosts, host };
+        let now_on = after.hosts.select(&self.context.labels);
+        let moves = hosts.iter().any(|had| !now_on.contains(had));
+        let sides = Sides { before, after, windows, hosts, host, moves };
         widened::widened(&sides, clock::now())
     }
 
@@ -237,6 +281,8 @@ impl Planner<'_> {
             // The time since when is not said: it would change the comment for nothing.
             Link::Down { failure, .. } => return failed(failure),
         };
+        let record = self.context.data.recall(target);
+        let state = record.state();
         let proposal = Proposal {
             target,
             stack,
@@ -245,8 +291,21 @@ impl Planner<'_> {
             sight: Sight::Live(&engine),
             host_data: &host.data,
             share: share.cloned(),
-            reached: self.context.data.recall(target).reached,
+            reached: record.reached,
+            state,
+            before: merged.before(target),
         };
-        reconcile::propose(proposal, stop).await
+        let mut report = reconcile::propose(proposal, stop).await;
+        if let Some(heir) = self.heir(target, merged) {
+            report.wait =
+                Some(Wait { on: WaitingOn::Data(heir), until: None, state: CommitState::Pending });
+        }
+        report
+    }
+
+    /// A stack that seems to be this one, which leaves, and that will wait for a word about the data of it.
+    fn heir(&self, target: &Target, merged: &Commit) -> Option<TargetName> {
+        let heirs = merged.heirs.get(&(target.stack.clone(), target.host.clone()))?;
+        heirs.iter().find(|heir| !self.context.store.has_its_data(heir)).map(Target::name)
     }
 }

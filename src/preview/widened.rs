@@ -19,11 +19,13 @@ pub(crate) struct Sides<'a> {
     pub(crate) hosts: &'a BTreeSet<HostName>,
     /// This host.
     pub(crate) host: &'a HostName,
+    /// Whether it leaves another host for it: that is a move, and said as one.
+    pub(crate) moves: bool,
 }
 
 /// Everything that is allowed more than before.
 pub(crate) fn widened(sides: &Sides<'_>, now: Timestamp) -> Vec<Danger> {
-    let Sides { before, after, windows, hosts, host } = sides;
+    let Sides { before, after, windows, hosts, host, moves } = sides;
     let (old, new) = (before.prune, after.prune);
     let suspended = |stack: &Stack| stack.suspend.as_ref().is_some_and(|it| it.holds(now));
     let told = [
@@ -56,7 +58,7 @@ pub(crate) fn widened(sides: &Sides<'_>, now: Timestamp) -> Vec<Danger> {
         .map(|(_, text)| text.replace('`', ""))
         .collect();
     found.extend(lifted(windows));
-    if !hosts.is_empty() && !hosts.contains(*host) {
+    if !hosts.is_empty() && !hosts.contains(*host) && !moves {
         found.push(format!("it comes to host {host}"));
     }
     for profile in after.profiles.iter().filter(|profile| !before.profiles.contains(profile)) {

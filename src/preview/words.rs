@@ -26,12 +26,11 @@ impl Words {
         postbox: Postbox,
         as_host: Option<&HostName>,
     ) -> Self {
-        let limits = forge.limits();
         let (context, marker) = match as_host {
             None => ("moorline/plan".to_owned(), Marker::new("plan")),
             Some(host) => (format!("moorline/plan@{host}"), Marker::new(&format!("plan {host}"))),
         };
-        let dialect = Dialect { limit: limits.comment, folds: limits.folds };
+        let dialect = dialect(forge);
         let (forge, path) = (forge.clone(), path.clone());
         Self { forge, path, postbox, dialect, context, marker }
     }
@@ -56,7 +55,7 @@ impl Words {
     ) -> Option<String> {
         let (state, words) = plan.status();
         self.status(request, head, (state, &words));
-        let link = |at: &Location| Some(self.link(head, at));
+        let link = links(&self.forge, &self.path, head);
         let body = comment::plan(plan, self.dialect, &link, secrets);
         let silent = plan.is_silent();
         let mode = if silent { CommentMode::OnlyUpdate } else { CommentMode::Upsert };
@@ -88,13 +87,6 @@ impl Words {
         self.comment(number, body, CommentMode::OnlyUpdate);
     }
 
-    /// The page of a manifest's place at a commit.
-    fn link(&self, revision: &Revision, at: &Location) -> String {
-        let file = tree_path(&at.file).unwrap_or(&at.file);
-        let whole = self.path.join(file).map_or_else(|_| file.to_owned(), |path| path.to_string());
-        self.forge.file_link(revision, &whole, usize::try_from(at.line).unwrap_or(1).max(1))
-    }
-
     fn status(&self, request: &PullRequest, head: &Revision, (state, words): (CommitState, &str)) {
         // A fork's branch is not one of the repository's.
         let branch = (!request.fork).then(|| request.head_branch.clone());
@@ -109,5 +101,25 @@ impl Words {
     fn comment(&self, number: u64, body: String, mode: CommentMode) {
         let (place, marker) = (Place::PullRequest(number), self.marker.clone());
         self.postbox.put(Letter::Comment { place, marker, body, mode });
+    }
+}
+
+/// What a forge's comments may be.
+pub(crate) fn dialect(forge: &Forge) -> Dialect {
+    let limits = forge.limits();
+    Dialect { limit: limits.comment, folds: limits.folds }
+}
+
+/// The page of a manifest's place at a commit.
+pub(crate) fn links<'a>(
+    forge: &'a Forge,
+    path: &'a TreePath,
+    revision: &'a Revision,
+) -> impl Fn(&Location) -> Option<String> + 'a {
+    move |at| {
+        let file = tree_path(&at.file).unwrap_or(&at.file);
+        let whole = path.join(file).map_or_else(|_| file.to_owned(), |path| path.to_string());
+        let line = usize::try_from(at.line).unwrap_or(1).max(1);
+        Some(forge.file_link(revision, &whole, line))
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::data::disk::text_of;
+use crate::data::disk::at_the_disk;
 use crate::data::folder::{DataFolder, write_whole};
 use crate::model::RepositoryName;
 use crate::reconcile::store::Store;
@@ -27,10 +27,24 @@ impl Memory {
         Self { file: data.forge().join(format!("{name}.head.json")) }
     }
 
-    /// What was kept; nothing when it cannot be read.
+    /// What was kept; `None` when nothing was. What cannot be understood is said and kept beside: the commit before may
+    /// then stay as it was told.
     pub(crate) fn recall(&self) -> Option<Recollection> {
-        let text = text_of(&self.file)?;
-        serde_json::from_str(&text).ok()
+        let text = match at_the_disk(|| std::fs::read(&self.file)) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+            read => read,
+        };
+        let problem = match text.map(|text| Recollection::parse(&text)) {
+            Ok(Ok(last)) => return Some(last),
+            Ok(Err(problem)) => problem.to_string(),
+            Err(error) => error.to_string(),
+        };
+        let kept = self.file.with_extension("damaged");
+        tracing::error!(file = %self.file.display(), kept = %kept.display(), %problem, "cannot understand what was said of the last commit: if it was overtaken meanwhile, its statuses stay as they are");
+        if let Err(error) = at_the_disk(|| std::fs::rename(&self.file, &kept)) {
+            tracing::warn!(%error, "cannot keep the damaged file");
+        }
+        None
     }
 
     /// Remembers what is said of the head.

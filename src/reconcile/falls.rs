@@ -103,6 +103,7 @@ pub(super) fn remember(
         if let Resource::Replica { replica, .. } = &drift.resource
             && let Some(fall) = fall(drift)
             && !by_hand(drift, observed)
+            && !is_untried(drift, observed)
             && served.contains(replica)
         {
             fallen.insert(replica, fall);
@@ -119,6 +120,13 @@ fn by_hand(drift: &Drift, observed: &Observed) -> bool {
     let Resource::Replica { container: Some(id), .. } = &drift.resource else { return false };
     let stopped = || observed.containers.iter().any(|one| one.id == *id && one.stopped_by_hand);
     drift.reason == Reason::Paused || stopped()
+}
+
+/// Whether nobody tried to start it yet: a pass was cut off between making and starting it.
+fn is_untried(drift: &Drift, observed: &Observed) -> bool {
+    let Resource::Replica { container: Some(id), .. } = &drift.resource else { return false };
+    drift.reason == Reason::NotStarted
+        && observed.containers.iter().any(|one| one.id == *id && one.error.is_empty())
 }
 
 /// How a replica came to be down, as far as its drift tells. A missing one counts only when it was there before.

@@ -7,10 +7,13 @@ mod falls;
 pub mod host;
 pub(crate) mod limiter;
 pub mod pass;
+mod proposal;
+mod remembering;
 pub(crate) mod roster;
 pub mod store;
 pub(crate) mod survey;
 pub mod target;
 
+pub(crate) use proposal::{Proposal, propose};
 pub use target::Intent;
-pub(crate) use target::{Around, Next, Proposal, Request, TargetMemory, Turn, propose, target};
+pub(crate) use target::{Around, Next, Request, TargetMemory, Turn, target};

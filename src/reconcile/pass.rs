@@ -21,8 +21,9 @@ use crate::fleet::WaitingOn;
 use crate::fleet::approval::{self, Approval};
 use crate::fleet::placement::{self, Placement};
 use crate::model::{
-    CommitState, Cure, Desired, Diagnostics, Digest, EngineFacts, Health, Observed, Outcome, Plan,
-    Policy, Remedy, Replica, Revision, StepOutcome, SyncPolicy, Timestamp, chain,
+    CommitState, Cure, Desired, Diagnostics, Digest, EngineFacts, Health, Known, LastState,
+    Observed, Outcome, Plan, Policy, Remedy, Replica, Revision, StepOutcome, SyncPolicy, Timestamp,
+    chain,
 };
 use crate::plan::{self, Phase, Resolve};
 use crate::reconcile::apply::{self, ApplyOptions, Edges, Listener};
@@ -43,8 +44,12 @@ pub struct Memory {
     pub reached: Option<Revision>,
     /// Falls and recoveries of each replica.
     pub recoveries: Recoveries,
+    /// Where the stack's data was when it was last seen. It outlives this process.
+    pub state: LastState,
     /// Cures that changed nothing.
     pub cures: Cures,
+    /// Images that were taken over with what docker compose made: what each is taken to be built from, by its id.
+    pub taken: BTreeMap<String, String>,
     /// How containers failed that were waited for.
     causes: Causes,
     /// Since when what has still to show that it works is seen to run.
@@ -82,6 +87,17 @@ impl Memory {
     pub fn since(reached: Option<Revision>) -> Self {
         Self { reached, ..Self::default() }
     }
+
+    /// The same, with cures that changed nothing and images that were taken over.
+    pub fn with(self, cures: Cures, taken: BTreeMap<String, String>) -> Self {
+        Self { cures, taken, ..self }
+    }
+
+    /// The same, with where the stack's data was.
+    #[must_use]
+    pub fn knowing(self, state: LastState) -> Self {
+        Self { state, ..self }
+    }
 }
 
 /// Whether a pass changes anything.
@@ -97,9 +113,19 @@ pub enum Mode {
     SyncApproved,
     /// It only says what it would do.
     Show,
+    /// It says what it and those that follow would do, until nothing is left.
+    Foresee,
 }
 
 impl Mode {
+    /// Whether it only looks.
+    pub fn is_dry(self) -> bool {
+        match self {
+            Self::Show | Self::Foresee => true,
+            Self::Sync | Self::SyncAgain | Self::SyncByHand | Self::SyncApproved => false,
+        }
+    }
+
     /// Whether what was taken back is tried once more.
     fn tries_again(self) -> bool {
         matches!(self, Self::SyncAgain | Self::SyncByHand)
@@ -205,12 +231,14 @@ async fn attempt(
     report: &mut Report,
 ) -> Result<(), Failure> {
     let whole = desired(work, memory, report)?;
+    let whole = knowing(whole, work, memory);
     let mut depth = work.depth;
     for round in 0..ROUNDS_MAX {
         let mut observed = look(work, &whole, depth).await?;
         memory.causes.tell(&mut observed);
-        let (desired, unseated) = share(work, &whole, &observed, report).await?;
-        let desired = drift::settle(desired, &observed, work.policy);
+        let (asked, unseated) = share(work, &whole, &observed, report).await?;
+        drift::recall_builds(&mut memory.taken, &asked, &mut observed, work.policy);
+        let desired = drift::settle(Arc::clone(&asked), &observed, work.policy);
         depth = Depth::Changed;
         let findings = compare(memory, &desired, &observed, work.policy);
         if round == 0 {
@@ -219,12 +247,18 @@ async fn attempt(
         report.now_found(&findings, &observed);
         watch(work, memory, report, (&desired, &observed, &findings));
         memory.cures.look(&findings);
+        let in_sync = report.sync == crate::model::Sync::Synced;
+        memory.state = drift::last_state(&desired, &observed, work.policy, in_sync);
         if let Sight::Live(engine) = work.sight
             && work.policy.prune.volumes
         {
             beside::weigh(engine, &findings, &mut observed).await;
         }
-        let plan = make_plan(work, memory, (&desired, &observed, &findings));
+        if let Sight::Live(engine) = work.sight {
+            Box::pin(beside::probe(engine, &desired, &findings, &mut observed)).await;
+        }
+        let seen = (&*desired, &observed, &*findings);
+        let plan = with_input(work, memory, seen, plan::make);
         report.wait = objection(work, &plan);
         let engine = match work.sight {
             Sight::Live(engine) if may_apply(work) => Some(engine),
@@ -236,7 +270,12 @@ async fn attempt(
             break;
         }
         let plan = Arc::new(plan);
-        report.rounds.push(Round { plan: Arc::clone(&plan), outcomes: Vec::new() });
+        report.rounds.push(Round::shown(Arc::clone(&plan)));
+        if work.mode == Mode::Foresee {
+            let follow = |input: plan::Input<'_>| plan::foresee(&plan, &asked, input);
+            let later = with_input(work, memory, seen, follow).into_iter();
+            report.rounds.extend(later.map(|plan| Round::shown(Arc::new(plan))));
+        }
         let Some(engine) = engine.filter(|_| !idle && !stop.is_cancelled()) else { break };
         falls::remember(&mut memory.recoveries, &plan, (&findings, &observed), (work.clock)());
         let options = ApplyOptions::of(work.policy, Arc::clone(&work.listener));
@@ -306,10 +345,13 @@ fn digest(observed: &Observed) -> u64 {
         gaps,
         engine_started_at,
         ports_taken,
+        subnets_taken,
+        // Only a plan asks for it.
+        paths: _,
     } = observed;
     let mut hasher = DefaultHasher::new();
     (engine, containers, networks, volumes, images, gaps).hash(&mut hasher);
-    (engine_started_at, ports_taken).hash(&mut hasher);
+    (engine_started_at, ports_taken, subnets_taken).hash(&mut hasher);
     hasher.finish()
 }
 
@@ -320,13 +362,16 @@ async fn settle(
     desired: &Desired,
     report: &mut Report,
 ) -> Result<(), Failure> {
-    let observed = look(work, desired, Depth::Changed).await?;
+    let mut observed = look(work, desired, Depth::Changed).await?;
+    drift::recall_builds(&mut memory.taken, desired, &mut observed, work.policy);
     if let Some(share) = work.share {
         // What was made or removed is known to the others from now on.
         drop(share(&observed));
     }
     let findings = drift::detect(desired, &observed, work.policy);
     report.now_found(&findings, &observed);
+    let in_sync = report.sync == crate::model::Sync::Synced;
+    memory.state = drift::last_state(desired, &observed, work.policy, in_sync);
     watch(work, memory, report, (desired, &observed, &findings));
     Ok(())
 }
@@ -340,7 +385,7 @@ fn conclude(work: &Work<'_>, memory: &mut Memory, report: &mut Report) {
     }
     report.is_under_way = !failed
         && !stuck
-        && work.mode != Mode::Show
+        && !work.mode.is_dry()
         && (report.health == Health::Progressing
             || report.outcomes().any(|outcome| matches!(outcome, Outcome::Cancelled)));
     if report.sync == crate::model::Sync::Synced {
@@ -399,10 +444,7 @@ fn extent(desired: &Desired) -> [usize; 4] {
 
 /// Whether policy lets this pass change the host.
 fn may_apply(work: &Work<'_>) -> bool {
-    match work.mode {
-        Mode::Show => false,
-        Mode::SyncAgain | Mode::SyncByHand | Mode::SyncApproved | Mode::Sync => true,
-    }
+    !work.mode.is_dry()
 }
 
 /// Whose word a plan waits for, if it needs one and has none.
@@ -410,7 +452,9 @@ fn objection(work: &Work<'_>, plan: &Plan) -> Option<Wait> {
     let needs_word = match work.mode {
         Mode::SyncByHand => false,
         Mode::SyncApproved => true,
-        Mode::Sync | Mode::SyncAgain | Mode::Show => work.policy.sync == SyncPolicy::Manual,
+        Mode::Sync | Mode::SyncAgain | Mode::Show | Mode::Foresee => {
+            work.policy.sync == SyncPolicy::Manual
+        }
     };
     if !needs_word || plan.steps.is_empty() {
         return None;
@@ -426,18 +470,20 @@ fn objection(work: &Work<'_>, plan: &Plan) -> Option<Wait> {
     }
 }
 
-fn make_plan(
+/// Plans with everything that is known of a target.
+fn with_input<T>(
     work: &Work<'_>,
     memory: &Memory,
     (desired, observed, findings): (&Desired, &Observed, &Findings),
-) -> Plan {
+    plan: impl FnOnce(plan::Input<'_>) -> T,
+) -> T {
     let now = (work.clock)();
     let by_hand = work.mode.tries_again() && !memory.tried_by_hand;
     let brakes =
         if by_hand { BTreeMap::new() } else { falls::brakes(&memory.recoveries, desired, now) };
     let as_then = memory.reached_as.as_ref().is_none_or(|digest| *digest == work.stack.digest);
     let kept = memory.reached.as_ref() == Some(work.revision) && as_then;
-    plan::make(plan::Input {
+    plan(plan::Input {
         desired,
         observed,
         findings,
@@ -482,6 +528,21 @@ fn desired(
     forget_changed(memory, &desired);
     memory.desired = Some((asked, facts, Arc::clone(&desired), problems));
     Ok(desired)
+}
+
+/// The same with what is known of the stack's data beside what the host shows.
+fn knowing(whole: Arc<Desired>, work: &Work<'_>, memory: &mut Memory) -> Arc<Desired> {
+    let known = Known { own: memory.state.clone(), before: work.beside.before.clone() };
+    if *whole.known == known {
+        return whole;
+    }
+    let mut knowing = Arc::unwrap_or_clone(whole);
+    knowing.known = Arc::new(known);
+    let knowing = Arc::new(knowing);
+    if let Some((_, _, desired, _)) = &mut memory.desired {
+        *desired = Arc::clone(&knowing);
+    }
+    knowing
 }
 
 /// Replicas whose definition changed start afresh; those that are gone are forgotten.

@@ -129,6 +129,16 @@ impl Store {
         self.lock().state.is_settled(target)
     }
 
+    /// See [`State::has_its_data`].
+    pub fn has_its_data(&self, target: &Target) -> bool {
+        self.lock().state.has_its_data(target)
+    }
+
+    /// See [`State::is_half_way`].
+    pub fn is_half_way(&self, target: &Target) -> bool {
+        self.lock().state.is_half_way(target)
+    }
+
     /// See [`State::looks`].
     pub fn looks(&self) -> Option<(Revision, Vec<Look>)> {
         self.lock().state.looks()

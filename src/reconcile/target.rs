@@ -7,8 +7,6 @@
 //! data folder. A pass that panics is a failed target, loudly, and nobody else's. A turn that only shows leaves nothing
 //! behind. *Caveats.* A newer commit ends the waits of a running pass, not its calls.
 
-use std::any::Any;
-use std::future::ready;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +21,10 @@ use crate::data::folder::DataError;
 use crate::data::journal::Entry;
 use crate::docker::{Depth, Engine};
 use crate::fleet::waves::Gate;
-use crate::model::{CommitState, Observed, Outcome, Policy, Remedy, Revision, Timestamp, chain};
+use crate::fleet::{TargetName, WaitingOn};
+use crate::model::{
+    CommitState, LastState, Observed, Outcome, Policy, Remedy, Revision, Timestamp, chain,
+};
 use crate::report::{Failure, Report, Target, Wait, status};
 use crate::schedule::{self, Failures, PassEnded};
 use crate::state::Change;
@@ -32,7 +33,9 @@ use super::admission::{Admission, Asking};
 use super::apply::{Event, Listener};
 use super::context::Context;
 use super::host::{Host, Link, unknown_since};
-use super::pass::{self, Beside, Memory, Mode, Share, Sharing, Sight, Work};
+use super::pass::{self, Beside, Memory, Mode, Sight, Work};
+use super::proposal::panicked;
+use super::remembering;
 
 /// After a watch time has passed, before it is looked whether what was watched still runs.
 const PROOF_SLACK: Duration = Duration::from_millis(250);
@@ -60,10 +63,13 @@ impl Intent {
             Self::ByHandForAll => Mode::SyncAgain,
             Self::ByHand => Mode::SyncByHand,
             Self::Approved => Mode::SyncApproved,
-            Self::Show => Mode::Show,
+            Self::Show => Mode::Foresee,
         }
     }
 }
+
+/// How often it is looked at whether the Engine has removed a container: that it failed to, no event tells.
+const REMOVAL_LOOK: Duration = Duration::from_millis(500);
 
 /// What one turn is about.
 #[derive(Debug)]
@@ -110,7 +116,7 @@ impl TargetMemory {
     /// What is left of it after a start.
     pub(crate) fn of(context: &Context, target: &Target) -> Self {
         Self {
-            pass: Memory::since(context.data.recall(target).reached),
+            pass: remembering::remembered(&context.data, target),
             failures: Failures::default(),
             current: None,
             full_look_at: clock::now(),
@@ -165,6 +171,18 @@ impl Turning<'_> {
             return nothing(Some(self.failed(&latest.revision, unusable("no such host"))));
         };
         let admission = Box::pin(self.admission(memory)).await;
+        let admission = match self.heir() {
+            Some(heir) => Admission {
+                commit: Arc::clone(latest),
+                wait: Some(Wait {
+                    on: WaitingOn::Data(heir),
+                    until: None,
+                    state: CommitState::Pending,
+                }),
+                look_only: true,
+            },
+            None => admission,
+        };
         let commit = if request.intent == Intent::Show { latest } else { &admission.commit };
         let Some(stack) = commit.stack_of(target).map(Arc::clone) else {
             return nothing(Some(self.failed(&latest.revision, unusable("no such stack"))));
@@ -189,7 +207,7 @@ impl Turning<'_> {
         let full = request.full || memory.full_look_at <= clock::now();
         let depth = if full { Depth::Full } else { Depth::Changed };
         let mode = if admission.look_only { Mode::Show } else { request.intent.mode() };
-        if admission.wait.is_none() && mode != Mode::Show {
+        if admission.wait.is_none() && !mode.is_dry() {
             let (target, newest) = (target.clone(), latest.revision.clone());
             context.store.apply(Change::Begins { target, newest, at: clock::now() });
         }
@@ -227,6 +245,14 @@ impl Turning<'_> {
         asking.admission(&context.cache, around.stop).await
     }
 
+    /// A stack that seems to be this one, which left, and that waits for a word about the data of it.
+    fn heir(&self) -> Option<TargetName> {
+        let Self { context, request, .. } = self;
+        let place = (request.target.stack.clone(), request.target.host.clone());
+        let mut heirs = request.commit.heirs.get(&place)?.iter();
+        heirs.find(|heir| !context.store.has_its_data(heir)).map(Target::name)
+    }
+
     /// One pass, which ends with its host: calls that nobody will answer are not waited for.
     async fn pass(
         &self,
@@ -254,7 +280,7 @@ impl Turning<'_> {
     ) -> Report {
         let Self { context, request, around } = self;
         let target = request.target;
-        let _lock = if mode == Mode::Show {
+        let _lock = if mode.is_dry() {
             None
         } else {
             match context.data.lock_target(target, around.stop).await {
@@ -262,13 +288,18 @@ impl Turning<'_> {
                 Err(error) => return self.report_of(&commit.revision, locked(&error)),
             }
         };
-        if mode != Mode::Show
+        if !mode.is_dry()
             && !commit.is_retired(target)
             && let Err(error) = context.data.keep(target, &stack.stack, stack.project_name())
         {
             // What was kept and is not known to be cannot be removed later: that is no reason to let it lie now.
             tracing::warn!(%error, "cannot remember that this stack is kept");
         }
+        if memory.pass.state == LastState::default() {
+            // The host may have told since.
+            memory.pass.state = context.data.recall(target).state();
+        }
+        remembering::vouch(&context.data, engine, target);
         let policy = stack.stack.policy(&context.limits);
         let approvals = context.orders.borrow().approvals.clone();
         let name = target.name();
@@ -303,11 +334,14 @@ impl Turning<'_> {
                 }
             }
         };
+        if mode != Mode::Show {
+            remembering::note(&context.data, engine, target, &memory.pass);
+        }
         let millis = clock::now().since(begun).as_millis();
         tracing::debug!(stack = %target.stack, host = %target.host, ?depth, millis, "pass ended");
         ended.unwrap_or_else(|panic| {
             // What it remembered is not trusted any more.
-            memory.pass = Memory::since(context.data.recall(target).reached);
+            memory.pass = remembering::remembered(&context.data, target);
             self.report_of(&commit.revision, panicked(target, &*panic))
         })
     }
@@ -317,10 +351,14 @@ impl Turning<'_> {
     fn beside(&self, policy: &Policy) -> Beside {
         let Self { context, request, .. } = self;
         let prunes = policy.prune.volumes && request.intent != Intent::Show;
+        let place = (request.target.stack.clone(), request.target.host.clone());
+        // Whoever is taken down by hand is the only one that is looked at.
+        let prunes = prunes && !request.commit.taken_down.contains(&place);
         let unsettled = || context.unsettled(request.commit, request.target);
         Beside {
             newest: Some(Arc::clone(&request.commit.claims)),
             unsettled: prunes.then(unsettled).flatten(),
+            before: request.commit.before(request.target),
         }
     }
 
@@ -398,7 +436,10 @@ impl Turning<'_> {
         if self.is_gone(commit, &report) {
             return Turn { report: Some(report), next: Next::Gone };
         }
-        let again = report.waits_for_the_host().then(|| clock::now().plus(schedule::HELD_LOOK));
+        let waits_for_heir = matches!(&report.wait, Some(Wait { on: WaitingOn::Data(_), .. }));
+        let pause = if report.waits_for_a_removal() { REMOVAL_LOOK } else { schedule::HELD_LOOK };
+        let again =
+            (waits_for_heir || report.waits_for_the_host()).then(|| clock::now().plus(pause));
         let until = report.wait.as_ref().and_then(|wait| wait.until);
         // A moment later: what crashes just then has crashed.
         let proven = report.proven_at().map(|at| at.plus(PROOF_SLACK));
@@ -434,6 +475,14 @@ impl Turning<'_> {
             && let Err(error) = context.data.reach(target, &report.revision, now)
         {
             tracing::warn!(%error, "cannot remember the reached revision");
+        }
+        if report.is_good() {
+            let place = (target.stack.clone(), target.host.clone());
+            for old in request.commit.taken_over.get(&place).into_iter().flatten() {
+                if let Err(error) = context.data.hand_over(old) {
+                    tracing::warn!(%error, "cannot forget the name that this stack had");
+                }
+            }
         }
         self.use_up_approval(report);
     }
@@ -497,7 +546,12 @@ impl Turning<'_> {
         let target = self.request.target;
         let gone =
             commit.is_retired(target) && removed::is_done_with(report, commit.stack_of(target));
-        if gone && let Err(error) = self.context.data.forget(self.request.target) {
+        let place = (target.stack.clone(), target.host.clone());
+        let stays_known = commit.taken_down.contains(&place);
+        if gone
+            && !stays_known
+            && let Err(error) = self.context.data.forget(self.request.target)
+        {
             tracing::warn!(%error, "cannot forget a target that is gone");
         }
         gone
@@ -532,66 +586,10 @@ impl Turning<'_> {
     }
 }
 
-/// A stack as somebody proposes it, or a host as it was seen: what is planned without being anybody's turn.
-pub(crate) struct Proposal<'a> {
-    /// Which stack on which host.
-    pub(crate) target: &'a Target,
-    /// The stack, as proposed.
-    pub(crate) stack: &'a LoadedStack,
-    /// The proposed commit.
-    pub(crate) revision: &'a Revision,
-    /// What is allowed.
-    pub(crate) policy: &'a Policy,
-    /// The host.
-    pub(crate) sight: Sight<'a>,
-    /// Folder of Moorline's data on it.
-    pub(crate) host_data: &'a str,
-    /// What of the stack is this host's.
-    pub(crate) share: Option<Share>,
-    /// What the target reached.
-    pub(crate) reached: Option<Revision>,
-}
-
-/// What would be done about a proposal. Nothing is changed, locked or remembered, and no registry is asked about what a
-/// stranger names.
-pub(crate) async fn propose(proposal: Proposal<'_>, stop: &CancellationToken) -> Report {
-    let mut memory = Memory::since(proposal.reached);
-    let share = proposal.share.map(|share| move |_: &Observed| ready(share.clone()).boxed());
-    let work = Work {
-        target: proposal.target,
-        stack: proposal.stack,
-        revision: proposal.revision,
-        policy: proposal.policy,
-        sight: proposal.sight,
-        host_data: proposal.host_data,
-        mode: Mode::Show,
-        share: share.as_ref().map(|share| share as &Sharing<'_>),
-        approvals: &[],
-        beside: Beside::default(),
-        depth: Depth::Changed,
-        listener: Arc::new(|_| {}),
-        clock: clock::now,
-    };
-    let passed = AssertUnwindSafe(pass::run(&work, &mut memory, stop)).catch_unwind().await;
-    passed.unwrap_or_else(|panic| {
-        let failure = panicked(proposal.target, &*panic);
-        Report::failed(proposal.target.clone(), proposal.revision.clone(), clock::now(), failure)
-    })
-}
-
 fn unusable(what: &str) -> Failure {
     Failure { message: what.to_owned(), remedy: Remedy::Operator }
 }
 
 fn locked(error: &DataError) -> Failure {
     Failure { message: chain::in_full(error), remedy: error.remedy() }
-}
-
-/// A bug in one pass is this target's failure, and nobody else's.
-fn panicked(target: &Target, panic: &(dyn Any + Send)) -> Failure {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let said = text.or_else(|| panic.downcast_ref::<&str>().copied());
-    let message = format!("internal error: {}", said.unwrap_or("a pass panicked"));
-    tracing::error!(stack = %target.stack, host = %target.host, "{message}");
-    Failure { message, remedy: Remedy::Operator }
 }

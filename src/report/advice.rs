@@ -36,7 +36,7 @@ fn waiting(on: &WaitingOn, report: &Report) -> String {
         WaitingOn::Rollback(_) => format!("moorline history {stack}"),
         WaitingOn::Manifest(_) => "moorline validate".to_owned(),
         WaitingOn::Room(_) => "moorline hosts".to_owned(),
-        WaitingOn::Approval(_) => format!("moorline plan {stack}"),
+        WaitingOn::Data(_) | WaitingOn::Approval(_) => format!("moorline plan {stack}"),
         WaitingOn::Unreadable { .. } => "moorline doctor".to_owned(),
     }
 }

@@ -56,6 +56,22 @@ impl<'a> Fate<'a> {
         ends.chain(self.changed.iter().copied())
     }
 
+    /// Why, where no difference of its own says so: what the first step about it says. What later rounds find is only what
+    /// the earlier ones left.
+    fn why(&self, mark: Mark) -> Option<String> {
+        let first = self.changed.first().copied().or_else(|| self.steps().next())?;
+        let has = |wanted: fn(&Action) -> bool| self.changed.iter().any(|it| wanted(&it.action));
+        let is_restarted = has(|action| matches!(action, Action::Stop { .. }))
+            && has(|action| matches!(action, Action::Start { .. }));
+        match (mark, &first.because) {
+            (Mark::Create, Reason::Missing) => None,
+            (Mark::Change, because) if is_restarted => {
+                Some(format!("stopped and started again: {because}"))
+            }
+            (_, because) => Some(because.to_string()),
+        }
+    }
+
     /// The step that makes it.
     pub(super) fn made(&self) -> Option<&'a Step> {
         self.made
@@ -97,29 +113,16 @@ pub(super) enum Sort {
 /// Whose step it is, if it makes, changes or removes something.
 pub(super) fn whose(step: &Step) -> Option<(Sort, String)> {
     let container = match &step.action {
-        Action::Create { name, .. } => name.as_str(),
-        Action::Remove { container, .. }
-        | Action::Connect { container, .. }
-        | Action::Disconnect { container, .. }
-        | Action::Start { container }
-        | Action::Restart { container, .. }
-        | Action::Unpause { container }
-        | Action::Stop { container, .. }
-        | Action::Rename { container, .. }
-        | Action::Update { container, .. } => container.name(),
         Action::CreateNetwork(spec) => return Some((Sort::Network, spec.name.clone())),
         Action::RemoveNetwork { name, .. } => return Some((Sort::Network, name.clone())),
         Action::CreateVolume(spec) => return Some((Sort::Volume, spec.name.clone())),
         Action::RemoveVolume { name } => return Some((Sort::Volume, name.clone())),
-        Action::Pull { .. }
-        | Action::Build { .. }
-        | Action::PutFiles { .. }
-        | Action::RemoveFiles { .. }
-        | Action::Upload { .. }
+        // They leave the container as it is.
+        Action::Upload { .. }
         | Action::RunHook { .. }
         | Action::AwaitHealthy { .. }
-        | Action::AwaitCompletion { .. }
-        | Action::Delay { .. } => return None,
+        | Action::AwaitCompletion { .. } => return None,
+        action => action.container_name()?,
     };
     let name = step.replica.as_ref().map_or_else(|| container.to_owned(), ToString::to_string);
     Some((Sort::Container, name))
@@ -128,15 +131,34 @@ pub(super) fn whose(step: &Step) -> Option<(Sort, String)> {
 /// Every change of a report's plans; what goes first, then what is replaced, changed and made.
 pub fn changes(report: &Report) -> Vec<Change> {
     let fates = fates(report.rounds.iter().map(|round| &*round.plan));
+    let fetched = fetched(report);
     let mut changes: Vec<Change> = fates
         .iter()
         .filter_map(|((sort, name), fate)| {
             let found = report.found.iter().filter(|drift| is_about(drift, *sort, name));
-            one((*sort, name), fate, &found.collect::<Vec<_>>())
+            let mut change = one((*sort, name), fate, &found.collect::<Vec<_>>())?;
+            if let Some(Step { action: Action::Create { spec, .. }, .. }) = fate.made
+                && let Some(how) = fetched.get(spec.config.image.as_str())
+                && let Some(detail) = change.details.iter_mut().find(|it| it.starts_with("image "))
+            {
+                detail.push_str(how);
+            }
+            Some(change)
         })
         .collect();
     changes.sort_by(|a, b| (a.mark, &a.name).cmp(&(b.mark, &b.name)));
     changes
+}
+
+/// Images that are not on the host yet, and how they come there.
+fn fetched(report: &Report) -> BTreeMap<&str, &'static str> {
+    let steps = report.rounds.iter().flat_map(|round| &round.plan.steps);
+    let fetched = steps.filter_map(|step| match &step.action {
+        Action::Pull { image, .. } => Some((image.as_str(), " (to be pulled)")),
+        Action::Build { image, .. } => Some((image.as_str(), " (to be built)")),
+        _ => None,
+    });
+    fetched.collect()
 }
 
 fn one((sort, name): (Sort, &str), fate: &Fate<'_>, found: &[&Drift]) -> Option<Change> {
@@ -153,7 +175,7 @@ fn one((sort, name): (Sort, &str), fate: &Fate<'_>, found: &[&Drift]) -> Option<
         details = vec![format!("image {}", spec.config.image)];
     }
     if details.is_empty() {
-        details = fate.steps().map(|step| step.because.to_string()).collect();
+        details = fate.why(mark).into_iter().collect();
     }
     details.sort();
     details.dedup();
@@ -189,7 +211,13 @@ fn detail(reason: &Reason) -> Option<String> {
             (None, None) => what.to_owned(),
         }
     };
+    let is_empty =
+        |value: &Option<crate::model::Value>| value.as_ref().is_none_or(|value| value.0.is_empty());
     Some(match reason {
+        // A port that is only open inside says nothing beside the one that is published for it.
+        Reason::Changed { desired, observed, .. } if is_empty(desired) && is_empty(observed) => {
+            return None;
+        }
         Reason::Changed { field, desired, observed } => moved(&words(field), desired, observed),
         Reason::EndpointChanged { network, field, desired, observed } => {
             moved(&format!("{field} on {network}"), desired, observed)

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use super::Report;
 use super::change::{Mark, changes, fates, whose};
-use super::comment::{Counts, FileChange, StackPlan, Verdict};
+use super::comment::{Counts, FileChange, Problem, StackPlan, Verdict};
 pub use super::danger::Novelty;
-use super::danger::{Danger, dangers};
-use crate::model::{Action, Digest, Plan, Resource, Severity};
+use super::danger::{Danger, Risk, dangers};
+use crate::model::{Action, Digest, Held, Plan, Severity};
 use crate::plan;
 
 /// What is known of a stack besides its report.
@@ -19,30 +19,41 @@ pub struct Circumstances {
     pub data: String,
     /// What the pull request allows itself, and what else was seen beside the report.
     pub dangers: Vec<Danger>,
+    /// Whether what stays behind here is told where it is taken up anew.
+    pub is_told_elsewhere: bool,
     /// Files that containers see and that change.
     pub files: Vec<FileChange>,
 }
 
 /// One stack on one host, as the comment shows it.
 pub fn of(report: &Report, around: Circumstances) -> StackPlan {
-    let Circumstances { novelty, data, dangers: given, files } = around;
-    let mut problems: Vec<String> = report.problems.0.iter().map(ToString::to_string).collect();
+    let Circumstances { novelty, data, dangers: given, is_told_elsewhere, files } = around;
+    let told = report.problems.0.iter();
+    let mut problems: Vec<Problem> = told
+        .map(|it| Problem { text: it.to_string(), origin: Some(it.location.clone()) })
+        .collect();
     let refused = report.problems.has_errors();
     if let Some(failure) = report.failure.as_ref().filter(|_| !refused) {
-        problems.push(failure.message.clone());
+        problems.push(Problem { text: failure.message.clone(), origin: None });
     }
+    let obstacles: Vec<Problem> =
+        report.held().filter(|held| held.why.is_obstacle()).map(obstacle).collect();
+    let is_impossible = !obstacles.is_empty();
+    problems.extend(obstacles);
     let plans = || report.rounds.iter().map(|round| &*round.plan);
     let steps = plans().any(|plan| !plan.steps.is_empty());
     let held = plans().any(|plan| !plan.held.is_empty());
     let verdict = match (refused, report.failure.is_some()) {
         (true, _) => Verdict::Refused,
         (false, true) => Verdict::Unseen,
+        (false, false) if is_impossible => Verdict::Impossible,
         (false, false) if steps => Verdict::Changes,
         (false, false) if held => Verdict::Held,
         (false, false) => Verdict::Unchanged,
     };
-    let mut dangers: Vec<Danger> =
-        given.into_iter().chain(dangers(report, novelty, &data)).collect();
+    let own = dangers(report, novelty, &data).into_iter();
+    let own = own.filter(|danger| danger.risk != Risk::DataLeft || !is_told_elsewhere);
+    let mut dangers: Vec<Danger> = given.into_iter().chain(own).collect();
     dangers.sort();
     dangers.dedup();
     let said: BTreeSet<&str> = dangers.iter().map(|danger| danger.text.as_str()).collect();
@@ -57,18 +68,27 @@ pub fn of(report: &Report, around: Circumstances) -> StackPlan {
         files,
         plan_text: plan_text(report),
         warnings,
-        held: report
-            .held()
-            .map(|held| format!("{} {}: {}", held.drift.resource, held.drift.reason, held.why))
-            .collect(),
+        held: report.held().filter(|held| !held.why.is_obstacle()).map(said_of).collect(),
         problems,
     }
 }
 
 /// The steps, round by round: what a later round does is only seen once the one before is done.
 fn plan_text(report: &Report) -> String {
-    let rounds: Vec<String> = report.rounds.iter().map(|round| plan::render(&round.plan)).collect();
-    rounds.join("\nand then\n")
+    plan::render(&report.rounds.iter().map(|round| &*round.plan).collect::<Vec<_>>())
+}
+
+/// What is held, and why.
+fn said_of(held: &Held) -> String {
+    let Held { drift, why } = held;
+    format!("{} {}: {why}", drift.resource, drift.reason)
+}
+
+/// What cannot be had, with its place first.
+fn obstacle(held: &Held) -> Problem {
+    let origin = held.drift.origin.clone();
+    let place = origin.as_ref().map_or(String::new(), |at| format!("{at}: "));
+    Problem { text: format!("{place}{}", said_of(held)), origin }
 }
 
 /// One digest over the plans of all stacks; `None` where one of them was refused, because there is no plan then.
@@ -108,13 +128,11 @@ fn warnings(report: &Report, novelty: Novelty, said: &BTreeSet<&str>) -> Vec<Str
     match novelty {
         Novelty::New => warnings.push("the stack is new here".to_owned()),
         Novelty::Gone => warnings.push("the stack is no longer in the repository".to_owned()),
+        Novelty::Left => warnings.push("the stack is asked for on other hosts only".to_owned()),
         Novelty::Known => {}
     }
     if let Some(wait) = &report.wait {
-        warnings.push(match wait.until {
-            Some(until) => format!("waits until {until}: {wait}"),
-            None => format!("waits: {wait}"),
-        });
+        warnings.push(wait.in_full());
     }
     let mut seen = BTreeSet::new();
     for plan in report.rounds.iter().map(|round| &*round.plan) {
@@ -125,13 +143,7 @@ fn warnings(report: &Report, novelty: Novelty, said: &BTreeSet<&str>) -> Vec<Str
             }
             _ => None,
         });
-        let kept = plan.held.iter().filter_map(|held| match &held.drift.resource {
-            Resource::Volume(_) => {
-                Some(format!("{} {}, and is left as it is", held.drift.resource, held.drift.reason))
-            }
-            _ => None,
-        });
-        for text in others.cloned().chain(renamed).chain(kept) {
+        for text in others.cloned().chain(renamed) {
             if seen.insert(text.clone()) {
                 warnings.push(text);
             }

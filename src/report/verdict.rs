@@ -78,6 +78,13 @@ pub struct Round {
     pub outcomes: Vec<StepOutcome>,
 }
 
+impl Round {
+    /// A plan that was not carried out.
+    pub fn shown(plan: Arc<Plan>) -> Self {
+        Self { plan, outcomes: Vec::new() }
+    }
+}
+
 /// A container that stands for a replica, in one line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReplicaLine {
@@ -307,6 +314,11 @@ impl Report {
     /// Whether something is held that something which happens on the host may end.
     pub fn waits_for_the_host(&self) -> bool {
         self.held().any(|held| held.why.may_end_by_itself())
+    }
+
+    /// Whether the Engine is removing a container that is to be made anew.
+    pub fn waits_for_a_removal(&self) -> bool {
+        self.held().any(|held| held.why == crate::model::HeldBecause::BeingRemoved)
     }
 
     /// What was left alone in the last round.

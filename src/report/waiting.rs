@@ -15,6 +15,19 @@ impl fmt::Display for Wait {
     }
 }
 
+impl Wait {
+    /// What it waits for, and until when where that is known: `waits until 2026-11-28T22:00:00Z: change freeze`.
+    pub fn in_full(&self) -> String {
+        match (&self.on, self.until) {
+            // They say by themselves that it waits, and until when.
+            (WaitingOn::Gate(_), _) => self.to_string(),
+            (WaitingOn::Window(opening), _) => opening.to_string(),
+            (_, Some(until)) => format!("waits until {until}: {self}"),
+            (_, None) => format!("waits: {self}"),
+        }
+    }
+}
+
 fn words(on: &WaitingOn, out: &mut fmt::Formatter<'_>) -> fmt::Result {
     match on {
         WaitingOn::Brake(brake) => write!(out, "{brake}"),
@@ -31,6 +44,10 @@ fn words(on: &WaitingOn, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         }
         WaitingOn::Manifest(None) => out.write_str("the manifest cannot be used"),
         WaitingOn::Room(waiting) => write!(out, "{waiting}"),
+        WaitingOn::Data(heir) => write!(
+            out,
+            "it stays until there is a word about its data: stack {heir} seems to be this one, and is held"
+        ),
         WaitingOn::Approval(verdict) => write!(out, "{verdict}"),
         WaitingOn::Unreadable { on, revision, error } => {
             words(on, out)?;

@@ -16,7 +16,7 @@ mod unproven;
 
 pub use change::{Change, NewHead, Stirred};
 pub use gates::Gates;
-pub use overtaken::Recollection;
+pub use overtaken::{NotARecollection, Recollection};
 pub use record::{Doing, TargetRecord};
 pub use statuses::{CommitReport, Known, Look};
 pub use unproven::{SeenUp, Watch};

@@ -20,6 +20,9 @@ const MOST_OVERTAKEN: usize = 16;
 /// What was said of a head, for the next start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recollection {
+    /// The form; 0 in what was written before there were forms.
+    #[serde(default)]
+    version: u32,
     revision: Revision,
     stacks: BTreeMap<StackName, CommitStatus>,
     asked: BTreeMap<StackName, Digest>,
@@ -28,7 +31,33 @@ pub struct Recollection {
     held: BTreeSet<StackName>,
 }
 
+/// Why a recollection cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum NotARecollection {
+    /// A newer program wrote it.
+    #[error("it has form {0}, which a newer moorline wrote")]
+    Newer(u32),
+    /// It is damaged.
+    #[error(transparent)]
+    Damaged(#[from] serde_json::Error),
+}
+
+/// The form of what is kept. A higher one was written by a newer program.
+const VERSION: u32 = 1;
+
 impl Recollection {
+    /// Reads what was kept.
+    ///
+    /// # Errors
+    /// It is damaged, or newer than this program.
+    pub fn parse(bytes: &[u8]) -> Result<Self, NotARecollection> {
+        let last: Self = serde_json::from_slice(bytes)?;
+        if VERSION < last.version {
+            return Err(NotARecollection::Newer(last.version));
+        }
+        Ok(last)
+    }
+
     /// The same with each line of text passed through `clean`, which takes secrets out.
     #[must_use]
     pub fn cleaned(mut self, clean: impl Fn(&str) -> String) -> Self {
@@ -128,6 +157,7 @@ impl State {
         let asked =
             self.stacks.iter().filter_map(|(name, it)| Some((name.clone(), it.asks.clone()?)));
         Some(Recollection {
+            version: VERSION,
             revision,
             stacks: self.of_stacks(None),
             asked: asked.collect(),

@@ -115,6 +115,28 @@ impl State {
         })
     }
 
+    /// Whether a target was looked at with the head, and does not wait for a word about its data.
+    pub fn has_its_data(&self, target: &Target) -> bool {
+        let report = self.target(target).and_then(|record| record.report.as_ref());
+        report.is_some_and(|report| {
+            self.head() == Some(&report.revision)
+                && report.failure.is_none()
+                && !report.held().any(|held| held.why.is_about_data())
+        })
+    }
+
+    /// Whether a target is on its way to the head, or was not looked at since it is the head: what it runs now is not
+    /// what it will run in a moment. One of which nothing is expected is not.
+    pub fn is_half_way(&self, target: &Target) -> bool {
+        self.target(target).is_some_and(|record| match (&record.doing, &record.report) {
+            (Doing::New | Doing::Deploying, _) | (Doing::Reported, None) => true,
+            (Doing::Waiting(_), _) => false,
+            (Doing::Reported, Some(report)) => {
+                self.head() != Some(&report.revision) || report.is_under_way
+            }
+        })
+    }
+
     /// How every target compares with the head; `None` while that is still to come for one of them.
     pub fn looks(&self) -> Option<(Revision, Vec<Look>)> {
         let head = self.head()?;

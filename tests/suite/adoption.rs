@@ -279,7 +279,7 @@ async fn planned(stack: &LoadedStack, fake: &FakeEngine) -> Vec<String> {
     if round.plan.is_empty() {
         return Vec::new();
     }
-    moorline::plan::render(&round.plan).lines().map(str::to_owned).collect()
+    moorline::plan::render(&[&round.plan]).lines().map(str::to_owned).collect()
 }
 
 #[tokio::test]

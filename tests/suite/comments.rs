@@ -6,8 +6,8 @@ use std::path::Path;
 use moorline::model::{CommitState, Digest, HostName, Location, Revision, StackName};
 use moorline::report::change::{Change, Mark};
 use moorline::report::comment::{
-    Counts, Dialect, FileChange, Freshness, PlanComment, StackPlan, Verdict, outcome, plan,
-    withdrawn,
+    Counts, Dialect, FileChange, Freshness, PlanComment, Problem, StackPlan, Verdict, outcome,
+    plan, withdrawn,
 };
 use moorline::report::danger::{Danger, Risk};
 use moorline::report::mask::SecretSet;
@@ -67,6 +67,10 @@ fn change(mark: Mark, name: &str, details: &[&str], origin: Option<Location>) ->
 
 fn danger(risk: Risk, text: &str, origin: Option<Location>) -> Danger {
     Danger { risk, text: text.to_owned(), origin }
+}
+
+fn problem(text: &str, line: u32) -> Problem {
+    Problem { text: text.to_owned(), origin: at("shop/compose.yaml", line) }
 }
 
 /// Compares with a file, or writes it.
@@ -174,8 +178,8 @@ fn a_harmless_change_is_short() {
 fn a_refusal_says_everything_at_once_and_has_no_hash() {
     let mut shop = stack("shop", Verdict::Refused, "");
     shop.problems = vec![
-        "shop/compose.yaml:3:5: error: unknown attribute \"imag\"".to_owned(),
-        "shop/compose.yaml:7:5: error: \"80:80:80:80\" is not a port".to_owned(),
+        problem("shop/compose.yaml:3:5: error: unknown attribute \"imag\"", 3),
+        problem("shop/compose.yaml:7:5: error: \"80:80:80:80\" is not a port", 7),
     ];
     let comment = PlanComment { plan_hash: None, ..of(vec![shop]) };
     golden("a_refused_manifest.md", &shown(&comment, GITHUB, &SecretSet::default()));
@@ -326,7 +330,10 @@ fn worlds() -> impl Iterator<Item = PlanComment> {
             );
             made.warnings = vec!["replacement @alice #1 <b>".repeat(number % 9); number % 4];
             made.problems =
-                vec!["compose.yaml:1: | bad `thing`".repeat(1 + number % 40); number % 3];
+                vec![
+                    problem(&"compose.yaml:1: | bad `thing`".repeat(1 + number % 40), 1);
+                    number % 3
+                ];
             made
         });
         of(stacks.collect())
@@ -373,7 +380,7 @@ fn no_secret_survives_not_even_where_the_text_is_cut() {
         );
         let mut shop = stack("shop", Verdict::Changes, &text);
         shop.warnings.push("log in with s3cr3t-value-0123456789".into());
-        shop.problems.push("czNjcjN0LXZhbHVlLTAxMjM0NTY3ODk=".into());
+        shop.problems.push(problem("czNjcjN0LXZhbHVlLTAxMjM0NTY3ODk=", 1));
         let said = shown(&of(vec![shop]), Dialect { limit: 1500 + length, folds: true }, &secrets);
         for leak in ["s3cr3t", "czNjcjN0"] {
             assert!(!said.contains(leak), "{said}");

@@ -143,7 +143,10 @@ async fn an_emptied_repository_removes_nothing() {
 #[tokio::test]
 async fn a_stack_that_moves_to_another_host_leaves_the_first_and_its_data_stays_there() {
     let mut harbour = Harbour::new(&["left", "right"]).await;
-    let store = format!("{WEB}    volumes: [data:/data]\nvolumes: {{data: {{}}}}\n");
+    // Somebody said that it may begin anew there: else it would be held.
+    let store = format!(
+        "{WEB}    volumes: [data:/data]\nvolumes: {{data: {{}}}}\nx-moorline: {{start_empty: true}}\n"
+    );
     let fleet = |host: &str| {
         format!("stacks:\n  store:\n    hosts: [{host}]\n    prune: {{volumes: true}}\n")
     };

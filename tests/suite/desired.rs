@@ -80,6 +80,7 @@ pub(crate) fn make(
         revision: &Revision::parse(&"a".repeat(40)).expect("a revision"),
         config_files: &["stacks/shop/compose.yaml".to_owned()],
         host_data: HOST_DATA,
+        directory: None,
         engine,
         spreads: false,
         paths: if tree.is_some() { RelativePaths::FromGit } else { RelativePaths::AsWritten },

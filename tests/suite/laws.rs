@@ -10,10 +10,11 @@ use moorline::report::status;
 use serde_json::{Value, json};
 
 use super::support::fake_engine::{FakeEngine, Options};
+use super::support::foreseen;
 use super::support::world::{World, short_limits};
 
 /// Each differs from the others in one thing that a plan treats in its own way.
-const MANIFESTS: [(&str, &str); 10] = [
+const MANIFESTS: [(&str, &str); 11] = [
     ("nothing", ""),
     ("one", "  web: {image: 'app:v1', restart: always}"),
     ("two", "  web: {image: 'app:v1', restart: always, scale: 2}"),
@@ -23,6 +24,10 @@ const MANIFESTS: [(&str, &str); 10] = [
     ("a port", "  web: {image: 'app:v1', restart: always, ports: ['8080:80']}"),
     ("a volume", "  web: {image: 'app:v1', restart: always, volumes: ['data:/data']}"),
     ("a network", "  web: {image: 'app:v1', restart: always, networks: [front, default]}"),
+    (
+        "another network of that name",
+        "  web: {image: 'app:v1', restart: always, networks: [front, default]} # internal",
+    ),
     (
         "a dependency",
         "  db: {image: 'db:v1', restart: always}\n  web: {image: 'app:v1', restart: always, depends_on: [db]}",
@@ -34,7 +39,8 @@ fn manifest(services: &str) -> String {
     // Nothing here fails a moment after its start: there is no need to watch for it.
     let services = services.replace("restart: always", "restart: always, deploy: *quick");
     let quick = "x-quick: &quick {update_config: {monitor: 1ms}}";
-    format!("{quick}\n{ours}\n{services}\nnetworks: {{front: {{}}}}\nvolumes: {{data: {{}}}}\n")
+    let front = if services.contains("# internal") { "{internal: true}" } else { "{}" };
+    format!("{quick}\n{ours}\n{services}\nnetworks: {{front: {front}}}\nvolumes: {{data: {{}}}}\n")
 }
 
 type Accident = (&'static str, fn(&FakeEngine));
@@ -96,7 +102,7 @@ async fn must_hold(mut world: World, what: &str) -> BTreeMap<String, Value> {
     let neighbour = world.fake.inspect("neighbour").unwrap();
     let volumes: BTreeSet<String> = world.fake.volumes().into_keys().collect();
     let (first, second) = (world.plan().await, world.plan().await);
-    assert_eq!(plan::render(&first), plan::render(&second), "{what}: same input, same bytes");
+    assert_eq!(plan::render(&[&first]), plan::render(&[&second]), "{what}: same input, same bytes");
     assert_eq!(plan::to_json(&first), plan::to_json(&second), "{what}: same input, same bytes");
     for step in &first.steps {
         // Anonymous volumes go with a container that nothing takes the place of; nothing else that holds data goes.
@@ -104,20 +110,25 @@ async fn must_hold(mut world: World, what: &str) -> BTreeMap<String, Value> {
         assert!(!named || step.action.conduct().loses < Loses::Data, "{what}: {}", step.action);
     }
     world.fake.clear_calls();
+    let foreseen = world.foresee().await;
+    world.done.clear();
     let report = world.settle(6).await;
+    if let Some(difference) = foreseen::differences(&foreseen, &world.done) {
+        panic!("{what}: what was done is not what was foreseen\n{difference}");
+    }
     let foreign = what.ends_with("given a twin");
     assert!(
         report.is_good() || foreign,
         "{what}: {} {:?}\n{}",
         status::line(&report),
         world.containers(),
-        plan::render(&first)
+        plan::render(&[&first])
     );
     must_be_harmless(&world.fake, &neighbour, what);
     let kept = world.fake.volumes();
     assert!(volumes.iter().all(|name| kept.contains_key(name)), "{what}: {kept:?}");
     let rest = world.plan().await;
-    assert!(rest.steps.is_empty(), "{what}: carried out, and still\n{}", plan::render(&rest));
+    assert!(rest.steps.is_empty(), "{what}: carried out, and still\n{}", plan::render(&[&rest]));
     host(&world.fake)
 }
 

@@ -77,3 +77,19 @@ async fn a_command_that_lost_its_folder_does_too() {
         assert!(!host.volume_labels("moorline.ledger.text")[0].contains("\"blog\""));
     }
 }
+
+#[tokio::test]
+async fn a_host_that_answers_late_is_not_forgotten() {
+    let mut harbour = a_fleet_with_a_brake().await;
+    let socket = harbour.hosts["right"].socket().to_owned();
+    let aside = socket.with_extension("away");
+    std::fs::rename(&socket, &aside).unwrap();
+    let only_shop = [("shop/compose.yaml", WEB), ("fleet.yaml", "stacks: {shop: {hosts: all}}\n")];
+    harbour.push(&only_shop, "two");
+    harbour.start();
+    let left_is_done = |it: &Harbour| it.containers("left") == ["shop-web-1 running"];
+    harbour.until("blog is gone from the left", left_is_done).await;
+    std::fs::rename(&aside, &socket).unwrap();
+    harbour.until("and from the right", only_shop_is_left).await;
+    harbour.stop().await;
+}

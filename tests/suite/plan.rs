@@ -41,7 +41,7 @@ async fn monitors(update: &str) -> Vec<u128> {
     };
     let mut world = World::with_limits(Options::default(), short_limits()).await;
     world.commit(&manifest("v1"));
-    assert!(world.settle(3).await.is_good());
+    assert_eq!(world.settle(3).await.sync, moorline::model::Sync::Synced);
     world.commit(&manifest("v2"));
     let plan = world.plan().await;
     let awaited = plan.steps.iter().filter_map(|step| match &step.action {
@@ -141,7 +141,7 @@ async fn files_from_git_go_with_the_last_container_that_mounts_them() {
     assert_eq!(bundled(&world).len(), 2);
 
     world.commit_files(&[("compose.yaml", compose), ("conf/a", "2"), ("both/b", "both")]);
-    let plan = moorline::plan::render(&*world.plan().await);
+    let plan = moorline::plan::render(&[&*world.plan().await]);
     assert!(plan.contains("remove files "), "{plan}");
     assert!(world.settle(3).await.is_good());
     let mut left = bundled(&world);

@@ -170,12 +170,12 @@ async fn shown_is_done(draft: &Draft) {
     world.commit(&manifest(&draft.after));
     let shown = world.plan().await;
     let pass = world.pass().await;
-    let first = pass.rounds.first().map(|round| plan::render(&round.plan));
-    assert_eq!(first.unwrap_or_default(), plan::render(&shown));
+    let first = pass.rounds.first().map(|round| plan::render(&[&round.plan]));
+    assert_eq!(first.unwrap_or_default(), plan::render(&[&shown]));
     let report = if pass.is_good() { pass } else { world.settle(6).await };
-    assert!(report.is_good(), "{}\n{}", status::line(&report), plan::render(&shown));
+    assert!(report.is_good(), "{}\n{}", status::line(&report), plan::render(&[&shown]));
     let rest = world.plan().await;
-    assert!(rest.steps.is_empty(), "carried out, and still\n{}", plan::render(&rest));
+    assert!(rest.steps.is_empty(), "carried out, and still\n{}", plan::render(&[&rest]));
 }
 
 #[test]

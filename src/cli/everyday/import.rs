@@ -22,9 +22,8 @@ use crate::daemon::Setup;
 use crate::import::{self, Draft, DraftStack, HostFindings};
 use crate::model::{HostName, RepositoryName, Secret, StackName};
 use crate::oneshot::{self, Engines, Wish};
-use crate::plan as planning;
 use crate::reconcile::Intent;
-use crate::report::Report;
+use crate::report::{Report, brief};
 
 /// `import`.
 #[derive(Debug, Clone, clap::Args)]
@@ -274,10 +273,8 @@ impl Written<'_> {
             for problem in &report.problems.0 {
                 push(text, &format!("  {problem}"));
             }
-            if let Some(round) = report.rounds.last() {
-                for line in planning::render(&round.plan).lines() {
-                    push(text, &format!("  {line}"));
-                }
+            for line in brief::of(report).lines() {
+                push(text, line);
             }
         }
     }

@@ -84,6 +84,13 @@ macro_rules! shared {
                 "Whether containers that docker compose made under this project name are taken over",
             ),
             key(
+                concat!($prefix, ".directory"),
+                "absolute path on the host",
+                "where it was; else `state/STACK` in the host's data folder",
+                "/opt/stacks/{stack}",
+                "The stack's own folder, for relative binds that are not in Git; `{stack}` stands for the stack's name",
+            ),
+            key(
                 concat!($prefix, ".priority"),
                 "whole number",
                 "0",
@@ -237,8 +244,8 @@ const FLEET: [Key; 6] = [
     ),
 ];
 
-const STACK: [Key; 12] = shared!("stacks.NAME");
-const DEFAULTS: [Key; 12] = shared!("defaults");
+const STACK: [Key; 13] = shared!("stacks.NAME");
+const DEFAULTS: [Key; 13] = shared!("defaults");
 const STACK_WINDOW: [Key; 4] = window!("stacks.NAME.windows[]");
 const FLEET_WINDOW: [Key; 4] = window!("windows[]");
 

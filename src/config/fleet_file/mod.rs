@@ -77,6 +77,9 @@ pub struct Stack {
     pub origin: Location,
     /// Its folder.
     pub path: TreePath,
+    /// Its own folder on its hosts, for relative binds that are not in Git; `None` for one in Moorline's data folder, or
+    /// where it was before. Absolute, with `/`.
+    pub directory: Option<String>,
     /// Compose files; empty for Compose's own names in the folder.
     pub files: Vec<TreePath>,
     /// Active profiles.
@@ -124,6 +127,7 @@ impl Stack {
             origin,
             path,
             implied: BTreeSet::new(),
+            directory: None,
             files: Vec::new(),
             profiles: Vec::new(),
             environment: BTreeMap::new(),

@@ -123,6 +123,7 @@ impl FleetReader<'_> {
             None => Stack::new(name, path, origin),
         };
         self.shared(section, &mut stack);
+        stack.directory = stack.directory.map(|path| path.replace("{stack}", stack.name.as_str()));
         stack.files = self.files(section, "files", &stack.path);
         stack.env_files = self.files(section, "env_files", &stack.path);
         stack.after = after(section);
@@ -155,6 +156,9 @@ impl FleetReader<'_> {
             if !stack.ignore.contains(&text) {
                 stack.ignore.push(text);
             }
+        }
+        if let Some(path) = section.text("directory") {
+            stack.directory = directory(section, &path);
         }
         let prune = section.section("prune");
         stack.prune.services = prune.flag("services").unwrap_or(stack.prune.services);
@@ -384,6 +388,21 @@ impl FleetReader<'_> {
             }
         }
     }
+}
+
+/// A folder on hosts. The stack's name is put in where the stack is known.
+fn directory(section: &Section<'_>, path: &str) -> Option<String> {
+    let climbs = path.split('/').any(|part| matches!(part, "." | ".."));
+    if path.starts_with('/') && !climbs && !path.trim_matches('/').is_empty() && !path.contains(':')
+    {
+        return Some(path.trim_end_matches('/').to_owned());
+    }
+    let problem = section.problem(
+        "directory",
+        format!("expected an absolute path on the host such as `/opt/stacks/shop`, found {path:?}"),
+    );
+    section.note(problem);
+    None
 }
 
 /// Stacks of an `after` must exist and not wait for each other in a circle.

@@ -50,6 +50,20 @@ pub const SETTINGS_KEYS: &[&[Key]] = &[&[
         "The limit of one exchange with the remote",
     ),
     key(
+        "repositories.NAME.lfs",
+        "boolean",
+        "false",
+        "true",
+        "Whether objects of Git LFS are fetched: over https or from a local repository, from the same server only, within `limits.file_size`",
+    ),
+    key(
+        "repositories.NAME.submodules",
+        "boolean",
+        "false",
+        "true",
+        "Whether files of submodules are fetched: from the same server only, with the same credentials, within `limits.tree_size`",
+    ),
+    key(
         "repositories.NAME.credentials.username",
         "text",
         "what the forge expects with a token",

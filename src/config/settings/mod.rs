@@ -123,6 +123,10 @@ pub struct RepositorySettings {
     pub interval: Duration,
     /// For one exchange with the remote.
     pub timeout: Duration,
+    /// Objects of Git LFS are fetched, from the same server.
+    pub lfs: bool,
+    /// Submodules are fetched, from the same server.
+    pub submodules: bool,
     /// Who we are.
     pub credentials: Credentials,
     /// Whom we trust.
@@ -143,6 +147,8 @@ impl RepositorySettings {
             path: TreePath::default(),
             interval: schedule::POLL_INTERVAL,
             timeout: Duration::from_mins(1),
+            lfs: false,
+            submodules: false,
             credentials: Credentials::default(),
             tls: RemoteTls::default(),
             proxy: None,

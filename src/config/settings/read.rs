@@ -134,6 +134,8 @@ fn repository(section: &Section<'_>, folder: &Path) -> Option<RepositorySettings
     let second = Duration::from_secs(1);
     settings.interval = section.duration_from("interval", second).unwrap_or(settings.interval);
     settings.timeout = section.duration_from("timeout", second).unwrap_or(settings.timeout);
+    settings.lfs = section.flag("lfs").unwrap_or(false);
+    settings.submodules = section.flag("submodules").unwrap_or(false);
     settings.credentials = credentials(&section.section("credentials"));
     settings.tls = remote_tls(&section.section("tls"));
     settings.proxy = section.parsed("proxy", http_url);

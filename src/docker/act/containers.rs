@@ -9,15 +9,15 @@ use bollard::query_parameters::{
     StopContainerOptions,
 };
 use futures_util::StreamExt as _;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::super::connect::{Ask, segment};
 use super::super::look::Inspection;
 use super::super::{Engine, EngineError};
 use super::{CallOptions, is_refusal};
 use crate::model::{
-    AnonymousVolumes, ContainerConfig, ContainerHandle, ContainerSpec, Endpoint, Hook, HostConfig,
-    RestartPolicy,
+    AnonymousVolumes, ContainerConfig, ContainerHandle, ContainerId, ContainerSpec, Endpoint, Hook,
+    HostConfig, RestartPolicy,
 };
 
 /// From this API version on, create takes more than one endpoint.
@@ -30,6 +30,13 @@ const TAIL: usize = 20;
 const LAST_WORDS: usize = 3;
 const LAST_WORDS_CHARS: usize = 200;
 const LAST_WORDS_LIMIT: Duration = Duration::from_secs(3);
+
+/// What the Engine answers to a create call.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Made {
+    id: String,
+}
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -85,7 +92,20 @@ impl Engine {
                     .all(|(label, value)| there.labels().get(label) == Some(value));
                 if same && !spec.config.labels.is_empty() { Ok(()) } else { Err(error) }
             }
-            other => other.map(drop),
+            answer => {
+                self.note_made(spec, &answer?);
+                Ok(())
+            }
+        }
+    }
+
+    /// Remembers by its id that a container is of our making.
+    fn note_made(&self, spec: &ContainerSpec, answer: &[u8]) {
+        let made: Option<Made> = serde_json::from_slice(answer).ok();
+        let stack = spec.config.labels.get("moorline.stack");
+        if let (Some(stack), Some(Ok(id))) = (stack, made.map(|made| ContainerId::parse(&made.id)))
+        {
+            self.memory().vouch(stack, id);
         }
     }
 

@@ -10,6 +10,7 @@
 //! *Caveats.* Between two daemons that put the same bundle at the same time, one may fail and has to try again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -119,7 +120,8 @@ impl Engine {
         terms: &CallOptions<'_>,
     ) -> Result<(), EngineError> {
         let marker = self.marker(helper, place).await?;
-        if marker.as_ref().is_some_and(|marker| marker.digest == digest.as_str()) {
+        let is_marked = marker.as_ref().is_some_and(|marker| marker.digest == digest.as_str());
+        if is_marked && (bundle.overlay || self.holds(helper, bundle, place).await?) {
             return Ok(());
         }
         if bundle.overlay {
@@ -137,6 +139,28 @@ impl Engine {
                 Err(EngineError::Refused { what, status: 500, message })
             }
         }
+    }
+
+    /// Whether a bundle's files are what they were when they were put there.
+    async fn holds(
+        &self,
+        helper: &str,
+        bundle: &FileBundle,
+        place: &Place,
+    ) -> Result<bool, EngineError> {
+        let what = "check files on the host";
+        let ask = Ask::get(format!("/containers/{}/archive", segment(helper)), what)
+            .query("path", &format!("{INSIDE}/{}", place.folder));
+        let archive = match self.wire().read_bytes(ask).await {
+            Ok(archive) => archive,
+            Err(error) if error.status() == Some(404) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let there = archived_files(&archive).map_err(|error| not_archived(what, error))?;
+        let root = there.keys().next().cloned().unwrap_or_default();
+        let root = root.split('/').next().unwrap_or_default().to_owned();
+        let mut wanted = bundle.fingerprints().into_iter();
+        Ok(wanted.all(|(path, (_, digest))| there.get(&format!("{root}/{path}")) == Some(&digest)))
     }
 
     /// The bundle that is there in whole.
@@ -204,6 +228,23 @@ impl Engine {
             other => other.map(drop),
         }
     }
+}
+
+/// The SHA-256 of each file of an archive, by its path.
+fn archived_files(archive: &[u8]) -> std::io::Result<BTreeMap<String, Digest>> {
+    let mut archive = tar::Archive::new(archive);
+    let mut found = BTreeMap::new();
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        if !entry.header().entry_type().is_file() {
+            continue;
+        }
+        let path = entry.path()?.to_string_lossy().into_owned();
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes)?;
+        found.insert(path, Digest::of(&bytes));
+    }
+    Ok(found)
 }
 
 /// Where a bundle goes on the host.
@@ -427,8 +468,6 @@ fn folders(files: &BTreeMap<String, BundleFile>) -> BTreeSet<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read as _;
-
     use super::*;
 
     fn file(text: &str, mode: FileMode) -> BundleFile {

@@ -47,6 +47,11 @@ pub(super) fn ownership(labels: &BTreeMap<String, String>, scope: &Scope) -> Own
             }
         }
         (Some(repository), Some(stack)) if repository == scope.repository.as_str() => {
+            let is_gone = !scope.living.is_empty() && !scope.living.contains(stack.as_str());
+            if is_gone && says(PROJECT, scope.project.as_str()) {
+                // Another stack had the project, and the commit does not know it any more: it got another name.
+                return Ownership::Ours;
+            }
             Ownership::Neighbour(stack.clone())
         }
         // Another repository's stack may well have this project's name.

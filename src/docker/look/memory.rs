@@ -4,15 +4,15 @@
 //! read; an answer that was on its way when that happened is used once and not kept.
 //! *Assumptions.* An event stream has been read all the while; without one nothing is trusted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::labels;
 use super::read::NetworkEntry;
 use super::read::VolumeEntry;
+use super::{Scope, labels};
 use crate::model::{ContainerId, ImageRef, ImageSight, ObservedContainer, Timestamp};
 
 /// Beyond this many doubts one says: everything is in doubt.
@@ -38,6 +38,10 @@ struct Known {
     images_doubted: u64,
     registry: BTreeMap<ImageRef, (String, Timestamp)>,
     wedged: BTreeMap<ContainerId, Instant>,
+    /// Containers that we made, by their stack, and when we learnt of each.
+    made: BTreeMap<String, BTreeMap<ContainerId, u64>>,
+    /// Stacks of which it was never noted what we made: the next look takes their labels' word.
+    trusting: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -141,9 +145,54 @@ impl Memory {
         }
     }
 
-    /// Forgets containers that are no more.
-    pub(super) fn retain(&self, there: impl Fn(&ContainerId) -> bool) {
+    /// Notes that a container of a stack is of our making.
+    pub(in crate::docker) fn vouch(&self, stack: &str, id: ContainerId) {
         let mut known = self.known();
+        known.clock += 1;
+        let now = known.clock;
+        known.made.entry(stack.to_owned()).or_default().insert(id, now);
+    }
+
+    /// Takes the labels' word for a stack's containers, once.
+    pub(in crate::docker) fn trust(&self, stack: &str) {
+        self.known().trusting.insert(stack.to_owned());
+    }
+
+    /// The containers of a stack that we made.
+    pub(in crate::docker) fn made(&self, stack: &str) -> BTreeSet<ContainerId> {
+        let known = self.known();
+        known.made.get(stack).into_iter().flatten().map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Which of these we made.
+    pub(super) fn vouched(
+        &self,
+        scopes: &[Scope],
+        seen: &[Arc<ObservedContainer>],
+    ) -> BTreeSet<ContainerId> {
+        let mut known = self.known();
+        let now = known.clock;
+        for stack in scopes.iter().map(|scope| scope.stack.to_string()) {
+            if !known.trusting.remove(&stack) {
+                continue;
+            }
+            let ours = seen.iter().filter(|one| {
+                let label = one.spec.config.labels.get(labels::STACK);
+                one.spec_label.is_some() && label == Some(&stack)
+            });
+            let ours: Vec<_> = ours.map(|one| (one.id.clone(), now)).collect();
+            known.made.entry(stack).or_default().extend(ours);
+        }
+        let made = |id: &&ContainerId| known.made.values().any(|made| made.contains_key(*id));
+        seen.iter().map(|one| &one.id).filter(made).cloned().collect()
+    }
+
+    /// Forgets containers that are no more. What was made after the look began may be missing in it.
+    pub(super) fn retain(&self, since: Since, there: impl Fn(&ContainerId) -> bool) {
+        let mut known = self.known();
+        for made in known.made.values_mut() {
+            made.retain(|id, learnt| since.clock < *learnt || there(id));
+        }
         known.containers.retain(|id, _| there(id));
         known.wedged.retain(|id, _| there(id));
     }

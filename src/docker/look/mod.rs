@@ -4,9 +4,11 @@
 //! inspection hangs while the lists answer must not hide the others.
 
 mod alike;
+mod contents;
 mod ending;
 mod labels;
 mod memory;
+mod paths;
 mod read;
 mod scope;
 mod view;
@@ -131,6 +133,7 @@ impl<'a> Looker<'a> {
         );
         view.containers.extend(inspected);
         view.containers.sort_by(|a, b| a.name.cmp(&b.name));
+        view.vouched = self.memory.vouched(self.scopes, &view.containers);
         view.networks = or_blind(networks, Unseen::Networks, &mut blind);
         view.volumes = or_blind(volumes, Unseen::Volumes, &mut blind);
         let (images, blind_images, silent) = images;
@@ -156,7 +159,7 @@ impl<'a> Looker<'a> {
 
     fn forget_all_but(&self, lines: &[Summary<'_>]) {
         let there: BTreeSet<&str> = lines.iter().map(|line| &*line.id).collect();
-        self.memory.retain(|id| there.contains(id.as_str()));
+        self.memory.retain(self.since, |id| there.contains(id.as_str()));
     }
 
     /// What is known already, and what has to be inspected. Containers that concern nobody are neither.
@@ -175,6 +178,7 @@ impl<'a> Looker<'a> {
             let Ok(id) = ContainerId::parse(&line.id) else { continue };
             let fingerprint = line.fingerprint();
             let kept = self.memory.container(&id, fingerprint).filter(|_| !self.since.anew);
+            let kept = kept.filter(|container| self.tells_enough(container));
             match kept {
                 Some(container) => known.push(container),
                 None => suspects.push(Suspect {
@@ -235,7 +239,9 @@ impl<'a> Looker<'a> {
                     return Err("its id makes no sense".to_owned());
                 };
                 let stopped_by_hand = self.was_stopped(&container).await;
-                let container = Arc::new(ObservedContainer { stopped_by_hand, ..container });
+                let contents = self.contents(&container).await;
+                let container =
+                    Arc::new(ObservedContainer { stopped_by_hand, contents, ..container });
                 self.memory.keep_container(self.since, suspect.fingerprint, &container);
                 Ok(Some(container))
             }

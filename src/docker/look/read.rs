@@ -333,6 +333,7 @@ impl Inspection {
             one_off: labels.get(labels::ONE_OFF).is_some_and(|text| text == "True"),
             revision: labels.get(labels::REVISION).and_then(|text| Revision::parse(text).ok()),
             spec_label,
+            vouched: false,
             image_id: self.image,
             state: self.state.what(),
             health: self.state.health(),
@@ -344,7 +345,7 @@ impl Inspection {
             last_words: self.state.said_when_unhealthy(),
             error: self.state.error,
             mounts: mounts.into_iter().map(MountPoint::into_observed).collect(),
-            files: BTreeMap::new(),
+            contents: BTreeMap::new(),
             lost_interfaces,
             spec: Arc::new(ContainerSpec {
                 endpoints: if shares { BTreeMap::new() } else { networks.unwrap_or_default() },
@@ -469,6 +470,7 @@ impl ImageInspection {
             platform = format!("{platform}/{}", self.variant);
         }
         ObservedImage {
+            taken_as: None,
             id: self.id,
             repo_digests: self.repo_digests.unwrap_or_default(),
             config: self.config.unwrap_or_default(),
@@ -519,6 +521,7 @@ pub(in crate::docker) struct Info {
     logging_driver: String,
     default_runtime: String,
     cgroup_version: String,
+    swap_limit: bool,
 }
 
 /// An API version, `1.41`.
@@ -539,5 +542,6 @@ pub(in crate::docker) fn facts(spoken: (u32, u32), version: Version, info: Info)
         log_driver: info.logging_driver,
         runtime: info.default_runtime,
         cgroup_version: info.cgroup_version,
+        counts_swap: info.swap_limit,
     }
 }

@@ -1,13 +1,13 @@
 //! What one look found, and the part of it that concerns one stack.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::read::{NetworkEntry, VolumeEntry};
 use super::{Scope, labels};
 use crate::model::{
     ContainerId, EngineFacts, Gap, ImageRef, ImageSight, Observed, ObservedContainer,
-    ObservedNetwork, ObservedVolume, Ownership, TakenPort, Timestamp,
+    ObservedNetwork, ObservedVolume, Ownership, TakenPort, TakenSubnet, Timestamp, subnets_meet,
 };
 
 /// What one look found, for all scopes that it was about.
@@ -17,6 +17,8 @@ pub struct HostView {
     pub(super) facts: EngineFacts,
     /// By name.
     pub(super) containers: Vec<Arc<ObservedContainer>>,
+    /// Those of them that we made.
+    pub(super) vouched: BTreeSet<ContainerId>,
     pub(super) networks: Arc<Vec<NetworkEntry>>,
     /// Network id to the containers that run in it.
     pub(super) attached: BTreeMap<String, Vec<ContainerId>>,
@@ -79,6 +81,8 @@ impl HostView {
             images: self.images_of(scope),
             gaps: self.gaps_of(scope),
             ports_taken: self.ports_of(scope),
+            subnets_taken: self.subnets_of(scope),
+            paths: BTreeMap::new(),
             engine_started_at: self.engine_started_at(),
         }
     }
@@ -90,6 +94,29 @@ impl HostView {
             .iter()
             .filter(|(stacks, taken)| stranger(stacks) && scope.ports.contains(&taken.port))
             .map(|(_, taken)| taken.clone())
+            .collect();
+        taken.sort();
+        taken
+    }
+
+    /// Ranges of other networks that meet one which the stack asks for. Networks of other hosts' kinds (overlay) are not
+    /// compared with bridges, as the Engine does not.
+    fn subnets_of(&self, scope: &Scope) -> Vec<TakenSubnet> {
+        if scope.subnets.is_empty() {
+            return Vec::new();
+        }
+        let others = self.networks.iter().filter(|entry| {
+            let ownership = labels::ownership(&entry.spec.labels, scope);
+            !labels::is_of_stack(&ownership) && !scope.networks.contains(&entry.spec.name)
+        });
+        let bridges = others.filter(|entry| matches!(entry.spec.driver.as_str(), "" | "bridge"));
+        let mut taken: Vec<TakenSubnet> = bridges
+            .flat_map(|entry| entry.spec.subnets().map(move |subnet| (entry, subnet)))
+            .filter(|(_, subnet)| scope.subnets.iter().any(|one| subnets_meet(one, subnet)))
+            .map(|(entry, subnet)| TakenSubnet {
+                subnet: subnet.to_owned(),
+                network: entry.spec.name.clone(),
+            })
             .collect();
         taken.sort();
         taken
@@ -108,6 +135,7 @@ impl HostView {
             })
             .map(|(ownership, container)| ObservedContainer {
                 ownership,
+                vouched: self.vouched.contains(&container.id),
                 ..ObservedContainer::clone(container)
             })
             .collect()

@@ -297,11 +297,8 @@ pub fn confine(desired: &mut Desired, placement: &Placement, host: &HostName, ob
     let networks: BTreeSet<&str> =
         specs().flat_map(|replica| replica.spec.endpoints.keys()).map(String::as_str).collect();
     let volumes: BTreeSet<&str> = specs()
-        .flat_map(|replica| {
-            let mounts = replica.spec.host.mounts.iter().map(|mount| mount.source.as_str());
-            let binds = replica.spec.host.binds.iter().filter_map(|bind| bind.split(':').next());
-            mounts.chain(binds)
-        })
+        .flat_map(|replica| replica.spec.host.mountings())
+        .filter_map(|mounting| mounting.volume())
         .collect();
     let keep_networks: BTreeSet<String> = desired
         .networks

@@ -30,7 +30,9 @@ pub(super) fn find(members: &[Member<'_>]) -> (Vec<Clash>, Wanted) {
             }
         }
     }
-    unequal(&readable().collect::<Vec<_>>(), &mut found);
+    let readable: Vec<(&Member<'_>, &Project)> = readable().collect();
+    unequal(&readable, &mut found);
+    overlapping(&readable, &mut found);
     let wanted = wants
         .into_iter()
         .filter(|(what, _)| matches!(what, Claimed::Port(_) | Claimed::Container(_)))
@@ -174,6 +176,57 @@ fn unequal(members: &[(&Member<'_>, &Project)], found: &mut Found) {
     }
 }
 
+/// Networks of different names that ask for the same addresses: the Engine makes only the first of them.
+fn overlapping(members: &[(&Member<'_>, &Project)], found: &mut Found) {
+    let mut all: Vec<(Claim, &str, &str, Subnet)> = Vec::new();
+    for (member, project) in members {
+        for (key, network) in project.networks.iter().filter(|(_, network)| !network.external) {
+            for pool in &network.ipam.config {
+                let Some(subnet) = Subnet::parse(&pool.subnet) else { continue };
+                let claim = member.claim(None, &format!("networks.{key}"));
+                all.push((claim, &network.name, &pool.subnet, subnet));
+            }
+        }
+    }
+    each_pair(&all, |(one, network, text, subnet), (other, rival, _, taken)| {
+        if network != rival && subnet.meets(taken) {
+            let networks = Box::new([(*network).to_owned(), (*rival).to_owned()]);
+            let what = Claimed::Subnet { subnet: (*text).to_owned(), networks };
+            found.note(what, (one, other), String::new());
+        }
+    });
+}
+
+/// A range of addresses.
+#[derive(Debug, Clone, Copy)]
+struct Subnet {
+    address: IpAddr,
+    length: u32,
+}
+
+impl Subnet {
+    fn parse(text: &str) -> Option<Self> {
+        let (address, length) = text.split_once('/')?;
+        let (address, length) = (address.parse().ok()?, length.parse().ok()?);
+        let most = if matches!(address, IpAddr::V4(_)) { 32 } else { 128 };
+        (length <= most).then_some(Self { address, length })
+    }
+
+    /// Whether the two have addresses in common: the longer one begins as the shorter one does.
+    fn meets(&self, other: &Self) -> bool {
+        let length = self.length.min(other.length);
+        let (one, other, width) = match (self.address, other.address) {
+            (IpAddr::V4(one), IpAddr::V4(other)) => {
+                (u128::from(one.to_bits()), u128::from(other.to_bits()), 32)
+            }
+            (IpAddr::V6(one), IpAddr::V6(other)) => (one.to_bits(), other.to_bits(), 128),
+            _ => return false,
+        };
+        one.checked_shr(width - length).unwrap_or(0)
+            == other.checked_shr(width - length).unwrap_or(0)
+    }
+}
+
 fn each_pair<T>(all: &[T], mut each: impl FnMut(&T, &T)) {
     for (place, one) in all.iter().enumerate() {
         for other in all.iter().skip(place + 1) {
@@ -222,4 +275,26 @@ fn volume_difference(one: &Volume, other: &Volume) -> Option<&'static str> {
     ]
     .into_iter()
     .find_map(|(field, differs)| differs.then_some(field))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subnets_meet_where_one_lies_in_the_other() {
+        for (one, other, meets) in [
+            ("10.1.0.0/16", "10.1.2.0/24", true),
+            ("10.1.2.0/24", "10.1.3.0/24", false),
+            ("10.1.2.0/24", "10.1.2.128/25", true),
+            ("0.0.0.0/0", "192.168.0.0/24", true),
+            ("fd00:1::/64", "fd00:1::/80", true),
+            ("fd00:1::/64", "fd00:2::/64", false),
+            ("10.0.0.0/8", "fd00::/8", false),
+        ] {
+            let (one, other) = (Subnet::parse(one).unwrap(), Subnet::parse(other).unwrap());
+            assert_eq!((one.meets(&other), other.meets(&one)), (meets, meets), "{one:?} {other:?}");
+        }
+        assert!(Subnet::parse("10.0.0.0/33").is_none() && Subnet::parse("10.0.0.0").is_none());
+    }
 }

@@ -57,8 +57,9 @@ pub fn claims(members: &[Member<'_>]) -> Claims {
             None => drop(unreadable.insert(member.stack.name.clone(), Arc::clone(&member.hosts))),
         }
     }
+    let stacks = members.iter().map(|member| member.stack.name.clone()).collect();
     let (clashes, wanted) = clash::find(members);
-    Claims { declared, wanted, clashes, unreadable }
+    Claims { stacks, declared, wanted, clashes, unreadable }
 }
 
 /// Networks and volumes that a stack declares, used or not, external ones among them: who names it wants it to stay.

@@ -11,6 +11,7 @@ pub(super) const LIMITS: Limits = Limits {
     pending_again: true,
     tells_error: false,
     comments_on_commits: true,
+    hourly: Some(900),
 };
 
 /// What a token needs.

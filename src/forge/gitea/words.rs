@@ -11,6 +11,7 @@ pub(super) const LIMITS: Limits = Limits {
     pending_again: true,
     tells_error: true,
     comments_on_commits: false,
+    hourly: None,
 };
 
 /// What a token needs.

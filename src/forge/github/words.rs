@@ -4,13 +4,15 @@ use super::super::rules::{escaped, without_suffix};
 use super::super::{Limits, Right};
 use crate::model::Revision;
 
-/// Comments have at most 65 536 characters; 1024 are left for how it counts.
+/// Comments have at most 65 536 characters; 1024 are left for how it counts. It asks for at most 500 requests an hour (and 80
+/// a minute) that make content; some are left for whoever else uses the token.
 pub(super) const LIMITS: Limits = Limits {
     comment: 64_512,
     folds: true,
     pending_again: true,
     tells_error: true,
     comments_on_commits: true,
+    hourly: Some(480),
 };
 
 /// What a token needs.

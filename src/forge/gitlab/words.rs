@@ -11,6 +11,7 @@ pub(super) const LIMITS: Limits = Limits {
     pending_again: false,
     tells_error: false,
     comments_on_commits: true,
+    hourly: None,
 };
 
 /// What a token needs.

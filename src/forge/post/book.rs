@@ -5,7 +5,7 @@
 //! read before the first write. Only the newest letter of a key is sent. A write without an answer is looked up
 //! before it is repeated. A missing right rests one ability and leaves the others alone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::super::{CommentReceipt, ForgeError, Limits, Published, Right};
@@ -58,6 +58,9 @@ struct Desk {
     why: String,
 }
 
+/// How long forges count writes.
+const HOUR: Duration = Duration::from_hours(1);
+
 /// The book of one repository.
 #[derive(Debug)]
 pub struct StatusBook {
@@ -69,6 +72,8 @@ pub struct StatusBook {
     warned: BTreeSet<String>,
     paused_until: Timestamp,
     next_write: Timestamp,
+    /// When the writes of the last hour were made, where the forge counts them.
+    written: VecDeque<Timestamp>,
     failures: u32,
     problem: Option<String>,
     changed: bool,
@@ -86,6 +91,7 @@ impl StatusBook {
             warned: BTreeSet::new(),
             paused_until: Timestamp::default(),
             next_write: Timestamp::default(),
+            written: VecDeque::new(),
             failures: 0,
             problem: None,
             changed: false,
@@ -252,13 +258,15 @@ impl StatusBook {
     /// A letter was taken.
     pub fn sent(&mut self, letter: &Letter, receipt: &CommentReceipt, now: Timestamp) {
         let digest = letter.digest();
+        if receipt.published != Published::Unchanged {
+            self.next_write = self.next_write_after(now);
+        }
         let entry = self.entries.entry(letter.key()).or_default();
         if entry.wanted.as_ref().is_some_and(|wanted| wanted.digest() == digest) {
             entry.wanted = None;
         }
         if receipt.published != Published::Unchanged {
             entry.writes = entry.writes.saturating_add(1);
-            self.next_write = now.plus(self.pace.gap);
         }
         entry.posted =
             Some(Posted { digest: Some(digest), state: letter.state(), at: now, id: receipt.id });
@@ -266,6 +274,19 @@ impl StatusBook {
         self.desks.remove(&letter.right());
         self.warned.clear();
         (self.failures, self.problem, self.changed) = (0, None, true);
+    }
+
+    /// When the next write may be made after one now: some pause later, and when the forge's hour has room for it.
+    fn next_write_after(&mut self, now: Timestamp) -> Timestamp {
+        let next = now.plus(self.pace.gap);
+        let Some(most) = self.limits.hourly else { return next };
+        self.written.push_back(now);
+        while self.written.front().is_some_and(|first| HOUR <= now.since(*first)) {
+            self.written.pop_front();
+        }
+        let full = most <= self.written.len();
+        let room = self.written.front().filter(|_| full).map(|first| first.plus(HOUR));
+        room.map_or(next, |room| next.max(room))
     }
 
     /// A letter was not taken. Tells what the operator should know, once.

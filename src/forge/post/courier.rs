@@ -106,6 +106,7 @@ impl Courier {
             pending_again: true,
             tells_error: true,
             comments_on_commits: true,
+            hourly: None,
         };
         let mut book = StatusBook::new(limits, pace);
         match tokio::fs::read_to_string(&file).await {

@@ -73,12 +73,13 @@ impl Letter {
         }
     }
 
-    /// Who goes first of those that may go now: what became of deployments, then the plans' statuses, then comments; of
-    /// pull requests the oldest.
+    /// Who goes first of those that may go now: what became of deployments, the whole commit before its stacks; then the
+    /// plans' statuses, then comments; of pull requests the oldest.
     pub(super) fn rank(&self) -> (u8, u64) {
         match self {
-            Self::Status { target, .. } => match target.pull_request {
-                None => (0, 0),
+            Self::Status { target, status } => match target.pull_request {
+                // Where a forge takes only so many in an hour, it is the one that branch protection asks for.
+                None => (0, u64::from(status.context.contains('/'))),
                 Some(number) => (1, number),
             },
             Self::Comment { place, .. } => match place {

@@ -65,6 +65,11 @@ impl LocalRepository {
         places
     }
 
+    /// Where objects of Git LFS are kept.
+    pub(in crate::git) fn lfs(&self) -> PathBuf {
+        self.common.join("lfs").join("objects")
+    }
+
     /// Its objects, for reading.
     pub(in crate::git) fn open(&self) -> Result<Repository, GitError> {
         let mut folders = Vec::new();

@@ -294,7 +294,7 @@ pub(super) async fn blocking<T: Send + 'static>(
 }
 
 /// The certificates of the access' own file.
-fn extra_certificates(
+pub(super) fn extra_certificates(
     access: &Access,
 ) -> Result<Vec<rustls::pki_types::CertificateDer<'static>>, GitError> {
     let Some(path) = &access.ca_file else { return Ok(Vec::new()) };
@@ -318,7 +318,7 @@ fn configure(
         .map_err(|problem| GitError::AccessFile { path: file.to_owned(), source: problem.into() })
 }
 
-fn client(
+pub(super) fn client(
     access: &Access,
     extra: Vec<rustls::pki_types::CertificateDer<'static>>,
 ) -> Result<Client, GitError> {
@@ -341,7 +341,10 @@ fn client(
 }
 
 /// The token as HTTP Basic authentication.
-async fn authorization(url: &Url, access: &Access) -> Result<Option<HeaderValue>, GitError> {
+pub(super) async fn authorization(
+    url: &Url,
+    access: &Access,
+) -> Result<Option<HeaderValue>, GitError> {
     let Credentials::Token { file, username } = &access.credentials else { return Ok(None) };
     if url.scheme() != "https" && !is_loopback(url) {
         return Err(GitError::Insecure { remote: url.to_string() });

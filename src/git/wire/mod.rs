@@ -8,6 +8,7 @@ mod fetch;
 mod greeting;
 mod http;
 mod known_hosts;
+pub(super) mod lfs;
 mod packet;
 mod push;
 mod ssh;

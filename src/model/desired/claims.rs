@@ -33,6 +33,13 @@ pub enum Claimed {
         /// The address.
         address: String,
     },
+    /// Addresses of a network: two networks of a host cannot have the same.
+    Subnet {
+        /// The subnet, as the one asks for it.
+        subnet: String,
+        /// The names of both networks on the host.
+        networks: Box<[String; 2]>,
+    },
 }
 
 impl fmt::Display for Claimed {
@@ -45,6 +52,10 @@ impl fmt::Display for Claimed {
             Self::Port(port) => write!(out, "host port {port}"),
             Self::Address { network, address } => {
                 write!(out, "address {address} in network {network}")
+            }
+            Self::Subnet { subnet, networks } => {
+                let [one, other] = &**networks;
+                write!(out, "subnet {subnet} of the networks {one} and {other}")
             }
         }
     }
@@ -68,7 +79,7 @@ impl Claimed {
             Self::Network(_) | Self::Volume(_) => {
                 "to share it, declare it alike in both; else give one another name"
             }
-            Self::Container(_) | Self::Port(_) | Self::Address { .. } => {
+            Self::Container(_) | Self::Port(_) | Self::Address { .. } | Self::Subnet { .. } => {
                 "change one of them, or keep the stacks on different hosts with `hosts`"
             }
         }
@@ -142,6 +153,8 @@ impl Clash {
 /// What all stacks of a commit ask for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Claims {
+    /// All stacks of the commit, by name.
+    pub stacks: BTreeSet<StackName>,
     /// Networks and volumes that stacks declare, used or not.
     pub declared: BTreeMap<Claimed, Vec<Claim>>,
     /// Host ports and container names that stacks need for themselves: who waits for whom is told by them.

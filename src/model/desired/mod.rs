@@ -3,6 +3,7 @@
 mod claims;
 mod container;
 mod given;
+mod mounting;
 mod stack;
 
 pub use claims::{Claim, Claimed, Claims, Clash, Neighbourhood};
@@ -13,8 +14,9 @@ pub use container::{
     VolumeOptions, VolumeSpec, WeightDevice,
 };
 pub use given::{Given, GivenContent, GivenFile, GivenVariables};
+pub use mounting::{MountKind, Mounting, split_bind};
 pub use stack::{
     BuildSpec, BundleFile, Condition, Dependency, Desired, DesiredNetwork, DesiredReplica,
-    DesiredService, DesiredVolume, FailureAction, FileBundle, Hook, ImagePolicy, PARENT_FOLDER,
-    UpdateOrder, UpdatePolicy, Upload,
+    DesiredService, DesiredVolume, FailureAction, FileBundle, Hook, ImagePolicy, SeenFiles, SeenIn,
+    StartEmpty, UpdateOrder, UpdatePolicy, Upload,
 };

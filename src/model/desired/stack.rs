@@ -7,12 +7,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::model::{
-    ContainerSpec, Digest, FileMode, HostConfig, ImageRef, Location, Neighbourhood, NetworkSpec,
-    Replica, RepositoryName, Revision, ServiceName, StackName, Timestamp, Ulimit, VolumeSpec,
+    ContainerSpec, Digest, FileMode, HostConfig, ImageRef, Known, Location, Neighbourhood,
+    NetworkSpec, Replica, RepositoryName, Revision, ServiceName, StackFolder, StackName, Timestamp,
+    Ulimit, VolumeSpec,
 };
-
-/// Stands for `..` in host paths that keep the shape of a path relative to the project's folder.
-pub const PARENT_FOLDER: &str = "_parent";
 
 /// Everything that one stack asks of one host. Hosts that are asked the same share what they are asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +21,12 @@ pub struct Desired {
     pub project: StackName,
     /// The other stacks of the commit on this host, as far as they concern this one.
     pub neighbours: Neighbourhood,
-    /// Keys of volumes that may start empty although what they are to hold seems to lie in another one.
-    pub start_empty: BTreeSet<String>,
+    /// Where its data was when it was last seen.
+    pub known: Arc<Known>,
+    /// The stack's own folder on the host: relative binds that are not in Git lie below it.
+    pub folder: StackFolder,
+    /// What may start empty although its data seems to lie elsewhere.
+    pub start_empty: StartEmpty,
     /// The repository that asks.
     pub repository: RepositoryName,
     /// The commit that asks.
@@ -44,6 +46,31 @@ pub struct Desired {
     pub seals: BTreeMap<Replica, String>,
 }
 
+/// What may start empty although its data seems to lie elsewhere: `x-moorline: {start_empty: …}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StartEmpty {
+    /// These: keys of volumes, and folders as the manifest or the plan writes them.
+    Only(BTreeSet<String>),
+    /// Everything.
+    All,
+}
+
+impl Default for StartEmpty {
+    fn default() -> Self {
+        Self::Only(BTreeSet::new())
+    }
+}
+
+impl StartEmpty {
+    /// Whether one of these words for one thing is among it.
+    pub fn allows(&self, words: &[&str]) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(said) => words.iter().any(|word| said.contains(*word)),
+        }
+    }
+}
+
 impl Desired {
     /// Whether what becomes of a container of this name or id concerns the stack: it holds a name that a replica is to
     /// have, or a replica lives with it.
@@ -53,6 +80,39 @@ impl Desired {
             let mut stands_on = replica.spec.host.stands_on();
             replica.name == name || stands_on.any(|other| other == name || other == id)
         })
+    }
+
+    /// The files from Git that a replica is to see, by the path in its container. Those in folders where services write
+    /// too are the services' own affair, and are left out.
+    pub fn files_of<'a>(
+        &'a self,
+        replica: &'a DesiredReplica,
+    ) -> impl Iterator<Item = SeenFiles<'a>> {
+        let host = &replica.spec.host;
+        let binds = host.binds.iter().filter_map(|bind| {
+            let mut parts = bind.splitn(3, ':');
+            let (source, target) = (parts.next()?, parts.next()?);
+            let options = parts.next().unwrap_or_default();
+            Some((source, target, options.split(',').all(|option| option != "ro")))
+        });
+        let mounts = host.mounts.iter().filter(|mount| mount.kind == "bind");
+        let mounts =
+            mounts.map(|mount| (mount.source.as_str(), mount.target.as_str(), !mount.read_only));
+        let mounted = binds.chain(mounts).filter_map(move |(source, target, writable)| {
+            let bundles = replica.bundles.iter().filter_map(|digest| self.bundles.get(digest));
+            let mut own = bundles.filter(|bundle| !bundle.overlay);
+            own.find_map(|bundle| {
+                let below = source.strip_prefix(bundle.host_path.as_str())?;
+                let below = if below.is_empty() { "" } else { below.strip_prefix('/')? };
+                Some(SeenFiles { target, files: SeenIn::Bundle(bundle, below), writable })
+            })
+        });
+        let copied = replica.uploads.iter().map(|file| SeenFiles {
+            target: &file.target,
+            files: SeenIn::Copy(file),
+            writable: false,
+        });
+        mounted.chain(copied)
     }
 
     /// Whether a container's `moorline.spec` says that it was made from what is asked of this replica now.
@@ -279,6 +339,49 @@ pub struct Upload {
     pub uid: u64,
     /// Group.
     pub gid: u64,
+}
+
+/// Files from Git as a container is to see them.
+#[derive(Debug, Clone, Copy)]
+pub struct SeenFiles<'a> {
+    /// Where: an absolute path in the container.
+    pub target: &'a str,
+    /// What.
+    pub files: SeenIn<'a>,
+    /// Whether the service may write there: then what it wrote is its own.
+    pub writable: bool,
+}
+
+/// Where the files that a container is to see come from.
+#[derive(Debug, Clone, Copy)]
+pub enum SeenIn<'a> {
+    /// They are mounted: the bundle, and the path below it.
+    Bundle(&'a FileBundle, &'a str),
+    /// It was copied in.
+    Copy(&'a Upload),
+}
+
+impl SeenIn<'_> {
+    /// The SHA-256 of a single file; `None` for a folder.
+    pub fn single(&self) -> Option<Digest> {
+        match self {
+            Self::Bundle(bundle, below) => {
+                bundle.files.get(*below).map(|file| Digest::of(&file.bytes))
+            }
+            Self::Copy(file) => Some(Digest::of(&file.bytes)),
+        }
+    }
+
+    /// The SHA-256 of each file of a folder, by its path below it.
+    pub fn folder(&self) -> BTreeMap<&str, Digest> {
+        let Self::Bundle(bundle, below) = self else { return BTreeMap::new() };
+        let files = bundle.files.iter().filter_map(|(path, file)| {
+            let rest = path.strip_prefix(below)?;
+            let rest = if below.is_empty() { rest } else { rest.strip_prefix('/')? };
+            Some((rest, Digest::of(&file.bytes)))
+        });
+        files.collect()
+    }
 }
 
 /// A set of files from Git that containers mount, addressed by its content.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Claimed, Drift, Location, Reason, Replica, Resource, StackName, Timestamp, Value,
+    Claimed, Drift, HostName, Location, Reason, Replica, Resource, StackName, Timestamp, Value,
 };
 
 /// Something seen and deliberately left alone.
@@ -25,6 +25,8 @@ pub enum HeldBecause {
     BeingRemoved,
     /// It was not made by us, and the stack does not adopt.
     NotOurs,
+    /// It was not made by us, and nothing in the manifest asks for it: no word takes it over.
+    NotAskedFor,
     /// It was made for another repository.
     OtherRepository {
         /// Which.
@@ -70,6 +72,45 @@ pub enum HeldBecause {
         key: String,
         /// The other volume.
         lies_in: String,
+    },
+    /// A folder of the host is not there, and what it is to hold lies elsewhere.
+    FolderElsewhere {
+        /// The folder.
+        path: String,
+        /// Where its data lies: a folder of the host, or a volume.
+        lies_in: String,
+        /// The stack.
+        stack: StackName,
+        /// What `directory` has to say so that the data is found; `None` where no such line would do.
+        directory: Option<String>,
+    },
+    /// A folder of the host held the service's data, and is not there any more.
+    FolderGone {
+        /// The folder.
+        path: String,
+    },
+    /// It would be empty, and its data seems to be that of a stack that left: it was renamed, or moved.
+    SeemsRenamed {
+        /// What: a volume's key in the manifest, or a folder.
+        what: String,
+        /// The stack.
+        stack: StackName,
+        /// The stack that left.
+        from: StackName,
+        /// The Compose project of that one.
+        project: StackName,
+        /// The host that has the data, where that is another one.
+        host: Option<HostName>,
+    },
+    /// It is to be a file, and is neither in Git nor on the host: the Engine would make a folder.
+    FileMissing {
+        /// Its path on the host.
+        path: String,
+    },
+    /// Nothing is at a path of the host that is not to be made.
+    PathMissing {
+        /// The path.
+        path: String,
     },
     /// The manifests of a stack of the host cannot be used, and it may ask for it.
     StackUnreadable {
@@ -144,6 +185,15 @@ pub enum HeldBecause {
         /// Who holds it.
         container: String,
     },
+    /// A network that is not of this stack holds addresses of the range that it is to have.
+    SubnetTaken {
+        /// The range that is asked for.
+        subnet: String,
+        /// The network.
+        network: String,
+        /// The range that it holds.
+        holds: String,
+    },
     /// Its cure was carried out so often, and the difference is still there.
     DoesNotConverge {
         /// How often.
@@ -188,6 +238,70 @@ impl HeldBecause {
                 | Self::ReportOnly
                 | Self::LeftUnhealthy
         )
+    }
+
+    /// Whether it would start empty, and waits for a word about the data that lies elsewhere.
+    pub fn is_about_data(&self) -> bool {
+        match self {
+            Self::WouldStartEmpty { .. }
+            | Self::FolderElsewhere { .. }
+            | Self::SeemsRenamed { .. } => true,
+            Self::WaitsFor { why, .. } | Self::WaitsForReplica { why, .. } => {
+                why.as_ref().is_some_and(|why| why.is_about_data())
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether what is asked for cannot be had as things are: something that it needs is not there, or belongs to
+    /// somebody else. What policy leaves alone is no obstacle, and neither is what only takes time.
+    pub fn is_obstacle(&self) -> bool {
+        match self {
+            Self::PlaceTaken
+            | Self::NameHeldByForeign { .. }
+            | Self::NameHeldByRepository { .. }
+            | Self::NameHeldByStack { .. }
+            | Self::NameTaken { .. }
+            | Self::Contested { .. }
+            | Self::WouldStartEmpty { .. }
+            | Self::ExternalMissing
+            | Self::ImageWithheld
+            | Self::StrangerAttached { .. }
+            | Self::WaitsForContainer { .. }
+            | Self::FolderElsewhere { .. }
+            | Self::FolderGone { .. }
+            | Self::SeemsRenamed { .. }
+            | Self::FileMissing { .. }
+            | Self::PathMissing { .. }
+            | Self::SubnetTaken { .. }
+            | Self::PortTaken { .. } => true,
+            Self::WaitsFor { why, .. } | Self::WaitsForReplica { why, .. } => {
+                why.as_ref().is_some_and(|why| why.is_obstacle())
+            }
+            Self::EngineRestarts
+            | Self::BeingRemoved
+            | Self::NotOurs
+            | Self::NotAskedFor
+            | Self::OtherRepository { .. }
+            | Self::StaysDeclared
+            | Self::StackUnreadable { .. }
+            | Self::NotAllInSync { .. }
+            | Self::VolumeKept
+            | Self::VolumeUnchangeable
+            | Self::PruneVolumesOff
+            | Self::PruneServicesOff
+            | Self::PruneNetworksOff
+            | Self::ReportOnly
+            | Self::Slowed { .. }
+            | Self::StillAttached
+            | Self::StillUsed
+            | Self::DoesNotConverge { .. }
+            | Self::LeftUnhealthy
+            | Self::Unseen
+            | Self::RolledBack { .. }
+            | Self::UpdatePaused { .. }
+            | Self::NoCure => false,
+        }
     }
 
     /// Whether it was taken back because what was asked for did not come up.

@@ -1,13 +1,14 @@
 //! What a host runs, as far as it could be seen.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    ContainerConfig, ContainerId, ContainerSpec, Digest, Gap, ImageRef, NetworkSpec, Replica,
-    Revision, Timestamp, VolumeSpec,
+    ContainerConfig, ContainerId, ContainerSpec, Digest, Gap, ImageRef, NetworkSpec, PathSight,
+    Replica, Revision, Timestamp, VolumeSpec,
 };
 
 /// A host's resources that concern one stack, at one instant. Possibly partial: then `gaps` says what was not seen,
@@ -33,9 +34,24 @@ pub struct Observed {
     /// Host ports that the stack asks for and that containers outside of it hold now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports_taken: Vec<TakenPort>,
+    /// Address ranges of networks that are none of the stack's, where the stack asks for one that meets them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subnets_taken: Vec<TakenSubnet>,
+    /// What is at the paths of the host that containers to be made or started mount, where that was asked.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub paths: BTreeMap<String, PathSight>,
     /// When the Engine itself last started, by its own clock, if it tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine_started_at: Option<Timestamp>,
+}
+
+/// An address range that a network of the host holds.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TakenSubnet {
+    /// The range, in CIDR form.
+    pub subnet: String,
+    /// The network's name.
+    pub network: String,
 }
 
 /// A host port that a running container holds.
@@ -75,6 +91,8 @@ pub struct EngineFacts {
     pub runtime: String,
     /// 1 or 2.
     pub cgroup_version: String,
+    /// Whether its kernel counts swap. Where it does not, a container's swap limit shows as none whatever was asked for.
+    pub counts_swap: bool,
 }
 
 /// Whose a resource is.
@@ -110,6 +128,10 @@ pub struct ObservedContainer {
     pub revision: Option<Revision>,
     /// Digest of the specification that it was made from (`moorline.spec`).
     pub spec_label: Option<String>,
+    /// Whether it is remembered that we made it. Only then its labels tell what it was made from: anybody's image and
+    /// `docker run --label` can carry the same ones.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub vouched: bool,
     /// What inspect says; the image's own values are already mixed in by the Engine.
     pub spec: Arc<ContainerSpec>,
     /// Id of the image that it runs, `sha256:…`.
@@ -136,10 +158,10 @@ pub struct ObservedContainer {
     pub last_words: String,
     /// Anonymous and named volumes by target, so that a successor can inherit anonymous ones.
     pub mounts: BTreeMap<String, ObservedMount>,
-    /// SHA-256 of single files that a foreign container to be adopted mounts from its project folder, by target: what
-    /// the container sees. Absent where it was not asked for; then adoption trusts the path.
+    /// What it sees where files from Git should lie, by path in it. Absent where it was not asked about, or could not be
+    /// read: then the files are taken for what they should be.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub files: BTreeMap<String, Digest>,
+    pub contents: BTreeMap<String, Content>,
     /// Networks that it belongs to and has no interface in, although it runs.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub lost_interfaces: BTreeSet<String>,
@@ -150,6 +172,20 @@ impl ObservedContainer {
     pub fn spec_mut(&mut self) -> &mut ContainerSpec {
         Arc::make_mut(&mut self.spec)
     }
+}
+
+/// What lies at a path of a container.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Content {
+    /// Nothing.
+    Missing,
+    /// Something of another kind lies at one of the container's mounts, so that nothing in it can be looked at.
+    Misplaced,
+    /// A file of this SHA-256.
+    File(Digest),
+    /// A folder: the SHA-256 of each file, by its path below it.
+    Folder(BTreeMap<String, Digest>),
 }
 
 /// A mount as inspect reports it.
@@ -271,6 +307,63 @@ pub struct ObservedImage {
     pub platform: String,
     /// When it was last pulled or tagged here, if the Engine tells.
     pub tagged_at: Option<Timestamp>,
+    /// A digest of what the image was built from, where it does not say so itself and was taken over with a stack that
+    /// docker compose made: what Git said when it was.
+    pub taken_as: Option<String>,
     /// What the registry says that the reference points at now, when it was asked: a manifest digest.
     pub registry_digest: Option<String>,
+}
+
+impl NetworkSpec {
+    /// The address ranges that it names, in CIDR form.
+    pub fn subnets(&self) -> impl Iterator<Item = &str> {
+        let pools = self.ipam.iter().flat_map(|ipam| &ipam.config);
+        pools.map(|pool| pool.subnet.as_str()).filter(|subnet| !subnet.is_empty())
+    }
+}
+
+/// Whether two ranges in CIDR form have an address in common. Text that is none meets nothing.
+pub fn subnets_meet(one: &str, other: &str) -> bool {
+    let (Some((a, a_bits)), Some((b, b_bits))) = (range(one), range(other)) else { return false };
+    match (a, b) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => {
+            let shared = a_bits.min(b_bits).min(32);
+            let mask = u32::MAX.checked_shl(32 - shared).unwrap_or(0);
+            a.to_bits() & mask == b.to_bits() & mask
+        }
+        (IpAddr::V6(a), IpAddr::V6(b)) => {
+            let shared = a_bits.min(b_bits).min(128);
+            let mask = u128::MAX.checked_shl(128 - shared).unwrap_or(0);
+            a.to_bits() & mask == b.to_bits() & mask
+        }
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+    }
+}
+
+fn range(text: &str) -> Option<(IpAddr, u32)> {
+    let (address, bits) = text.split_once('/')?;
+    Some((address.parse().ok()?, bits.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_meet_where_one_holds_the_other() {
+        for (one, other, meet) in [
+            ("10.0.0.0/8", "10.9.8.0/24", true),
+            ("10.9.8.0/24", "10.0.0.0/8", true),
+            ("10.9.8.0/24", "10.9.9.0/24", false),
+            ("10.9.8.0/25", "10.9.8.128/25", false),
+            ("0.0.0.0/0", "192.168.0.0/16", true),
+            ("fd00::/8", "fd12:3456::/32", true),
+            ("fd00::/64", "fd00:0:0:1::/64", false),
+            ("fd00::/64", "10.0.0.0/8", false),
+            ("nonsense", "10.0.0.0/8", false),
+            ("10.0.0.1/32", "10.0.0.1/32", true),
+        ] {
+            assert_eq!(subnets_meet(one, other), meet, "{one} {other}");
+        }
+    }
 }

@@ -4,7 +4,8 @@ mod host;
 mod unseen;
 
 pub use host::{
-    ContainerState, EngineFacts, HealthCheckState, ImageSight, Observed, ObservedContainer,
-    ObservedImage, ObservedMount, ObservedNetwork, ObservedVolume, Ownership, TakenPort,
+    ContainerState, Content, EngineFacts, HealthCheckState, ImageSight, Observed,
+    ObservedContainer, ObservedImage, ObservedMount, ObservedNetwork, ObservedVolume, Ownership,
+    TakenPort, TakenSubnet, subnets_meet,
 };
 pub use unseen::{Gap, Unseen};

@@ -58,6 +58,35 @@ pub struct Conduct {
 }
 
 impl Action {
+    /// The name of the container that it is about; `None` for what is about none.
+    pub fn container_name(&self) -> Option<&str> {
+        match self {
+            Self::Create { name, .. } => Some(name),
+            Self::Upload { container, .. }
+            | Self::Connect { container, .. }
+            | Self::Disconnect { container, .. }
+            | Self::Start { container }
+            | Self::Restart { container, .. }
+            | Self::Unpause { container }
+            | Self::Stop { container, .. }
+            | Self::Remove { container, .. }
+            | Self::Rename { container, .. }
+            | Self::Update { container, .. }
+            | Self::RunHook { container, .. }
+            | Self::AwaitHealthy { container, .. }
+            | Self::AwaitCompletion { container, .. } => Some(container.name()),
+            Self::Pull { .. }
+            | Self::Build { .. }
+            | Self::CreateNetwork(_)
+            | Self::CreateVolume(_)
+            | Self::RemoveNetwork { .. }
+            | Self::RemoveVolume { .. }
+            | Self::PutFiles { .. }
+            | Self::RemoveFiles { .. }
+            | Self::Delay { .. } => None,
+        }
+    }
+
     /// How it behaves. A new action does not compile before it says so here.
     pub fn conduct(&self) -> Conduct {
         let deed = |again, loses| Conduct { edge: Edge::Engine, again, takes: Takes::Turn, loses };

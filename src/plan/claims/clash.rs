@@ -39,7 +39,11 @@ impl Planner<'_> {
         };
         let desired = self.input.desired;
         let mut all = desired.neighbours.clashes_of(&desired.stack);
-        let (clash, _, rival) = all.find(|(clash, _, _)| clash.what == what)?;
+        let is_it = |clash: &Clash| match (&clash.what, &what) {
+            (Claimed::Subnet { networks, .. }, Claimed::Network(name)) => networks.contains(name),
+            (about, what) => about == what,
+        };
+        let (clash, _, rival) = all.find(|(clash, _, _)| is_it(clash))?;
         Some(contested(clash, rival))
     }
 }
@@ -61,6 +65,9 @@ fn needs(replica: &Replica, desired: &DesiredReplica, clash: &Clash, own: &Claim
         Claimed::Network(name) => {
             spec.endpoints.contains_key(name) || spec.host.network_mode == *name
         }
+        Claimed::Subnet { networks, .. } => {
+            networks.iter().any(|name| spec.endpoints.contains_key(name))
+        }
         Claimed::Volume(name) => {
             crate::plan::ground::mounted_volumes(spec).any(|volume| volume == name)
         }
@@ -77,6 +84,9 @@ fn has(container: &ObservedContainer, what: &Claimed) -> bool {
     let spec = &container.spec;
     match what {
         Claimed::Network(name) => spec.endpoints.contains_key(name),
+        Claimed::Subnet { networks, .. } => {
+            networks.iter().any(|name| spec.endpoints.contains_key(name))
+        }
         Claimed::Volume(name) => container.mounts.values().any(|mount| mount.name == *name),
         Claimed::Project(name) => {
             spec.config.labels.get("com.docker.compose.project") == Some(name)

@@ -5,6 +5,7 @@
 pub(crate) mod ledger;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -77,7 +78,7 @@ impl Interest {
             // What loses its name, or goes, is told by its id alone.
             EventKind::Image => {
                 let mut images = desired.services.values().map(|service| service.image.as_str());
-                let known = images.any(|image| image == name || image == id);
+                let known = images.any(|image| image == id || familiar(image) == familiar(name));
                 known || self.is_waiting || matches!(event.action.as_str(), "untag" | "delete")
             }
         }
@@ -133,6 +134,8 @@ pub struct Host {
     pub data: String,
     story: DataFolder,
     link: watch::Sender<Link>,
+    /// When it was last seen, in milliseconds since 1970; 0 while that never was.
+    seen: AtomicI64,
     /// Where orders go that this host alone knew.
     orders: OnceLock<watch::Sender<Arc<Orders>>>,
     doubted: Notify,
@@ -145,11 +148,13 @@ impl Host {
     /// A host that is not connected yet.
     pub fn new(name: HostName, data: String, story: DataFolder) -> Arc<Self> {
         let (link, _) = watch::channel(Link::Connecting);
+        let seen = AtomicI64::new(story.last_seen(&name).map_or(0, Timestamp::as_millis));
         Arc::new(Self {
             name,
             data,
             story,
             link,
+            seen,
             orders: OnceLock::new(),
             doubted: Notify::new(),
             bells: Mutex::new(BTreeMap::new()),
@@ -272,6 +277,7 @@ impl Host {
                     Err(error) => error,
                     Ok(known) => {
                         failures.succeeded();
+                        self.was_seen();
                         tracing::info!(host = %self.name, version = %engine.facts().version, "host connected");
                         let version = &engine.facts().version;
                         self.tell(CommitState::Success, format!("connected: Engine {version}"));
@@ -328,6 +334,7 @@ impl Host {
             if let Err(error) = engine.ping().await {
                 return error;
             }
+            self.was_seen();
             round = round.wrapping_add(1);
         }
     }
@@ -346,6 +353,7 @@ impl Host {
                         match stream.next().await {
                             Some(Ok(event)) => {
                                 since = Some(event.at);
+                                self.seen.store(clock::now().as_millis(), Relaxed);
                                 self.ring_for(&event);
                             }
                             Some(Err(error)) => break error,
@@ -365,6 +373,17 @@ impl Host {
         }
     }
 
+    /// It answered, which is remembered also for who comes after us: a host counts as lost from then on.
+    fn was_seen(&self) {
+        let now = clock::now();
+        self.seen.store(now.as_millis(), Relaxed);
+        self.story.note_seen(&self.name, now);
+    }
+
+    fn last_seen(&self) -> Option<Timestamp> {
+        Some(self.seen.load(Relaxed)).filter(|seen| *seen != 0).map(Timestamp::from_millis)
+    }
+
     /// Adds to the story: `Error` when the host went, `Success` when it came.
     fn tell(&self, state: CommitState, text: String) {
         let entry = Entry::new(clock::now(), Kind::Host, text);
@@ -373,7 +392,7 @@ impl Host {
     }
 
     fn went_down(&self, error: &EngineError, failures: &schedule::Failures) {
-        let since = failures.since().unwrap_or_else(clock::now);
+        let since = self.last_seen().or(failures.since()).unwrap_or_else(clock::now);
         if failures.in_a_row() == 1 {
             tracing::warn!(host = %self.name, %error, "host out of reach");
             self.tell(CommitState::Error, format!("out of reach: {error}"));
@@ -390,6 +409,15 @@ pub(crate) fn failure_of(error: &EngineError) -> Failure {
         message = format!("{message}; {help}");
     }
     Failure { message, remedy: error.remedy() }
+}
+
+/// An image's name as an Engine tells it: without the usual registry, and with its tag.
+fn familiar(image: &str) -> String {
+    let short = image.strip_prefix("docker.io/").unwrap_or(image);
+    let short = short.strip_prefix("library/").unwrap_or(short);
+    let last = short.rsplit('/').next().unwrap_or(short);
+    let is_whole = last.contains(':') || last.contains('@');
+    if is_whole { short.to_owned() } else { format!("{short}:latest") }
 }
 
 /// What the targets of a host say that is out of reach.

@@ -34,7 +34,7 @@ pub(super) fn groups(stacks: &[StackPlan]) -> Vec<Group<'_>> {
         let gone = group.first.counts.remove + group.first.counts.replace;
         let (verdict, risk) = (group.first.verdict, group.first.risk());
         let rank = match (verdict, risk) {
-            (Verdict::Refused, _) => 0,
+            (Verdict::Refused | Verdict::Impossible, _) => 0,
             (_, Some(_)) => 1,
             _ => 2,
         };
@@ -56,7 +56,8 @@ fn likeness(stack: &StackPlan) -> Likeness {
     let changes = stack.changes.iter().flat_map(|change| {
         std::iter::once(change.name.as_str()).chain(change.details.iter().map(String::as_str))
     });
-    let others = stack.warnings.iter().chain(&stack.held).chain(&stack.problems);
+    let problems = stack.problems.iter().map(|problem| &problem.text);
+    let others = stack.warnings.iter().chain(&stack.held).chain(problems);
     let texts = dangers.chain(changes).chain(others.map(String::as_str));
     let texts = texts.map(|text| nameless(stack, text)).chain(files);
     Likeness { verdict: stack.verdict, counts: stack.counts, texts: texts.collect() }

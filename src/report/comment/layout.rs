@@ -19,7 +19,7 @@ pub fn plan(
     let comment = masked(comment.clone(), secrets);
     let footer = footer(&comment);
     let mut out = Writer::new(dialect, footer.len());
-    head(&mut out, &comment);
+    head(&mut out, &comment, links);
     let groups = groups(&comment.stacks);
     dangers(&mut out, &groups, links);
     if !comment.stacks.is_empty() {
@@ -57,12 +57,12 @@ pub fn outcome(
     visible(&mask(&out.finish(), secrets))
 }
 
-fn head(out: &mut Writer, comment: &PlanComment) {
+fn head(out: &mut Writer, comment: &PlanComment, links: Links<'_>) {
     let danger = !comment.is_refused() && comment.worst().is_some();
     let (mark, words) = match (comment.is_refused(), danger) {
-        (true, _) => ("❌ ", comment.summary()),
+        (true, _) => ("❌ ", comment.headline()),
         (false, true) => ("🔴 **Danger** · ", comment.summary()),
-        (false, false) => ("", comment.summary()),
+        (false, false) => ("", comment.headline()),
     };
     out.line(&format!("## Moorline: {mark}{}", plain(&words)));
     if let Freshness::Stale(why) = &comment.freshness {
@@ -76,8 +76,13 @@ fn head(out: &mut Writer, comment: &PlanComment) {
     for stack in &comment.stacks {
         for problem in &stack.problems {
             out.blank();
-            if !out.line_within(&format!("❌ {}: {}", code(stack.name.as_str()), plain(problem)), 4)
-            {
+            let place = problem.origin.as_ref().filter(|at| !at.file.is_empty());
+            let said = place.and_then(|at| problem.text.strip_prefix(&format!("{at}: ")));
+            let text = match (place, said) {
+                (Some(at), Some(said)) => format!("{} {}", link(at, links), plain(said)),
+                _ => plain(&problem.text),
+            };
+            if !out.line_within(&format!("❌ {}: {text}", code(stack.name.as_str())), 4) {
                 return;
             }
         }
@@ -116,7 +121,11 @@ fn table(out: &mut Writer, groups: &[Group<'_>]) {
     let mut left: usize = groups.iter().map(|group| group.all.len()).sum();
     for group in groups {
         let verdict = match group.first.risk() {
-            Some(risk) if group.first.verdict != Verdict::Refused => format!("🔴 {}", risk.word()),
+            Some(risk)
+                if !matches!(group.first.verdict, Verdict::Refused | Verdict::Impossible) =>
+            {
+                format!("🔴 {}", risk.word())
+            }
             _ => group.first.verdict.mark().to_owned(),
         };
         let row =
@@ -137,6 +146,7 @@ impl Verdict {
     fn mark(self) -> &'static str {
         match self {
             Self::Refused => "❌ refused",
+            Self::Impossible => "❌ cannot work",
             Self::Unseen => "❔ host not seen",
             Self::Changes => "changes",
             Self::Held => "✋ held",
@@ -229,6 +239,7 @@ impl StackPlan {
     fn summary(&self) -> String {
         match self.verdict {
             Verdict::Refused => "refused".to_owned(),
+            Verdict::Impossible => "cannot work".to_owned(),
             Verdict::Unseen => "the host could not be seen".to_owned(),
             Verdict::Changes => self.counts.words(),
             Verdict::Held => "held".to_owned(),
@@ -251,7 +262,7 @@ fn footer(comment: &PlanComment) -> String {
     words.concat()
 }
 
-fn masked(mut comment: PlanComment, secrets: &SecretSet) -> PlanComment {
+pub(super) fn masked(mut comment: PlanComment, secrets: &SecretSet) -> PlanComment {
     let hide = |texts: &mut Vec<String>| {
         for text in texts {
             *text = visible(&mask(text, secrets));
@@ -263,7 +274,9 @@ fn masked(mut comment: PlanComment, secrets: &SecretSet) -> PlanComment {
         stack.plan_text = visible(&mask(&stack.plan_text, secrets));
         hide(&mut stack.warnings);
         hide(&mut stack.held);
-        hide(&mut stack.problems);
+        for problem in &mut stack.problems {
+            problem.text = visible(&mask(&problem.text, secrets));
+        }
         for danger in &mut stack.dangers {
             danger.text = visible(&mask(&danger.text, secrets));
         }

@@ -2,10 +2,12 @@
 //! forge's size and without secrets.
 
 mod groups;
+mod json;
 mod layout;
 
 use std::collections::BTreeSet;
 
+pub use json::to_json;
 pub use layout::{outcome, plan, withdrawn};
 
 use super::change::Change;
@@ -40,8 +42,17 @@ pub struct StackPlan {
     pub warnings: Vec<String>,
     /// What is left alone, and why.
     pub held: Vec<String>,
-    /// Why there is no plan, or what is wrong with the manifest (`file:line: message`).
-    pub problems: Vec<String>,
+    /// Why there is no plan, what is wrong with the manifest, what cannot be had.
+    pub problems: Vec<Problem>,
+}
+
+/// Something that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// What, beginning with its place where it has one: `shop/compose.yaml:3:5: error: unknown attribute "imag"`.
+    pub text: String,
+    /// Where.
+    pub origin: Option<Location>,
 }
 
 /// A file of the repository that containers see and that changes.
@@ -58,6 +69,8 @@ pub struct FileChange {
 pub enum Verdict {
     /// The manifest is refused.
     Refused,
+    /// Something that it asks for cannot be had.
+    Impossible,
     /// The host could not be seen.
     Unseen,
     /// Something would be done.
@@ -110,13 +123,13 @@ pub struct PlanComment {
 }
 
 impl PlanComment {
-    /// State and words of the status `moorline/plan`: failure when a manifest is refused, error when a host could not
-    /// be seen, success otherwise. The worst danger, or the first error, comes first.
+    /// State and words of the status `moorline/plan`: failure when a manifest is refused or something that it asks for
+    /// cannot be had, error when a host could not be seen, success otherwise. The worst danger, or the first error, comes first.
     pub fn status(&self) -> (CommitState, String) {
         let whole = (!self.refused.is_empty()).then_some(Verdict::Refused);
         let worst = self.stacks.iter().map(|stack| stack.verdict).chain(whole).min();
         let state = match worst {
-            Some(Verdict::Refused) => CommitState::Failure,
+            Some(Verdict::Refused | Verdict::Impossible) => CommitState::Failure,
             Some(Verdict::Unseen) => CommitState::Error,
             _ if self.freshness != Freshness::Fresh => CommitState::Error,
             _ => CommitState::Success,
@@ -139,19 +152,30 @@ impl PlanComment {
         }
     }
 
+    /// The verdict in a few words, without any reason: `1 stack refused`. The reasons stand below it.
+    pub(super) fn headline(&self) -> String {
+        let whole = self.summary();
+        match whole.split_once(": ") {
+            Some((verdict, _)) if self.is_refused() || self.unseen() => verdict.to_owned(),
+            _ => whole,
+        }
+    }
+
     /// Without the danger: `2 stacks change: 3 to create, 1 to replace`.
     pub fn summary(&self) -> String {
         if let Some(first) = self.refused.first() {
             return format!("cannot be planned: {first}");
         }
-        for (verdict, verb) in
-            [(Verdict::Refused, "refused"), (Verdict::Unseen, "could not be planned")]
-        {
+        for (verdict, verb) in [
+            (Verdict::Refused, "refused"),
+            (Verdict::Impossible, "cannot work"),
+            (Verdict::Unseen, "could not be planned"),
+        ] {
             let count = self.with(verdict);
             if 0 < count {
                 let first = self.stacks.iter().find(|stack| stack.verdict == verdict);
                 let why = first.and_then(|stack| stack.problems.first());
-                let why = why.map_or(String::new(), |why| format!(": {why}"));
+                let why = why.map_or(String::new(), |why| format!(": {}", why.text));
                 return format!("{} {verb}{why}", stacks(count));
             }
         }
@@ -176,8 +200,13 @@ impl PlanComment {
         self.stacks.is_empty() && self.refused.is_empty()
     }
 
+    /// Whether merging would change something, or cannot be said to change nothing.
+    pub fn changes_something(&self) -> bool {
+        self.is_refused() || self.stacks.iter().any(|stack| stack.verdict != Verdict::Unchanged)
+    }
+
     fn is_refused(&self) -> bool {
-        !self.refused.is_empty() || 0 < self.with(Verdict::Refused)
+        !self.refused.is_empty() || 0 < self.with(Verdict::Refused) + self.with(Verdict::Impossible)
     }
 
     /// The worst danger of all.

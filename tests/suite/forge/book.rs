@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use moorline::forge::{
-    CommentReceipt, Errand, ForgeError, Letter, Limits, Pace, Published, Right, StatusBook,
+    CommentMode, CommentReceipt, Errand, ForgeError, Letter, Limits, Marker, Pace, Place,
+    Published, Right, StatusBook,
 };
 use moorline::model::CommitState::{Failure, Pending, Success};
-use moorline::model::{CommitStatus, Timestamp};
+use moorline::model::{CommitStatus, Revision, Timestamp};
 
 use super::{comment, sha, status};
 
@@ -15,6 +16,7 @@ const LIMITS: Limits = Limits {
     folds: true,
     pending_again: true,
     tells_error: true,
+    hourly: None,
     comments_on_commits: true,
 };
 
@@ -322,5 +324,58 @@ fn an_hour_of_silence_is_asked_about_once_a_minute_at_most() {
 fn a_book_that_cannot_be_read_is_empty() {
     for text in ["", "{}", "rubbish", "{\"version\":9,\"entries\":[]}"] {
         assert!(!book().remember(text), "{text}");
+    }
+}
+
+/// Ninety pull requests and four hundred stacks, a push every two minutes for an hour: within the forge's hour nothing is
+/// written that it would not take, the roll-up of each commit is said before its stacks, and comments come last.
+#[test]
+fn an_hour_of_pushes_stays_within_what_the_forge_takes_in_an_hour() {
+    let pace = Pace::default();
+    let most = 480;
+    let mut book = StatusBook::new(Limits { hourly: Some(most), ..LIMITS }, pace);
+    let revision = |number: i64| Revision::parse(&format!("{number:040x}")).unwrap();
+    let mut writes: Vec<(i64, Letter)> = Vec::new();
+    // The book is looked at every few seconds: that is still more often than the forge would take.
+    for second in (0..5_400_i64).step_by(5) {
+        if second % 120 == 0 && second < 3_600 {
+            let commit = revision(second / 120);
+            for stack in 0..400 {
+                let context = format!("moorline/site-{stack:03}");
+                book.want(status(&commit, &context, Success, "in sync"), at(second));
+            }
+            book.want(status(&commit, "moorline", Success, "400 stacks"), at(second));
+            for number in 1..=90 {
+                let body = if second == 0 { "a plan" } else { "the same plan" };
+                let place = Place::PullRequest(number);
+                let (marker, body) = (Marker::new("plan"), body.to_owned());
+                let mode = CommentMode::Upsert;
+                book.want(Letter::Comment { place, marker, body, mode }, at(second));
+            }
+        }
+        match book.next(at(second)) {
+            Errand::ReadBack(revision) => drop(book.read(&revision, Ok(Vec::new()), at(second))),
+            Errand::Send(letter, _) => {
+                let receipt = CommentReceipt { published: Published::Created, id: Some(1) };
+                book.sent(&letter, &receipt, at(second));
+                writes.push((second, *letter));
+            }
+            Errand::Wait(_) | Errand::Rest => {}
+        }
+    }
+    for from in (0..3_600).step_by(60) {
+        let within = writes.iter().filter(|(at, _)| (from..from + 3_600).contains(at)).count();
+        assert!(within <= most, "{within} writes from second {from}");
+    }
+    // While there was room for them, each commit's own verdict was said within seconds.
+    let said = |commit: i64| {
+        writes.iter().find(|(_, letter)| {
+            matches!(letter, Letter::Status { target, status }
+                if target.revision == revision(commit) && status.context == "moorline")
+        })
+    };
+    for commit in 0..3 {
+        let (at, _) = said(commit).expect("a verdict");
+        assert!(at - commit * 120 < 30, "commit {commit} at {at}");
     }
 }

@@ -25,7 +25,12 @@ pub(super) struct Stage {
 
 impl Stage {
     pub(super) async fn new(kind: Kind) -> Self {
-        let mut harbour = Harbour::new(&["local"]).await;
+        Self::on(kind, &["local"]).await
+    }
+
+    /// The same with these hosts.
+    pub(super) async fn on(kind: Kind, hosts: &[&str]) -> Self {
+        let mut harbour = Harbour::new(hosts).await;
         harbour.repository.allow_filters();
         let (forge, git) = (FakeForge::start(kind).await, Daemon::start(&harbour.repository));
         let token = harbour.repository.root().join("token");
@@ -51,22 +56,40 @@ impl Stage {
 
     /// Opens pull request 7, or gives it a new head, from the commit that `main` has now.
     pub(super) fn propose(&self, files: &[(&str, &str)]) -> String {
+        self.propose_without(files, &[])
+    }
+
+    /// The same, with paths that go.
+    pub(super) fn propose_without(&self, files: &[(&str, &str)], gone: &[&str]) -> String {
+        self.forge.look(|world| world.pulls.clear());
+        self.propose_change(7, (files, gone))
+    }
+
+    fn propose_change(&self, number: u64, (files, gone): (&[(&str, &str)], &[&str])) -> String {
         let repository = &self.harbour.repository;
-        repository.git(&["checkout", "-q", "-B", "change"]);
+        let branch = if number == 7 { "change".to_owned() } else { format!("change-{number}") };
+        repository.git(&["checkout", "-q", "-B", &branch, "main"]);
         for (path, text) in files {
             repository.write(path, text);
         }
+        if !gone.is_empty() {
+            repository.git(&[&["rm", "-rq"], gone].concat());
+        }
         let head = repository.commit("a change");
-        for name in ["refs/pull/7/head", "refs/merge-requests/7/head", "refs/heads/change"] {
+        for name in [
+            format!("refs/pull/{number}/head"),
+            format!("refs/merge-requests/{number}/head"),
+            format!("refs/heads/{branch}"),
+        ] {
             repository.git(&["push", "-q", "--force", "origin", &format!("HEAD:{name}")]);
         }
         repository.git(&["checkout", "-q", "main"]);
         self.forge.look(|world| {
             world.commits.insert(head.clone(), false);
             let from = Some(world.project.clone());
-            let (branch, shown) = ("change".to_owned(), head.clone());
-            world.pulls =
-                vec![Pull { number: 7, head: shown, branch, from, open: true, merged: None }];
+            let shown = head.clone();
+            let pull = Pull { number, head: shown, branch, from, open: true, merged: None };
+            world.pulls.push(pull);
         });
         head
     }
@@ -114,6 +137,43 @@ impl Stage {
         let told = |status: &Status| status.state == word && status.description.contains(words);
         let what = format!("moorline/plan of {sha}: {state} {words}");
         self.until(&what, |world| world.status(sha, "moorline/plan").is_some_and(told)).await;
+    }
+
+    /// Waits until a pull request is planned, and its comment stands; gives the status.
+    pub(super) async fn planned(&self, head: &str) -> (String, String) {
+        let pending = self.word("pending");
+        let found = |world: &mut World| {
+            let status = world.status(head, "moorline/plan")?;
+            (status.state != pending).then(|| (status.state.clone(), status.description.clone()))
+        };
+        self.until("a plan", |world| found(world).is_some()).await;
+        let (state, words) = self.forge.look(found).unwrap();
+        // What is said of no stack has no comment.
+        if words != "nothing to do" {
+            self.until_comment("plan", &format!("Head `{}`", &head[..12])).await;
+        }
+        (self.ours(&state), words)
+    }
+
+    /// Waits until the roll-up of a commit is its last word: not about to be deployed, nor deploying.
+    pub(super) async fn until_settled(&self, sha: &str) -> (String, String) {
+        let pending = self.word("pending");
+        let found = |world: &mut World| {
+            let status = world.status(sha, "moorline")?;
+            let rests = ["suspended", "changes wait", "approv"];
+            let is_last = status.state != pending
+                || rests.iter().any(|word| status.description.contains(word));
+            is_last.then(|| (status.state.clone(), status.description.clone()))
+        };
+        self.until("the last word", |world| found(world).is_some()).await;
+        let (state, words) = self.forge.look(found).unwrap();
+        (self.ours(&state), words)
+    }
+
+    /// Our word for a state of this forge.
+    fn ours(&self, word: &str) -> String {
+        let all = ["pending", "success", "failure", "error"];
+        all.into_iter().find(|state| self.word(state) == word).unwrap_or(word).to_owned()
     }
 
     /// Merges pull request 7 into `main`, as a forge does.

@@ -8,6 +8,8 @@ mod drift;
 mod faults;
 mod hooked;
 mod hour;
+mod kinds;
+mod life;
 mod notes;
 mod outages;
 mod overtaken;

@@ -128,7 +128,12 @@ async fn a_hundred_changes_that_change_nothing_write_nothing() {
     }
     let silent = || stage.forge.look(|world| world.writes() == 0);
     stays("nothing new is said", Duration::from_secs(4), silent).await;
-    assert!(stage.harbour.hosts["local"].changes().is_empty());
+    let done: Vec<String> =
+        stage.harbour.hosts["local"].changes().iter().map(|call| call.words()).collect();
+    // What the host is to remember of the first success may still have been under way: once, and never again.
+    let (ledgers, others): (Vec<&String>, Vec<&String>) =
+        done.iter().partition(|words| words.contains("moorline-ledger-"));
+    assert!(others.is_empty() && ledgers.len() <= 1, "{done:?}");
     stage.harbour.stop().await;
 }
 

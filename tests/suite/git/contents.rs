@@ -99,8 +99,8 @@ async fn submodules_and_pointers_are_refused_with_advice() {
         assert_eq!(
             problems(&pulled),
             [
-                "stacks/shop/vendor: this is a submodule, whose files are in another repository, so it is left out",
-                "stacks/shop/logo.png: this is a Git LFS pointer, not the file itself, so it is left out",
+                "stacks/shop/vendor: this is a submodule, whose files are in another repository; `submodules: true` under the repository in the settings fetches it, so it is left out",
+                "stacks/shop/logo.png: this is a Git LFS pointer, not the file itself; `lfs: true` under the repository in the settings fetches it, so it is left out",
             ]
         );
         assert!(pulled.problems.0.iter().all(|problem| !problem.help.is_empty()));

@@ -12,6 +12,11 @@ const OTHERS_WORDS: &[(&str, &str)] = &[
         "already in progress",
         "the Engine's, of a removal that somebody else began: its 409 says nothing more",
     ),
+    ("No such container", "the Engine's, which says 404 of a file in a container too"),
+    (
+        "not a directory",
+        "the kernel's by way of the Engine, of a mount that leads to another kind of thing",
+    ),
     ("not found", "the Engine's, in the error of a container whose network was made anew"),
     ("No commit found", "GitHub's, of a commit that it does not have: its 422 says nothing more"),
     ("maximum number of statuses", "GitHub's, of a full commit: its 422 says nothing more"),

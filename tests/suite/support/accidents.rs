@@ -28,7 +28,22 @@ pub fn happen(host: &FakeEngine, line: &str) {
             host.update(name, json!({"RestartPolicy": {"Name": policy, "MaximumRetryCount": 0}}));
         }
         ["remove-image", image] => host.remove_image(image),
+        ["remove-folder", path] => host.remove_host_folder(path),
+        ["make-folder", path] => host.make_host_folder(path),
+        ["make-file", path] => host.write_host_file(path, b"made by hand"),
         ["unpublish", image] => host.unpublish(image),
+        ["edit", path] => host.write_host_file(&bundled(host, path), b"edited by hand"),
+        ["delete", path] => host.remove_host_file(&bundled(host, path)),
+        ["impostor", name] => {
+            let labels = host.inspect(name).unwrap()["Config"]["Labels"].clone();
+            host.remove(name);
+            host.add_image("app:v1", json!({"Cmd": ["run"]}));
+            host.run_by_hand(name, json!({"Image": "app:v1", "Labels": labels}));
+        }
+        ["network", name, subnet] => {
+            let ipam = json!({"Config": [{"Subnet": subnet}]});
+            host.create_network_by_hand(json!({"Name": name, "IPAM": ipam}));
+        }
         ["wedge", name] => host.wedge(name),
         ["stranger", name, port] => {
             let ports = serde_json::json!({"80/tcp": [{"HostIp": "", "HostPort": port}]});
@@ -39,6 +54,15 @@ pub fn happen(host: &FakeEngine, line: &str) {
         }
         _ => panic!("unknown accident {line:?}"),
     }
+}
+
+/// Where a file from Git lies on the host, by the end of its path.
+fn bundled(host: &FakeEngine, path: &str) -> String {
+    let files = host.host_files();
+    let found = files
+        .keys()
+        .find(|known| known.starts_with("/var/lib/moorline/files/") && known.ends_with(path));
+    found.unwrap_or_else(|| panic!("{path} is none of {files:?}")).clone()
 }
 
 /// Containers that docker compose or a person made without us: `NAME SERVICE IMAGE`, in the project `shop`, or

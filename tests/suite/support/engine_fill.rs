@@ -233,10 +233,11 @@ pub fn container(
         started_at: None,
         finished_at: None,
         stopped_by_hand: false,
+        vouched: true,
         error: String::new(),
         last_words: String::new(),
         mounts: BTreeMap::new(),
-        files: BTreeMap::new(),
+        contents: BTreeMap::new(),
         lost_interfaces: std::collections::BTreeSet::new(),
     }
 }

@@ -6,6 +6,7 @@ pub mod engine_fill;
 pub mod engines;
 pub mod fake_engine;
 pub mod fake_forge;
+pub mod foreseen;
 pub mod git_servers;
 pub mod git_world;
 pub mod proxy;
@@ -51,10 +52,30 @@ pub async fn stays(what: &str, while_: std::time::Duration, mut so: impl FnMut()
 }
 
 /// The same where no runtime is.
-pub fn until_blocking(what: &str, mut so: impl FnMut() -> bool) {
+pub fn until_blocking(what: &str, so: impl FnMut() -> bool) {
+    assert!(comes_blocking(so), "not within {PATIENCE:?}: {what}");
+}
+
+/// Whether something becomes so, where no runtime is.
+pub fn comes_blocking(mut so: impl FnMut() -> bool) -> bool {
     let begun = std::time::Instant::now();
     while !so() {
-        assert!(begun.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        if PATIENCE < begun.elapsed() {
+            return false;
+        }
         std::thread::sleep(LOOK);
     }
+    true
+}
+
+/// Time passes on a paused clock, as long as nothing else happens.
+pub async fn time_passes(time: std::time::Duration) {
+    tokio::time::sleep(time).await;
+}
+
+/// Ends a process at a moment that was drawn: there is nothing to wait for.
+pub fn kill_after(mut child: std::process::Child, moment: std::time::Duration) {
+    std::thread::sleep(moment);
+    child.kill().unwrap();
+    child.wait().unwrap();
 }

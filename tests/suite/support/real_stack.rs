@@ -106,14 +106,49 @@ impl RealStack {
         command.arg(word).arg("--settings").arg(settings).stdin(Stdio::null()).output().unwrap()
     }
 
-    /// Syncs once; then nothing differs, and a second pass has nothing to do.
-    pub fn converges(&self) {
+    /// The Engine's address.
+    pub fn engine(&self) -> &str {
+        &self.engine
+    }
+
+    /// What docker says, whether it did what it was told or not.
+    pub fn docker_may(&self, words: &[&str]) -> String {
+        let mut command = Command::new("docker");
+        said(&command.env("DOCKER_HOST", &self.engine).args(words).output().unwrap())
+    }
+
+    /// A daemon that keeps the stack; it is the caller's to end.
+    pub fn daemon(&self) -> std::process::Child {
+        self.starts("run")
+    }
+
+    /// A command of the program that is the caller's to end.
+    pub fn starts(&self, word: &str) -> std::process::Child {
+        let settings = self.folder.path().join("moorline.yaml");
+        let log = std::fs::File::create(self.folder.path().join("daemon.log")).unwrap();
+        let mut command = Command::new(MOORLINE);
+        command.arg(word).arg("--settings").arg(settings).stdin(Stdio::null());
+        command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
+    }
+
+    /// [`Self::converges`], as an error where it does not.
+    pub fn tries_to_converge(&self) -> Result<(), String> {
         let sync = self.moorline("sync");
-        assert!(sync.status.success(), "sync:\n{}", said(&sync));
+        if !sync.status.success() {
+            return Err(format!("sync:\n{}", said(&sync)));
+        }
         for word in ["drift", "plan"] {
             let output = self.moorline(word);
-            assert_eq!(output.status.code(), Some(0), "{word} after sync:\n{}", said(&output));
+            if output.status.code() != Some(0) {
+                return Err(format!("{word} after sync:\n{}\n{}", said(&output), said(&sync)));
+            }
         }
+        Ok(())
+    }
+
+    /// Syncs once; then nothing differs, and a second pass has nothing to do.
+    pub fn converges(&self) {
+        self.tries_to_converge().unwrap_or_else(|error| panic!("{error}"));
     }
 
     pub fn running(&self, stack: &str) -> usize {

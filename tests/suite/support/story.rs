@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::accidents;
 use super::daemon::Harbour;
 use super::fake_engine::{FakeEngine, Fault, Faults, Options};
+use super::foreseen;
 
 /// Sections that say what came out; everything else says what happens.
 const OUTCOMES: [&str; 7] = ["exit", "calls", "hosts", "volumes", "networks", "status", "prints"];
@@ -215,9 +216,32 @@ impl Told {
         let mut words = words(line);
         match words.first().map(String::as_str) {
             Some("dry") => words[0] = "plan".to_owned(),
-            _ => words.insert(0, "sync".to_owned()),
+            _ => return self.sync(words).await,
         }
         self.run(&words).await;
+    }
+
+    /// A pass, and beside it the law of every plan: what `moorline plan` said just before is what is done, step by step.
+    ///
+    /// `crossing` says that stacks act on each other in this pass: what one does once another one lets go is in nobody's
+    /// own plan.
+    async fn sync(&mut self, mut words: Vec<String>) {
+        if let Some(place) = words.iter().position(|word| word == "crossing") {
+            words.remove(place);
+            return self.run(&[vec!["sync".to_owned()], words].concat()).await;
+        }
+        let data = self.harbour.repository.data();
+        let stacks = words.iter().filter(|word| !word.starts_with('-')).map(String::as_str);
+        let ask: Vec<&str> = ["plan", "--output", "json"].into_iter().chain(stacks).collect();
+        let (_, told, _) = self.harbour.command(&ask).await;
+        let (_, before) = foreseen::read_journal(&data, 0);
+        for host in self.harbour.hosts.values() {
+            host.clear_calls();
+        }
+        self.run(&[vec!["sync".to_owned()], words].concat()).await;
+        let (done, _) = foreseen::read_journal(&data, before);
+        let wrong = foreseen::all_differences(&foreseen::read_plan(&told), &done);
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 
     async fn run(&mut self, words: &[String]) {
@@ -419,6 +443,11 @@ fn words(line: &str) -> Vec<String> {
         }
     }
     words
+}
+
+/// A text without what differs from run to run: instants and digests.
+pub fn masked(text: &str) -> String {
+    without_digests(&without_times(text))
 }
 
 /// Instants are written `<time>`.

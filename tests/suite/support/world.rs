@@ -17,6 +17,7 @@ use moorline::report::{Report, Target, status};
 use tokio_util::sync::CancellationToken;
 
 use super::fake_engine::{FakeEngine, Options};
+use super::foreseen;
 
 /// The clock of the tests.
 pub fn now() -> Timestamp {
@@ -32,6 +33,8 @@ pub struct World {
     revision: Revision,
     stack: LoadedStack,
     commits: u64,
+    /// Every step that was carried out, and what became of it.
+    pub done: Vec<foreseen::Done>,
 }
 
 /// Limits that let a hanging call fail within a test's patience.
@@ -76,6 +79,7 @@ impl World {
             revision: Revision::parse(&"0".repeat(40)).unwrap(),
             stack: load(&[("compose.yaml", "services: {}\n")]),
             commits: 0,
+            done: Vec::new(),
         };
         world.commit("services: {}\n");
         world
@@ -122,6 +126,13 @@ impl World {
         Arc::clone(&report.rounds.last().unwrap().plan)
     }
 
+    /// All that would be done, pass after pass: each step in words.
+    pub async fn foresee(&mut self) -> Vec<String> {
+        let report = self.run(Mode::Foresee, &CancellationToken::new()).await;
+        assert!(report.failure.is_none(), "{:?}", report.failure);
+        foreseen::steps(&report).into_iter().map(|(step, _)| step).collect()
+    }
+
     pub async fn run(&mut self, mode: Mode, stop: &CancellationToken) -> Report {
         let work = Work {
             target: &self.target,
@@ -140,6 +151,8 @@ impl World {
         };
         let report = pass::run(&work, &mut self.memory, stop).await;
         says_the_same_at_rest(&report);
+        let done = foreseen::steps(&report).into_iter().filter(|(_, outcome)| outcome.is_some());
+        self.done.extend(done);
         report
     }
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::routes::{Answer, refuse};
 use super::world::{Container, Endpoint, World, now};
-use super::{Behaviour, Shared, images, networks, shapes};
+use super::{Behaviour, Shared, files, images, networks, shapes};
 
 /// How a process behaves whose command is this.
 pub(super) fn behaviour_of(command: &[String]) -> Behaviour {
@@ -59,6 +59,19 @@ pub(super) fn create(shared: &Arc<Shared>, name: &str, body: &Value) -> Answer {
                 other.id
             ),
         );
+    }
+    // The Engine looks at what is to be mounted before it looks for the image.
+    for mount in body["HostConfig"]["Mounts"].as_array().into_iter().flatten() {
+        let source = mount["Source"].as_str().unwrap_or_default();
+        let makes = mount["BindOptions"]["CreateMountpoint"] == json!(true);
+        if mount["Type"] == "bind" && !makes && !files::is_there(&world, source) {
+            return refuse(
+                400,
+                &format!(
+                    "invalid mount config for type \"bind\": bind source path does not exist: {source}"
+                ),
+            );
+        }
     }
     let reference = body["Image"].as_str().unwrap_or_default().to_owned();
     let Some(image) = images::find(&mut world, &reference) else {
@@ -160,6 +173,7 @@ pub(super) fn start(shared: &Arc<Shared>, id: &str) -> Answer {
         }
         _ => {}
     }
+    files::make_folders(&mut world, id);
     let outcome = run(&mut world, id);
     let answer = match outcome {
         Ok(()) => {
@@ -267,15 +281,17 @@ fn later(
     });
 }
 
+/// How much later than a container's end its signal is noted.
+const NOTED_LATE_NANOS: u32 = 50_000_000;
+
 /// A process ends. The restart policy decides what comes after, unless a hand did it.
 fn end(shared: &Arc<Shared>, id: &str, code: i64, by_hand: bool) {
     let mut world = shared.world();
-    if by_hand {
-        world.tell_container("kill", id, &[("signal", "15".to_owned())]);
-    }
     let Some(container) = world.containers.get_mut(id) else { return };
     container.exit_code = code;
-    container.finished = Some(now());
+    // As Engines under load do: a signal is noted well after the end that it led to.
+    let earlier = now() - i128::from(NOTED_LATE_NANOS);
+    container.finished = Some(container.started.map_or(earlier, |started| started.max(earlier)));
     container.stopped_by_hand = by_hand;
     container.generation += 1;
     container.health = container.health.as_ref().map(|_| "unhealthy".to_owned());
@@ -284,6 +300,9 @@ fn end(shared: &Arc<Shared>, id: &str, code: i64, by_hand: bool) {
     let (generation, restarts) = (container.generation, container.restarts);
     let auto_remove = container.host.get("AutoRemove") == Some(&json!(true));
     networks::unplug(container);
+    if by_hand {
+        world.tell_container("kill", id, &[("signal", "15".to_owned())]);
+    }
     world.tell_container("die", id, &[("exitCode", code.to_string())]);
     drop(world);
     shared.wake();

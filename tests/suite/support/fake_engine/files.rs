@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::Shared;
 use super::routes::{Answer, refuse};
-use super::world::{Container, Exec};
+use super::world::{Container, Exec, World};
 
 pub(super) fn put(shared: &Arc<Shared>, id: &str, folder: &str, archive: &[u8]) -> Answer {
     let mut world = shared.world();
@@ -30,9 +30,10 @@ pub(super) fn put(shared: &Arc<Shared>, id: &str, folder: &str, archive: &[u8]) 
         if !entry.header().entry_type().is_file() {
             continue;
         }
-        let Ok(path) =
-            entry.path().map(|path| format!("{}/{}", folder.trim_end_matches('/'), path.display()))
-        else {
+        let Ok(path) = entry.path().map(|path| {
+            let path = path.display().to_string();
+            format!("{}/{}", folder.trim_end_matches('/'), path.trim_start_matches('/'))
+        }) else {
             return refuse(400, "a path that makes no sense");
         };
         let mut bytes = Vec::new();
@@ -49,6 +50,11 @@ pub(super) fn put(shared: &Arc<Shared>, id: &str, folder: &str, archive: &[u8]) 
             None => drop(container.files.insert(path, bytes)),
         }
     }
+    for (place, _) in &on_host {
+        // A file takes the place of a folder, with all that is in it.
+        let below = format!("{place}/");
+        world.host_files.retain(|other, _| !other.starts_with(&below));
+    }
     world.host_files.extend(on_host);
     drop(world);
     shared.wake();
@@ -57,7 +63,12 @@ pub(super) fn put(shared: &Arc<Shared>, id: &str, folder: &str, archive: &[u8]) 
 
 /// Where on the host a path of the container lies, when it lies on a bind.
 fn host_path(container: &Container, path: &str) -> Option<String> {
-    container.mounts.iter().filter(|mount| mount["Type"] == "bind").find_map(|mount| {
+    // Of several, the innermost counts.
+    let length = |mount: &&Value| mount["Destination"].as_str().map_or(0, str::len);
+    let mut binds: Vec<_> =
+        container.mounts.iter().filter(|mount| mount["Type"] == "bind").collect();
+    binds.sort_by_key(|mount| std::cmp::Reverse(length(mount)));
+    binds.into_iter().find_map(|mount| {
         let rest = path.strip_prefix(mount["Destination"].as_str()?)?;
         (rest.is_empty() || rest.starts_with('/'))
             .then(|| format!("{}{rest}", mount["Source"].as_str().unwrap_or_default()))
@@ -71,7 +82,10 @@ pub(super) fn get(shared: &Arc<Shared>, id: &str, path: &str) -> Answer {
         Some(place) => {
             let below = format!("{place}/");
             if world.host_files.keys().any(|other| other.starts_with(&below)) {
-                return folder(path);
+                let inside = world.host_files.iter().filter_map(|(other, bytes)| {
+                    Some((other.strip_prefix(&below)?, bytes.as_slice()))
+                });
+                return folder(path, inside);
             }
             world.host_files.get(&place)
         }
@@ -92,8 +106,8 @@ pub(super) fn get(shared: &Arc<Shared>, id: &str, path: &str) -> Answer {
     Answer::tar(archive.into_inner().unwrap())
 }
 
-/// The archive of a folder, without what is in it: nobody asks for that.
-fn folder(path: &str) -> Answer {
+/// The archive of a folder, with the files in it.
+fn folder<'a>(path: &str, inside: impl Iterator<Item = (&'a str, &'a [u8])>) -> Answer {
     let mut archive = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(tar::EntryType::Directory);
@@ -101,6 +115,12 @@ fn folder(path: &str) -> Answer {
     header.set_mode(0o755);
     let name = path.rsplit('/').next().unwrap_or("folder");
     archive.append_data(&mut header, format!("{name}/"), std::io::empty()).unwrap();
+    for (below, bytes) in inside {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, format!("{name}/{below}"), bytes).unwrap();
+    }
     Answer::tar(archive.into_inner().unwrap())
 }
 
@@ -131,4 +151,36 @@ pub(super) fn exec_inspect(shared: &Arc<Shared>, exec: &str) -> Answer {
         200,
         &json!({"ID": exec, "Running": false, "ExitCode": code, "ContainerID": found.container}),
     )
+}
+
+/// Folders that every host has.
+const SYSTEM: [&str; 7] = ["/dev", "/etc", "/proc", "/run", "/sys", "/usr", "/var/run"];
+
+/// Whether something is at a path of the host; with `/.` at its end, whether a folder is.
+pub(super) fn is_there(world: &World, path: &str) -> bool {
+    let (path, folder) = match path.strip_suffix("/.") {
+        Some(path) => (path, true),
+        None => (path, false),
+    };
+    let below = |whole: &str, part: &str| {
+        whole.strip_prefix(part).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let is_folder = path.is_empty()
+        || world.host_folders.iter().any(|known| below(known, path))
+        || world.host_files.keys().any(|file| file != path && below(file, path));
+    let is_system = SYSTEM.iter().any(|system| below(path, system));
+    is_folder || is_system || (!folder && world.host_files.contains_key(path))
+}
+
+/// A container that starts finds, or gets, the folders that it mounts.
+pub(super) fn make_folders(world: &mut World, id: &str) {
+    let Some(container) = world.containers.get(id) else { return };
+    let binds = container.mounts.iter().filter(|mount| mount["Type"] == "bind");
+    let sources: Vec<String> =
+        binds.filter_map(|mount| mount["Source"].as_str().map(str::to_owned)).collect();
+    for source in sources {
+        if !is_there(world, &source) {
+            world.host_folders.insert(source);
+        }
+    }
 }

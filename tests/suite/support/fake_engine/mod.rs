@@ -350,6 +350,28 @@ impl FakeEngine {
         self.shared.world().host_files.insert(path.to_owned(), bytes.to_vec());
     }
 
+    /// Somebody makes a folder on the host.
+    pub fn make_host_folder(&self, path: &str) {
+        self.shared.world().host_folders.insert(path.to_owned());
+    }
+
+    /// Somebody removes a folder of the host with all that is in it, or its disk is not mounted any more.
+    pub fn remove_host_folder(&self, path: &str) {
+        let below = |one: &str| {
+            one.strip_prefix(path).is_some_and(|it| it.is_empty() || it.starts_with('/'))
+        };
+        let mut world = self.shared.world();
+        world.host_folders.retain(|one| !below(one));
+        world.host_files.retain(|one, _| !below(one));
+    }
+
+    /// Somebody copies a file into a container.
+    pub fn copy_into(&self, name: &str, path: &str, bytes: &[u8]) {
+        let mut world = self.shared.world();
+        let id = world.id_of(name).unwrap();
+        world.containers.get_mut(&id).unwrap().files.insert(path.to_owned(), bytes.to_vec());
+    }
+
     /// Somebody removes a file on the host.
     pub fn remove_host_file(&self, path: &str) {
         self.shared.world().host_files.remove(path);

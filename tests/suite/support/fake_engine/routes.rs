@@ -90,6 +90,10 @@ impl Asked {
 
     /// Whether it changes something. Waits and looks at processes do not.
     fn changes(&self) -> bool {
+        // Asked only to learn what is at a path: nothing is made, since there is no such image.
+        if self.path == "/containers/create" && !self.query.contains_key("name") {
+            return false;
+        }
         self.method != Method::GET && self.method != Method::HEAD && !self.path.ends_with("/wait")
     }
 

@@ -29,6 +29,8 @@ pub(super) struct World {
     pub(super) all_images_present: bool,
     pub(super) execs: BTreeMap<String, Exec>,
     pub(super) host_files: BTreeMap<String, Vec<u8>>,
+    /// Folders of the host that were made, by starts or by hand.
+    pub(super) host_folders: BTreeSet<String>,
     pub(super) behaviours: BTreeMap<String, Behaviour>,
     pub(super) wedged: BTreeSet<String>,
     pub(super) calls: Vec<Call>,
@@ -130,6 +132,7 @@ impl World {
             all_images_present: options.all_images_present,
             execs: BTreeMap::new(),
             host_files: BTreeMap::new(),
+            host_folders: BTreeSet::new(),
             behaviours: BTreeMap::new(),
             wedged: BTreeSet::new(),
             calls: Vec::new(),

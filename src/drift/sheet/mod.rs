@@ -3,6 +3,10 @@
 //! What is at its default is absent. So two sheets are compared line by line, and what the Engine writes in another
 //! form than it was asked for becomes the same text here.
 
+pub(super) mod host;
+pub(super) mod mounts;
+pub(super) mod witness;
+
 use std::collections::BTreeMap;
 
 use super::mask;
@@ -90,7 +94,7 @@ fn json(words: &[String]) -> String {
 }
 
 /// Compose's and our own labels that say nothing about what a container is.
-const PASSING_LABELS: [&str; 16] = [
+const PASSING_LABELS: [&str; 17] = [
     "com.docker.compose.config-hash",
     "com.docker.compose.container-number",
     "com.docker.compose.depends_on",
@@ -105,6 +109,7 @@ const PASSING_LABELS: [&str; 16] = [
     "com.docker.compose.slug",
     "com.docker.compose.version",
     "moorline.adopted",
+    "moorline.asked",
     "moorline.revision",
     "moorline.spec",
 ];

@@ -10,17 +10,32 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::model::{Action, HeldBecause, Plan, Reason, Slowed, Step};
+use crate::model::{Action, HeldBecause, HostName, Plan, Reason, Slowed, StackName, Step};
 
-/// The plan as text, one line a step; empty for an empty plan.
-pub fn render(plan: &Plan) -> String {
-    plan.to_string()
+/// The plans of one target as text, round by round, one line a step; empty for empty plans. What a later round does is
+/// only possible once the one before is done; held is what the last one still holds.
+pub fn render(rounds: &[&Plan]) -> String {
+    let mut text = String::new();
+    for (number, plan) in rounds.iter().enumerate() {
+        let is_last = number + 1 == rounds.len();
+        if 0 < number && !plan.steps.is_empty() {
+            text.push_str("and then\n");
+        }
+        // Writing into a String cannot fail.
+        if plan.write(&mut text, is_last).is_err() {
+            return text;
+        }
+    }
+    text
 }
 
-/// The plan in a few words: `create 2, replace 1, held 1`, or `nothing to do`.
-pub fn summary(plan: &Plan) -> String {
-    let count =
-        |wanted: fn(&Action) -> bool| plan.steps.iter().filter(|s| wanted(&s.action)).count();
+/// The plans in a few words: `create 2, replace 1, held 1`, or `nothing to do`. What is held is what the last of them
+/// still holds.
+pub fn summary(rounds: &[&Plan]) -> String {
+    let count = |wanted: fn(&Action) -> bool| {
+        let steps = rounds.iter().flat_map(|plan| &plan.steps);
+        steps.filter(|step| wanted(&step.action)).count()
+    };
     let parts = [
         ("create", count(|action| matches!(action, Action::Create { .. }))),
         ("start", count(|action| matches!(action, Action::Start { .. } | Action::Unpause { .. }))),
@@ -49,7 +64,7 @@ pub fn summary(plan: &Plan) -> String {
                 )
             }),
         ),
-        ("held", plan.held.len()),
+        ("held", rounds.last().map_or(0, |plan| plan.held.len())),
     ];
     let said: Vec<String> = parts
         .into_iter()
@@ -61,10 +76,16 @@ pub fn summary(plan: &Plan) -> String {
 
 impl fmt::Display for Plan {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(out, true)
+    }
+}
+
+impl Plan {
+    fn write(&self, out: &mut dyn fmt::Write, with_held: bool) -> fmt::Result {
         for step in &self.steps {
             writeln!(out, "{step}")?;
         }
-        for held in &self.held {
+        for held in self.held.iter().filter(|_| with_held) {
             let mut line = format!("held  {}: {}", held.drift.resource, held.drift.reason);
             if let Some(origin) = &held.drift.origin {
                 write!(line, " ({origin})")?;
@@ -152,6 +173,7 @@ impl fmt::Display for HeldBecause {
             Self::EngineRestarts => "the Engine's restart policy is bringing it back",
             Self::BeingRemoved => "the Engine is removing it",
             Self::NotOurs => "not made by moorline; `adopt: true` takes it over",
+            Self::NotAskedFor => "not made by moorline, and not in Git; it is left alone",
             Self::PlaceTaken => {
                 "a container that moorline did not make has its name or number; `adopt: true` takes it over"
             }
@@ -176,6 +198,12 @@ impl fmt::Display for HeldBecause {
             Self::Unseen => "it could not be seen",
             Self::LeftUnhealthy => "`x-moorline.health.restart` is off",
             Self::NoCure => "nothing can be done from here",
+            Self::SubnetTaken { subnet, network, holds } => {
+                return write!(
+                    out,
+                    "its subnet {subnet} meets {holds} of network {network}; choose another one, or remove that network"
+                );
+            }
             Self::NameHeldByForeign { container } => {
                 return write!(out, "container {container} exists and was {}", Self::NotOurs);
             }
@@ -188,11 +216,45 @@ impl fmt::Display for HeldBecause {
             Self::NameHeldByStack { container, stack } => {
                 return write!(out, "container {container} belongs to stack {stack}");
             }
+            Self::WouldStartEmpty { key, lies_in } if lies_in.starts_with('/') => {
+                return write!(
+                    out,
+                    "it would be empty, and the data lies in folder {lies_in}; to keep the data mount that folder as before, to start empty write `x-moorline: {{start_empty: [{key}]}}` at the top of the Compose file"
+                );
+            }
             Self::WouldStartEmpty { key, lies_in } => {
                 return write!(
                     out,
                     "it would be empty, and the data lies in volume {lies_in}; to keep the data write `name: {lies_in}` under `volumes.{key}`, to start empty write `x-moorline: {{start_empty: [{key}]}}` at the top of the Compose file"
                 );
+            }
+            Self::FolderElsewhere { path, lies_in, stack, directory } => {
+                let keep = match directory {
+                    Some(folder) => format!("write `directory: {folder}` under `stacks.{stack}` in fleet.yaml"),
+                    None => format!("write {lies_in} in its place, or move the data to {path}"),
+                };
+                return write!(
+                    out,
+                    "folder {path} is not there, and its data lies in {lies_in}; to keep the data {keep}; to start empty make the folder, or write `x-moorline: {{start_empty: [{path}]}}` at the top of the Compose file"
+                );
+            }
+            Self::FolderGone { path } => {
+                return write!(
+                    out,
+                    "folder {path} held its data and is not there any more (a disk that is not mounted?); bring it back, or make it to start empty"
+                );
+            }
+            Self::SeemsRenamed { what, stack, from, project, host } => {
+                return seems_renamed(out, what, (stack, from), (project, host.as_ref()));
+            }
+            Self::FileMissing { path } => {
+                return write!(
+                    out,
+                    "{path} is neither in Git nor on the host, and the Engine would make a folder in its place; add the file, or make the folder if one is meant"
+                );
+            }
+            Self::PathMissing { path } => {
+                return write!(out, "{path} is not there on the host; make it, or mount its disk");
             }
             Self::StaysDeclared => "it stays for as long as Git declares it",
             Self::StackUnreadable { stack } => {
@@ -245,6 +307,29 @@ impl fmt::Display for HeldBecause {
             }
         })
     }
+}
+
+/// A stack that seems to be one that left, under another name or on another host.
+fn seems_renamed(
+    out: &mut fmt::Formatter<'_>,
+    what: &str,
+    (stack, from): (&StackName, &StackName),
+    (project, host): (&StackName, Option<&HostName>),
+) -> fmt::Result {
+    write!(out, "{what} would be empty, and this seems to be stack {from}")?;
+    match host {
+        Some(host) => write!(
+            out,
+            " of host {host}, which has the data; to keep the data write `hosts: [{host}]` under `stacks.{stack}` in fleet.yaml, or bring it here under the same name by hand"
+        ),
+        None => write!(
+            out,
+            " under another name; to keep its data write `project: {project}` under `stacks.{stack}` in fleet.yaml (or `name: {project}` at the top of the Compose file)"
+        ),
+    }?;
+    out.write_str(
+        "; to start empty write `x-moorline: {start_empty: true}` at the top of the Compose file",
+    )
 }
 
 /// A wait, and the reason of whoever is waited for: reasons of reasons are said in one line.

@@ -1,12 +1,13 @@
 //! What a reviewer must not overlook: data, rights on the host, ports, and services that are away for a while.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+mod away;
+
+use std::collections::BTreeMap;
 
 use super::Report;
 use super::change::{Mark, Sort, fates};
 use crate::model::{
-    Action, ContainerSpec, Drift, HostConfig, Location, Plan, Reason, Resource, Step, StepId,
+    Action, ContainerSpec, Drift, HostConfig, Location, Mounting, Plan, Reason, Resource,
 };
 
 /// Whether the target branch has the stack already.
@@ -18,6 +19,8 @@ pub enum Novelty {
     New,
     /// The pull request takes it away.
     Gone,
+    /// The pull request takes it away from this host, and leaves it on others.
+    Left,
 }
 
 /// A consequence, and how bad it is.
@@ -70,7 +73,8 @@ pub fn dangers(report: &Report, novelty: Novelty, data: &str) -> Vec<Danger> {
     let plans: Vec<&Plan> = report.rounds.iter().map(|round| &*round.plan).collect();
     let mut found = data_at_risk(report, &plans, novelty);
     found.extend(rights(report, &plans, data));
-    found.extend(away(report, &plans));
+    let away = away::away(report, &plans).into_iter();
+    found.extend(away.map(|(text, origin)| Danger { risk: Risk::Downtime, text, origin }));
     let mut once = BTreeMap::new();
     for danger in found {
         once.entry((danger.risk, danger.text.clone())).or_insert(danger);
@@ -201,22 +205,15 @@ fn held(spec: &ContainerSpec, data: &str) -> Vec<(Risk, String, String)> {
 }
 
 fn mounts(host: &HostConfig, data: &str) -> Vec<(Risk, String, String)> {
-    let binds = host.binds.iter().filter_map(|bind| {
-        let (source, target, options) = crate::drift::split_bind(bind)?;
-        let read_only = options.split(',').any(|option| option == "ro");
-        Some((source, target.to_owned(), read_only))
-    });
-    let mounts = host.mounts.iter().filter(|mount| mount.kind == "bind");
-    let mounts = mounts.map(|mount| (mount.source.clone(), mount.target.clone(), mount.read_only));
     let own = data.trim_end_matches('/');
     let is_own = |source: &str| {
         source.strip_prefix(own).is_some_and(|rest| !own.is_empty() && rest.starts_with('/'))
     };
-    let hosts =
-        binds.chain(mounts).filter(|(source, ..)| source.starts_with('/') && !is_own(source));
-    let said = hosts.map(|(source, target, read_only)| {
+    let hosts = host.mountings().filter_map(|mounting| Some((mounting.host_path()?, mounting)));
+    let hosts = hosts.filter(|(source, _)| !is_own(source));
+    let said = hosts.map(|(source, Mounting { target, read_only, .. })| {
         let mode = if read_only { " (read-only)" } else { "" };
-        let text = if is_socket(&source) || source == "/run" || source == "/var/run" {
+        let text = if is_socket(source) || source == "/run" || source == "/var/run" {
             format!("gets the host's socket {source}{mode}: whoever is in it may own the host")
         } else {
             format!("gets the host's {source} at {target}{mode}")
@@ -247,143 +244,6 @@ fn ports(host: &HostConfig) -> Vec<(Risk, String, String)> {
         said.push((Risk::Port, "ports".to_owned(), text));
     }
     said
-}
-
-/// One replica's time away.
-struct Absence {
-    begins: StepId,
-    ends: Option<StepId>,
-    longest: Duration,
-}
-
-/// Services that lose time: which share of their replicas is away at once, and for how long at most.
-fn away(report: &Report, plans: &[&Plan]) -> Vec<Danger> {
-    let mut found = Vec::new();
-    for plan in plans {
-        let mut of_service: BTreeMap<String, Vec<Absence>> = BTreeMap::new();
-        for (replica, steps) in by_replica(plan) {
-            if let Some(absence) = absence(&steps) {
-                of_service.entry(replica.0).or_default().push(absence);
-            }
-        }
-        for (service, absences) in of_service {
-            let standing = report
-                .replicas
-                .iter()
-                .filter(|line| line.replica.rsplit_once('-').is_some_and(|(of, _)| of == service))
-                .count()
-                .max(absences.len());
-            let origin = plan.steps.iter().find(|step| {
-                step.replica.as_ref().is_some_and(|replica| replica.service.as_str() == service)
-            });
-            let origin = origin.and_then(|step| step.origin.clone());
-            let text = said(&service, &absences, standing, plan);
-            found.push(Danger { risk: Risk::Downtime, text, origin });
-        }
-    }
-    found
-}
-
-fn said(service: &str, absences: &[Absence], standing: usize, plan: &Plan) -> String {
-    let for_good = absences.iter().filter(|absence| absence.ends.is_none()).count();
-    if for_good == absences.len() {
-        return match (for_good, standing) {
-            (gone, all) if gone == all => format!("{service} stops for good"),
-            (gone, all) => format!("{service} keeps {} of {all} replicas", all - gone),
-        };
-    }
-    let longest = absences.iter().map(|absence| absence.longest).max().unwrap_or_default();
-    let at_once = at_once(absences, plan);
-    let time = time(longest);
-    if standing <= at_once {
-        let all =
-            if standing == 1 { String::new() } else { format!(" with all {standing} replicas") };
-        format!("{service} is down{all} while it is replaced, for at most {time}")
-    } else {
-        format!(
-            "{service} runs with {} of {standing} replicas, for at most {time} each",
-            standing - at_once
-        )
-    }
-}
-
-/// Steps about each replica that is there, in order.
-fn by_replica(plan: &Plan) -> BTreeMap<(String, String), Vec<&Step>> {
-    let mut found: BTreeMap<(String, String), Vec<&Step>> = BTreeMap::new();
-    for step in &plan.steps {
-        if let Some(replica) = &step.replica {
-            let key = (replica.service.to_string(), replica.to_string());
-            found.entry(key).or_default().push(step);
-        }
-    }
-    found
-}
-
-/// How long one replica is away, if it is. A successor that is up before its predecessor stops leaves no gap.
-fn absence(steps: &[&Step]) -> Option<Absence> {
-    let stopped = steps.iter().find_map(|step| match &step.action {
-        Action::Stop { grace, .. } | Action::Restart { grace, .. } => Some((step.id, *grace)),
-        _ => None,
-    });
-    let (begins, grace) = stopped?;
-    let is_restart =
-        steps.iter().any(|step| step.id == begins && matches!(step.action, Action::Restart { .. }));
-    let starts = steps.iter().find_map(|step| match &step.action {
-        Action::Start { .. } => Some(step.id),
-        _ => None,
-    });
-    let starts = if is_restart { Some(begins) } else { starts };
-    if starts.is_some_and(|starts| starts < begins) {
-        return None;
-    }
-    let ready = steps.iter().find_map(|step| match &step.action {
-        Action::AwaitHealthy { limit, .. } if begins < step.id => Some((step.id, *limit)),
-        _ => None,
-    });
-    let longest = grace + ready.map_or(Duration::ZERO, |(_, limit)| limit);
-    let ends = ready.map(|(id, _)| id).filter(|_| starts.is_some()).or(starts);
-    Some(Absence { begins, ends, longest })
-}
-
-/// How many are away at the same time at most: those of which none waits for the end of another.
-fn at_once(absences: &[Absence], plan: &Plan) -> usize {
-    let before: BTreeMap<StepId, BTreeSet<StepId>> = ancestors(plan);
-    let apart = |one: &Absence, other: &Absence| {
-        let waits = |late: &Absence, early: &Absence| {
-            early.ends.is_some_and(|end| {
-                before.get(&late.begins).is_some_and(|before| before.contains(&end))
-            })
-        };
-        waits(one, other) || waits(other, one)
-    };
-    let together = |one: &Absence| absences.iter().filter(|other| !apart(one, other)).count();
-    absences.iter().map(together).max().unwrap_or(0)
-}
-
-/// All steps that each step waits for, through others too. Steps only wait for smaller numbers.
-fn ancestors(plan: &Plan) -> BTreeMap<StepId, BTreeSet<StepId>> {
-    let mut all: BTreeMap<StepId, BTreeSet<StepId>> = BTreeMap::new();
-    for step in &plan.steps {
-        let mut mine = step.after.clone();
-        for before in &step.after {
-            mine.extend(all.get(before).into_iter().flatten().copied());
-        }
-        all.insert(step.id, mine);
-    }
-    all
-}
-
-/// `45 s`, `10 m 10 s`, `2 h`.
-fn time(duration: Duration) -> String {
-    let seconds = duration.as_secs().max(1);
-    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    let parts = [(hours, "h"), (minutes, "m"), (seconds, "s")];
-    let said: Vec<String> = parts
-        .iter()
-        .filter(|(count, _)| 0 < *count)
-        .map(|(count, unit)| format!("{count} {unit}"))
-        .collect();
-    said.join(" ")
 }
 
 /// Sockets are named so by custom, in this case only.

@@ -2,35 +2,23 @@
 
 use std::collections::BTreeSet;
 
-use super::sheet::{Sheet, trim_path};
-use super::table::Field;
-use crate::model::{BindOptions, ImageOptions, Mount, TmpfsOptions, VolumeDriver, VolumeOptions};
+use crate::drift::sheet::{Sheet, trim_path};
+use crate::drift::table::Field;
+use crate::model::{
+    BindOptions, ImageOptions, Mount, TmpfsOptions, VolumeDriver, VolumeOptions, split_bind,
+};
 
 /// What stands for an anonymous volume: its name is the Engine's.
-pub(super) const ANONYMOUS: &str = "volume (anonymous)";
+pub(in crate::drift) const ANONYMOUS: &str = "volume (anonymous)";
 
 /// Writes both forms of mounts into a sheet, by target.
-pub(super) fn write(out: &mut Sheet, binds: &[String], mounts: &[Mount]) {
+pub(in crate::drift) fn write(out: &mut Sheet, binds: &[String], mounts: &[Mount]) {
     for (target, text) in binds.iter().filter_map(|bind| from_bind(bind)) {
         out.named(Field::Mounts, &target, text);
     }
     for mount in mounts {
         out.named(Field::Mounts, &trim_path(&mount.target), from_mount(mount));
     }
-}
-
-/// Source, target and options of `source:target[:options]`; a drive letter belongs to its path.
-pub(crate) fn split_bind(bind: &str) -> Option<(String, &str, &str)> {
-    let (mut source, mut rest) = bind.split_once(':').map(|(a, b)| (a.to_owned(), b))?;
-    // A lone slash is the root of the host, not a drive.
-    let is_drive = source.len() == 1 && source.starts_with(|c: char| c.is_ascii_alphabetic());
-    if is_drive && rest.starts_with(['\\', '/']) {
-        let (more, tail) = rest.split_once(':')?;
-        source = format!("{source}:{more}");
-        rest = tail;
-    }
-    let (target, options) = rest.split_once(':').unwrap_or((rest, ""));
-    Some((source, target, options))
 }
 
 /// A mount in the old words of `HostConfig.Binds`, `SOURCE:TARGET[:OPTIONS]`: target, and what is mounted there. A source that
@@ -49,7 +37,7 @@ fn from_bind(bind: &str) -> Option<(String, String)> {
     }
     let is_path = source.starts_with(['/', '~', '.']) || source.contains(['/', '\\']);
     let kind = if is_path { "bind" } else { "volume" };
-    Some((trim_path(target), describe(kind, &source, words)))
+    Some((trim_path(target), describe(kind, source, words)))
 }
 
 /// A mount in the newer words of `HostConfig.Mounts`, brought to the same text as its equal among the binds.
@@ -140,7 +128,7 @@ fn describe(kind: &str, source: &str, words: BTreeSet<String>) -> String {
 }
 
 /// Whether the Engine made a volume's name up: 64 hexadecimal digits.
-pub(super) fn is_engine_name(name: &str) -> bool {
+pub(in crate::drift) fn is_engine_name(name: &str) -> bool {
     name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
@@ -149,21 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_spelling_of_a_bind_is_parted_at_its_target() {
-        for (bind, source, target, options) in [
-            ("/:/host:ro", "/", "/host", "ro"),
-            ("/:/", "/", "/", ""),
-            ("/:/host:rw,rslave", "/", "/host", "rw,rslave"),
-            ("/srv:/data", "/srv", "/data", ""),
-            ("/a:/b:ro,z", "/a", "/b", "ro,z"),
-            (".:/app", ".", "/app", ""),
-            ("data:/data:ro", "data", "/data", "ro"),
-            ("C:\\srv:/data:ro", "C:\\srv", "/data", "ro"),
-            ("c:/srv:/data", "c:/srv", "/data", ""),
-        ] {
-            let told = split_bind(bind);
-            assert_eq!(told, Some((source.to_owned(), target, options)), "{bind}");
-        }
+    fn the_root_of_the_host_is_no_drive() {
         let line = from_bind("/:/host:ro").unwrap();
         assert_eq!(line, ("/host".to_owned(), "bind / ro".to_owned()));
     }

@@ -90,24 +90,9 @@ fn target(action: &Action) -> String {
         Action::Pull { image, .. } | Action::Build { image, .. } => image.to_string(),
         Action::CreateNetwork(spec) => spec.name.clone(),
         Action::CreateVolume(spec) => spec.name.clone(),
-        Action::RemoveNetwork { name, .. }
-        | Action::RemoveVolume { name }
-        | Action::Create { name, .. } => name.clone(),
+        Action::RemoveNetwork { name, .. } | Action::RemoveVolume { name } => name.clone(),
         Action::PutFiles { digest, .. } => digest.to_string(),
         Action::RemoveFiles { folder, .. } => folder.clone(),
-        Action::Upload { container, .. }
-        | Action::Connect { container, .. }
-        | Action::Disconnect { container, .. }
-        | Action::Start { container }
-        | Action::Restart { container, .. }
-        | Action::Unpause { container }
-        | Action::Stop { container, .. }
-        | Action::Remove { container, .. }
-        | Action::Rename { container, .. }
-        | Action::Update { container, .. }
-        | Action::RunHook { container, .. }
-        | Action::AwaitHealthy { container, .. }
-        | Action::AwaitCompletion { container, .. } => container.name().to_owned(),
-        Action::Delay { .. } => String::new(),
+        _ => action.container_name().unwrap_or_default().to_owned(),
     }
 }

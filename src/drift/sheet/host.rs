@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::mounts;
-use super::sheet::{self, Sheet};
-use super::table::Field;
+use crate::drift::sheet::{self, Sheet};
+use crate::drift::table::Field;
 use crate::model::{DeviceMapping, DeviceRequest, HostConfig, PortBinding, Ulimit};
 
 /// Turns what a side calls another container or network into the name that both sides know.
-pub(super) trait Naming {
+pub(in crate::drift) trait Naming {
     /// A container's id or name.
     fn container(&self, reference: &str) -> String;
     /// A network's id or name.
@@ -27,7 +27,7 @@ pub(super) trait Naming {
 /// The struct is taken apart in full: a field that is added to it does not compile before it has a line here or is passed
 /// over by name. References to other containers and networks go through `naming`, since the Engine shows ids where names
 /// were given.
-pub(super) fn write_host(out: &mut Sheet, host: &HostConfig, naming: &dyn Naming) {
+pub(in crate::drift) fn write_host(out: &mut Sheet, host: &HostConfig, naming: &dyn Naming) {
     let HostConfig {
         binds,
         mounts,
@@ -246,7 +246,7 @@ fn shared_volumes(from: &str, naming: &dyn Naming) -> String {
 }
 
 /// A link without the Engine's absolute form (`/shop-db-1:/shop-web-1/db`).
-pub(super) fn link(text: &str) -> String {
+pub(in crate::drift) fn link(text: &str) -> String {
     let (container, alias) = text.split_once(':').unwrap_or((text, text));
     let alias = alias.rsplit_once('/').map_or(alias, |(_, last)| last);
     format!("{}:{alias}", container.trim_start_matches('/'))
