@@ -4,7 +4,6 @@ mod commands;
 mod disk;
 mod down;
 mod everyday;
-mod glance;
 mod listener;
 mod options;
 mod orders;
@@ -61,30 +60,7 @@ enum Command {
         output: Output,
     },
     /// Say what a pass would do, and why. Exits with 0 when in sync, 2 when not.
-    Plan {
-        #[command(flatten)]
-        stacks: Stacks,
-        /// Another commit than the branch's head: an id, a tag, a branch.
-        #[arg(long, value_name = "REV")]
-        revision: Option<String>,
-        /// Plan against a saved observation (`moorline observe --output json`) instead of the hosts.
-        #[arg(long, value_name = "FILE")]
-        observed: Option<PathBuf>,
-        /// Plan what this folder holds, committed or not, instead of a commit.
-        #[arg(long, value_name = "FOLDER", conflicts_with = "revision")]
-        dir: Option<PathBuf>,
-        /// Every step, in its order, with what it waits for.
-        #[arg(long)]
-        steps: bool,
-        /// What merging this pull request would do: the same as its comment. Asks the forge for it; exits with 1 where
-        /// its status would not be success.
-        #[arg(long, value_name = "NUMBER", conflicts_with_all = ["revision", "observed", "stacks", "dir"])]
-        pull_request: Option<u64>,
-        #[command(flatten)]
-        variables: Variables,
-        #[command(flatten)]
-        output: Output,
-    },
+    Plan(planned::PlanArgs),
     /// Show how the hosts differ from Git, field by field. Exits with 0 when in sync, 2 when not.
     Drift {
         #[command(flatten)]
@@ -257,25 +233,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let mode = by_hand.prepare(&mut chosen)?;
             commands::sync(&chosen, mode, output.format)
         }
-        Command::Plan {
-            stacks,
-            revision,
-            observed,
-            dir,
-            steps,
-            pull_request,
-            variables,
-            output,
-        } => {
-            let chosen = Chosen::new(&global, &stacks, revision)?.with(&variables)?;
-            if let Some(number) = pull_request {
-                return planned::proposed(&chosen, number, output.format);
-            }
-            let from = planned::PlanFrom { observed: observed.as_deref(), dir: dir.as_deref() };
-            let detail =
-                if steps { planned::PlanDetail::Steps } else { planned::PlanDetail::Brief };
-            planned::plan(&chosen, from, detail, output.format)
-        }
+        Command::Plan(args) => planned::run(&global, &args),
         Command::Drift { stacks, output } => {
             commands::drift(&Chosen::new(&global, &stacks, None)?, output.format)
         }
@@ -290,7 +248,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             commands::doctor(&Chosen::new(&global, &Stacks::default(), None)?, output.format)
         }
         Command::Hosts { output } => {
-            glance::hosts(&Chosen::new(&global, &Stacks::of(&[]), None)?, output.format)
+            standing::glance::hosts(&Chosen::new(&global, &Stacks::of(&[]), None)?, output.format)
         }
         Command::Logs(args) => everyday::logs::run(&global, &args),
         Command::Restart(args) => everyday::hands::restart(&global, &args),

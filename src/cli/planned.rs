@@ -1,9 +1,10 @@
 //! `plan`: what passes would do, of a commit, a folder or a pull request.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use clap::Args;
 use serde_json::json;
 
 use crate::git;
@@ -13,22 +14,40 @@ use crate::plan as planning;
 use crate::report::{Report, brief};
 
 use super::commands::{OUT_OF_SYNC, exit_of, look, reports_json, tell_problems};
-use super::options::{Chosen, working_folder};
-use super::output::{self, Format, push, show};
+use super::options::{Chosen, Global, Stacks, Variables, working_folder};
+use super::output::{self, Format, Output, push, show};
 use super::signals::with_runtime;
 
-/// What a plan is made from, where that is no commit and no live host.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct PlanFrom<'a> {
-    /// A saved observation.
-    pub(super) observed: Option<&'a Path>,
-    /// A folder.
-    pub(super) dir: Option<&'a Path>,
+/// Arguments of `plan`.
+#[derive(Debug, Args)]
+pub(super) struct PlanArgs {
+    #[command(flatten)]
+    stacks: Stacks,
+    /// Another commit than the branch's head: an id, a tag, a branch.
+    #[arg(long, value_name = "REV")]
+    revision: Option<String>,
+    /// Plan against a saved observation (`moorline observe --output json`) instead of the hosts.
+    #[arg(long, value_name = "FILE")]
+    observed: Option<PathBuf>,
+    /// Plan what this folder holds, committed or not, instead of a commit.
+    #[arg(long, value_name = "FOLDER", conflicts_with = "revision")]
+    dir: Option<PathBuf>,
+    /// Every step, in its order, with what it waits for.
+    #[arg(long)]
+    steps: bool,
+    /// What merging this pull request would do: the same as its comment. Asks the forge for it; exits with 1 where
+    /// its status would not be success.
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["revision", "observed", "stacks", "dir"])]
+    pull_request: Option<u64>,
+    #[command(flatten)]
+    variables: Variables,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// How much of a plan is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum PlanDetail {
+enum PlanDetail {
     /// A line for each thing that changes.
     Brief,
     /// Every step.
@@ -36,15 +55,17 @@ pub(super) enum PlanDetail {
 }
 
 /// `plan`: what a pass would do.
-pub(super) fn plan(
-    chosen: &Chosen,
-    PlanFrom { observed, dir }: PlanFrom<'_>,
-    detail: PlanDetail,
-    format: Format,
-) -> anyhow::Result<ExitCode> {
-    let saved = observed.map(saved).transpose()?;
+pub(super) fn run(global: &Global, args: &PlanArgs) -> anyhow::Result<ExitCode> {
+    let chosen = Chosen::new(global, &args.stacks, args.revision.clone())?.with(&args.variables)?;
+    let format = args.output.format;
+    if let Some(number) = args.pull_request {
+        return proposed(&chosen, number, format);
+    }
+    let detail = if args.steps { PlanDetail::Steps } else { PlanDetail::Brief };
+    let saved = args.observed.as_deref().map(saved).transpose()?;
+    let chosen = &chosen;
     let (seen, reports) = with_runtime(|stop| async move {
-        let seen = match dir {
+        let seen = match &args.dir {
             Some(dir) => folder(chosen, dir).await?,
             None => oneshot::read(&chosen.setup, &chosen.wish, &stop).await?,
         };
@@ -85,7 +106,7 @@ async fn folder(chosen: &Chosen, dir: &Path) -> anyhow::Result<Vec<Seen>> {
 }
 
 /// `plan --pull-request`: what merging it would do, in the words of its comment.
-pub(super) fn proposed(chosen: &Chosen, number: u64, format: Format) -> anyhow::Result<ExitCode> {
+fn proposed(chosen: &Chosen, number: u64, format: Format) -> anyhow::Result<ExitCode> {
     let found =
         with_runtime(
             |stop| async move { Ok(oneshot::proposed(&chosen.setup, number, &stop).await?) },

@@ -1,6 +1,5 @@
 //! What people do on an ordinary day: moving in, looking, a nudge.
 
-pub(super) mod blind;
 pub(super) mod caret;
 pub(super) mod compare;
 pub(super) mod complete;

@@ -1,5 +1,8 @@
 //! `status`: what runs where, once or again and again.
 
+mod blind;
+pub(super) mod glance;
+
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -13,14 +16,11 @@ use crate::report::glance::{Detail, MANY};
 use crate::web::local;
 
 use super::commands::{at_a_glance, look, reports_json, tell_problems};
-use super::everyday::blind::{self, Blind};
-use super::glance;
 use super::options::Chosen;
 use super::output::{self, Format, push, show};
 use super::signals::with_runtime;
+use blind::{Blind, NO_DAEMON};
 
-/// What `status` begins with where nobody else knows.
-pub(in crate::cli) const NO_DAEMON: &str = "no daemon runs with this data folder; looked just now";
 /// Between two looks of `status --watch`.
 const WATCH_PAUSE: Duration = Duration::from_secs(2);
 
@@ -62,7 +62,8 @@ pub(super) fn watch(chosen: &Chosen, all: bool, format: Format) -> anyhow::Resul
     with_runtime(|stop| async move {
         let mut last = String::new();
         loop {
-            let Some(standing) = stop.run_until_cancelled(standing(chosen, all, &stop)).await
+            let Some(standing) =
+                stop.run_until_cancelled(Box::pin(standing(chosen, all, &stop))).await
             else {
                 return Ok(ExitCode::SUCCESS);
             };

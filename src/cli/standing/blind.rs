@@ -5,12 +5,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::options::Chosen;
 use crate::cli::output::push;
-use crate::cli::standing::NO_DAEMON;
 use crate::oneshot::OnceError;
 use crate::oneshot::running::{Running, running};
 
+/// What `status` begins with where nobody else knows.
+pub(super) const NO_DAEMON: &str = "no daemon runs with this data folder; looked just now";
+
 /// What is known all the same.
-pub(in crate::cli) struct Blind {
+pub(super) struct Blind {
     why: String,
     /// Whether the fleet file is what cannot be used.
     is_refused: bool,
@@ -20,7 +22,7 @@ pub(in crate::cli) struct Blind {
 }
 
 /// Looks at the hosts alone.
-pub(in crate::cli) async fn look(
+pub(super) async fn look(
     chosen: &Chosen,
     error: OnceError,
     stop: &CancellationToken,
@@ -35,7 +37,7 @@ pub(in crate::cli) async fn look(
 }
 
 impl Blind {
-    pub(in crate::cli) fn value(&self) -> Value {
+    pub(super) fn value(&self) -> Value {
         let running: Vec<Value> = self.running.iter().map(running_json).collect();
         json!({
             "reports": [],
@@ -47,7 +49,7 @@ impl Blind {
         })
     }
 
-    pub(in crate::cli) fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let mut text = String::new();
         if self.is_refused {
             push(&mut text, "the fleet file is refused, everything stays as it is:");
