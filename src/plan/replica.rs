@@ -356,6 +356,7 @@ impl Planner<'_> {
             Some(HeldBecause::PortTaken {
                 port: format!("{port}/{protocol}"),
                 container: rival.container.clone(),
+                given_up: self.input.desired.neighbours.give_up(rival),
             })
         })
     }

@@ -10,7 +10,7 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::model::{Action, HeldBecause, HostName, Plan, Reason, Slowed, StackName, Step};
+use crate::model::{Action, HeldBecause, HostName, Plan, Reason, Replica, Slowed, StackName, Step};
 
 /// The plans of one target as text, round by round, one line a step; empty for empty plans. What a later round does is
 /// only possible once the one before is done; held is what the last one still holds.
@@ -72,6 +72,11 @@ pub fn summary(rounds: &[&Plan]) -> String {
         .map(|(word, count)| format!("{word} {count}"))
         .collect();
     if said.is_empty() { "nothing to do".to_owned() } else { said.join(", ") }
+}
+
+/// What is noted of a replica whose successor starts when it has stopped.
+pub fn down_while_replaced(replica: &Replica) -> String {
+    format!("{replica} is down while it is replaced")
 }
 
 impl fmt::Display for Plan {
@@ -287,7 +292,10 @@ impl fmt::Display for HeldBecause {
             Self::WaitsForContainer { name } => {
                 return write!(out, "waits for container {name}, which does not run");
             }
-            Self::PortTaken { port, container } => {
+            Self::PortTaken { port, container, given_up: true } => {
+                return write!(out, "waits for port {port}, which container {container} gives up");
+            }
+            Self::PortTaken { port, container, given_up: false } => {
                 return write!(out, "waits for port {port}, which container {container} holds");
             }
             Self::DoesNotConverge { cures, observed } => {
