@@ -18,7 +18,7 @@ pub fn render(rounds: &[&Plan]) -> String {
     let mut text = String::new();
     for (number, plan) in rounds.iter().enumerate() {
         let is_last = number + 1 == rounds.len();
-        if 0 < number && !plan.steps.is_empty() {
+        if !text.is_empty() && !plan.steps.is_empty() {
             text.push_str("and then\n");
         }
         // Writing into a String cannot fail.

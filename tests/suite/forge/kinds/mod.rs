@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use crate::forge::daemon::Stage;
 use crate::support::fake_engine::{FakeEngine, Options};
 use crate::support::foreseen::{self, Done};
-use crate::support::{accidents, stays, story};
+use crate::support::{accidents, comes, stays, story};
 
 /// Played side by side: most of the time each waits.
 const SIDE_BY_SIDE: usize = 5;
@@ -181,9 +181,12 @@ async fn tell(
         let (_, printed, said) = stage.harbour.command(&["plan", "--pull-request", "7"]).await;
         let marked = format!("<!-- moorline:plan -->\n{printed}");
         // It may have been planned a moment before the host came to rest.
-        stage.until_comment("plan", marked.trim()).await;
+        let same = || stage.comment("plan").is_some_and(|body| body.trim() == marked.trim());
+        comes(same, Duration::from_secs(30)).await;
         comment = stage.comment("plan").unwrap();
-        assert_eq!(marked.trim(), comment.trim(), "printed and commented\n{said}");
+        let diff = similar::TextDiff::from_lines(comment.trim(), marked.trim());
+        let diff = diff.unified_diff().header("commented", "printed").to_string();
+        assert!(diff.is_empty(), "{diff}\n{said}");
     }
     let masked = |text: &str| mask(text, stage, head);
     let (status, shown) = (masked(&status), masked(&comment));
@@ -306,11 +309,17 @@ async fn merge(stage: &Stage, said: &Value) -> String {
     let mut told = format!("{state} {words}\n");
     if stage.comment("plan").is_some() {
         stage.until_comment("plan", "The plan as it was before the merge").await;
+        let mark = match state.as_str() {
+            "success" => '✅',
+            "failure" => '❌',
+            "error" => '❔',
+            _ => '✋',
+        };
         let last = |comment: &str| comment.lines().nth(1).unwrap_or_default().to_owned();
         stage
             .until("the outcome", |world| {
                 let mut all = world.comments.iter().map(|comment| &comment.body);
-                all.any(|body| body.contains("moorline:plan") && !last(body).contains('⏳'))
+                all.any(|body| body.contains("moorline:plan") && last(body).contains(mark))
             })
             .await;
         told.push_str(&last(&stage.comment("plan").unwrap()));
