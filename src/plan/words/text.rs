@@ -298,6 +298,10 @@ impl fmt::Display for HeldBecause {
             Self::PortTaken { port, container, given_up: false } => {
                 return write!(out, "waits for port {port}, which container {container} holds");
             }
+            Self::HostInTrouble { error, until } => {
+                let error = error.lines().next().unwrap_or_default();
+                return write!(out, "the host cannot start it ({error}); next try at {until}");
+            }
             Self::DoesNotConverge { cures, observed } => {
                 let there = observed.as_ref().map_or("nothing", |value| value.0.as_str());
                 return write!(
@@ -307,11 +311,11 @@ impl fmt::Display for HeldBecause {
             }
             Self::WaitsFor { resource, why } => return waits(out, resource, why.as_deref()),
             Self::WaitsForReplica { replica, why } => return waits(out, replica, why.as_deref()),
-            Self::RolledBack { reason, error, serves: _ } => {
-                return did_not_come_up(out, "rolled back", reason, error);
+            Self::RolledBack { reason, error, serves: _, replica } => {
+                return did_not_come_up(out, ("rolled back", replica.as_deref()), reason, error);
             }
-            Self::UpdatePaused { reason, error } => {
-                return did_not_come_up(out, "paused", reason, error);
+            Self::UpdatePaused { reason, error, replica } => {
+                return did_not_come_up(out, ("paused", replica.as_deref()), reason, error);
             }
         })
     }
@@ -356,11 +360,15 @@ fn waits(
 /// The Engine's own words say more than the state in which it left the container.
 fn did_not_come_up(
     out: &mut fmt::Formatter<'_>,
-    taken: &str,
+    (taken, whose): (&str, Option<&Replica>),
     reason: &Reason,
     error: &str,
 ) -> fmt::Result {
-    write!(out, "{taken}: the new container did not come up (")?;
+    write!(out, "{taken}: the new container")?;
+    if let Some(whose) = whose {
+        write!(out, " of {whose}")?;
+    }
+    out.write_str(" did not come up (")?;
     if error.is_empty() {
         write!(out, "{reason}")?;
     } else {
