@@ -61,7 +61,7 @@ fn root(why: &HeldBecause) -> &HeldBecause {
 }
 
 /// What is held at first, and goes on once a container of another stack has given up a host port.
-fn after_others<'a>(report: &'a Report) -> impl Iterator<Item = String> + 'a {
+fn after_others(report: &Report) -> impl Iterator<Item = String> + '_ {
     let first = report.rounds.first().into_iter().flat_map(|round| &round.plan.held);
     let last: Vec<&Held> = report.held().collect();
     first.filter(move |held| !last.contains(held)).filter_map(|held| match &held.why {

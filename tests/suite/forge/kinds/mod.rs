@@ -353,8 +353,14 @@ fn mask(text: &str, stage: &Stage, head: &str) -> String {
     words.join(" deployed in ")
 }
 
+/// A folder of kinds that are not part of this repository: other people's projects.
+fn elsewhere() -> Option<PathBuf> {
+    std::env::var_os("PULLS").map(PathBuf::from)
+}
+
 fn collect() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pulls");
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pulls");
+    let folder = elsewhere().unwrap_or(own);
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Vec<PathBuf> = entries.collect();
     files.sort();
@@ -367,7 +373,7 @@ async fn every_kind_of_pull_request_is_told_as_it_comes() {
     let seats = Arc::new(Semaphore::new(SIDE_BY_SIDE));
     let mut playing = JoinSet::new();
     let files = collect();
-    assert!(files.len() >= 30, "there are only {} kinds", files.len());
+    assert!(elsewhere().is_some() || files.len() >= 60, "there are only {} kinds", files.len());
     for file in files.into_iter().filter(|file| file.to_string_lossy().contains(&wanted)) {
         let seats = Arc::clone(&seats);
         playing.spawn(async move {
