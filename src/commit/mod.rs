@@ -201,6 +201,11 @@ pub struct Written {
 }
 
 impl LoadedStack {
+    /// Files and folders of the repository that its containers see or are built from.
+    pub(crate) fn seen_files(&self) -> BTreeSet<TreePath> {
+        self.project.iter().flat_map(loading::wanted_files).collect()
+    }
+
     /// What the stack asks of one host.
     pub fn write(
         &self,

@@ -510,7 +510,7 @@ impl Course {
         }
         self.moving_since = None;
         // Another stack may let go of what is missing here.
-        let is_in_the_way = report.held().any(|held| held.why.is_obstacle());
+        let is_in_the_way = report.hands_over() || report.held().any(|held| held.why.is_obstacle());
         if is_in_the_way { State::Waits } else { State::Rests }
     }
 

@@ -29,7 +29,12 @@ const ROUNDS_MAX: usize = 8;
 pub fn foresee(first: &Plan, asked: &Arc<Desired>, input: Input<'_>) -> Vec<Plan> {
     let mut found: Vec<Plan> = Vec::new();
     let mut host = Host::new(input.observed.clone(), input.now);
-    while let Some(last) = found.last().or(Some(first)).filter(|plan| !plan.steps.is_empty()) {
+    // Other stacks of the commit act between two rounds: what they hold and no longer ask for is free in the second.
+    let mut freed = host.others_give_up(input.desired);
+    while let Some(last) =
+        found.last().or(Some(first)).filter(|plan| freed || !plan.steps.is_empty())
+    {
+        freed = false;
         for step in &last.steps {
             host.take(step, input.desired);
         }
@@ -80,6 +85,13 @@ impl Host {
         let mut host = Self { observed, places, made_as, gone, now, made: 0 };
         host.find_places();
         host
+    }
+
+    /// Host ports that containers of other stacks hold, and for which those do not ask any more. Whether there are any.
+    fn others_give_up(&mut self, desired: &Desired) -> bool {
+        let before = self.observed.ports_taken.len();
+        self.observed.ports_taken.retain(|taken| !desired.neighbours.give_up(taken));
+        self.observed.ports_taken.len() < before
     }
 
     fn find_places(&mut self) {

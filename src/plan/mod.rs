@@ -35,7 +35,7 @@ use crate::model::{
 
 pub use foresee::foresee;
 pub(crate) use state::bound_device;
-pub use words::{hash, render, summary, to_json};
+pub use words::{digest_of_deeds, down_while_replaced, hash, render, summary, to_json};
 
 use ground::Ground;
 use place::Standing;

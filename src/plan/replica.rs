@@ -360,6 +360,7 @@ impl<'a> Planner<'a> {
             Some(HeldBecause::PortTaken {
                 port: format!("{port}/{protocol}"),
                 container: rival.container.clone(),
+                given_up: self.input.desired.neighbours.give_up(rival),
             })
         })
     }

@@ -76,7 +76,7 @@ impl<'a> Planner<'a> {
             && old.state.is_up()
             && !service.may_complete
         {
-            self.warnings.insert(format!("{} is down while it is replaced", desired.replica));
+            self.warnings.insert(super::down_while_replaced(&desired.replica));
         }
         let successor = Successor {
             handle: ContainerHandle::Planned { name: passing.clone() },

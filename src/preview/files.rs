@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::commit::LoadedStack;
 use crate::compose::tree_path;
+use crate::model::TreePath;
 use crate::report::comment::FileChange;
 use crate::report::diff;
 
@@ -23,10 +24,13 @@ pub(crate) fn changed(before: Option<&LoadedStack>, after: &LoadedStack) -> Vec<
         .map(|file| tree_path(file).unwrap_or(file))
         .collect();
     let secret = secret_files(after);
+    // The tree is the whole commit's: what other stacks and the fleet file read is in it too.
+    let seen = after.seen_files();
     let mut found = Vec::new();
     for (path, file) in after.tree.files() {
         let Some(old) = before.tree.file(path) else { continue };
-        if old.bytes == file.bytes || manifests.contains(path.as_str()) {
+        let is_seen = seen.iter().any(|place| is_at_or_below(path, place));
+        if old.bytes == file.bytes || manifests.contains(path.as_str()) || !is_seen {
             continue;
         }
         let is_secret = secret.contains(path.as_str()) || is_env_file(path.file_name());
@@ -44,6 +48,11 @@ pub(crate) fn changed(before: Option<&LoadedStack>, after: &LoadedStack) -> Vec<
         }
     }
     found
+}
+
+fn is_at_or_below(path: &TreePath, place: &TreePath) -> bool {
+    let rest = path.as_str().strip_prefix(place.as_str());
+    place.as_str().is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn secret_files(stack: &LoadedStack) -> BTreeSet<&str> {

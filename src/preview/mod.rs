@@ -352,14 +352,15 @@ impl PullRequests {
                 let body = words.say(request, &head, &comment, &self.context.store.secrets());
                 (Known { comment: Some(comment), ..now }, body)
             }
-            // The list is older than the branch, or the reference than the list: the next look knows more.
-            Err(GitError::NoRevision { .. }) => {
+            // The list is older than the branch, or the reference than the list: the next look knows more. What stays so is
+            // told like any other failure.
+            Err(GitError::NoRevision { .. }) if failures < LATE_REFERENCES => {
                 let (failures, again_at) = retry(Remedy::Retry);
                 (Known { comment: said, failures, again_at, ..now }, None)
             }
             Err(error) => {
                 let (failures, again_at) = retry(error.remedy());
-                if failures == 1 {
+                if failures == 1 || failures == LATE_REFERENCES + 1 {
                     tracing::warn!(repository = %self.name, number = request.number, %error, "cannot plan the pull request");
                 }
                 let head = match &request.head {
@@ -398,14 +399,19 @@ impl PullRequests {
         let again_at = Some(at.plus(DEPLOYING_PAUSE));
         let mut comment = before.and_then(|known| known.comment.clone());
         let mut body = None;
-        if DEPLOYING_PATIENCE <= at.since(behind)
-            && let Some(said) = &mut comment
-            && now.head == Head::Full(said.head.clone())
-        {
-            let why = format!("{busy} is being deployed; it is renewed when that is done");
-            said.freshness = Freshness::Stale(why);
-            let secrets = self.context.store.secrets();
-            body = words.say(request, &said.head.clone(), said, &secrets);
+        if DEPLOYING_PATIENCE <= at.since(behind) {
+            match (&mut comment, &now.head) {
+                (Some(said), head) => {
+                    let why = format!("{busy} is being deployed; it is renewed when that is done");
+                    said.freshness = Freshness::Stale(why);
+                    let secrets = self.context.store.secrets();
+                    // A plan of the head before is old as well, and the new head has none yet.
+                    let head = if let Head::Full(head) = head { head } else { &said.head }.clone();
+                    body = words.say(request, &head, said, &secrets);
+                }
+                (None, Head::Full(head)) => words.waits(request, head, busy),
+                (None, Head::Short(_)) => {}
+            }
         }
         (Known { comment, again_at, behind: Some(behind), ..now }, body)
     }
@@ -515,6 +521,8 @@ const NOT_YET: Duration = Duration::from_secs(5);
 const DEPLOYING_PAUSE: Duration = Duration::from_secs(5);
 /// A plan that waits for longer is marked as old.
 const DEPLOYING_PATIENCE: Duration = Duration::from_mins(1);
+/// Failed looks for a head that the list names and that is nowhere, before that is said: forges write both at their own pace.
+const LATE_REFERENCES: u32 = 3;
 /// After the forge refused to list.
 const UNWILLING: Duration = Duration::from_mins(10);
 

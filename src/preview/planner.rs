@@ -79,6 +79,12 @@ impl Planner<'_> {
             sides.push(Side { report, novelty: change.novelty, stack: &change.stack });
         }
         let moves = moved::find(&sides, (base, merged));
+        let given_up = |own: &Target| {
+            let others = reports.iter().map(|(report, _)| report);
+            let others =
+                others.filter(|report| report.target.host == own.host && report.target != *own);
+            others.flat_map(proposal::stopped).collect::<BTreeSet<String>>()
+        };
         comment.stacks = reports
             .iter()
             .map(|(report, change)| {
@@ -92,6 +98,7 @@ impl Planner<'_> {
                     data,
                     dangers,
                     is_told_elsewhere: moves.left.contains(&change.target),
+                    given_up: given_up(&change.target),
                     files: files::changed(before, &change.stack),
                 };
                 proposal::of(report, around)

@@ -3,6 +3,7 @@
 use crate::compose::tree_path;
 use crate::forge::{CommentMode, Forge, Letter, Marker, Place, Postbox, PullRequest, StatusTarget};
 use crate::model::{CommitState, HostName, Location, Revision, TreePath};
+use crate::report::Target;
 use crate::report::comment::{self, Dialect, PlanComment};
 use crate::report::mask::SecretSet;
 use crate::report::status;
@@ -43,6 +44,12 @@ impl Words {
     /// A new head is seen, and its plan is on its way.
     pub(crate) fn planning(&self, request: &PullRequest, head: &Revision) {
         self.status(request, head, (CommitState::Pending, "planning …"));
+    }
+
+    /// Its first plan waits for a deployment that is on its way.
+    pub(crate) fn waits(&self, request: &PullRequest, head: &Revision, busy: &Target) {
+        let words = format!("planned once {busy} is deployed");
+        self.status(request, head, (CommitState::Pending, &words));
     }
 
     /// The plan. A pull request that touches no stack gets no comment, unless it has one. Gives what the comment says.

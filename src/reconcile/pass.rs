@@ -381,7 +381,8 @@ async fn settle(
 fn conclude(work: &Work<'_>, memory: &mut Memory, report: &mut Report) {
     let failed = report.outcomes().any(|outcome| matches!(outcome, Outcome::Failed { .. }));
     // What was taken back, or is held for another reason than patience, does not go on by itself.
-    let stuck = report.held().any(|held| held.drift.cure == Cure::Replace);
+    let stuck =
+        report.held().any(|held| held.drift.cure == Cure::Replace && !held.why.is_handover());
     if stuck {
         report.health = report.health.max(Health::Degraded);
     }

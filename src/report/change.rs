@@ -61,15 +61,33 @@ impl<'a> Fate<'a> {
     fn why(&self, mark: Mark) -> Option<String> {
         let first = self.changed.first().copied().or_else(|| self.steps().next())?;
         let has = |wanted: fn(&Action) -> bool| self.changed.iter().any(|it| wanted(&it.action));
-        let is_restarted = has(|action| matches!(action, Action::Stop { .. }))
-            && has(|action| matches!(action, Action::Start { .. }));
+        let is_restarted = has(|action| matches!(action, Action::Restart { .. }))
+            || has(|action| matches!(action, Action::Stop { .. }))
+                && has(|action| matches!(action, Action::Start { .. }));
         match (mark, &first.because) {
             (Mark::Create, Reason::Missing) => None,
+            (Mark::Remove, Reason::Orphaned) => Some("no longer asked for".to_owned()),
+            (Mark::Remove, Reason::Surplus) => Some("fewer are asked for".to_owned()),
+            // Nothing of its own differs: it follows another service.
+            (Mark::Change, Reason::Changed { field, desired: None, observed: None })
+                if is_restarted && field.starts_with("depends_on.") =>
+            {
+                let service = field.trim_start_matches("depends_on.");
+                Some(format!("restarted with {service}, as depends_on says"))
+            }
             (Mark::Change, because) if is_restarted => {
                 Some(format!("stopped and started again: {because}"))
             }
             (_, because) => Some(because.to_string()),
         }
+    }
+
+    /// The name that it has in the end, where it gets another one.
+    fn named(&self) -> Option<&'a str> {
+        self.changed.iter().rev().find_map(|step| match &step.action {
+            Action::Rename { name, .. } => Some(name.as_str()),
+            _ => None,
+        })
     }
 
     /// The step that makes it.
@@ -168,7 +186,11 @@ fn one((sort, name): (Sort, &str), fate: &Fate<'_>, found: &[&Drift]) -> Option<
         Sort::Network => format!("network {name}"),
         Sort::Volume => format!("volume {name}"),
     };
-    let mut details: Vec<String> = found.iter().filter_map(|drift| detail(&drift.reason)).collect();
+    let told = found.iter().filter_map(|drift| match (&drift.reason, fate.named()) {
+        (Reason::Renamed { observed }, Some(name)) => Some(format!("name {observed} → {name}")),
+        (reason, _) => detail(reason),
+    });
+    let mut details: Vec<String> = told.collect();
     if let (Mark::Create, Some(Step { action: Action::Create { spec, .. }, .. })) =
         (mark, fate.made)
     {
@@ -222,6 +244,8 @@ fn detail(reason: &Reason) -> Option<String> {
         Reason::EndpointChanged { network, field, desired, observed } => {
             moved(&format!("{field} on {network}"), desired, observed)
         }
+        Reason::Disconnected { network } => format!("network (none) → {network}"),
+        Reason::Attached { network } => format!("network {network} → (none)"),
         Reason::Missing | Reason::Orphaned | Reason::Surplus => return None,
         other => other.to_string(),
     })

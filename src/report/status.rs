@@ -141,6 +141,8 @@ pub fn state(report: &Report) -> CommitState {
         // What crashed is not well before it has run for a while: no green, and no hope, between two crashes.
         _ if report.crashed().is_some() => CommitState::Failure,
         (Sync::Synced, Health::Progressing) => CommitState::Pending,
+        // Who stopped for another stack, or waits for it, is on its way.
+        _ if !failed && report.hands_over() => CommitState::Pending,
         (_, Health::Progressing) if !failed && report.is_under_way => CommitState::Pending,
         _ if report.is_under_way && !failed => CommitState::Pending,
         _ => CommitState::Failure,

@@ -326,6 +326,11 @@ impl Report {
         self.held().any(|held| held.why.may_end_by_itself())
     }
 
+    /// Whether another stack of the commit is about to give up what this one waits for.
+    pub fn hands_over(&self) -> bool {
+        self.held().any(|held| held.why.is_handover())
+    }
+
     /// Whether the Engine is removing a container that is to be made anew.
     pub fn waits_for_a_removal(&self) -> bool {
         self.held().any(|held| held.why == crate::model::HeldBecause::BeingRemoved)
@@ -338,6 +343,10 @@ impl Report {
 
     /// The service that a deployment waits for, if it is one.
     pub fn waiting_for(&self) -> Option<String> {
+        let handed_over = self.held().find(|held| held.why.is_handover());
+        if let Some(held) = handed_over {
+            return Some(format!("{} {}", held.drift.resource, held.why));
+        }
         self.services
             .iter()
             .find(|(_, health)| **health == Health::Progressing)

@@ -20,7 +20,9 @@ impl Wait {
     pub fn in_full(&self) -> String {
         match (&self.on, self.until) {
             // They say by themselves that it waits, and until when.
-            (WaitingOn::Gate(_), _) => self.to_string(),
+            (WaitingOn::Gate(_) | WaitingOn::Approval(_) | WaitingOn::Data(_), _) => {
+                self.to_string()
+            }
             (WaitingOn::Window(opening), _) => opening.to_string(),
             (_, Some(until)) => format!("waits until {until}: {self}"),
             (_, None) => format!("waits: {self}"),

@@ -132,7 +132,7 @@ impl State {
             (Doing::New | Doing::Deploying, _) | (Doing::Reported, None) => true,
             (Doing::Waiting(_), _) => false,
             (Doing::Reported, Some(report)) => {
-                self.head() != Some(&report.revision) || report.is_under_way
+                self.head() != Some(&report.revision) || report.is_under_way || report.hands_over()
             }
         })
     }

@@ -31,6 +31,7 @@ fn stack(name: &str, verdict: Verdict, plan_text: &str) -> StackPlan {
         files: Vec::new(),
         plan_text: plan_text.to_owned(),
         warnings: Vec::new(),
+        waits: None,
         held: Vec::new(),
         problems: Vec::new(),
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{HostName, Location, ServiceName, StackName};
+use crate::model::{HostName, Location, ServiceName, StackName, TakenPort};
 
 /// Something of which a host has only one under a name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -221,6 +221,15 @@ impl Neighbourhood {
             all.filter(|(_, claim)| claim.hosts.contains(host))
                 .map(|(what, claim)| (what, &claim.stack))
         })
+    }
+
+    /// Whether a host port is held by a stack of the commit that does not ask for it any more.
+    pub fn give_up(&self, taken: &TakenPort) -> bool {
+        let Some(claims) = self.claims.first() else { return false };
+        let Ok(stack) = StackName::parse(&taken.stack) else { return false };
+        let is_known = claims.stacks.contains(&stack) && !claims.unreadable.contains_key(&stack);
+        let port = Claimed::Port(format!("{}/{}", taken.port, taken.protocol));
+        is_known && !self.wanted().any(|(what, who)| *what == port && *who == stack)
     }
 
     /// What only one of two can have, as far as it concerns a stack here.

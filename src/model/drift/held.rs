@@ -191,6 +191,9 @@ pub enum HeldBecause {
         port: String,
         /// Who holds it.
         container: String,
+        /// Whether that is a stack of the commit which no longer asks for it: then it takes only time.
+        #[serde(default)]
+        given_up: bool,
     },
     /// A network that is not of this stack holds addresses of the range that it is to have.
     SubnetTaken {
@@ -287,7 +290,7 @@ impl HeldBecause {
             | Self::FileMissing { .. }
             | Self::PathMissing { .. }
             | Self::SubnetTaken { .. }
-            | Self::PortTaken { .. } => true,
+            | Self::PortTaken { given_up: false, .. } => true,
             Self::WaitsFor { why, .. } | Self::WaitsForReplica { why, .. } => {
                 why.as_ref().is_some_and(|why| why.is_obstacle())
             }
@@ -314,7 +317,19 @@ impl HeldBecause {
             | Self::Unseen
             | Self::RolledBack { .. }
             | Self::UpdatePaused { .. }
+            | Self::PortTaken { given_up: true, .. }
             | Self::NoCure => false,
+        }
+    }
+
+    /// Whether another stack of the commit is about to give up what it waits for.
+    pub fn is_handover(&self) -> bool {
+        match self {
+            Self::PortTaken { given_up, .. } => *given_up,
+            Self::WaitsFor { why, .. } | Self::WaitsForReplica { why, .. } => {
+                why.as_ref().is_some_and(|why| why.is_handover())
+            }
+            _ => false,
         }
     }
 

@@ -34,6 +34,24 @@ pub fn hash(plan: &Plan) -> Digest {
     Digest::of(text.as_bytes())
 }
 
+/// A digest over what the plan does and why, whichever commit asks for it: what is proposed has no commit yet that anybody
+/// could name, and a new base alone gives it another.
+pub fn digest_of_deeds(plan: &Plan) -> Digest {
+    let silent = Plan { warnings: Vec::new(), ..plan.clone() };
+    let mut text = format!("{}\n{silent}", plan.stack);
+    for step in &plan.steps {
+        if let Action::Create { spec, .. } | Action::Update { spec, .. } = &step.action {
+            // The seal stands for everything in it but for what passes, like the commit.
+            text.push_str(spec.config.labels.get(SEAL).map_or("", String::as_str));
+            text.push('\n');
+        }
+    }
+    Digest::of(text.as_bytes())
+}
+
+/// The label that carries a container's seal.
+const SEAL: &str = "moorline.spec";
+
 /// `why` is the text for people; `because` is the same for programs.
 fn held(held: &Held) -> Value {
     json!({ "drift": held.drift, "why": held.why.to_string(), "because": held.why })

@@ -3,5 +3,5 @@
 mod json;
 mod text;
 
-pub use json::{hash, to_json};
-pub use text::{render, summary};
+pub use json::{digest_of_deeds, hash, to_json};
+pub use text::{down_while_replaced, render, summary};

@@ -18,7 +18,7 @@ pub fn render(rounds: &[&Plan]) -> String {
     let mut text = String::new();
     for (number, plan) in rounds.iter().enumerate() {
         let is_last = number + 1 == rounds.len();
-        if 0 < number && !plan.steps.is_empty() {
+        if !text.is_empty() && !plan.steps.is_empty() {
             text.push_str("and then\n");
         }
         // Writing into a String cannot fail.
@@ -72,6 +72,11 @@ pub fn summary(rounds: &[&Plan]) -> String {
         .map(|(word, count)| format!("{word} {count}"))
         .collect();
     if said.is_empty() { "nothing to do".to_owned() } else { said.join(", ") }
+}
+
+/// What is noted of a replica whose successor starts when it has stopped.
+pub fn down_while_replaced(replica: &Replica) -> String {
+    format!("{replica} is down while it is replaced")
 }
 
 impl fmt::Display for Plan {
@@ -287,7 +292,10 @@ impl fmt::Display for HeldBecause {
             Self::WaitsForContainer { name } => {
                 return write!(out, "waits for container {name}, which does not run");
             }
-            Self::PortTaken { port, container } => {
+            Self::PortTaken { port, container, given_up: true } => {
+                return write!(out, "waits for port {port}, which container {container} gives up");
+            }
+            Self::PortTaken { port, container, given_up: false } => {
                 return write!(out, "waits for port {port}, which container {container} holds");
             }
             Self::HostInTrouble { error, until } => {

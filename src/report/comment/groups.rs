@@ -57,7 +57,7 @@ fn likeness(stack: &StackPlan) -> Likeness {
         std::iter::once(change.name.as_str()).chain(change.details.iter().map(String::as_str))
     });
     let problems = stack.problems.iter().map(|problem| &problem.text);
-    let others = stack.warnings.iter().chain(&stack.held).chain(problems);
+    let others = stack.warnings.iter().chain(&stack.waits).chain(&stack.held).chain(problems);
     let texts = dangers.chain(changes).chain(others.map(String::as_str));
     let texts = texts.map(|text| nameless(stack, text)).chain(files);
     Likeness { verdict: stack.verdict, counts: stack.counts, texts: texts.collect() }
@@ -67,23 +67,23 @@ fn nameless(stack: &StackPlan, text: &str) -> String {
     text.replace(stack.name.as_str(), "\u{1}").replace(stack.host.as_str(), "\u{2}")
 }
 
-impl Group<'_> {
-    /// `shop on edge-1`, `shop on edge-1 and edge-2`, `site-001 on edge-1 and 87 more like it`.
-    pub(super) fn title(&self) -> String {
-        let first = self.first;
-        let same_stack = self.all.iter().all(|stack| stack.name == first.name);
-        if same_stack {
-            let hosts: Vec<&str> = self.all.iter().map(|stack| stack.host.as_str()).collect();
-            let hosts = match hosts.as_slice() {
-                [only] => (*only).to_owned(),
-                [one, other] => format!("{one} and {other}"),
-                many => format!("{} and {} more hosts", first.host, many.len() - 1),
-            };
-            return format!("{} on {hosts}", first.name);
-        }
-        format!("{} on {} and {} more like it", first.name, first.host, self.all.len() - 1)
+/// `shop on edge-1`, `shop on edge-1 and edge-2`, `site-001 on edge-1 and 87 more like it`.
+pub(super) fn title(stacks: &[&StackPlan]) -> String {
+    let Some(first) = stacks.first() else { return String::new() };
+    let same_stack = stacks.iter().all(|stack| stack.name == first.name);
+    if same_stack {
+        let hosts: Vec<&str> = stacks.iter().map(|stack| stack.host.as_str()).collect();
+        let hosts = match hosts.as_slice() {
+            [only] => (*only).to_owned(),
+            [one, other] => format!("{one} and {other}"),
+            many => format!("{} and {} more hosts", first.host, many.len() - 1),
+        };
+        return format!("{} on {hosts}", first.name);
     }
+    format!("{} on {} and {} more like it", first.name, first.host, stacks.len() - 1)
+}
 
+impl Group<'_> {
     /// Names and hosts of all but the first.
     pub(super) fn others(&self) -> Vec<String> {
         let rest = self.all.iter().skip(1);

@@ -62,6 +62,7 @@ fn stack(stack: &StackPlan) -> Value {
         }).collect::<Vec<_>>(),
         "steps": stack.plan_text,
         "notes": stack.warnings,
+        "waits": stack.waits,
         "held": stack.held,
         "problems": stack.problems.iter().map(|problem| &problem.text).collect::<Vec<_>>(),
     })

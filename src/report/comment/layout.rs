@@ -1,7 +1,7 @@
 //! The comment as Markdown: verdict and danger, a table that a phone can show, each stack's changes in colours, and beneath,
 //! folded, the steps.
 
-use super::groups::{Group, groups};
+use super::groups::{Group, groups, title};
 use super::{Dialect, Freshness, Links, PlanComment, StackPlan, Verdict};
 use crate::model::Location;
 use crate::report::change::{Change, Mark};
@@ -21,6 +21,7 @@ pub fn plan(
     let mut out = Writer::new(dialect, footer.len());
     head(&mut out, &comment, links);
     let groups = groups(&comment.stacks);
+    waits(&mut out, &groups);
     dangers(&mut out, &groups, links);
     if !comment.stacks.is_empty() {
         out.blank();
@@ -61,7 +62,7 @@ fn head(out: &mut Writer, comment: &PlanComment, links: Links<'_>) {
     let danger = !comment.is_refused() && comment.worst().is_some();
     let (mark, words) = match (comment.is_refused(), danger) {
         (true, _) => ("❌ ", comment.headline()),
-        (false, true) => ("🔴 **Danger** · ", comment.summary()),
+        (false, true) => ("🔴 **Danger** · ", comment.headline()),
         (false, false) => ("", comment.headline()),
     };
     out.line(&format!("## Moorline: {mark}{}", plain(&words)));
@@ -89,12 +90,34 @@ fn head(out: &mut Writer, comment: &PlanComment, links: Links<'_>) {
     }
 }
 
+/// What the merge alone does not do, and until when: the first thing to know of everything below.
+fn waits(out: &mut Writer, groups: &[Group<'_>]) {
+    let mut found: Vec<(&str, Vec<&StackPlan>)> = Vec::new();
+    for group in groups.iter().filter(|group| group.first.verdict == Verdict::Changes) {
+        let Some(why) = &group.first.waits else { continue };
+        match found.iter_mut().find(|(known, _)| known == why) {
+            Some((_, stacks)) => stacks.extend(&group.all),
+            None => found.push((why, group.all.clone())),
+        }
+    }
+    for (why, stacks) in found {
+        out.blank();
+        out.line_within(&format!("✋ {}: {}", plain(&title(&stacks)), plain(why)), 4);
+    }
+}
+
 /// What a reviewer must not overlook, worst first, over all stacks.
 fn dangers(out: &mut Writer, groups: &[Group<'_>], links: Links<'_>) {
-    let mut all: Vec<(&Danger, &Group<'_>)> = groups
-        .iter()
-        .flat_map(|group| group.first.dangers.iter().map(move |danger| (danger, group)))
-        .collect();
+    // The same danger of several stacks is one line, also where they differ in something else.
+    let mut all: Vec<(&Danger, Vec<&StackPlan>)> = Vec::new();
+    for group in groups {
+        for danger in &group.first.dangers {
+            match all.iter_mut().find(|(known, _)| *known == danger) {
+                Some((_, stacks)) => stacks.extend(&group.all),
+                None => all.push((danger, group.all.clone())),
+            }
+        }
+    }
     if all.is_empty() {
         return;
     }
@@ -102,10 +125,10 @@ fn dangers(out: &mut Writer, groups: &[Group<'_>], links: Links<'_>) {
     out.blank();
     out.line("**Danger**");
     out.blank();
-    for (danger, group) in all {
+    for (danger, stacks) in all {
         let place =
             danger.origin.as_ref().map_or(String::new(), |at| format!(" ({})", link(at, links)));
-        let line = format!("- 🔴 {}: {}{place}", plain(&group.title()), plain(&danger.text));
+        let line = format!("- 🔴 {}: {}{place}", plain(&title(&stacks)), plain(&danger.text));
         // A quarter of the room is always left for the plans.
         if !out.line_within(&line, 4) {
             out.line("- …");
@@ -120,16 +143,22 @@ fn table(out: &mut Writer, groups: &[Group<'_>]) {
     out.line("|---|---|---|");
     let mut left: usize = groups.iter().map(|group| group.all.len()).sum();
     for group in groups {
+        let waits = group.first.waits.is_some() && group.first.verdict == Verdict::Changes;
+        let later = if waits { "✋ " } else { "" };
         let verdict = match group.first.risk() {
             Some(risk)
                 if !matches!(group.first.verdict, Verdict::Refused | Verdict::Impossible) =>
             {
-                format!("🔴 {}", risk.word())
+                format!("{later}🔴 {}", risk.word())
             }
+            _ if waits => "✋ later".to_owned(),
             _ => group.first.verdict.mark().to_owned(),
         };
-        let row =
-            format!("| {} | `{}` | {verdict} |", plain(&group.title()), group.first.counts.signs());
+        let row = format!(
+            "| {} | `{}` | {verdict} |",
+            plain(&title(&group.all)),
+            group.first.counts.signs()
+        );
         // Half of the room is for the plans.
         if !out.line_within(&row, 2) {
             break;
@@ -170,7 +199,7 @@ fn changes(out: &mut Writer, group: &Group<'_>, links: Links<'_>) {
     let mut lines: Vec<String> = stack.changes.iter().map(line).collect();
     lines.dedup();
     let text = lines.join("\n");
-    let title = format!("**{}** `{}`", plain(&group.title()), stack.counts.signs());
+    let title = format!("**{}** `{}`", plain(&title(&group.all)), stack.counts.signs());
     let mut places: Vec<&Location> = Vec::new();
     for place in stack.changes.iter().filter_map(|change| change.origin.as_ref()) {
         let known = places.iter().any(|one| (&one.file, one.line) == (&place.file, place.line));
@@ -231,7 +260,7 @@ fn folded(out: &mut Writer, group: &Group<'_>) {
         }
     }
     if !stack.plan_text.is_empty() {
-        out.section(&format!("{}: {}", group.title(), stack.summary()), &[], &stack.plan_text);
+        out.section(&format!("{}: {}", title(&group.all), stack.summary()), &[], &stack.plan_text);
     }
 }
 
@@ -273,6 +302,7 @@ pub(super) fn masked(mut comment: PlanComment, secrets: &SecretSet) -> PlanComme
     for stack in &mut comment.stacks {
         stack.plan_text = visible(&mask(&stack.plan_text, secrets));
         hide(&mut stack.warnings);
+        stack.waits = stack.waits.as_ref().map(|text| visible(&mask(text, secrets)));
         hide(&mut stack.held);
         for problem in &mut stack.problems {
             problem.text = visible(&mask(&problem.text, secrets));

@@ -38,8 +38,10 @@ pub struct StackPlan {
     pub files: Vec<FileChange>,
     /// The plan as the command line shows it.
     pub plan_text: String,
-    /// Consequences that are no danger: new names, waits.
+    /// Consequences that are no danger: new names, whose turn it is.
     pub warnings: Vec<String>,
+    /// What keeps all of it back after the merge, and until when: a suspension, a window, an approval.
+    pub waits: Option<String>,
     /// What is left alone, and why.
     pub held: Vec<String>,
     /// Why there is no plan, what is wrong with the manifest, what cannot be had.
@@ -154,15 +156,42 @@ impl PlanComment {
 
     /// The verdict in a few words, without any reason: `1 stack refused`. The reasons stand below it.
     pub(super) fn headline(&self) -> String {
-        let whole = self.summary();
+        let whole = self.outline();
         match whole.split_once(": ") {
             Some((verdict, _)) if self.is_refused() || self.unseen() => verdict.to_owned(),
+            // For what, and until when, stands below it.
+            _ if self.all_waits() => format!("{whole}, later"),
             _ => whole,
         }
     }
 
-    /// Without the danger: `2 stacks change: 3 to create, 1 to replace`.
+    /// Without the danger, and with what keeps it back: `1 stack changes: 1 to replace; waits: change freeze`.
     pub fn summary(&self) -> String {
+        match (self.is_refused() || self.unseen(), self.waiting().as_slice()) {
+            (true, _) | (_, []) => self.outline(),
+            (_, [only]) if self.all_waits() => format!("{}; {only}", self.outline()),
+            _ if self.all_waits() => format!("{}; all of it waits", self.outline()),
+            _ => format!("{}; part of it waits", self.outline()),
+        }
+    }
+
+    /// What keeps changes back after the merge, each once.
+    fn waiting(&self) -> Vec<&str> {
+        let waits = self.changing().filter_map(|stack| stack.waits.as_deref());
+        waits.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// Whether nothing changes at once.
+    pub(super) fn all_waits(&self) -> bool {
+        self.changing().all(|stack| stack.waits.is_some()) && !self.waiting().is_empty()
+    }
+
+    fn changing(&self) -> impl Iterator<Item = &StackPlan> {
+        self.stacks.iter().filter(|stack| stack.verdict == Verdict::Changes)
+    }
+
+    /// `2 stacks change: 3 to create, 1 to replace`.
+    fn outline(&self) -> String {
         if let Some(first) = self.refused.first() {
             return format!("cannot be planned: {first}");
         }

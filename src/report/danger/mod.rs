@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use super::Report;
 use super::change::{Mark, Sort, fates};
 use crate::model::{
-    Action, ContainerSpec, Drift, HostConfig, Location, Mounting, Plan, Reason, Resource,
+    Action, ContainerSpec, Drift, HeldBecause, HostConfig, Location, Mounting, Plan, Reason,
+    Resource,
 };
 
 /// Whether the target branch has the stack already.
@@ -107,9 +108,12 @@ fn data_at_risk(report: &Report, plans: &[&Plan], novelty: Novelty) -> Vec<Dange
     let removed = |name: &str| {
         fates.get(&(Sort::Volume, name.to_owned())).is_some_and(|fate| fate.mark().is_some())
     };
+    // What is held because its data lies there goes on using it.
+    let is_kept = |name: &str| report.held().any(|held| uses_still(&held.why, name));
     for drift in &report.found {
         if let (Resource::Volume(name), Reason::Orphaned) = (&drift.resource, &drift.reason)
             && !removed(name)
+            && !is_kept(name)
         {
             let host = &report.target.host;
             let text =
@@ -118,6 +122,16 @@ fn data_at_risk(report: &Report, plans: &[&Plan], novelty: Novelty) -> Vec<Dange
         }
     }
     found
+}
+
+/// Whether something is held so that it goes on with the data of this volume.
+fn uses_still(why: &HeldBecause, volume: &str) -> bool {
+    match why {
+        HeldBecause::WouldStartEmpty { lies_in, .. } => lies_in == volume,
+        HeldBecause::WaitsFor { why: Some(inner), .. }
+        | HeldBecause::WaitsForReplica { why: Some(inner), .. } => uses_still(inner, volume),
+        _ => false,
+    }
 }
 
 /// Rights that containers get which they did not have: all of a new container's, and what changes of one that is there.

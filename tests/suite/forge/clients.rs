@@ -18,15 +18,8 @@ async fn other_peoples_clients_take_the_simulators_for_forges() {
         let commit = sha('a');
         let project = forge.look(|world| {
             world.commits.insert(commit.to_string(), false);
-            let (head, from) = (commit.to_string(), Some(world.project.clone()));
-            world.pulls = vec![Pull {
-                number: 7,
-                head,
-                branch: "change".into(),
-                from,
-                open: true,
-                merged: None,
-            }];
+            let from = Some(world.project.clone());
+            world.pulls = vec![Pull::open(7, (commit.as_str(), "change"), from)];
             world.project.clone()
         });
         let script =

@@ -29,14 +29,7 @@ async fn everything(forge: &FakeForge) {
         world.commits.insert(commit.to_string(), true);
         let project = world.project.clone();
         world.pulls = (1..=120)
-            .map(|number| Pull {
-                number,
-                head: commit.to_string(),
-                branch: "x".into(),
-                from: Some(project.clone()),
-                open: true,
-                merged: None,
-            })
+            .map(|number| Pull::open(number, (commit.as_str(), "x"), Some(project.clone())))
             .collect();
     });
     let mut asks = settings(forge);

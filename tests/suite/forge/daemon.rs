@@ -9,11 +9,11 @@ use serde_json::json;
 use super::{KINDS, has_issues};
 use crate::support::a_moment;
 use crate::support::daemon::Harbour;
-use crate::support::fake_forge::{FakeForge, Pull, Status, TOKEN, World};
+use crate::support::fake_forge::{Comment, FakeForge, Pull, Status, TOKEN, World};
 use crate::support::git_servers::Daemon;
 
 const WEB: &str = "services:\n  web:\n    image: app:v1\n    restart: always\n";
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(4);
 
 /// A daemon, its hosts, its repository on a real Git server, and a forge.
 pub(super) struct Stage {
@@ -61,14 +61,33 @@ impl Stage {
 
     /// The same, with paths that go.
     pub(super) fn propose_without(&self, files: &[(&str, &str)], gone: &[&str]) -> String {
-        self.forge.look(|world| world.pulls.clear());
-        self.propose_change(7, (files, gone))
+        self.forge.look(|world| world.pulls.retain(|pull| pull.number != 7));
+        self.propose_change((7, "main"), (files, gone))
     }
 
-    fn propose_change(&self, number: u64, (files, gone): (&[(&str, &str)], &[&str])) -> String {
+    /// The same on the branch of another pull request, into which it wants to be merged.
+    pub(super) fn propose_on(
+        &self,
+        beneath: u64,
+        (files, gone): (&[(&str, &str)], &[&str]),
+    ) -> String {
+        self.forge.look(|world| world.pulls.retain(|pull| pull.number != 7));
+        self.propose_change((7, &format!("change-{beneath}")), (files, gone))
+    }
+
+    /// Opens a pull request beside those that are open.
+    pub(super) fn propose_as(&self, number: u64, files: &[(&str, &str)]) -> String {
+        self.propose_change((number, "main"), (files, &[]))
+    }
+
+    fn propose_change(
+        &self,
+        (number, on): (u64, &str),
+        (files, gone): (&[(&str, &str)], &[&str]),
+    ) -> String {
         let repository = &self.harbour.repository;
         let branch = if number == 7 { "change".to_owned() } else { format!("change-{number}") };
-        repository.git(&["checkout", "-q", "-B", &branch, "main"]);
+        repository.git(&["checkout", "-q", "-B", &branch, on]);
         for (path, text) in files {
             repository.write(path, text);
         }
@@ -87,9 +106,8 @@ impl Stage {
         self.forge.look(|world| {
             world.commits.insert(head.clone(), false);
             let from = Some(world.project.clone());
-            let shown = head.clone();
-            let pull = Pull { number, head: shown, branch, from, open: true, merged: None };
-            world.pulls.push(pull);
+            let pull = Pull::open(number, (&head, &branch), from);
+            world.pulls.push(Pull { into: on.to_owned(), ..pull });
         });
         head
     }
@@ -178,14 +196,25 @@ impl Stage {
 
     /// Merges pull request 7 into `main`, as a forge does.
     pub(super) fn merge(&self) -> String {
+        self.merge_one(7)
+    }
+
+    /// Merges one, as a forge does: those that stand on its branch want into `main` from then on.
+    pub(super) fn merge_one(&self, number: u64) -> String {
         let repository = &self.harbour.repository;
-        repository.git(&["merge", "-q", "--no-ff", "-m", "merge", "change"]);
+        let branch = if number == 7 { "change".to_owned() } else { format!("change-{number}") };
+        repository.git(&["merge", "-q", "--no-ff", "-m", "merge", &branch]);
         repository.git(&["push", "-q", "origin", "HEAD:refs/heads/main"]);
         let merged = repository.git(&["rev-parse", "HEAD"]).trim().to_owned();
         self.forge.look(|world| {
             world.commits.insert(merged.clone(), false);
             for pull in &mut world.pulls {
-                (pull.open, pull.merged) = (false, Some(merged.clone()));
+                if pull.number == number {
+                    (pull.open, pull.merged) = (false, Some(merged.clone()));
+                }
+                if pull.into == branch {
+                    pull.into = "main".to_owned();
+                }
             }
         });
         merged
@@ -195,7 +224,10 @@ impl Stage {
     pub(super) fn comment(&self, purpose: &str) -> Option<String> {
         let marker = format!("<!-- moorline:{purpose} -->");
         let found: Vec<String> = self.forge.look(|world| {
-            let ours = world.comments.iter().filter(|comment| comment.body.starts_with(&marker));
+            // That of the pull request that another one stands on is not asked for.
+            let mut ours: Vec<&Comment> = world.comments.iter().collect();
+            ours.retain(|one| one.body.starts_with(&marker) && !one.place.ends_with("/6"));
+            let ours = ours.into_iter();
             ours.map(|comment| comment.body.clone()).collect()
         });
         assert!(found.len() <= 1, "{found:#?}");

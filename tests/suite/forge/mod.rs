@@ -18,6 +18,7 @@ mod reading;
 mod rights;
 mod secrets;
 mod stories;
+mod thrift;
 mod ways;
 
 use std::path::PathBuf;

@@ -54,17 +54,14 @@ async fn all_open_pull_requests_are_found_over_all_pages_from_branches_and_forks
         forge.look(|world| {
             let project = world.project.clone();
             world.pulls = (1..=230)
-                .map(|number| Pull {
-                    number,
-                    head: sha('a').to_string(),
-                    branch: format!("change-{number}"),
-                    from: match number % 3 {
+                .map(|number| {
+                    let from = match number % 3 {
                         0 => Some(project.clone()),
                         1 => Some("mallory/fleet".to_owned()),
                         _ => None,
-                    },
-                    open: number != 200,
-                    merged: None,
+                    };
+                    let (head, branch) = (sha('a').to_string(), format!("change-{number}"));
+                    Pull { open: number != 200, ..Pull::open(number, (&head, &branch), from) }
                 })
                 .collect();
         });
@@ -358,13 +355,10 @@ async fn each_forge_tells_what_became_of_a_pull_request() {
         let forge = FakeForge::start(kind).await;
         forge.look(|world| {
             let from = Some(world.project.clone());
-            let pull = |number, open, merged: Option<String>| Pull {
-                number,
-                head: sha('a').to_string(),
-                branch: "x".into(),
-                from: from.clone(),
-                open,
-                merged,
+            let head = sha('a').to_string();
+            let pull = |number, open, merged: Option<String>| {
+                let pull = Pull::open(number, (&head, "x"), from.clone());
+                Pull { open, merged, ..pull }
             };
             world.pulls = vec![
                 pull(1, true, None),
@@ -391,8 +385,7 @@ async fn azure_shows_a_plan_on_the_pull_request_too_where_policies_look() {
     forge.look(|world| {
         world.commits.insert(head.to_string(), false);
         let from = Some(world.project.clone());
-        let (head, branch) = (head.to_string(), "x".to_owned());
-        world.pulls = vec![Pull { number: 7, head, branch, from, open: true, merged: None }];
+        world.pulls = vec![Pull::open(7, (head.as_str(), "x"), from)];
     });
     let client = Forge::recognise(&settings(&forge)).await.unwrap();
     let status = CommitStatus {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use moorline::config::settings::{self, Settings};
@@ -42,6 +42,8 @@ pub struct Harbour {
     pub host_settings: String,
     /// Further hosts: what the settings say of each.
     pub further_hosts: BTreeMap<String, String>,
+    /// The sockets of those of them that are real Engines of this machine.
+    pub sockets: BTreeMap<String, PathBuf>,
     /// More of the settings file, at its top level.
     pub more: String,
     /// The host whose daemon it is, when each host has one of its own.
@@ -103,6 +105,7 @@ impl Harbour {
             repository_settings: "    forge: {kind: notes}\n".to_owned(),
             host_settings: String::new(),
             further_hosts: BTreeMap::new(),
+            sockets: BTreeMap::new(),
             more: String::new(),
             as_host: None,
             running: None,
@@ -145,6 +148,14 @@ impl Harbour {
     pub fn setup(&self) -> Setup {
         let as_host = self.as_host.as_ref().map(|name| HostName::parse(name).unwrap());
         Setup { settings: self.settings(), around: Surroundings::default(), as_host, pace: PACE }
+    }
+
+    /// A host that is a real Engine, with Moorline's own data there.
+    pub fn on_engine(&mut self, host: &str, socket: &Path, data: &Path) {
+        let settings =
+            format!("{{engine: \"unix://{}\", data: {}}}", socket.display(), data.display());
+        self.further_hosts.insert(host.to_owned(), settings);
+        self.sockets.insert(host.to_owned(), socket.to_owned());
     }
 
     /// Starts the daemon.

@@ -145,9 +145,9 @@ fn pull(pull: &Pull, world: &World) -> Value {
     };
     let mut told = json!({
         "pullRequestId": pull.number, "status": match (pull.open, &pull.merged) { (true, _) => "active", (false, Some(_)) => "completed", (false, None) => "abandoned" },
-        "title": "a change", "isDraft": false,
+        "title": "a change", "isDraft": pull.draft,
         "createdBy": { "id": "a1", "displayName": "Alice", "uniqueName": "alice" },
-        "sourceRefName": format!("refs/heads/{}", pull.branch), "targetRefName": "refs/heads/main",
+        "sourceRefName": format!("refs/heads/{}", pull.branch), "targetRefName": format!("refs/heads/{}", pull.into),
         "lastMergeSourceCommit": { "commitId": pull.head },
         "lastMergeCommit": pull.merged.as_ref().map(|id| json!({ "commitId": id })),
         "mergeStatus": "succeeded", "creationDate": TIME,

@@ -40,11 +40,11 @@ pub(super) fn answer(world: &mut World, request: &Received) -> Reply {
             let open = world.pulls.iter().filter(|pull| pull.open);
             let found = open.map(|pull| {
                 json!({
-                    "type": "pullrequest", "id": pull.number, "title": "a change", "state": "OPEN", "draft": false,
+                    "type": "pullrequest", "id": pull.number, "title": "a change", "state": "OPEN", "draft": pull.draft,
                     "author": { "type": "user", "display_name": "Alice", "nickname": "alice" },
                     "source": { "branch": { "name": pull.branch }, "commit": { "hash": pull.head.get(..12) },
                                 "repository": pull.from.as_ref().map(|from| json!({ "full_name": from })) },
-                    "destination": { "branch": { "name": "main" }, "commit": { "hash": "000000000000" },
+                    "destination": { "branch": { "name": pull.into }, "commit": { "hash": "000000000000" },
                                      "repository": { "full_name": world.project } },
                 })
             });

@@ -53,8 +53,8 @@ pub(super) fn answer(world: &mut World, request: &Received) -> Reply {
             let open = world.pulls.iter().filter(|pull| pull.open);
             let found = open.map(|pull| {
                 json!({
-                    "iid": pull.number, "title": "a change", "state": "opened", "draft": false, "sha": pull.head,
-                    "author": { "username": "alice" }, "source_branch": pull.branch, "target_branch": "main",
+                    "iid": pull.number, "title": "a change", "state": "opened", "draft": pull.draft, "sha": pull.head,
+                    "author": { "username": "alice" }, "source_branch": pull.branch, "target_branch": pull.into,
                     "source_project_id": if pull.from.as_ref() == Some(&world.project) { Some(5) } else { pull.from.as_ref().map(|_| 6) },
                     "target_project_id": 5, "merge_commit_sha": null,
                 })

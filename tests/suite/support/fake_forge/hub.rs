@@ -30,10 +30,10 @@ pub(super) fn pull(world: &World, number: &str) -> Reply {
 fn shown(world: &World, pull: &Pull, mergeable: &Value) -> Value {
     json!({
         "number": pull.number, "title": "a change", "state": if pull.open { "open" } else { "closed" },
-        "draft": false,
+        "draft": pull.draft,
         "user": { "login": "alice" }, "mergeable": mergeable, "merge_commit_sha": pull.merged,
         "head": { "ref": pull.branch, "sha": pull.head, "label": "x",
                   "repo": pull.from.as_ref().map(|from| json!({ "full_name": from })) },
-        "base": { "ref": "main", "sha": "0".repeat(40), "repo": { "full_name": world.project } },
+        "base": { "ref": pull.into, "sha": "0".repeat(40), "repo": { "full_name": world.project } },
     })
 }

@@ -96,6 +96,26 @@ pub struct Pull {
     pub open: bool,
     /// The commit that it was merged as; one that is closed without was not merged.
     pub merged: Option<String>,
+    /// The branch that it wants to be merged into.
+    pub into: String,
+    /// Whether its author says that it is not ready.
+    pub draft: bool,
+}
+
+impl Pull {
+    /// One that is open, wants to be merged into `main`, and is ready.
+    pub fn open(number: u64, (head, branch): (&str, &str), from: Option<String>) -> Self {
+        Self {
+            number,
+            head: head.to_owned(),
+            branch: branch.to_owned(),
+            from,
+            open: true,
+            merged: None,
+            into: "main".to_owned(),
+            draft: false,
+        }
+    }
 }
 
 /// What a token may do.
