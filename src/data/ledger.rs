@@ -9,11 +9,14 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, watch};
 
-use crate::data::folder::{DataError, DataFolder, TargetRecord};
+use crate::data::folder::{DataError, DataFolder};
 use crate::data::form::{Kept, VERSION, Version};
+use crate::data::record::TargetRecord;
 use crate::drift::Cures;
 use crate::fleet::Orders;
 use crate::model::{HostName, RepositoryName, StackName};
@@ -31,6 +34,21 @@ impl DataFolder {
     /// The repositories whose ledgers hosts keep, and the key of each.
     pub fn ledger_keys(&self) -> impl Iterator<Item = (&RepositoryName, &str)> {
         self.ledgers.keys()
+    }
+
+    /// Rung when what a host is to remember may have changed.
+    pub(crate) fn ledger_bell(&self, host: &HostName) -> Arc<Notify> {
+        self.ledgers.bell(host)
+    }
+
+    /// Changes when hosts tell of stacks that this folder did not know.
+    pub(crate) fn learned(&self) -> watch::Receiver<u64> {
+        self.ledgers.learned()
+    }
+
+    /// Orders changed, which every host remembers.
+    pub(crate) fn ring_ledgers(&self) {
+        self.ledgers.ring_all();
     }
 
     /// What a host is to remember of a repository; `None` where there is nothing to remember.
@@ -172,7 +190,7 @@ mod tests {
         assert_eq!(ledger(&data), None);
         keep(&data, "shop");
         let revision = Revision::parse(&"3".repeat(40)).unwrap();
-        data.reach(&target("shop"), &revision, Timestamp::from_millis(5)).unwrap();
+        data.reach(&target("shop"), (&revision, None), Timestamp::from_millis(5)).unwrap();
         roll_back(&data, "shop", 1);
         let text = ledger(&data).unwrap();
         let lost = folder(other.path());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::desk::{Desk, at};
 use super::{build, container};
-use crate::model::project::{Link, Service, ServiceHook, ServicePort, Update, parse_period};
+use crate::model::project::{Link, Ratio, Service, ServiceHook, ServicePort, Update, parse_period};
 use crate::model::{
     Condition, Dependency, DesiredReplica, DesiredService, Digest, FailureAction, Hook,
     ImagePolicy, ImageRef, Location, ServiceName, UpdateOrder, UpdatePolicy,
@@ -52,6 +52,10 @@ fn one(
     (name, service): (&ServiceName, &Service),
     awaited: bool,
 ) -> Option<DesiredService> {
+    // What is over is said once, for the whole stack.
+    if desk.budget.over().is_some() {
+        return None;
+    }
     refuse_unsupported(desk, name, service);
     let image = image(desk, name, service)?;
     let count = replicas(desk, name, service);
@@ -72,6 +76,9 @@ fn one(
         is_job: awaited || says_job(service) || mode.ends_with("-job"),
         restarts_unhealthy: restarts_unhealthy(service),
         update: update(deploy.and_then(|deploy| deploy.update_config.as_ref())),
+        rollback: deploy
+            .and_then(|deploy| deploy.rollback_config.as_ref())
+            .map(|it| update(Some(it))),
         stop_grace: service
             .stop_grace_period
             .map_or(DEFAULT_GRACE, crate::model::project::Period::as_duration),
@@ -355,7 +362,20 @@ fn update(config: Option<&Update>) -> UpdatePolicy {
             "rollback" => Some(FailureAction::Rollback),
             _ => None,
         },
+        failures_per_thousand: per_thousand(config.max_failure_ratio),
     }
+}
+
+/// A ratio in thousandths, since a policy is compared and an exact number can be.
+fn per_thousand(ratio: Ratio) -> u16 {
+    let thousandths = (f64::from(ratio.0) * 1000.0).round().clamp(0.0, 1000.0);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is whole, and between 0 and 1000"
+    )]
+    let thousandths = thousandths as u16;
+    thousandths
 }
 
 /// A lifecycle hook (`post_start`, `pre_stop`) as `POST /containers/{id}/exec` takes it. A variable without a value is passed on

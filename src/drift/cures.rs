@@ -58,6 +58,7 @@ impl Symptom {
             | Reason::Claimed { .. }
             | Reason::Foreign
             | Reason::Superseded
+            | Reason::TakenBack { .. }
             | Reason::NotRun
             | Reason::JobFailed { .. }
             | Reason::ImageMissing => return None,

@@ -251,7 +251,6 @@ const OTHERS: &[Row] = &[
             "deploy.labels",
             "deploy.restart_policy.delay",
             "deploy.restart_policy.window",
-            "deploy.update_config.max_failure_ratio",
             "deploy.resources.reservations.generic_resources",
             "credential_spec",
             "pull_refresh_after",

@@ -3,13 +3,14 @@
 //! The planner is a function: the same input gives the same bytes. It never waits, asks or logs; it names only
 //! resources that it was shown, and everything that it decides not to do is in [`Plan::held`] with its reason.
 //!
-//! A replacement keeps the old container until the new one is up: the new one is made under a passing name, the old
-//! one stops (before or after the new one starts), and only when the new one is up is the old one removed and the
-//! name handed over. A pass that is cut off anywhere leaves containers from which the next pass can tell how far it
+//! A replacement keeps the old container until the new ones of its service are up: the new one is made under a passing
+//! name, the old one stops (before or after the new one starts), and only when all new ones are up are the old ones
+//! removed and the names handed over. A pass that is cut off anywhere leaves containers from which the next pass can tell how far it
 //! came; nothing else is remembered.
 
 mod approve;
 mod claims;
+mod failed;
 mod files;
 mod foresee;
 mod ground;
@@ -17,6 +18,7 @@ mod order;
 mod place;
 mod remove;
 mod replica;
+mod rollout;
 mod state;
 mod steps;
 mod succession;

@@ -117,7 +117,7 @@ impl Planner<'_> {
     }
 
     /// Notes what this plan does to a replica, for those that come after it.
-    fn note(&mut self, replica: &Replica, change: impl FnOnce(&mut Standing)) {
+    pub(super) fn note(&mut self, replica: &Replica, change: impl FnOnce(&mut Standing)) {
         if let Some(standing) = self.standing.get_mut(replica) {
             change(standing);
         }

@@ -11,8 +11,8 @@ use crate::model::{
 };
 
 use super::place::{Standing, handle};
+use super::rollout::{Rollout, monitor};
 use super::steps::{Cause, Node};
-use super::succession::Roll;
 use super::{Planner, cause};
 
 /// What is to be done about a replica.
@@ -24,52 +24,38 @@ enum Affair {
     Replace,
 }
 
-impl Planner<'_> {
+impl<'a> Planner<'a> {
     /// Plans all replicas of a service, lowest numbers first.
     pub(super) fn plan_service(&mut self, name: &ServiceName) {
         let Some(service) = self.service(name) else { return };
-        let mut roll = Roll::default();
-        let settled = self.settle_failed(service);
+        let mut roll = Rollout::default();
+        let setback = self.settle_failed(service);
         for desired in service.replicas.values() {
-            if settled.as_ref().is_some_and(|(failed, _)| failed.contains(&desired.replica)) {
-                continue;
-            }
-            let stopped = settled.as_ref().map(|(_, why)| why);
-            if !stopped.is_some_and(|why| self.stop_update(desired, why)) {
+            let is_over = setback.as_ref().is_some_and(|setback| {
+                setback.is_of(&desired.replica)
+                    || self.stop_update(service, desired, setback, &mut roll)
+            });
+            let is_over = is_over
+                || self.bridge(service, desired)
+                || self.let_be(service, desired, &mut roll);
+            if !is_over {
                 self.plan_replica(service, desired, &mut roll);
             }
         }
-    }
-
-    /// Settles replicas whose successors did not come up; which they are, and why the update of the service ends there.
-    fn settle_failed(
-        &mut self,
-        service: &DesiredService,
-    ) -> Option<(BTreeSet<Replica>, HeldBecause)> {
-        let mut failed = BTreeSet::new();
-        for desired in service.replicas.values() {
-            let (keeper, olds) =
-                (self.keeper(&desired.replica), self.predecessors(&desired.replica));
-            if self.settle_rollback(service, desired, keeper, &olds) {
-                failed.insert(desired.replica.clone());
-            }
-        }
-        let first = failed.first()?;
-        let why = self.stuck.get(first)?.clone();
-        Some((failed, why))
+        self.hand_over(roll);
     }
 
     /// Plans one replica: exactly one affair, the heaviest that its differences ask for.
     ///
-    /// An update that failed is settled first, because everything else would begin it anew. Then a replacement makes every smaller
+    /// An update that failed was settled before, because everything else would begin it anew. A replacement makes every smaller
     /// change with it; a replacement that was begun and not ended (the pass stopped in between, and the host has both
     /// containers) is ended before anything is mended; and a replica that nothing differs of still follows one whose namespaces it
     /// lives in.
     fn plan_replica(
         &mut self,
-        service: &DesiredService,
-        desired: &DesiredReplica,
-        roll: &mut Roll,
+        service: &'a DesiredService,
+        desired: &'a DesiredReplica,
+        roll: &mut Rollout<'a>,
     ) {
         let replica = &desired.replica;
         let keeper = self.keeper(replica);
@@ -78,17 +64,14 @@ impl Planner<'_> {
         }
         let drifts = self.replicas.get(replica).cloned().unwrap_or_default();
         let predecessors = self.predecessors(replica);
-        if self.settle_rollback(service, desired, keeper, &predecessors) {
-            return;
-        }
         let main = drifts.iter().copied().max_by_key(|drift| affair(drift));
         match (main.map(|drift| (affair(drift), drift)), keeper) {
-            (Some((Affair::Create, drift)), _) => self.create(service, desired, drift),
+            (Some((Affair::Create, drift)), _) => self.create(service, desired, drift, roll),
             (Some((Affair::Replace, drift)), Some(old)) => {
                 self.replace(service, desired, old, drift, roll);
             }
             (_, Some(new)) if !predecessors.is_empty() => {
-                self.finish_replacement(service, desired, new, &predecessors, roll);
+                self.finish_replacement(service, desired, new, predecessors, roll);
             }
             (Some((Affair::Revive | Affair::Change, _)), Some(container)) => {
                 self.mend(desired, container, &drifts);
@@ -98,16 +81,30 @@ impl Planner<'_> {
         }
     }
 
-    /// Makes and starts a container where there is none.
-    fn create(&mut self, service: &DesiredService, desired: &DesiredReplica, drift: &Drift) {
+    /// Makes and starts a container where there is none; beside an update only when it is its turn, since it is one more of
+    /// what has still to show that it works.
+    fn create(
+        &mut self,
+        service: &DesiredService,
+        desired: &DesiredReplica,
+        drift: &Drift,
+        roll: &mut Rollout<'a>,
+    ) {
         let cause = cause(drift);
         let Some(started_after) = self.may_start(desired, drift) else { return };
+        let turn = roll.has_begun().then(|| self.take_turn(&service.update, roll, &cause));
         let made = self.make(service, desired, &desired.name, (*desired.spec).clone(), &cause);
         let handle = ContainerHandle::Planned { name: desired.name.clone() };
-        let started =
-            self.start(service, &handle, &cause, started_after.into_iter().chain(made.clone()));
+        let before = started_after.into_iter().chain(made.clone());
+        let before = before.chain(turn.iter().flatten().copied());
+        let started = self.start(service, &handle, &cause, before);
+        let up = turn.filter(|_| !service.is_job).map(|turn| {
+            let monitor = monitor(service, turn.is_empty());
+            self.prove(service, (&handle, monitor), &cause, vec![started])
+        });
+        roll.proved(up);
         self.renewed.insert(desired.replica.clone());
-        self.stands_new(desired, handle, made.first().copied(), started, None);
+        self.stands_new(desired, handle, made.first().copied(), started, up);
     }
 
     /// Revives a container, or changes it where it is.
@@ -199,10 +196,10 @@ impl Planner<'_> {
     /// where it lives in that container's namespaces.
     fn follow_renewal(
         &mut self,
-        service: &DesiredService,
-        desired: &DesiredReplica,
-        container: &ObservedContainer,
-        roll: &mut Roll,
+        service: &'a DesiredService,
+        desired: &'a DesiredReplica,
+        container: &'a ObservedContainer,
+        roll: &mut Rollout<'a>,
     ) {
         if !container.state.is_up() {
             return;

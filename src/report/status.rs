@@ -241,11 +241,16 @@ pub fn line(report: &Report) -> String {
 }
 
 fn out_of_sync(report: &Report) -> String {
-    let held = report.held().next();
     let drifts = report.remaining.len();
     let rollback = report.held().find_map(|held| match &held.why {
-        HeldBecause::RolledBack { reason, error, serves } => {
-            Some((&held.drift.resource, reason, error, serves))
+        HeldBecause::RolledBack { reason, error, serves, replica } => {
+            let resource = || held.drift.resource.to_string();
+            Some((
+                replica.as_ref().map_or_else(resource, ToString::to_string),
+                reason,
+                error,
+                serves,
+            ))
         }
         _ => None,
     });
@@ -266,8 +271,9 @@ fn out_of_sync(report: &Report) -> String {
         Some(first) => {
             let more = drifts.saturating_sub(1);
             let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-            let why = held
-                .filter(|held| held.drift == *first)
+            let why = report
+                .held()
+                .find(|held| held.drift == *first)
                 .map_or(String::new(), |held| format!(" (held: {})", held.why));
             format!("out of sync: {} {}{why}{more}", first.resource, first.reason)
         }

@@ -10,8 +10,8 @@ use crate::drift::Findings;
 use crate::fleet::{TargetName, WaitingOn};
 use crate::model::{
     CommitState, ContainerState, Diagnostics, Drift, Health, HealthCheckState, Held, HostName,
-    Observed, ObservedContainer, Outcome, Plan, Remedy, RepositoryName, Revision, ServiceName,
-    StackName, StepOutcome, Sync, Timestamp,
+    Observed, ObservedContainer, Outcome, Plan, Remedy, Replica, RepositoryName, Revision,
+    ServiceName, StackName, StepOutcome, Sync, Timestamp,
 };
 
 /// One stack on one host: the unit of a pass.
@@ -105,12 +105,23 @@ pub struct ReplicaLine {
 }
 
 impl ReplicaLine {
-    fn of(container: &ObservedContainer, findings: &Findings) -> Option<Self> {
-        let replica = container.replica.as_ref()?;
-        if findings.keepers.get(replica) != Some(&container.id) {
-            return None;
+    /// One line a replica: its container, or while that is down the predecessor that serves in its place.
+    fn of_all(observed: &Observed, findings: &Findings) -> Vec<Self> {
+        let mut standing: BTreeMap<&Replica, &ObservedContainer> = BTreeMap::new();
+        for container in &observed.containers {
+            let Some(replica) = &container.replica else { continue };
+            let Some(keeper) = findings.keepers.get(replica) else { continue };
+            let stands = container.id == *keeper;
+            let known = standing.get(replica).is_some_and(|one| one.state.is_up());
+            if container.state.is_up() && (stands || !known) || stands && !known {
+                standing.insert(replica, container);
+            }
         }
-        Some(Self {
+        standing.into_iter().map(|(replica, container)| Self::of(replica, container)).collect()
+    }
+
+    fn of(replica: &Replica, container: &ObservedContainer) -> Self {
+        Self {
             replica: replica.to_string(),
             container: container.name.clone(),
             state: container.state,
@@ -122,7 +133,7 @@ impl ReplicaLine {
             } else {
                 container.finished_at
             },
-        })
+        }
     }
 }
 
@@ -234,8 +245,7 @@ impl Report {
 
     /// Takes over what a look found.
     pub fn now_found(&mut self, findings: &Findings, observed: &Observed) {
-        let all = observed.containers.iter();
-        self.replicas = all.filter_map(|container| ReplicaLine::of(container, findings)).collect();
+        self.replicas = ReplicaLine::of_all(observed, findings);
         self.services.clone_from(&findings.health);
         self.remaining.clone_from(&findings.drifts);
         self.health = findings.health.values().copied().max().unwrap_or(Health::Healthy);

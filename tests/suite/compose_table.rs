@@ -171,8 +171,7 @@ services:
       endpoint_mode: vip
       labels: {a: b}
       placement: {constraints: [node.role==manager]}
-      rollback_config: {parallelism: 1}
-      update_config: {max_failure_ratio: 0.5}
+      rollback_config: {failure_action: pause, max_failure_ratio: 0.5}
       restart_policy: {condition: any, delay: 1s, window: 1m}
       resources: {reservations: {generic_resources: [{discrete_resource_spec: {kind: gpu, value: 1}}]}}
 networks: {any: {ipam: {options: {a: b}}}}

@@ -142,6 +142,8 @@ pub struct DesiredService {
     pub restarts_unhealthy: bool,
     /// How its containers are replaced.
     pub update: UpdatePolicy,
+    /// How they go back when that fails (`rollback_config`); as they were replaced where the manifest does not say.
+    pub rollback: Option<UpdatePolicy>,
     /// A stop's grace period.
     pub stop_grace: Duration,
     /// Commands to run inside a container right after its start.
@@ -289,6 +291,16 @@ pub struct UpdatePolicy {
     pub monitor: Duration,
     /// What happens when the new one does not come up. `None`: not said.
     pub failure_action: Option<FailureAction>,
+    /// How many of a thousand replicas may fail without that (`max_failure_ratio`). Default 0.
+    pub failures_per_thousand: u16,
+}
+
+impl DesiredService {
+    /// Whether an update goes on although so many replicas did not come up.
+    pub fn tolerates(&self, failures: usize) -> bool {
+        let allowed = self.replicas.len() * usize::from(self.update.failures_per_thousand);
+        failures * 1000 <= allowed
+    }
 }
 
 /// Which of old and new goes first.

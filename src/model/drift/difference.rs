@@ -128,6 +128,11 @@ pub enum Reason {
     },
     /// A predecessor that was kept until its successor is up.
     Superseded,
+    /// It goes back to what ran before, because the update of its service failed with another replica.
+    TakenBack {
+        /// The replica that did not come up.
+        with: Box<Replica>,
+    },
     /// A job's definition changed since it last ran, or it never ran.
     NotRun,
     /// A job ended with a failure.
@@ -167,6 +172,7 @@ impl fmt::Display for Reason {
                 write!(out, "left behind by {parent}, which was started after it")
             }
             Self::Superseded => write!(out, "superseded"),
+            Self::TakenBack { with } => write!(out, "taken back with {with}"),
             Self::NotRun => write!(out, "not run"),
             Self::JobFailed { exit_code } => write!(out, "job failed (exit code {exit_code})"),
             Self::ImageMissing => write!(out, "image missing"),

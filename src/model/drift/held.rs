@@ -150,6 +150,13 @@ pub enum HeldBecause {
         /// Not before.
         until: Timestamp,
     },
+    /// The host could not start it; that says nothing of the commit.
+    HostInTrouble {
+        /// The Engine's own words.
+        error: String,
+        /// It is tried again then.
+        until: Timestamp,
+    },
     /// A container that is not of this stack is attached to the network.
     StrangerAttached {
         /// Its name, or its id where the name is not known.
@@ -214,13 +221,19 @@ pub enum HeldBecause {
         /// What serves instead: the image, and the commit that made it where that is known.
         #[serde(default)]
         serves: Box<str>,
+        /// Whose new container that was: the whole service goes back with it.
+        #[serde(default)]
+        replica: Option<Box<Replica>>,
     },
     /// What was to take its place did not come up, and the manifest says to leave it so.
     UpdatePaused {
         /// How the new container failed.
-        reason: Reason,
+        reason: Box<Reason>,
         /// The Engine's own words; empty where it had none.
         error: String,
+        /// Whose new container that was.
+        #[serde(default)]
+        replica: Option<Box<Replica>>,
     },
     /// Nothing can be done from here.
     NoCure,
@@ -293,6 +306,7 @@ impl HeldBecause {
             | Self::PruneNetworksOff
             | Self::ReportOnly
             | Self::Slowed { .. }
+            | Self::HostInTrouble { .. }
             | Self::StillAttached
             | Self::StillUsed
             | Self::DoesNotConverge { .. }

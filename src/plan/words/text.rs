@@ -10,7 +10,7 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::model::{Action, HeldBecause, HostName, Plan, Reason, Slowed, StackName, Step};
+use crate::model::{Action, HeldBecause, HostName, Plan, Reason, Replica, Slowed, StackName, Step};
 
 /// The plans of one target as text, round by round, one line a step; empty for empty plans. What a later round does is
 /// only possible once the one before is done; held is what the last one still holds.
@@ -290,6 +290,10 @@ impl fmt::Display for HeldBecause {
             Self::PortTaken { port, container } => {
                 return write!(out, "waits for port {port}, which container {container} holds");
             }
+            Self::HostInTrouble { error, until } => {
+                let error = error.lines().next().unwrap_or_default();
+                return write!(out, "the host cannot start it ({error}); next try at {until}");
+            }
             Self::DoesNotConverge { cures, observed } => {
                 let there = observed.as_ref().map_or("nothing", |value| value.0.as_str());
                 return write!(
@@ -299,11 +303,11 @@ impl fmt::Display for HeldBecause {
             }
             Self::WaitsFor { resource, why } => return waits(out, resource, why.as_deref()),
             Self::WaitsForReplica { replica, why } => return waits(out, replica, why.as_deref()),
-            Self::RolledBack { reason, error, serves: _ } => {
-                return did_not_come_up(out, "rolled back", reason, error);
+            Self::RolledBack { reason, error, serves: _, replica } => {
+                return did_not_come_up(out, ("rolled back", replica.as_deref()), reason, error);
             }
-            Self::UpdatePaused { reason, error } => {
-                return did_not_come_up(out, "paused", reason, error);
+            Self::UpdatePaused { reason, error, replica } => {
+                return did_not_come_up(out, ("paused", replica.as_deref()), reason, error);
             }
         })
     }
@@ -348,11 +352,15 @@ fn waits(
 /// The Engine's own words say more than the state in which it left the container.
 fn did_not_come_up(
     out: &mut fmt::Formatter<'_>,
-    taken: &str,
+    (taken, whose): (&str, Option<&Replica>),
     reason: &Reason,
     error: &str,
 ) -> fmt::Result {
-    write!(out, "{taken}: the new container did not come up (")?;
+    write!(out, "{taken}: the new container")?;
+    if let Some(whose) = whose {
+        write!(out, " of {whose}")?;
+    }
+    out.write_str(" did not come up (")?;
     if error.is_empty() {
         write!(out, "{reason}")?;
     } else {

@@ -94,6 +94,7 @@ pub fn behave(host: &FakeEngine, line: &str) {
     let behaviour = match how {
         "works" => Behaviour::default(),
         "does not start" => Behaviour { fails_to_start: true, ..Behaviour::default() },
+        "finds no room" => Behaviour { finds_no_room: true, ..Behaviour::default() },
         "is never healthy" => Behaviour { sick: true, ..Behaviour::default() },
         _ => match how.strip_prefix("ends with ").and_then(|code| code.parse().ok()) {
             Some(code) => Behaviour { ends: ends(code), ..Behaviour::default() },

@@ -451,7 +451,7 @@ pub fn masked(text: &str) -> String {
 }
 
 /// Instants are written `<time>`.
-fn without_times(text: &str) -> String {
+pub fn without_times(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
     while let Some(at) = rest.find("20") {

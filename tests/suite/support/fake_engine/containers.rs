@@ -209,6 +209,12 @@ fn run(world: &mut World, id: &str) -> Result<(), (u16, String)> {
         );
         return Err((400, what));
     }
+    if behaviour.finds_no_room {
+        return Err((
+            500,
+            "failed to create shim task: mkdir /run/shim: no space left on device".to_owned(),
+        ));
+    }
     if let Some(other) = container.host_text("NetworkMode").strip_prefix("container:") {
         let up = world.find(other).is_some_and(Container::is_up);
         if !up {

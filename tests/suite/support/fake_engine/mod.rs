@@ -107,6 +107,8 @@ pub struct Behaviour {
     pub ends: Option<(Duration, i64)>,
     /// Is not even started.
     pub fails_to_start: bool,
+    /// Is not started, because its host's disk is full.
+    pub finds_no_room: bool,
     /// What its health check says in the end.
     pub sick: bool,
     /// Its health check never says anything.
