@@ -43,7 +43,7 @@ pub(super) fn pattern(text: &str) -> Result<Box<PikeVM>, String> {
     let own = translated(text)?;
     let limits = thompson::Config::new().nfa_size_limit(Some(LARGEST));
     let built = PikeVM::builder().thompson(limits).build(&own);
-    built.map(Box::new).map_err(|_| "it is no regular expression".to_owned())
+    built.map(Box::new).ok().ok_or_else(|| "it is no regular expression".to_owned())
 }
 
 /// The same pattern in the words of the engine that tries it, whose classes know all alphabets where Go's know ASCII, and

@@ -64,15 +64,15 @@ mod tests {
 
     #[test]
     fn any_two_of_three_shares_give_the_secret_back() {
-        // 7 + 9x, and 200 + 3x, at 1, 2 and 5.
-        let share = |x: u8| vec![7 ^ times(9, x), 200 ^ times(3, x), x];
+        // 0x07 + 9x, and 0xc8 + 3x, at 1, 2 and 5.
+        let share = |x: u8| vec![0x07 ^ times(9, x), 0xc8 ^ times(3, x), x];
         let shares = [share(1), share(2), share(5)];
         for left_out in 0..3 {
             let mut two = shares.to_vec();
             two.remove(left_out);
-            assert_eq!(combine(&two), Some(vec![7, 200]));
+            assert_eq!(combine(&two), Some(vec![0x07, 0xc8]));
         }
-        assert_ne!(combine(&shares[..1]), Some(vec![7, 200]));
+        assert_ne!(combine(&shares[..1]), Some(vec![0x07, 0xc8]));
         assert_eq!(combine(&[share(1), share(1)]), None);
         assert_eq!(combine(&[share(1), vec![1]]), None);
         assert_eq!(combine(&[]), None);

@@ -101,14 +101,14 @@ fn with<C: Aead + KeyInit>(key: &[u8; 32], iv: &[u8], payload: Payload<'_, '_>) 
 
 /// What the bytes of a value mean. The type is not authenticated: a text that was a number stays the same digits.
 fn typed(bytes: Vec<u8>, kind: &str) -> Result<Plain, Unreadable> {
-    let text = || String::from_utf8(bytes.clone()).map_err(|_| Unreadable::Type);
+    let text = || String::from_utf8(bytes.clone()).ok().ok_or(Unreadable::Type);
     Ok(match kind {
         "str" | "bytes" => Plain::Text(bytes),
         "int" | "int64" => {
-            let number: i64 = text()?.parse().map_err(|_| Unreadable::Type)?;
+            let number: i64 = text()?.parse().ok().ok_or(Unreadable::Type)?;
             Plain::Int(number.into())
         }
-        "float" => Plain::Float(text()?.parse().map_err(|_| Unreadable::Type)?),
+        "float" => Plain::Float(text()?.parse().ok().ok_or(Unreadable::Type)?),
         "bool" => match text()?.as_str() {
             "1" | "t" | "T" | "true" | "TRUE" | "True" => Plain::Bool(true),
             "0" | "f" | "F" | "false" | "FALSE" | "False" => Plain::Bool(false),

@@ -23,7 +23,7 @@ pub(super) fn unwrap(seed: &[u8; 32], stanza: &Stanza<'_>) -> Result<Option<Vec<
     stanza.expects(1, Some(32))?;
     let sealed: [u8; ENCAPSULATED + 32] = stanza.argument(0)?;
     let (lattice, curve) = sealed.split_at(ENCAPSULATED);
-    let curve: [u8; 32] = curve.try_into().map_err(|_| BROKEN)?;
+    let curve: [u8; 32] = curve.try_into().ok().ok_or(BROKEN)?;
     let shared = shared(seed, lattice, &curve)?;
     let (key, nonce) = schedule(&shared);
     Ok(hkdf::opened(&key, nonce, &stanza.body))
@@ -38,10 +38,10 @@ fn shared(seed: &[u8; 32], lattice: &[u8], curve: &[u8; 32]) -> Result<[u8; 32],
     shake.update(seed);
     shake.finalize_xof().read(&mut expanded);
     let (lattice_seed, secret) = expanded.split_at(64);
-    let secret: [u8; 32] = secret.try_into().map_err(|_| BROKEN)?;
-    let lattice_seed = lattice_seed.try_into().map_err(|_| BROKEN)?;
+    let secret: [u8; 32] = secret.try_into().ok().ok_or(BROKEN)?;
+    let lattice_seed = lattice_seed.try_into().ok().ok_or(BROKEN)?;
     let (key, _) = MlKem768::from_seed(&lattice_seed);
-    let from_lattice = key.decapsulate_slice(lattice).map_err(|_| BROKEN)?;
+    let from_lattice = key.decapsulate_slice(lattice).ok().ok_or(BROKEN)?;
     let from_curve = x25519::agreed(&secret, curve)?;
     let mut digest = Sha3_256::new();
     for part in [&from_lattice[..], &from_curve, curve, &x25519::public(&secret), br"\.//^\"] {

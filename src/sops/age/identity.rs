@@ -80,6 +80,7 @@ impl Identities {
 }
 
 fn of_line(line: &str) -> Result<Identity, &'static str> {
+    const MISTYPED: &str = "it is no key of age: its check digits do not hold";
     if line.starts_with("AGE-PLUGIN-") {
         return Err(
             "keys of plugins are not used, because a plugin is a program that a repository would choose",
@@ -88,9 +89,8 @@ fn of_line(line: &str) -> Result<Identity, &'static str> {
     if line.starts_with("age1") || line.starts_with("ssh-") {
         return Err("this is the public half of a key; the other one begins with AGE-SECRET-KEY-");
     }
-    const MISTYPED: &str = "it is no key of age: its check digits do not hold";
     let (kind, data) = bech32::decode(line).ok_or(MISTYPED)?;
-    let secret: [u8; 32] = data.try_into().map_err(|_| MISTYPED)?;
+    let secret: [u8; 32] = data.try_into().ok().ok_or(MISTYPED)?;
     match kind.as_str() {
         "age-secret-key-" => Ok(Identity::X25519(secret)),
         "age-secret-key-pq-" => Ok(Identity::Hybrid(secret)),

@@ -27,11 +27,11 @@ enum Secret {
 impl SshKey {
     /// A key from its file's text; an error says why it cannot be used.
     pub(super) fn read(text: &str) -> Result<Self, &'static str> {
-        let key = PrivateKey::from_openssh(text).map_err(|_| "it is no OpenSSH private key")?;
+        let key = PrivateKey::from_openssh(text).ok().ok_or("it is no OpenSSH private key")?;
         if key.is_encrypted() {
             return Err("the SSH key has a passphrase, which nobody is there to type");
         }
-        let public = key.public_key().to_bytes().map_err(|_| "it is no OpenSSH private key")?;
+        let public = key.public_key().to_bytes().ok().ok_or("it is no OpenSSH private key")?;
         let digest = sha2::Sha256::digest(&public);
         let mut tag = [0; 4];
         for (to, from) in tag.iter_mut().zip(digest) {
@@ -48,7 +48,7 @@ impl SshKey {
             }
             KeypairData::Rsa(pair) => {
                 let key =
-                    rsa::RsaPrivateKey::try_from(pair).map_err(|_| "the RSA key is not valid")?;
+                    rsa::RsaPrivateKey::try_from(pair).ok().ok_or("the RSA key is not valid")?;
                 Secret::Rsa(Box::new(key))
             }
             _ => return Err("SSH keys that open files are of type ed25519 or rsa"),

@@ -24,8 +24,8 @@ impl Stanza<'_> {
     /// The only argument's bytes; an error where there are more or fewer of either.
     pub(super) fn argument<const N: usize>(&self, at: usize) -> Result<[u8; N], NotOpened> {
         let text = self.arguments.get(at).ok_or(BROKEN)?;
-        let bytes = STANDARD_NO_PAD.decode(text).map_err(|_| BROKEN)?;
-        bytes.try_into().map_err(|_| BROKEN)
+        let bytes = STANDARD_NO_PAD.decode(text).ok().ok_or(BROKEN)?;
+        bytes.try_into().ok().ok_or(BROKEN)
     }
 
     /// An error unless there are so many arguments and, where it is known, so many bytes.
@@ -60,7 +60,7 @@ impl<'h> Header<'h> {
             let line = lines.next()?;
             if let Some(mac) = line.strip_prefix("--- ") {
                 let signed = bytes.get(..start + 3).ok_or(BROKEN)?;
-                let mac = STANDARD_NO_PAD.decode(mac).map_err(|_| BROKEN)?;
+                let mac = STANDARD_NO_PAD.decode(mac).ok().ok_or(BROKEN)?;
                 let rest = bytes.get(lines.at..).ok_or(BROKEN)?;
                 return Ok((Self { signed, stanzas, mac }, rest));
             }
@@ -85,7 +85,7 @@ impl<'h> Lines<'h> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         let end = rest.iter().position(|byte| *byte == b'\n').ok_or(BROKEN)?;
         self.at += end + 1;
-        std::str::from_utf8(rest.get(..end).unwrap_or_default()).map_err(|_| BROKEN)
+        std::str::from_utf8(rest.get(..end).unwrap_or_default()).ok().ok_or(BROKEN)
     }
 
     /// Lines of 64 digits, and one that is shorter.
@@ -96,7 +96,7 @@ impl<'h> Lines<'h> {
             encoded.push_str(line);
             match line.len() {
                 64 => {}
-                0..64 => return STANDARD_NO_PAD.decode(encoded).map_err(|_| BROKEN),
+                0..64 => return STANDARD_NO_PAD.decode(encoded).ok().ok_or(BROKEN),
                 _ => return Err(BROKEN),
             }
         }

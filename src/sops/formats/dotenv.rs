@@ -11,7 +11,8 @@ const OWN: &str = "sops_";
 
 /// Opens a file. Values stay on their lines; those of the metadata are left empty.
 pub(super) fn open(bytes: &[u8], identities: &Identities) -> Result<Opened, Refusal> {
-    let text = std::str::from_utf8(bytes).map_err(|_| Refusal::malformed("it is no UTF-8 text"))?;
+    let text =
+        std::str::from_utf8(bytes).ok().ok_or_else(|| Refusal::malformed("it is no UTF-8 text"))?;
     let own = text.lines().filter_map(|line| line.strip_prefix(OWN)?.split_once('='));
     let own: Vec<(String, String)> = own.map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
     let metadata = Metadata::read(&unflattened(&own)?)?;
@@ -43,7 +44,8 @@ pub(super) fn open(bytes: &[u8], identities: &Identities) -> Result<Opened, Refu
         }
         let opened = opener.value(&[name], Written::Text(value.as_bytes()), number)?.shown();
         let opened = String::from_utf8(opened)
-            .map_err(|_| Refusal::malformed("a value is no UTF-8 text").at_line(number))?;
+            .ok()
+            .ok_or_else(|| Refusal::malformed("a value is no UTF-8 text").at_line(number))?;
         plain.extend(name.as_bytes());
         plain.push(b'=');
         plain.extend(opened.replace('\n', "\\n").as_bytes());

@@ -26,7 +26,8 @@ struct Entry<'t> {
 
 /// Opens a file. Values stay on their lines; the section of the metadata is left out.
 pub(super) fn open(bytes: &[u8], identities: &Identities) -> Result<Opened, Refusal> {
-    let text = std::str::from_utf8(bytes).map_err(|_| Refusal::malformed("it is no UTF-8 text"))?;
+    let text =
+        std::str::from_utf8(bytes).ok().ok_or_else(|| Refusal::malformed("it is no UTF-8 text"))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let lines: Vec<&str> = text.split('\n').map(|line| line.trim_end_matches('\r')).collect();
     let entries = entries_of(&lines)?;
@@ -44,7 +45,8 @@ pub(super) fn open(bytes: &[u8], identities: &Identities) -> Result<Opened, Refu
             let path = [entry.section, entry.name];
             let opened = opener.value(&path, Written::Text(entry.value.as_bytes()), line)?;
             let opened = String::from_utf8(opened.shown())
-                .map_err(|_| Refusal::malformed("a value is no UTF-8 text").at_line(line))?;
+                .ok()
+                .ok_or_else(|| Refusal::malformed("a value is no UTF-8 text").at_line(line))?;
             expected.push((entry.section, entry.name, opened.clone()));
             if !entry.value.starts_with(BEGINS) {
                 continue;

@@ -74,7 +74,7 @@ fn digits(rest: &mut &str, least: usize, most: usize) -> Option<u32> {
 }
 
 fn days(year: u32, month: u32) -> u32 {
-    let leaps = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let leaps = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     match month {
         2 if leaps => 29,
         2 => 28,

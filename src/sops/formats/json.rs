@@ -21,8 +21,8 @@ pub(super) enum Json {
     Int(i128),
     Float(f64),
     Text(String),
-    List(Vec<Json>),
-    Map(Vec<(String, Json)>),
+    List(Vec<Self>),
+    Map(Vec<(String, Self)>),
 }
 
 /// What an object looks like.
@@ -78,7 +78,7 @@ pub(super) fn open(bytes: &[u8], identities: &Identities) -> Result<Opened, Refu
                 reason = "what is lost was lost when the file was written"
             )]
             let rounded = open_with(bytes, identities, |number| Json::Float(number as f64));
-            rounded.map_err(|_| refusal)
+            rounded.ok().ok_or(refusal)
         }
         other => other,
     }
@@ -99,7 +99,8 @@ fn open_with(
     let mut writer = serde_json::Serializer::with_formatter(&mut out, tabs);
     plain
         .serialize(&mut writer)
-        .map_err(|_| Refusal::malformed("a value cannot be written as JSON"))?;
+        .ok()
+        .ok_or_else(|| Refusal::malformed("a value cannot be written as JSON"))?;
     out.push(b'\n');
     Ok(super::opened(out, values))
 }
@@ -137,7 +138,9 @@ fn opened<'j>(
     let plain = opener.value(path, written, 0)?;
     Ok(match plain {
         Plain::Text(bytes) => Json::Text(
-            String::from_utf8(bytes).map_err(|_| Refusal::malformed("a value is no UTF-8 text"))?,
+            String::from_utf8(bytes)
+                .ok()
+                .ok_or_else(|| Refusal::malformed("a value is no UTF-8 text"))?,
         ),
         Plain::Int(number) => Json::Int(number),
         #[expect(clippy::cast_possible_truncation, reason = "checked to be whole and small")]

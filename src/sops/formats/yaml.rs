@@ -27,7 +27,8 @@ pub(super) fn is_encrypted(text: &str) -> bool {
 
 /// Opens a file.
 pub(super) fn open(bytes: &[u8], identities: &Identities) -> Result<Opened, Refusal> {
-    let text = std::str::from_utf8(bytes).map_err(|_| Refusal::malformed("it is no UTF-8 text"))?;
+    let text =
+        std::str::from_utf8(bytes).ok().ok_or_else(|| Refusal::malformed("it is no UTF-8 text"))?;
     let documents = read(bytes)?;
     let own = documents.first().and_then(|first| first.get(OWN)).ok_or_else(|| {
         Refusal::malformed(
@@ -132,7 +133,8 @@ impl Walk {
         let opened = match plain {
             Plain::Text(bytes) => Scalar::quoted(
                 String::from_utf8(bytes)
-                    .map_err(|_| Refusal::malformed("a value is no UTF-8 text").at_line(line))?,
+                    .ok()
+                    .ok_or_else(|| Refusal::malformed("a value is no UTF-8 text").at_line(line))?,
             ),
             Plain::Float(number) if number.is_nan() => Scalar::plain(".nan"),
             Plain::Float(number) if number.is_infinite() => {
