@@ -9,12 +9,16 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::{Diagnostic, ManifestTree, RepositoryName, Secret, TreePath};
+use crate::compose::tree_path;
+use crate::model::{
+    Budget, Diagnostic, Location, ManifestTree, Project, RepositoryName, Secret, TreePath,
+};
 use crate::outside::{Keys, Outside};
 use crate::sops::{self, Opened, Refused};
 
-/// Encrypted files that one stack may read: each costs some work with each key.
-const MOST_FILES: usize = 200;
+/// Steps of a stack's budget that opening a file takes, as work with keys; and those for each of its bytes.
+const STEPS: u64 = 1_000_000;
+const STEPS_A_BYTE: u64 = 50;
 
 /// What becomes of files that SOPS encrypted.
 #[derive(Debug, Clone, Default)]
@@ -46,13 +50,14 @@ impl Opening {
 pub(super) struct Opener<'a> {
     tree: &'a ManifestTree,
     opening: &'a Opening,
+    budget: &'a Budget,
     files: RefCell<OpenedFiles>,
     refused: RefCell<BTreeMap<TreePath, Diagnostic>>,
 }
 
 impl<'a> Opener<'a> {
-    pub(super) fn new(tree: &'a ManifestTree, opening: &'a Opening) -> Self {
-        Self { tree, opening, files: RefCell::default(), refused: RefCell::default() }
+    pub(super) fn new(tree: &'a ManifestTree, opening: &'a Opening, budget: &'a Budget) -> Self {
+        Self { tree, opening, budget, files: RefCell::default(), refused: RefCell::default() }
     }
 
     /// The plaintext of a file: nothing where it is not encrypted, or nobody named a key. An error says that it stays
@@ -90,9 +95,10 @@ impl<'a> Opener<'a> {
         bytes: &[u8],
     ) -> Result<Opened, Box<Diagnostic>> {
         let file = path.to_string();
-        if MOST_FILES <= self.files.borrow().len() {
-            let message = format!("the stack reads more than {MOST_FILES} encrypted files");
-            let problem = Diagnostic::error(crate::model::Location::file(file), message);
+        let steps = STEPS + STEPS_A_BYTE * bytes.len() as u64;
+        if let Err(over) = self.budget.steps(steps) {
+            let message = format!("with what was read before, opening it is {over}");
+            let problem = Diagnostic::error(Location::file(file), message);
             return Err(Box::new(problem.help("put what belongs together into one file")));
         }
         let opened = match self.opening {
@@ -100,21 +106,55 @@ impl<'a> Opener<'a> {
             Opening::Compared(known) => {
                 sops::compare(format, bytes, known.get(path).map(AsRef::as_ref))
             }
-            Opening::Closed => return Err(Box::new(Diagnostic::error(crate::model::Location::file(file), "no key is named"))),
+            Opening::Closed => {
+                return Err(Box::new(Diagnostic::error(Location::file(file), "no key is named")));
+            }
         };
         opened.map_err(|mut refusal| {
             if let (Refused::NoKey, Opening::With(keys)) = (refusal.refused, self.opening) {
                 // A key that could not be read may well be the one.
-                refusal.message.extend(keys.problems.iter().map(|problem| format!("; {problem}")));
+                if !keys.problems.is_empty() {
+                    let problems = keys.problems.join("; ");
+                    refusal.message = format!("{problems}; {}", refusal.message);
+                }
             }
             Box::new(refusal.diagnostic(&file))
         })
+    }
+
+    /// Opens the files of configs and secrets, which are copied into containers. Gives what is wrong with where else a file
+    /// that was opened would go: labels are read by everybody.
+    pub(super) fn attached(&self, project: &Project) -> Vec<Diagnostic> {
+        let configs = project.configs.values().map(|config| &config.file);
+        let files = configs.chain(project.secrets.values().map(|secret| &secret.file));
+        for path in files.filter_map(|file| in_tree(file)) {
+            // What stays closed is told by `finish`.
+            let _opened = self.open(&path);
+        }
+        let mut problems = Vec::new();
+        for (name, service) in &project.services {
+            let labels = service.label_file.iter().filter_map(|file| in_tree(file));
+            for path in labels.filter(|path| self.files.borrow().contains_key(path)) {
+                let message = "labels would hold what is encrypted, and everybody who sees the container reads them";
+                let problem = Diagnostic::error(Location::file(path.to_string()), message);
+                problems.push(
+                    problem
+                        .at(format!("services.{name}.label_file"))
+                        .help("keep secrets in `environment` or `secrets`"),
+                );
+            }
+        }
+        problems
     }
 
     /// What was opened, and what stays closed and why.
     pub(super) fn finish(self) -> (OpenedFiles, Vec<Diagnostic>) {
         (self.files.into_inner(), self.refused.into_inner().into_values().collect())
     }
+}
+
+fn in_tree(path: &str) -> Option<TreePath> {
+    tree_path(path).filter(|path| !path.is_empty()).and_then(|path| TreePath::parse(path).ok())
 }
 
 /// A tree that knows the plaintext of what was opened.

@@ -23,6 +23,8 @@ pub use age::{Identities, UnusableKey};
 pub use formats::{Format, format_of};
 pub use refusal::{Refusal, Refused};
 
+use std::collections::BTreeMap;
+
 use crate::model::Secret;
 
 /// Bytes that one file may have, and that its plaintext may: what holds more is data, not secrets.
@@ -35,13 +37,37 @@ pub struct Opened {
     pub bytes: Secret<Vec<u8>>,
     /// Each value that was encrypted: nobody may read one anywhere.
     pub values: Vec<Secret<String>>,
+    /// What each encrypted text stands for, by its path and itself.
+    known: Known,
+}
+
+/// Encrypted texts and what they stand for, by what they are bound to and by themselves.
+#[derive(Clone, Default)]
+struct Known(BTreeMap<(String, String), value::Plain>);
+
+impl std::fmt::Debug for Known {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Known({})", self.0.len())
+    }
 }
 
 /// Opens a file of a format, which [`format_of`] tells.
 pub fn open(format: Format, bytes: &[u8], identities: &Identities) -> Result<Opened, Refusal> {
-    if MAX_BYTES < bytes.len() {
-        let message = format!("the SOPS file has more than {} MiB", MAX_BYTES >> 20);
-        return Err(Refusal::malformed(message));
+    check_size(bytes)?;
+    formats::open(format, bytes, open::Means::Keys(identities))
+}
+
+/// Reads a file that somebody proposes, without a key: a value that is encrypted as it is in the file `before` is what it is
+/// there, any other is a token that tells it from others. Nothing of it is checked, and it may only be looked at.
+pub fn compare(format: Format, bytes: &[u8], before: Option<&Opened>) -> Result<Opened, Refusal> {
+    check_size(bytes)?;
+    formats::open(format, bytes, open::Means::Before(before.map(|opened| &opened.known)))
+}
+
+fn check_size(bytes: &[u8]) -> Result<(), Refusal> {
+    if bytes.len() <= MAX_BYTES {
+        return Ok(());
     }
-    formats::open(format, bytes, identities)
+    let message = format!("the SOPS file has more than {} MiB", MAX_BYTES >> 20);
+    Err(Refusal::malformed(message))
 }

@@ -38,6 +38,11 @@ impl Identities {
         self.0.is_empty()
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Adds the keys of a file: one of age a line, or an SSH private key. Comments begin with `#`.
     pub fn add(&mut self, text: &str) -> Result<(), UnusableKey> {
         if text.trim_start().starts_with("-----BEGIN") {

@@ -7,7 +7,7 @@ use super::NotOpened;
 
 const BROKEN: NotOpened = NotOpened::Broken("its header is not written as age writes it");
 /// Stanzas of one file: each costs an attempt with each key.
-const MOST_STANZAS: usize = 64;
+const MOST_STANZAS: usize = 16;
 
 /// One recipient's part.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ impl<'h> Header<'h> {
             let body = lines.body()?;
             stanzas.push(Stanza { kind, arguments: words.collect(), body });
             if MOST_STANZAS < stanzas.len() {
-                return Err(NotOpened::Broken("it has more than 64 recipients"));
+                return Err(NotOpened::Broken("it has more than 16 recipients"));
             }
         }
     }

@@ -1,8 +1,7 @@
 //! `NAME=value`, a line each. Quotes are part of a value, and `\n` in it is a line break.
 
-use super::super::age::Identities;
 use super::super::metadata::{Metadata, unflattened};
-use super::super::open::{Opener, Written};
+use super::super::open::{Means, Opener, Written};
 use super::super::refusal::Refusal;
 use super::super::{Opened, value::BEGINS};
 
@@ -10,13 +9,13 @@ use super::super::{Opened, value::BEGINS};
 const OWN: &str = "sops_";
 
 /// Opens a file. Values stay on their lines; those of the metadata are left empty.
-pub(super) fn open(bytes: &[u8], identities: &Identities) -> Result<Opened, Refusal> {
+pub(super) fn open(bytes: &[u8], means: Means<'_>) -> Result<Opened, Refusal> {
     let text =
         std::str::from_utf8(bytes).ok().ok_or_else(|| Refusal::malformed("it is no UTF-8 text"))?;
     let own = text.lines().filter_map(|line| line.strip_prefix(OWN)?.split_once('='));
     let own: Vec<(String, String)> = own.map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
     let metadata = Metadata::read(&unflattened(&own)?)?;
-    let mut opener = Opener::new(metadata, identities)?;
+    let mut opener = Opener::new(metadata, means)?;
     let mut plain = Vec::with_capacity(text.len());
     let mut names = std::collections::BTreeSet::new();
     for (number, line) in (1_u32..).zip(text.split('\n')) {
@@ -50,10 +49,10 @@ pub(super) fn open(bytes: &[u8], identities: &Identities) -> Result<Opened, Refu
         plain.push(b'=');
         plain.extend(opened.replace('\n', "\\n").as_bytes());
     }
-    let values = opener.finish()?;
+    let finished = opener.finish()?;
     let end = plain.iter().rposition(|byte| *byte != b'\n').map_or(0, |at| at + 2);
     plain.truncate(end);
-    Ok(super::opened(plain, values))
+    Ok(finished.with(plain))
 }
 
 fn is_sealed(text: &str) -> bool {

@@ -3,9 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use super::super::age::Identities;
 use super::super::metadata::{Metadata, unflattened};
-use super::super::open::{Opener, Written};
+use super::super::open::{Means, Opener, Written};
 use super::super::refusal::Refusal;
 use super::super::{Opened, value::BEGINS};
 
@@ -25,7 +24,7 @@ struct Entry<'t> {
 }
 
 /// Opens a file. Values stay on their lines; the section of the metadata is left out.
-pub(super) fn open(bytes: &[u8], identities: &Identities) -> Result<Opened, Refusal> {
+pub(super) fn open(bytes: &[u8], means: Means<'_>) -> Result<Opened, Refusal> {
     let text =
         std::str::from_utf8(bytes).ok().ok_or_else(|| Refusal::malformed("it is no UTF-8 text"))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -34,7 +33,7 @@ pub(super) fn open(bytes: &[u8], identities: &Identities) -> Result<Opened, Refu
     let own = entries.iter().filter(|entry| entry.section == OWN);
     let own: Vec<(String, String)> = own.map(|it| (it.name.to_owned(), it.value.clone())).collect();
     let metadata = Metadata::read(&unflattened(&own)?)?;
-    let mut opener = Opener::new(metadata, identities)?;
+    let mut opener = Opener::new(metadata, means)?;
     let mut expected = Vec::new();
     let mut plain: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
     for entry in &entries {
@@ -60,7 +59,7 @@ pub(super) fn open(bytes: &[u8], identities: &Identities) -> Result<Opened, Refu
             *line = replaced;
         }
     }
-    let values = opener.finish()?;
+    let finished = opener.finish()?;
     for (line, written) in plain.iter_mut().zip(&lines) {
         let comment = written.trim().trim_start_matches([';', '#']).trim_start();
         if written.trim() == "[sops]"
@@ -80,7 +79,7 @@ pub(super) fn open(bytes: &[u8], identities: &Identities) -> Result<Opened, Refu
     {
         return Err(Refusal::malformed("a value cannot be written in this format"));
     }
-    Ok(super::opened(format!("{}\n", text.trim_end_matches('\n')).into_bytes(), values))
+    Ok(finished.with(format!("{}\n", text.trim_end_matches('\n')).into_bytes()))
 }
 
 /// A value so that the reader takes all of it.

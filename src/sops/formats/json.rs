@@ -7,9 +7,8 @@ use serde::ser::{SerializeMap as _, SerializeSeq as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use super::super::age::Identities;
 use super::super::metadata::Metadata;
-use super::super::open::{Opener, Written};
+use super::super::open::{Means, Opener, Written};
 use super::super::refusal::Refusal;
 use super::super::{Opened, value::BEGINS, value::Plain};
 
@@ -69,31 +68,27 @@ pub(super) fn split(bytes: &[u8]) -> Result<(Metadata, Vec<(String, Json)>), Ref
 }
 
 /// Opens a file; what comes out is written as SOPS writes it.
-pub(super) fn open(bytes: &[u8], identities: &Identities) -> Result<Opened, Refusal> {
+pub(super) fn open(bytes: &[u8], means: Means<'_>) -> Result<Opened, Refusal> {
     // SOPS read all numbers as floating point until version 3.13.2: large whole ones count as what that made of them.
-    match open_with(bytes, identities, Json::Int) {
+    match open_with(bytes, means, Json::Int) {
         Err(refusal) if refusal.refused == super::super::Refused::Changed => {
             #[expect(
                 clippy::cast_precision_loss,
                 reason = "what is lost was lost when the file was written"
             )]
-            let rounded = open_with(bytes, identities, |number| Json::Float(number as f64));
+            let rounded = open_with(bytes, means, |number| Json::Float(number as f64));
             rounded.ok().ok_or(refusal)
         }
         other => other,
     }
 }
 
-fn open_with(
-    bytes: &[u8],
-    identities: &Identities,
-    whole: fn(i128) -> Json,
-) -> Result<Opened, Refusal> {
+fn open_with(bytes: &[u8], means: Means<'_>, whole: fn(i128) -> Json) -> Result<Opened, Refusal> {
     let (metadata, fields) = split(bytes)?;
-    let mut opener = Opener::new(metadata, identities)?;
+    let mut opener = Opener::new(metadata, means)?;
     let mut path = Vec::new();
     let plain = opened(&mut opener, &mut path, &Json::Map(fields), whole)?;
-    let values = opener.finish()?;
+    let finished = opener.finish()?;
     let mut out = Vec::new();
     let tabs = serde_json::ser::PrettyFormatter::with_indent(b"\t");
     let mut writer = serde_json::Serializer::with_formatter(&mut out, tabs);
@@ -102,11 +97,11 @@ fn open_with(
         .ok()
         .ok_or_else(|| Refusal::malformed("a value cannot be written as JSON"))?;
     out.push(b'\n');
-    Ok(super::opened(out, values))
+    Ok(finished.with(out))
 }
 
 fn opened<'j>(
-    opener: &mut Opener,
+    opener: &mut Opener<'_>,
     path: &mut Vec<&'j str>,
     json: &'j Json,
     whole: fn(i128) -> Json,

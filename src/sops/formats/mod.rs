@@ -9,9 +9,8 @@ mod yaml;
 mod yaml_text;
 
 use super::Opened;
-use super::age::Identities;
+use super::open::Means;
 use super::refusal::Refusal;
-use crate::model::Secret;
 
 /// What a file is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,23 +58,14 @@ pub fn format_of(path: &str, bytes: &[u8]) -> Option<Format> {
 }
 
 /// Opens a file of a format.
-pub(super) fn open(
-    format: Format,
-    bytes: &[u8],
-    identities: &Identities,
-) -> Result<Opened, Refusal> {
+pub(super) fn open(format: Format, bytes: &[u8], means: Means<'_>) -> Result<Opened, Refusal> {
     match format {
-        Format::Yaml => yaml::open(bytes, identities),
-        Format::Json => json::open(bytes, identities),
-        Format::Dotenv => dotenv::open(bytes, identities),
-        Format::Ini => ini::open(bytes, identities),
-        Format::Binary => binary::open(bytes, identities),
+        Format::Yaml => yaml::open(bytes, means),
+        Format::Json => json::open(bytes, means),
+        Format::Dotenv => dotenv::open(bytes, means),
+        Format::Ini => ini::open(bytes, means),
+        Format::Binary => binary::open(bytes, means),
     }
-}
-
-/// What came out.
-fn opened(bytes: Vec<u8>, values: Vec<Secret<String>>) -> Opened {
-    Opened { bytes: Secret::new(bytes), values }
 }
 
 fn contains(bytes: &[u8], word: &[u8]) -> bool {

@@ -2,17 +2,13 @@
 
 use serde_json::{Map as JsonMap, Value as Json};
 
-use super::super::age::Identities;
 use super::super::metadata::Metadata;
-use super::super::open::{Opener, Written};
+use super::super::open::{Means, Opener, Written};
 use super::super::refusal::Refusal;
 use super::super::{Opened, value::BEGINS, value::Plain};
 use super::instant;
-use super::yaml_text::{self, Edit};
+use super::yaml_text::{self, Edit, OWN, in_order};
 use crate::yaml::{self, Entry, Kind, Map, Node, Scalar, Value};
-
-/// The key of the metadata.
-pub(super) const OWN: &str = "sops";
 
 /// Whether a text is a YAML file that SOPS encrypted, without reading all of it.
 pub(super) fn is_encrypted(text: &str) -> bool {
@@ -26,7 +22,7 @@ pub(super) fn is_encrypted(text: &str) -> bool {
 }
 
 /// Opens a file.
-pub(super) fn open(bytes: &[u8], identities: &Identities) -> Result<Opened, Refusal> {
+pub(super) fn open(bytes: &[u8], means: Means<'_>) -> Result<Opened, Refusal> {
     let text =
         std::str::from_utf8(bytes).ok().ok_or_else(|| Refusal::malformed("it is no UTF-8 text"))?;
     let documents = read(bytes)?;
@@ -36,20 +32,20 @@ pub(super) fn open(bytes: &[u8], identities: &Identities) -> Result<Opened, Refu
         )
     })?;
     let metadata = Metadata::read(&json(own))?;
-    let mut walk = Walk { opener: Opener::new(metadata, identities)?, edits: Vec::new() };
+    let mut walk = Walk { opener: Opener::new(metadata, means)?, edits: Vec::new() };
     let plain = documents
         .iter()
         .map(|document| walk.document(document))
         .collect::<Result<Vec<Node>, Refusal>>()?;
     let Walk { opener, edits } = walk;
-    let values = opener.finish()?;
+    let finished = opener.finish()?;
     let written = yaml_text::rewritten(text, &edits, &documents)
         .filter(|text| says_the_same(text, &plain))
         .unwrap_or_else(|| yaml_text::flow(&plain));
     if !says_the_same(&written, &plain) {
         return Err(Refusal::malformed("a value cannot be written in this format"));
     }
-    Ok(super::opened(written.into_bytes(), values))
+    Ok(finished.with(written.into_bytes()))
 }
 
 fn read(bytes: &[u8]) -> Result<Vec<Node>, Refusal> {
@@ -74,12 +70,12 @@ fn is_empty(document: &Node) -> bool {
     document.as_map().is_some_and(Map::is_empty)
 }
 
-struct Walk {
-    opener: Opener,
+struct Walk<'m> {
+    opener: Opener<'m>,
     edits: Vec<Edit>,
 }
 
-impl Walk {
+impl Walk<'_> {
     fn document(&mut self, document: &Node) -> Result<Node, Refusal> {
         let Some(map) = document.as_map() else {
             let message = "a YAML document of SOPS is a mapping";
@@ -153,13 +149,6 @@ impl Walk {
         });
         Ok(opened)
     }
-}
-
-/// The entries as they are written, one below the other.
-pub(super) fn in_order(map: &Map) -> Vec<&Entry> {
-    let mut entries: Vec<&Entry> = map.iter().collect();
-    entries.sort_by_key(|entry| (entry.key_span.line, entry.key_span.column));
-    entries
 }
 
 /// The metadata as plain data.

@@ -3,8 +3,10 @@
 use std::fmt::Write as _;
 
 use super::super::value::BEGINS;
-use super::yaml::{OWN, in_order};
-use crate::yaml::{Kind, Node, Scalar, Span, Tag, Value};
+use crate::yaml::{Entry, Kind, Map, Node, Scalar, Span, Tag, Value};
+
+/// The key of the metadata.
+pub(super) const OWN: &str = "sops";
 
 /// A value that takes the place of what was encrypted.
 pub(super) struct Edit {
@@ -14,6 +16,13 @@ pub(super) struct Edit {
     pub(super) written: String,
     /// What it was made from.
     pub(super) plain: Scalar,
+}
+
+/// The entries as they are written, one below the other.
+pub(super) fn in_order(map: &Map) -> Vec<&Entry> {
+    let mut entries: Vec<&Entry> = map.iter().collect();
+    entries.sort_by_key(|entry| (entry.key_span.line, entry.key_span.column));
+    entries
 }
 
 /// The text with each encrypted value replaced and without the metadata and encrypted comments; `None` where a value does

@@ -1,5 +1,7 @@
 //! Files that SOPS encrypted: as the real tool made them, as nobody may make them, and beside the real tool itself.
 
+mod daemon;
+mod loaded;
 mod mutated;
 mod real;
 mod recorded;
