@@ -72,8 +72,7 @@ impl Outside {
 
     /// The keys that open a repository's encrypted files; `None` where the settings name none. Waits for the disk.
     pub fn keys(&self, repository: Option<&RepositoryName>) -> Option<Keys> {
-        let own = repository.and_then(|name| self.own_key_files.get(name));
-        let files = own.unwrap_or(&self.key_files);
+        let files = self.key_files_of(repository);
         if files.is_empty() {
             return None;
         }
@@ -87,6 +86,16 @@ impl Outside {
             }
         }
         Some(keys)
+    }
+
+    /// Whether the settings name keys for a repository.
+    pub fn names_keys(&self, repository: &RepositoryName) -> bool {
+        !self.key_files_of(Some(repository)).is_empty()
+    }
+
+    fn key_files_of(&self, repository: Option<&RepositoryName>) -> &[PathBuf] {
+        let own = repository.and_then(|name| self.own_key_files.get(name));
+        own.unwrap_or(&self.key_files)
     }
 
     /// A digest of what tells that a file changed: not of what is in it.

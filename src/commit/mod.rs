@@ -290,10 +290,7 @@ pub async fn read(
     let mut pulled = pulled;
     let mut outside = BTreeSet::new();
     let mut given = Arc::new(loading::given(place.outside, &outside).await);
-    let opening = match place.proposed_for {
-        Some(base) => Opening::Compared(Arc::new(base.opened())),
-        None => Opening::of(place.outside, place.repository).await,
-    };
+    let opening = Opening::of(place).await;
     for round in 0..ROUNDS_MAX {
         let mut missing = BTreeSet::new();
         let known_outside = outside.len();

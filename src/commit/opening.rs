@@ -9,11 +9,10 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::Place;
 use crate::compose::tree_path;
-use crate::model::{
-    Budget, Diagnostic, Location, ManifestTree, Project, RepositoryName, Secret, TreePath,
-};
-use crate::outside::{Keys, Outside};
+use crate::model::{Budget, Diagnostic, Location, ManifestTree, Project, Secret, TreePath};
+use crate::outside::Keys;
 use crate::sops::{self, Opened, Refused};
 
 /// Steps of a stack's budget that opening a file takes, as work with keys; and those for each of its bytes.
@@ -36,9 +35,16 @@ pub enum Opening {
 pub type OpenedFiles = BTreeMap<TreePath, Arc<Opened>>;
 
 impl Opening {
-    /// With the keys that the settings name for a repository. Waits for the disk.
-    pub async fn of(outside: &Arc<Outside>, repository: &RepositoryName) -> Self {
-        let (outside, repository) = (Arc::clone(outside), repository.clone());
+    /// What a commit's place says of it. Waits for the disk.
+    pub(super) async fn of(place: &Place<'_>) -> Self {
+        // Where nothing would be opened, nothing is compared either.
+        if !place.outside.names_keys(place.repository) {
+            return Self::Closed;
+        }
+        if let Some(base) = place.proposed_for {
+            return Self::Compared(Arc::new(base.opened()));
+        }
+        let (outside, repository) = (Arc::clone(place.outside), place.repository.clone());
         let read = tokio::task::spawn_blocking(move || outside.keys(Some(&repository))).await;
         // A panic while keys are read leaves nothing open.
         read.ok().flatten().map_or(Self::Closed, |keys| Self::With(Arc::new(keys)))

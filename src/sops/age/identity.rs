@@ -45,9 +45,16 @@ impl Identities {
 
     /// Adds the keys of a file: one of age a line, or an SSH private key. Comments begin with `#`.
     pub fn add(&mut self, text: &str) -> Result<(), UnusableKey> {
-        if text.trim_start().starts_with("-----BEGIN") {
-            let key =
-                SshKey::read(text.trim_start()).map_err(|why| UnusableKey { line: 0, why })?;
+        let trimmed = text.trim_start();
+        if ["-----BEGIN AGE ENCRYPTED FILE", "age-encryption.org/"]
+            .iter()
+            .any(|it| trimmed.starts_with(it))
+        {
+            let why = "it is encrypted itself, and nobody is there to type its passphrase";
+            return Err(UnusableKey { line: 0, why });
+        }
+        if trimmed.starts_with("-----BEGIN") {
+            let key = SshKey::read(trimmed).map_err(|why| UnusableKey { line: 0, why })?;
             self.0.push(Identity::Ssh(Box::new(key)));
             return Ok(());
         }

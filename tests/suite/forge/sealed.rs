@@ -81,3 +81,16 @@ async fn a_ciphertext_that_the_daemon_could_open_stays_closed_in_a_proposal() {
     assert!(!all.contains("horse"), "{all}");
     stage.harbour.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_key_a_proposal_is_told_what_merging_it_would_tell() {
+    let mut stage = Stage::new(Kind::Gitea).await;
+    let plain = WEB.replace("    env_file: [.env]\n", "");
+    let base = stage.push(&[("shop/compose.yaml", &plain)], "what is there");
+    stage.harbour.start();
+    stage.until_settled(&base).await;
+    let env = recorded("sealed/stack/first.env");
+    let all = said(&stage, &[("shop/compose.yaml", WEB), ("shop/.env", &env)]).await;
+    assert!(all.contains("ciphertext") && !all.contains("create web"), "{all}");
+    stage.harbour.stop().await;
+}

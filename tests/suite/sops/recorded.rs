@@ -105,6 +105,7 @@ fn a_key_file_that_cannot_be_used_says_why() {
     assert!(file("ecdsa").contains("ed25519 or rsa"));
     assert!(file("ed25519.pub").contains("public half"));
     assert!(add("# only\n\n").contains("no key"));
+    assert!(add("-----BEGIN AGE ENCRYPTED FILE-----\nYWdl\n").contains("encrypted itself"));
     assert!(add("# c\nAGE-PLUGIN-YUBIKEY-1QQPQ5").starts_with("line 2: keys of plugins"));
     let key = String::from_utf8(read("keys/one.txt")).unwrap();
     assert!(add(&key.replace("AGE-SECRET-KEY-1", "AGE-SECRET-KEY-1Q")).contains("check digits"));
