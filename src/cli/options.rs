@@ -223,7 +223,6 @@ impl Global {
 }
 
 /// Where systemd put the credentials of the service that this is.
-#[expect(clippy::disallowed_methods, reason = "the environment is read at this door")]
 fn credentials_folder() -> Option<PathBuf> {
     std::env::var_os("CREDENTIALS_DIRECTORY")
         .map(PathBuf::from)
