@@ -33,7 +33,7 @@ fn keys(names: &[&str]) -> Identities {
 
 /// Opens a file in the format that it seems to have.
 fn opened(path: &str, bytes: &[u8], keys: &Identities) -> Result<(Format, Opened), Refusal> {
-    let format = format_of(path, bytes).unwrap_or_else(|| panic!("{path} is no SOPS file"));
+    let format = format_of(path, bytes).expect("a SOPS file");
     open(format, bytes, keys).map(|opened| (format, opened))
 }
 

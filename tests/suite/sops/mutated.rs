@@ -151,8 +151,8 @@ fn changed(file: &str, replacements: &[(&str, &str)]) -> Result<String, (Refused
     let path = format!("sealed/age/{file}");
     let mut text = String::from_utf8(read(&path)).unwrap();
     for (from, to) in replacements {
-        assert!(text.contains(from), "{file} holds no {from}");
-        text = text.replacen(from, to, 1);
+        let at = text.find(from).expect("what is replaced");
+        text.replace_range(at..at + from.len(), to);
     }
     let keys = keys(&["one.txt"]);
     match opened(&path, text.as_bytes(), &keys) {
