@@ -44,6 +44,7 @@
 //! - [`fleet`]: which replica sits on which host, who goes first, and when.
 //! - [`schedule`]: what happened and now in, when the next pass is due out.
 //! - [`config`]: settings and fleet file.
+//! - [`sops`]: files that SOPS encrypted, opened with keys that are given.
 //! - [`trust`]: which servers' certificates are accepted.
 //! - [`yaml`]: YAML text as a tree that remembers positions.
 //!
@@ -75,6 +76,7 @@ pub mod reconcile;
 pub mod redaction;
 pub mod report;
 pub mod schedule;
+pub mod sops;
 pub mod state;
 pub mod trust;
 pub mod web;

@@ -4,7 +4,7 @@
 //! that cannot be read is told as such, never as empty. *Caveats:* changes are found by looking, every [`LOOK_EVERY`]:
 //! such files lie on mounts and behind links that tell nobody of changes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::config::settings::{Settings, VariablesFrom};
-use crate::model::{Digest, Given, GivenContent, GivenFile, GivenVariables};
+use crate::model::{Digest, Given, GivenContent, GivenFile, GivenVariables, RepositoryName};
+use crate::sops::Identities;
 
 /// Between two looks for changes.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -26,6 +27,10 @@ const MOST_FILES: usize = 10_000;
 pub struct Outside {
     variables: Vec<VariablesFrom>,
     readable: Vec<PathBuf>,
+    /// Files with keys, for repositories that name none of their own.
+    key_files: Vec<PathBuf>,
+    /// Those of repositories that do.
+    own_key_files: BTreeMap<RepositoryName, Vec<PathBuf>>,
     /// Files below readable folders that manifests ask for.
     asked: Mutex<BTreeSet<String>>,
 }
@@ -36,6 +41,12 @@ impl Outside {
         Self {
             variables: settings.variables.clone(),
             readable: settings.readable.clone(),
+            key_files: settings.age_key_files.clone(),
+            own_key_files: settings
+                .repositories
+                .iter()
+                .filter_map(|(name, one)| Some((name.clone(), one.age_key_files.clone()?)))
+                .collect(),
             asked: Mutex::default(),
         }
     }
@@ -59,6 +70,34 @@ impl Outside {
         given
     }
 
+    /// The keys that open a repository's encrypted files; `None` where the settings name none. Waits for the disk.
+    pub fn keys(&self, repository: Option<&RepositoryName>) -> Option<Keys> {
+        let files = self.key_files_of(repository);
+        if files.is_empty() {
+            return None;
+        }
+        let mut keys = Keys::default();
+        for file in files {
+            if let Err(why) = key_of(file)
+                .and_then(|text| keys.identities.add(&text).map_err(|problem| problem.to_string()))
+            {
+                keys.problems
+                    .push(format!("the key file {} cannot be used: {why}", file.display()));
+            }
+        }
+        Some(keys)
+    }
+
+    /// Whether the settings name keys for a repository.
+    pub fn names_keys(&self, repository: &RepositoryName) -> bool {
+        !self.key_files_of(Some(repository)).is_empty()
+    }
+
+    fn key_files_of(&self, repository: Option<&RepositoryName>) -> &[PathBuf] {
+        let own = repository.and_then(|name| self.own_key_files.get(name));
+        own.unwrap_or(&self.key_files)
+    }
+
     /// A digest of what tells that a file changed: not of what is in it.
     pub fn state(&self) -> Digest {
         let mut text = String::new();
@@ -73,6 +112,9 @@ impl Outside {
                 }
                 VariablesFrom::Flags(_) | VariablesFrom::Text { .. } => {}
             }
+        }
+        for file in self.key_files.iter().chain(self.own_key_files.values().flatten()) {
+            text.push_str(&state_of(file));
         }
         for path in self.asked.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             text.push_str(&state_of(Path::new(path)));
@@ -90,7 +132,8 @@ impl Outside {
 
     /// Resolves when something is no longer as it was; never, where nothing is named.
     pub async fn changed(self: &Arc<Self>, since: &Digest) {
-        if self.variables.is_empty() && self.readable.is_empty() {
+        let has_keys = !(self.key_files.is_empty() && self.own_key_files.is_empty());
+        if self.variables.is_empty() && self.readable.is_empty() && !has_keys {
             return std::future::pending().await;
         }
         loop {
@@ -100,6 +143,26 @@ impl Outside {
             }
         }
     }
+}
+
+/// Keys that open encrypted files.
+#[derive(Debug, Default)]
+pub struct Keys {
+    /// Those that could be read.
+    pub identities: Identities,
+    /// Why a file that the settings name could not be, file by file.
+    pub problems: Vec<String>,
+}
+
+/// A file with keys, which nobody else may read or change.
+fn key_of(file: &Path) -> Result<String, String> {
+    let facts = std::fs::metadata(file).map_err(|error| error.to_string())?;
+    let mode = facts.mode() & 0o777;
+    if mode & 0o027 != 0 {
+        return Err(format!("its mode is {mode:04o}, and others may read it: `chmod 600` it"));
+    }
+    let bytes = bytes_of(file).map_err(|error| error.to_string())?;
+    String::from_utf8(bytes).map_err(|_bytes| "it is not UTF-8 text".to_owned())
 }
 
 /// Adds the variables of one place.

@@ -213,12 +213,21 @@ impl Global {
             .with_context(|| format!("cannot read the settings file {shown}"))
             .map_err(|error| advised(error, "name another one with `--settings FILE`"))?;
         let below = path.parent().unwrap_or(folder);
-        let (settings, warnings) = settings::parse(&shown, &text, below).map_err(Problems)?;
+        let (settings, warnings) =
+            settings::parse_with(&shown, &text, below, credentials_folder().as_deref())
+                .map_err(Problems)?;
         for warning in &warnings.0 {
             super::output::note(&warning.to_string());
         }
         Ok(settings)
     }
+}
+
+/// Where systemd put the credentials of the service that this is.
+fn credentials_folder() -> Option<PathBuf> {
+    std::env::var_os("CREDENTIALS_DIRECTORY")
+        .map(PathBuf::from)
+        .filter(|folder| folder.is_absolute())
 }
 
 /// The current folder, made absolute here so that nothing below depends on it.

@@ -176,11 +176,14 @@ fn check_fleet(
 
 /// Loads a stack with what it asks for outside Git.
 fn load(stack: &Stack, scope: &Scope, outside: &Outside) -> LoadedStack {
-    let (loaded, lacks) = commit::load(stack, &scope.tree, &outside.read(&BTreeSet::new()));
+    let keys = outside.keys(None).map(std::sync::Arc::new);
+    let opening = keys.map_or(commit::Opening::Closed, commit::Opening::With);
+    let given = outside.read(&BTreeSet::new());
+    let (loaded, lacks) = commit::load_with(stack, &scope.tree, (&given, &opening));
     if lacks.outside.is_empty() {
         return loaded;
     }
-    commit::load(stack, &scope.tree, &outside.read(&lacks.outside)).0
+    commit::load_with(stack, &scope.tree, (&outside.read(&lacks.outside), &opening)).0
 }
 
 /// Every problem of a stack that shows without a host.

@@ -51,6 +51,7 @@ impl CommitCache {
             repository: &self.repository,
             hosts: &self.hosts,
             outside: &self.outside,
+            proposed_for: None,
         };
         let wanted = Wanted::Revision(revision.clone());
         let commit = Arc::new(commit::read(&place, &wanted, stop).await?);

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Lacks, LoadedStack, load_within};
+use super::{Lacks, LoadedStack, Opening, load_within};
 use crate::compose::tree_path;
 use crate::config::fleet_file::Stack;
 use crate::model::{
@@ -22,10 +22,12 @@ pub(super) type Loaded = (LoadedStack, Lacks);
 pub(super) async fn aside(
     stacks: &Arc<[Stack]>,
     tree: &ManifestTree,
-    given: &Arc<Given>,
+    (given, opening): (&Arc<Given>, &Opening),
 ) -> Vec<Loaded> {
     let (asked, files, given) = (Arc::clone(stacks), tree.clone(), Arc::clone(given));
-    let loading = tokio::task::spawn_blocking(move || all(&asked, &files, &given));
+    let opening = opening.clone();
+    let loading =
+        tokio::task::spawn_blocking(move || all(&asked, &files, (given.as_ref(), &opening)));
     match loading.await {
         Ok(loaded) => loaded,
         // Not started, because the program ends: nobody reads the answer.
@@ -34,7 +36,7 @@ pub(super) async fn aside(
 }
 
 /// Loads stacks by name, within what one commit may take. A panic is an error of the stack that caused it.
-fn all(stacks: &[Stack], tree: &ManifestTree, given: &Given) -> Vec<Loaded> {
+fn all(stacks: &[Stack], tree: &ManifestTree, around: (&Given, &Opening)) -> Vec<Loaded> {
     let whole = Budget::of_a_commit();
     stacks
         .iter()
@@ -48,7 +50,7 @@ fn all(stacks: &[Stack], tree: &ManifestTree, given: &Given) -> Vec<Loaded> {
                 );
             }
             let share = whole.share();
-            let load = std::panic::AssertUnwindSafe(|| load_within(stack, tree, given, &share));
+            let load = std::panic::AssertUnwindSafe(|| load_within(stack, tree, around, &share));
             let loaded = std::panic::catch_unwind(load).unwrap_or_else(|_| {
                 refused(
                     stack,

@@ -7,22 +7,23 @@ pub(crate) mod beside;
 pub(crate) mod cache;
 mod folder;
 mod loading;
+mod opening;
+mod recorded;
 pub(crate) mod removed;
 mod succession;
 
 pub use beside::members;
 pub use folder::of_folder;
+pub use opening::{OpenedFiles, Opening};
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::compose::{
-    self, Files, LoadPurpose, LoadRequest, Lookup, ReadProblem, TREE_ROOT, TreeFiles, tree_path,
-};
+use self::recorded::Recorded;
+use crate::compose::{self, LoadPurpose, LoadRequest, Lookup, TREE_ROOT, tree_path};
 use crate::config::fleet_file::{
     self, COMPOSE_FILES, FLEET_FILE, Fleet, HostSelector, Stack, Surroundings,
 };
@@ -31,9 +32,9 @@ use crate::desired::{self, RelativePaths, Shelf};
 use crate::fleet::placement;
 use crate::git::{CommitFacts, Git, GitError, Source, TreeSelection, Wanted};
 use crate::model::{
-    Budget, Claims, Desired, Diagnostic, Diagnostics, Digest, EngineFacts, Given, GivenFile,
-    GivenVariables, HostName, Location, ManifestTree, Neighbourhood, Predecessor, Project,
-    RepositoryName, Revision, StackName, TreeFile, TreePath,
+    Budget, Claims, Desired, Diagnostic, Diagnostics, Digest, EngineFacts, Given, GivenVariables,
+    HostName, Location, ManifestTree, Neighbourhood, Predecessor, Project, RepositoryName,
+    Revision, StackName, TreeFile, TreePath,
 };
 use crate::outside::Outside;
 use crate::report::mask::SecretSet;
@@ -55,6 +56,8 @@ pub struct Place<'a> {
     pub hosts: &'a BTreeMap<HostName, Labels>,
     /// What stacks are given from outside Git.
     pub outside: &'a Arc<Outside>,
+    /// The commit that it is proposed for, where it is no more than a proposal: nothing of it is decrypted.
+    pub proposed_for: Option<&'a Commit>,
 }
 
 /// One commit.
@@ -142,6 +145,12 @@ impl Commit {
         }
     }
 
+    /// The encrypted files of all its stacks, opened.
+    pub fn opened(&self) -> OpenedFiles {
+        let all = self.stacks.values().flat_map(|stack| &stack.opened);
+        all.map(|(path, file)| (path.clone(), Arc::clone(file))).collect()
+    }
+
     /// Whether a target is asked for no more.
     pub fn is_retired(&self, target: &Target) -> bool {
         self.retired.contains_key(&(target.stack.clone(), target.host.clone()))
@@ -181,6 +190,8 @@ pub struct LoadedStack {
     pub digest: Digest,
     /// What all stacks of its commit ask for by name.
     pub claims: Arc<Claims>,
+    /// Its encrypted files, opened.
+    opened: OpenedFiles,
     /// What was written already.
     shelf: Arc<Mutex<Shelf>>,
 }
@@ -245,6 +256,11 @@ impl LoadedStack {
         Written { desired: Some(Arc::new(desired)), problems }
     }
 
+    /// Its encrypted files, opened.
+    pub fn opened(&self) -> &OpenedFiles {
+        &self.opened
+    }
+
     /// The Compose project's name, where the manifests could be read.
     pub fn project_name(&self) -> Option<&StackName> {
         self.project.as_ref().map(|project| &project.name)
@@ -263,6 +279,7 @@ impl LoadedStack {
             tree: ManifestTree::default(),
             claims: Arc::default(),
             secrets: SecretSet::default(),
+            opened: OpenedFiles::new(),
             shelf: Arc::default(),
         }
     }
@@ -291,12 +308,14 @@ pub async fn read(
     let mut pulled = pulled;
     let mut outside = BTreeSet::new();
     let mut given = Arc::new(loading::given(place.outside, &outside).await);
+    let opening = Opening::of(place).await;
     for round in 0..ROUNDS_MAX {
         let mut missing = BTreeSet::new();
         let known_outside = outside.len();
         let mut newly_outside = BTreeSet::new();
         let mut incomplete = Vec::new();
-        for (mut loaded, mut lacks) in loading::aside(&due, &pulled.tree, &given).await {
+        for (mut loaded, mut lacks) in loading::aside(&due, &pulled.tree, (&given, &opening)).await
+        {
             let stack = &loaded.stack;
             loaded.spreads = stack.hosts.select(place.hosts).len() > 1
                 && loaded.project.as_ref().is_some_and(placement::is_asked);
@@ -365,16 +384,25 @@ fn fleet_of(
 
 /// Loads one stack from what was read so far. Returns what it asked for and was not there.
 pub fn load(stack: &Stack, tree: &ManifestTree, given: &Given) -> (LoadedStack, Lacks) {
-    load_within(stack, tree, given, &Budget::of_a_stack())
+    load_with(stack, tree, (given, &Opening::Closed))
+}
+
+/// The same, where encrypted files may be opened.
+pub fn load_with(
+    stack: &Stack,
+    tree: &ManifestTree,
+    around: (&Given, &Opening),
+) -> (LoadedStack, Lacks) {
+    load_within(stack, tree, around, &Budget::of_a_stack())
 }
 
 fn load_within(
     stack: &Stack,
     tree: &ManifestTree,
-    given: &Given,
+    (given, opening): (&Given, &Opening),
     budget: &Budget,
 ) -> (LoadedStack, Lacks) {
-    let files = Recorded::new(tree, given);
+    let files = Recorded::new(tree, (given, opening), budget);
     let variables: Vec<&GivenVariables> = given.to(&stack.name).collect();
     let compose_files: Vec<String> = stack.files.iter().map(absolute).collect();
     let env_files: Vec<String> = stack.env_files.iter().map(absolute).collect();
@@ -402,13 +430,18 @@ fn load_within(
     if let Some(project) = &loaded.project {
         lacks.tree.extend(loading::wanted_files(project));
     }
+    let misplaced =
+        loaded.project.as_ref().map_or_else(Vec::new, |project| files.opener.attached(project));
+    let (opened, closed) = files.opener.finish();
     let mut used = files.used.into_inner();
     used.insert(stack.path.clone());
     used.extend(loaded.project.iter().flat_map(loading::wanted_files));
     let outside = files.used_outside.into_inner();
     let digest = digest_of(stack, (tree, &used), (&loaded.given, &outside));
-    let secrets = secrets_of(stack, &loaded, &outside);
-    let mut problems = loaded.problems;
+    let secrets = secrets_of(stack, &loaded, (&outside, &opened));
+    // What stays closed is why others are not there: it is said first.
+    let mut problems = Diagnostics(closed);
+    problems.0.extend(loaded.problems.0.into_iter().chain(misplaced));
     if loaded.project.is_none() && !problems.has_errors() {
         let location = Location::file(stack.path.to_string());
         problems.push(Diagnostic::error(location, "the stack has no Compose file"));
@@ -420,7 +453,8 @@ fn load_within(
         problems,
         config_files: loaded.files_used.into_iter().filter(|path| is_yaml(path)).collect(),
         spreads: false,
-        tree: tree.clone(),
+        tree: opening::known(tree, &opened),
+        opened,
         secrets,
         digest,
         claims: Arc::default(),
@@ -448,11 +482,11 @@ pub struct Lacks {
     pub outside: BTreeSet<String>,
 }
 
-/// What comes from outside is secret by its place. Names are not: they stand everywhere.
+/// What comes from outside, or was encrypted, is secret by its place. Names are not: they stand everywhere.
 fn secrets_of(
     stack: &Stack,
     loaded: &compose::Loaded,
-    outside: &BTreeMap<String, Arc<[u8]>>,
+    (outside, opened): (&BTreeMap<String, Arc<[u8]>>, &OpenedFiles),
 ) -> SecretSet {
     let mut names = BTreeSet::from([stack.name.to_string()]);
     for (name, service) in loaded.project.iter().flat_map(|project| &project.services) {
@@ -461,6 +495,9 @@ fn secrets_of(
     let mut set = secrets::of_given(&loaded.given, &names);
     for bytes in outside.values() {
         set.extend(&secrets::of_env_file(bytes, &names));
+    }
+    for file in opened.values() {
+        set.extend(&secrets::of_opened(&file.values, &names));
     }
     set
 }
@@ -519,85 +556,5 @@ fn absolute(path: &TreePath) -> String {
     match path.as_str() {
         "" => TREE_ROOT.to_owned(),
         below => format!("{TREE_ROOT}/{below}"),
-    }
-}
-
-/// The files of a tree; remembers what was asked for and is not there.
-struct Recorded<'a> {
-    tree: &'a ManifestTree,
-    given: &'a Given,
-    missing: RefCell<BTreeSet<TreePath>>,
-    used: RefCell<BTreeSet<TreePath>>,
-    missing_outside: RefCell<BTreeSet<String>>,
-    used_outside: RefCell<BTreeMap<String, Arc<[u8]>>>,
-}
-
-impl<'a> Recorded<'a> {
-    fn new(tree: &'a ManifestTree, given: &'a Given) -> Self {
-        Self {
-            tree,
-            given,
-            missing: RefCell::default(),
-            used: RefCell::default(),
-            missing_outside: RefCell::default(),
-            used_outside: RefCell::default(),
-        }
-    }
-
-    /// A file outside the repository, where the settings let manifests read.
-    fn read_outside(&self, path: &str) -> Result<Arc<[u8]>, ReadProblem> {
-        if path.split('/').any(|part| part == "..") || !self.given.may_read(path) {
-            return Err(ReadProblem::Outside);
-        }
-        match self.given.files.get(path) {
-            Some(GivenFile::Content(bytes)) => {
-                self.used_outside.borrow_mut().insert(path.to_owned(), Arc::clone(bytes));
-                Ok(Arc::clone(bytes))
-            }
-            Some(GivenFile::Absent) => Err(ReadProblem::NotFound),
-            Some(GivenFile::Unreadable(why)) => Err(ReadProblem::Other(why.clone())),
-            None => {
-                self.missing_outside.borrow_mut().insert(path.to_owned());
-                Err(ReadProblem::NotFound)
-            }
-        }
-    }
-
-    fn note(&self, path: &str) {
-        let path = tree_path(path).and_then(|path| TreePath::parse(path).ok());
-        self.missing.borrow_mut().extend(path);
-    }
-}
-
-impl Files for Recorded<'_> {
-    fn read(&self, path: &str) -> Result<Arc<[u8]>, ReadProblem> {
-        if tree_path(path).is_none() {
-            return self.read_outside(path);
-        }
-        let read = TreeFiles(self.tree).read(path);
-        match &read {
-            Ok(_) => {
-                let path = tree_path(path).and_then(|path| TreePath::parse(path).ok());
-                self.used.borrow_mut().extend(path);
-            }
-            Err(_) => self.note(path),
-        }
-        read
-    }
-
-    fn is_folder(&self, path: &str) -> bool {
-        let there = TreeFiles(self.tree).is_folder(path);
-        if !there {
-            self.note(path);
-        }
-        there
-    }
-
-    fn may_refer(&self, path: &str) -> bool {
-        TreeFiles(self.tree).may_refer(path)
-    }
-
-    fn show(&self, path: &str) -> String {
-        TreeFiles(self.tree).show(path)
     }
 }

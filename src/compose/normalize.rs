@@ -255,6 +255,7 @@ fn one_file(
         }
         Err(problem) => {
             let shown = loader.files.show(&file.path);
+            let is_there = matches!(problem, ReadProblem::Other(_));
             let message = match problem {
                 ReadProblem::Outside => {
                     format!("the env file {shown} lies outside the repository, and may not be read")
@@ -263,11 +264,12 @@ fn one_file(
                 _ => format!("there is no env file {shown}"),
             };
             let problem = Diagnostic::error(Location::file(""), message);
-            loader.problems.push(
+            let problem = problem.at(format!("services.{name}.env_file"));
+            loader.problems.push(if is_there {
                 problem
-                    .at(format!("services.{name}.env_file"))
-                    .help("create it, or write required: false next to its path"),
-            );
+            } else {
+                problem.help("create it, or write required: false next to its path")
+            });
             return None;
         }
     };

@@ -33,13 +33,21 @@ pub struct Key {
 pub(super) struct Reading {
     keys: &'static [&'static [Key]],
     folder: PathBuf,
+    /// Where systemd put the service's credentials, if it did.
+    credentials: Option<PathBuf>,
     problems: RefCell<Diagnostics>,
 }
 
 impl Reading {
     /// Of a file whose keys these are; relative paths in it are below `folder`.
     pub(super) fn new(keys: &'static [&'static [Key]], folder: &Path) -> Self {
-        Self { keys, folder: folder.to_path_buf(), problems: RefCell::default() }
+        let folder = folder.to_path_buf();
+        Self { keys, folder, credentials: None, problems: RefCell::default() }
+    }
+
+    /// The same, where systemd gave credentials in a folder.
+    pub(super) fn with_credentials(self, folder: Option<&Path>) -> Self {
+        Self { credentials: folder.map(Path::to_path_buf), ..self }
     }
 
     /// Notes a problem.
@@ -316,12 +324,48 @@ impl<'a> Section<'a> {
     /// A path on this machine; relative ones are below the file's folder.
     pub(super) fn file(&self, key: &str) -> Option<PathBuf> {
         let text = self.text(key)?;
+        self.file_of(key, &text)
+    }
+
+    /// A list of paths on this machine; a single one is a list of one.
+    pub(super) fn files(&self, key: &str) -> Option<Vec<PathBuf>> {
+        let texts = self.texts(key)?;
+        Some(texts.iter().filter_map(|(text, _)| self.file_of(key, text)).collect())
+    }
+
+    fn file_of(&self, key: &str, text: &str) -> Option<PathBuf> {
+        if let Some(name) = text.strip_prefix("credential:") {
+            return self.credential(key, name);
+        }
         if text.starts_with('~') || text.is_empty() {
             let problem = self.problem(key, "expected a path");
             self.note(problem.help("`~` is the shell's: write the path in full"));
             return None;
         }
         Some(self.reading.folder.join(text))
+    }
+
+    /// A credential that systemd gives the service: `credential:NAME`. <https://systemd.io/CREDENTIALS/>
+    fn credential(&self, key: &str, name: &str) -> Option<PathBuf> {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+        if name.is_empty() || name.starts_with('.') || !name.chars().all(is_name) {
+            let problem =
+                self.problem(key, "expected the name of a credential, such as `credential:age`");
+            self.note(
+                problem
+                    .help("letters, digits, `_`, `-` and `.`, as in the unit's `LoadCredential=`"),
+            );
+            return None;
+        }
+        let Some(folder) = &self.reading.credentials else {
+            let problem = self.problem(
+                key,
+                format!("no credential {name} is given: CREDENTIALS_DIRECTORY is not set"),
+            );
+            self.note(problem.help(format!("add `LoadCredential={name}:FILE` to the systemd unit that starts this, or name a file")));
+            return None;
+        };
+        Some(folder.join(name))
     }
 
     /// A list of texts; a single text is a list of one. Numbers are taken as they are written.

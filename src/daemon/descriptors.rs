@@ -1,9 +1,17 @@
-//! File descriptors: a connection takes one, and services begin with a limit that a large fleet exceeds.
+//! Limits of the process: of open files, of which a connection takes one, and of core dumps, which would hold secrets.
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 /// Enough for several connections to each of thousands of hosts.
 const WANTED: u64 = 65_536;
+
+/// Leaves no core dump when the process dies: it would hold keys and decrypted values.
+pub(crate) fn leave_no_core() {
+    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    if let Err(error) = setrlimit(Resource::Core, none) {
+        tracing::warn!(%error, "core dumps cannot be switched off");
+    }
+}
 
 /// Raises the soft limit of open files as far as the hard one allows, and says so.
 pub(crate) fn raise_limit() {

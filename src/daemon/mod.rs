@@ -215,6 +215,7 @@ pub async fn run(
     }
     let (data, lock) = Box::pin(own_folder(&setup, &doorbell)).await?;
     descriptors::raise_limit();
+    descriptors::leave_no_core();
     let mut tasks: JoinSet<()> = JoinSet::new();
     let (orders_sender, orders) = watch::channel(Arc::new(data.orders()?));
     tasks.spawn(orders::follow(data.clone(), orders_sender.clone(), stop.clone()));

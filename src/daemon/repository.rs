@@ -199,6 +199,7 @@ impl RepositoryLoop {
             repository: &self.name,
             hosts: &self.context.labels,
             outside,
+            proposed_for: None,
         };
         let mut commit = commit::read(&place, &Wanted::Revision(head), stop).await?;
         if is_known && is_given_alike {

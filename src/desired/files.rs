@@ -285,6 +285,9 @@ fn attach_one(
         let what = if *external { "external" } else { "driver-made" };
         let message = format!("{what} {kind} {} is not supported", mount.source);
         desk.refuse(path.as_str(), message, "use `file`, `content` or `environment`");
+    } else if let Some(opened) = opened(desk, file) {
+        // It lies on no disk of the host: it goes into the container before that starts.
+        upload(desk, files, (service, path.as_str()), (mount, target, opened));
     } else if !file.is_empty() {
         let asks_more = !mount.uid.is_empty() || !mount.gid.is_empty() || mount.mode.is_some();
         if asks_more {
@@ -301,10 +304,6 @@ fn attach_one(
             ..Mount::default()
         });
     } else {
-        if service.read_only {
-            let message = format!("{kind} {} cannot be put into a read-only service", mount.source);
-            desk.refuse(path.as_str(), message, "use a file of the repository");
-        }
         let bytes = match (variable.is_empty(), value) {
             (true, _) => content.as_bytes(),
             (false, Some(value)) => value.reveal().as_bytes(),
@@ -318,14 +317,50 @@ fn attach_one(
         if desk.budget.bytes(bytes.len() + bytes.len() / 2).is_err() {
             return;
         }
-        files.uploads.push(Upload {
-            target,
-            bytes: bytes.into(),
-            mode: mount.mode.map_or(0o444, |Octal(bits)| bits),
-            uid: mount.uid.parse().unwrap_or(0),
-            gid: mount.gid.parse().unwrap_or(0),
-        });
+        upload(desk, files, (service, path.as_str()), (mount, target, bytes.into()));
     }
+}
+
+/// The plaintext of a file of the repository that was encrypted.
+fn opened(desk: &Desk<'_>, file: &str) -> Option<Arc<[u8]>> {
+    let place = relative(desk, file)?;
+    desk.input.tree.opened(&place.tree).map(|opened| Arc::clone(opened.reveal()))
+}
+
+/// Content that is copied into the container before it starts.
+fn upload(
+    desk: &mut Desk<'_>,
+    files: &mut Files,
+    (service, attribute): (&Service, &str),
+    (mount, target, bytes): (&FileMount, String, Arc<[u8]>),
+) {
+    if service.read_only {
+        let message = format!("{} cannot be put into a read-only service", mount.source);
+        desk.refuse(attribute, message, "use a file of the repository that is not encrypted");
+    }
+    if let Some(above) = tmpfs_above(service, &target) {
+        let message = format!(
+            "{} would lie under the tmpfs {above}, where the service does not see it",
+            mount.source
+        );
+        desk.refuse(attribute, message, "choose another `target`, or leave the tmpfs out");
+    }
+    files.uploads.push(Upload {
+        target,
+        bytes,
+        mode: mount.mode.map_or(0o444, |Octal(bits)| bits),
+        uid: mount.uid.parse().unwrap_or(0),
+        gid: mount.gid.parse().unwrap_or(0),
+    });
+}
+
+/// The tmpfs that hides a path: what is copied there before the start stays in the container's layer, on the host's disk, and
+/// the service finds an empty folder.
+fn tmpfs_above(service: &Service, target: &str) -> Option<String> {
+    let own = service.tmpfs.iter().map(|entry| entry.split(':').next().unwrap_or(entry));
+    let mounted = service.volumes.iter().filter(|volume| volume.kind == "tmpfs");
+    let mut all = own.chain(mounted.map(|volume| volume.target.as_str()));
+    all.find(|folder| below(target, folder.trim_end_matches('/')).is_some()).map(str::to_owned)
 }
 
 /// The file of a config or secret, read-only: the service is given what the commit says.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::{Digest, NameProblem, Timestamp};
+use super::{Digest, NameProblem, Secret, Timestamp};
 
 /// A path inside the tree: relative, with `/`, without `.`, `..` or empty parts. The root is the empty path.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -98,13 +98,14 @@ pub struct TreeFile {
 pub struct ManifestTree {
     files: std::sync::Arc<BTreeMap<TreePath, TreeFile>>,
     left_out: std::sync::Arc<BTreeMap<TreePath, String>>,
+    opened: std::sync::Arc<BTreeMap<TreePath, Secret<std::sync::Arc<[u8]>>>>,
     time: Option<Timestamp>,
 }
 
 impl ManifestTree {
     /// A tree of these files.
     pub fn new(files: BTreeMap<TreePath, TreeFile>) -> Self {
-        Self { files: std::sync::Arc::new(files), left_out: std::sync::Arc::default(), time: None }
+        Self { files: std::sync::Arc::new(files), ..Self::default() }
     }
 
     /// The same with what the commit holds and the tree does not, and why. Whoever asks for it must not take it for
@@ -128,7 +129,18 @@ impl ManifestTree {
         lacks.remove(at);
         lacks.extend(left_out);
         all.extend(files);
-        Self { files: all.into(), left_out: lacks.into(), time: self.time }
+        Self { files: all.into(), left_out: lacks.into(), opened: self.opened, time: self.time }
+    }
+
+    /// The same, where encrypted files were opened. Their files stay ciphertext.
+    #[must_use]
+    pub fn with_opened(self, opened: BTreeMap<TreePath, Secret<std::sync::Arc<[u8]>>>) -> Self {
+        Self { opened: opened.into(), ..self }
+    }
+
+    /// The plaintext of an encrypted file that was opened: for memory and containers, never for a disk.
+    pub fn opened(&self, path: &TreePath) -> Option<&Secret<std::sync::Arc<[u8]>>> {
+        self.opened.get(path)
     }
 
     /// Why a path, or a folder that it lies in, was left out, if it was.

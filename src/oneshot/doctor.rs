@@ -57,7 +57,9 @@ pub async fn examine(setup: &Setup, stop: &CancellationToken) -> Result<Vec<Chec
     let settings = &setup.settings;
     let mut checks = data_folder(setup);
     let git = Arc::new(Git::new(&settings.data.join("git")));
+    let outside = Outside::new(settings);
     for (name, repository) in &settings.repositories {
+        checks.extend(keys(&outside, name));
         let reached = Box::pin(remote(setup, &git, (name, repository), stop)).await;
         let is_reached = reached.grade == Grade::Good;
         checks.push(reached);
@@ -77,6 +79,17 @@ pub async fn examine(setup: &Setup, stop: &CancellationToken) -> Result<Vec<Chec
         });
     }
     Ok(checks)
+}
+
+/// Whether the keys can be used that open a repository's encrypted files; nothing where the settings name none.
+fn keys(outside: &Outside, name: &RepositoryName) -> Option<Check> {
+    let keys = outside.keys(Some(name))?;
+    let about = format!("keys of {name}");
+    Some(if keys.problems.is_empty() {
+        Check::new(about, Grade::Good, format!("{} can be used", keys.identities.len()))
+    } else {
+        Check::new(about, Grade::Bad, keys.problems.join("; "))
+    })
 }
 
 /// The folder on this machine: whether it can be used, who may read it, what is damaged, and what is left on its disk.
@@ -142,7 +155,14 @@ async fn fleet_file(
     };
     let labels = setup.settings.host_labels();
     let outside = Arc::new(Outside::new(&setup.settings));
-    let place = Place { git, source: &source, repository: name, hosts: &labels, outside: &outside };
+    let place = Place {
+        git,
+        source: &source,
+        repository: name,
+        hosts: &labels,
+        outside: &outside,
+        proposed_for: None,
+    };
     let commit = match commit::read(&place, &Wanted::Head, stop).await {
         Ok(commit) => commit,
         Err(error) => return Check::new(about, Grade::Bad, error.to_string()),

@@ -133,7 +133,14 @@ pub async fn read(
             Some(text) => Wanted::Revision(git.resolve(&source, text, stop).await.map_err(failed)?),
         };
         let (repository, hosts) = (name, &labels);
-        let place = Place { git: &git, source: &source, repository, hosts, outside: &outside };
+        let place = Place {
+            git: &git,
+            source: &source,
+            repository,
+            hosts,
+            outside: &outside,
+            proposed_for: None,
+        };
         let mut commit = commit::read(&place, &wanted, stop).await.map_err(failed)?;
         hide_secrets_of(&commit);
         // What another commit than the head's does not know may well be wanted.
@@ -547,6 +554,7 @@ async fn at(
         repository: &seen.repository,
         hosts: &labels,
         outside: &Arc::new(Outside::new(&setup.settings)),
+        proposed_for: None,
     };
     let read = commit::read(&place, &Wanted::Revision(revision.clone()), stop).await;
     read.map_err(|source| OnceError::Git { name: seen.repository.clone(), source })

@@ -434,7 +434,7 @@ impl PullRequests {
                 return Ok(Planned::Made(Proposal { comment, head }));
             }
         };
-        let mut commit = self.commit(&Wanted::Revision(revision), stop).await?;
+        let mut commit = self.commit(&Wanted::Revision(revision), Some(&*target), stop).await?;
         let mut comment = empty(base, &head);
         self.hand_on(&mut commit, &mut comment);
         if let Some(problem) = commit.fleet_problem() {
@@ -458,7 +458,7 @@ impl PullRequests {
         if let Some(known) = course.base.as_ref().filter(holds) {
             return Ok(Arc::clone(known));
         }
-        let read = self.commit(&Wanted::Revision(base.clone()), stop).await?;
+        let read = self.commit(&Wanted::Revision(base.clone()), None, stop).await?;
         let read = Arc::new(read);
         course.base = Some(Arc::clone(&read));
         Ok(read)
@@ -475,10 +475,16 @@ impl PullRequests {
         }
     }
 
-    async fn commit(&self, wanted: &Wanted, stop: &CancellationToken) -> Result<Commit, GitError> {
+    async fn commit(
+        &self,
+        wanted: &Wanted,
+        proposed_for: Option<&Commit>,
+        stop: &CancellationToken,
+    ) -> Result<Commit, GitError> {
         let (git, source) = (&self.git, &self.source);
         let (hosts, outside) = (&self.context.labels, &self.context.cache.outside);
-        let place = Place { git, source, repository: &self.name, hosts, outside };
+        let repository = &self.name;
+        let place = Place { git, source, repository, hosts, outside, proposed_for };
         let commit = Box::pin(commit::read(&place, wanted, stop)).await?;
         self.context.store.hide(&commit.secrets());
         Ok(commit)

@@ -11,7 +11,9 @@ mod scalar;
 mod tree;
 
 pub use number::{float_text, parse_float, parse_int};
-pub use parse::{COPY_BYTES, MAX_BYTES, MAX_DEPTH, NODE_BYTES, parse, parse_one, parse_within};
+pub use parse::{
+    COPY_BYTES, MAX_BYTES, MAX_DEPTH, NODE_BYTES, parse, parse_as_written, parse_one, parse_within,
+};
 pub use problem::{nearest, unknown_key};
 pub use scalar::{Scalar, Value};
 pub use tree::{Entry, Kind, Map, Node, Span, Tag};

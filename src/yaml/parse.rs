@@ -35,16 +35,45 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<Vec<Node>, Diagnostics> {
 
 /// The same, where the file is one of several that share a budget.
 pub fn parse_within(file: &str, bytes: &[u8], budget: &Budget) -> Result<Vec<Node>, Diagnostics> {
+    parse_as(file, bytes, budget, Sharing::Resolved)
+}
+
+/// Reads a file in which every value stands once, where it is written: aliases are refused, and `<<` is a key like
+/// others. So the order of the places is that of the document.
+pub fn parse_as_written(file: &str, bytes: &[u8]) -> Result<Vec<Node>, Diagnostics> {
+    parse_as(file, bytes, &Budget::of_a_stack(), Sharing::Refused)
+}
+
+/// What becomes of values that stand in several places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sharing {
+    /// Aliases and merge keys are replaced by what they stand for.
+    Resolved,
+    /// They are an error.
+    Refused,
+}
+
+fn parse_as(
+    file: &str,
+    bytes: &[u8],
+    budget: &Budget,
+    sharing: Sharing,
+) -> Result<Vec<Node>, Diagnostics> {
     // The parser panics on some malformed texts where it should refuse them (its own words: "TODO: What is
     // expected here?"). A manifest may hold any bytes, so that is caught and becomes an error like any other.
-    let read = AssertUnwindSafe(|| parse_guarded(file, bytes, budget));
+    let read = AssertUnwindSafe(|| parse_guarded(file, bytes, budget, sharing));
     std::panic::catch_unwind(read).unwrap_or_else(|_| {
         let problem = Diagnostic::error(Location::file(file), "not valid YAML");
         Err(Diagnostics(vec![problem.help("check quotes, tags and block texts")]))
     })
 }
 
-fn parse_guarded(file: &str, bytes: &[u8], budget: &Budget) -> Result<Vec<Node>, Diagnostics> {
+fn parse_guarded(
+    file: &str,
+    bytes: &[u8],
+    budget: &Budget,
+    sharing: Sharing,
+) -> Result<Vec<Node>, Diagnostics> {
     let file: Arc<str> = Arc::from(file);
     if bytes.len() > MAX_BYTES {
         let message = format!("the file is larger than {} MiB", MAX_BYTES / 1024 / 1024);
@@ -70,6 +99,7 @@ fn parse_guarded(file: &str, bytes: &[u8], budget: &Budget) -> Result<Vec<Node>,
         aliased: 0,
         anchored: 0,
         budget,
+        sharing,
         problems: Diagnostics::default(),
     };
     let documents = match reader.stream() {
@@ -111,6 +141,7 @@ struct Reader<'r, 'b> {
     /// Values that anchors keep.
     anchored: usize,
     budget: &'r Budget,
+    sharing: Sharing,
     problems: Diagnostics,
 }
 
@@ -242,6 +273,9 @@ impl Reader<'_, '_> {
         let Some(anchored) = self.anchors.get(anchor) else {
             return Err(self.refuse(mark, format!("no anchor &{anchor} stands before this alias")));
         };
+        if self.sharing == Sharing::Refused {
+            return Err(self.refuse(mark, format!("an alias (*{anchor}) stands here")));
+        }
         let (size, below) = (anchored.size, anchored.depth);
         if depth + below > MAX_DEPTH {
             return Err(self.refuse(mark, format!("nested deeper than {MAX_DEPTH} levels")));
@@ -307,7 +341,8 @@ impl Reader<'_, '_> {
             self.problems.push(problem.help(format!("write it in quotes: \"{}\"", scalar.text)));
             return None;
         }
-        let is_merge = scalar.is_plain && scalar.text == "<<";
+        let may_merge = self.sharing == Sharing::Resolved && scalar.is_plain;
+        let is_merge = may_merge && scalar.text == "<<";
         Some((scalar.text, is_merge))
     }
 

@@ -212,7 +212,7 @@ moorline.yaml:13:9: error: listen: expected an address and port such as `127.0.0
 moorline.yaml:14:7: error: data: expected a path
   help: `~` is the shell's: write the path in full
 moorline.yaml:15:1: error: colour: unknown attribute \"colour\"
-  help: known here: data, hosts, limits, listen, readable, registries, repositories, variables"
+  help: known here: data, hosts, limits, listen, readable, registries, repositories, secrets, variables"
     );
 }
 

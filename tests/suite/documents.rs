@@ -263,17 +263,25 @@ fn settings_that_documents_show_are_read() {
                 .collect();
             let of =
                 |known: &[&str]| !tops.is_empty() && tops.iter().all(|top| known.contains(top));
-            let told: Vec<String> =
-                if of(&["repositories", "hosts", "limits", "listen", "data", "registries"]) {
-                    let name = "moorline.yaml";
-                    match moorline::config::settings::parse(name, block.as_bytes(), Path::new("/"))
-                    {
-                        Ok(_) => Vec::new(),
-                        Err(all) => all.0.iter().map(ToString::to_string).collect(),
-                    }
-                } else {
-                    continue;
-                };
+            let told: Vec<String> = if of(&[
+                "repositories",
+                "hosts",
+                "limits",
+                "listen",
+                "data",
+                "registries",
+                "variables",
+                "readable",
+                "secrets",
+            ]) {
+                let name = "moorline.yaml";
+                match moorline::config::settings::parse(name, block.as_bytes(), Path::new("/")) {
+                    Ok(_) => Vec::new(),
+                    Err(all) => all.0.iter().map(ToString::to_string).collect(),
+                }
+            } else {
+                continue;
+            };
             read += 1;
             problems.extend(told.into_iter().map(|what| format!("{}: {what}", file.display())));
         }

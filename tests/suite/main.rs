@@ -57,6 +57,7 @@ mod plan;
 mod recoveries;
 mod rendered;
 mod silence;
+mod sops;
 mod spread;
 mod state;
 mod stories;

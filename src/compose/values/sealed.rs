@@ -17,7 +17,7 @@ const LARGEST: usize = 4 << 20;
 const MAX_SAID: usize = 20;
 
 /// What to do about it.
-pub const HELP: &str = "put the value itself into a file outside Git that `variables` of the settings names; `x-moorline: {encrypted: allow}` on the service hands it on as it is";
+pub const HELP: &str = "what SOPS encrypted is opened with the keys that the settings name (`secrets: {age_key_files: [FILE]}`), in `.env`, `env_file`, Compose files and files of `secrets` and `configs`; else put the value itself into a file outside Git that `variables` of the settings names; `x-moorline: {encrypted: allow}` on the service hands it on as it is";
 
 /// What stands in place of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]

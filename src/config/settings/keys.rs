@@ -64,6 +64,13 @@ pub const SETTINGS_KEYS: &[&[Key]] = &[&[
         "Whether files of submodules are fetched: from the same server only, with the same credentials, within `limits.tree_size`",
     ),
     key(
+        "repositories.NAME.secrets.age_key_files",
+        "list of files",
+        "those of `secrets.age_key_files`",
+        "[/etc/moorline/fleet.age.txt]",
+        "Keys that open encrypted files of this repository, in place of those for all",
+    ),
+    key(
         "repositories.NAME.credentials.username",
         "text",
         "what the forge expects with a token",
@@ -375,6 +382,13 @@ pub const SETTINGS_KEYS: &[&[Key]] = &[&[
         "none: pulls are anonymous",
         "/root/.docker/config.json",
         "Docker's configuration file with the credentials of registries",
+    ),
+    key(
+        "secrets.age_key_files",
+        "list of files",
+        "none: encrypted files stay closed",
+        "[/etc/moorline/age.txt]",
+        "Keys that open files which SOPS encrypted: of age (`AGE-SECRET-KEY-…`), or SSH private keys without a passphrase; for repositories that name none of their own",
     ),
     key(
         "variables[].file",

@@ -17,7 +17,7 @@ use std::time::Duration;
 pub use keys::SETTINGS_KEYS;
 pub use overrides::{DockerVariables, Overrides};
 pub use proxies::ProxyVariables;
-pub use read::parse;
+pub use read::{parse, parse_with};
 pub use remote::{RemoteUrl, Transport};
 
 use super::endpoint::Endpoint;
@@ -56,6 +56,8 @@ pub struct Settings {
     pub variables: Vec<VariablesFrom>,
     /// Folders outside Git whose files manifests may name as env files.
     pub readable: Vec<PathBuf>,
+    /// Files with the keys that open encrypted files of repositories which name none of their own.
+    pub age_key_files: Vec<PathBuf>,
 }
 
 /// Where stacks get variables from outside Git.
@@ -93,6 +95,7 @@ impl Default for Settings {
             registries_file: None,
             variables: Vec::new(),
             readable: Vec::new(),
+            age_key_files: Vec::new(),
         }
     }
 }
@@ -135,6 +138,8 @@ pub struct RepositorySettings {
     pub proxy: Option<RemoteUrl>,
     /// Where statuses and comments go.
     pub forge: ForgeSettings,
+    /// Files with the keys that open its encrypted files; `None` for those that the settings name for all.
+    pub age_key_files: Option<Vec<PathBuf>>,
 }
 
 impl RepositorySettings {
@@ -152,6 +157,7 @@ impl RepositorySettings {
             credentials: Credentials::default(),
             tls: RemoteTls::default(),
             proxy: None,
+            age_key_files: None,
         }
     }
 }

@@ -25,8 +25,21 @@ pub fn parse(
     text: &[u8],
     folder: &Path,
 ) -> Result<(Settings, Diagnostics), Diagnostics> {
+    parse_with(file, text, folder, None)
+}
+
+/// The same, where systemd gave the process credentials in a folder: `credential:NAME` names one in place of a file.
+///
+/// # Errors
+/// As above.
+pub fn parse_with(
+    file: &str,
+    text: &[u8],
+    folder: &Path,
+    credentials: Option<&Path>,
+) -> Result<(Settings, Diagnostics), Diagnostics> {
     let root = yaml::parse_one(file, text)?;
-    let reading = Reading::new(SETTINGS_KEYS, folder);
+    let reading = Reading::new(SETTINGS_KEYS, folder).with_credentials(credentials);
     let settings = read(&Section::top(&reading, file, root.as_ref()), folder);
     let problems = reading.into_problems();
     if problems.has_errors() { Err(problems) } else { Ok((settings, problems)) }
@@ -58,6 +71,7 @@ fn read(top: &Section<'_>, folder: &Path) -> Settings {
     }
     settings.data = top.file("data").unwrap_or(settings.data);
     settings.registries_file = top.section("registries").file("config_file");
+    settings.age_key_files = top.section("secrets").files("age_key_files").unwrap_or_default();
     let variables = top.items("variables");
     settings.variables = variables.iter().filter_map(|item| variables_from(item)).collect();
     for (text, place) in top.texts("readable").unwrap_or_default() {
@@ -139,6 +153,7 @@ fn repository(section: &Section<'_>, folder: &Path) -> Option<RepositorySettings
     settings.credentials = credentials(&section.section("credentials"));
     settings.tls = remote_tls(&section.section("tls"));
     settings.proxy = section.parsed("proxy", http_url);
+    settings.age_key_files = section.section("secrets").files("age_key_files");
     settings.forge = forge(&section.section("forge"), &settings);
     found.then_some(settings)
 }

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use super::mask::{SecretSet, is_word};
 use crate::drift::{hidden_in, is_secret_name};
-use crate::model::{ManifestTree, Observed, Project, Service, TreePath};
+use crate::model::{ManifestTree, Observed, Project, Secret, Service, TreePath};
 
 /// Files larger than this hold data, not secrets that could turn up in a text.
 const LARGEST: usize = 64 << 10;
@@ -112,6 +112,15 @@ pub fn of_given<'a>(
         add_password(&mut set, value);
     }
     set
+}
+
+/// What was encrypted in the repository: secret whatever it is called, as what comes from outside it is.
+pub fn of_opened<'a>(
+    values: impl IntoIterator<Item = &'a Secret<String>>,
+    names: &BTreeSet<String>,
+) -> SecretSet {
+    let unnamed = String::new();
+    of_given(values.into_iter().map(|value| (&unnamed, value.reveal())), names)
 }
 
 /// The same for an env file.
@@ -246,8 +255,11 @@ fn pairs_of(text: &str) -> Vec<(String, String)> {
 }
 
 fn text_of(tree: &ManifestTree, path: &str) -> Option<String> {
-    let path = crate::compose::tree_path(path).unwrap_or(path);
-    let file = tree.file(&TreePath::parse(path).ok()?)?;
+    let path = TreePath::parse(crate::compose::tree_path(path).unwrap_or(path)).ok()?;
+    let file = tree.file(&path)?;
+    if let Some(opened) = tree.opened(&path) {
+        return Some(String::from_utf8_lossy(opened.reveal()).into_owned());
+    }
     if LARGEST < file.bytes.len() {
         return None;
     }

@@ -228,7 +228,7 @@ impl SshFiles {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
         for seed in [2, 3] {
-            let text = key(seed).to_openssh(russh::keys::ssh_key::LineEnding::LF).unwrap();
+            let text = key(seed).to_openssh(ssh_key::LineEnding::LF).unwrap();
             std::fs::write(folder.path().join(format!("key{seed}")), text.as_bytes()).unwrap();
         }
         Self { folder }

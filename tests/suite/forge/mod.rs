@@ -16,6 +16,7 @@ mod overtaken;
 mod pull_requests;
 mod reading;
 mod rights;
+mod sealed;
 mod secrets;
 mod stories;
 mod thrift;
