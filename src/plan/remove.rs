@@ -25,6 +25,13 @@ impl Planner<'_> {
             .filter_map(|drift| Some((*drift, *self.containers.get(concerned(drift)?)?)))
             .collect();
         leaving.sort_by(|(_, one), (_, other)| one.name.cmp(&other.name));
+        let heirs = self.held_heirs();
+        leaving.retain(|(drift, container)| {
+            let why = (drift.reason == Reason::Orphaned).then(|| heirs.of(container)).flatten();
+            let stays = why.is_some();
+            why.into_iter().for_each(|why| self.hold(drift, why));
+            !stays
+        });
         for (drift, container) in &leaving {
             self.remove_container(container, &cause(drift), []);
         }
