@@ -28,6 +28,9 @@ impl<'a> Planner<'a> {
     /// Plans all replicas of a service, lowest numbers first.
     pub(super) fn plan_service(&mut self, name: &ServiceName) {
         let Some(service) = self.service(name) else { return };
+        if self.unwind(service) {
+            return;
+        }
         let mut roll = Rollout::default();
         let setback = self.settle_failed(service);
         for desired in service.replicas.values() {

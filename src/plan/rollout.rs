@@ -328,19 +328,19 @@ impl<'a> Planner<'a> {
             self.remove_container(new, &cause, []);
             self.stands_as_observed(&desired.replica, old);
         } else {
-            self.change_back((service, desired), (new, old), &cause, back);
+            let policy = service.rollback.as_ref().unwrap_or(&service.update);
+            self.change_back((service, policy), desired, (new, old), (&cause, back));
         }
         self.hold(&drift, setback.why.clone());
     }
 
     fn change_back(
         &mut self,
-        (service, desired): (&'a DesiredService, &'a DesiredReplica),
+        (service, policy): (&'a DesiredService, &UpdatePolicy),
+        desired: &'a DesiredReplica,
         (new, old): (&ObservedContainer, &ObservedContainer),
-        cause: &Cause,
-        back: &mut Rollout<'a>,
+        (cause, back): (&Cause, &mut Rollout<'a>),
     ) {
-        let policy = service.rollback.as_ref().unwrap_or(&service.update);
         if old.state.is_up() {
             self.stands_as_observed(&desired.replica, old);
             self.remove_container(new, cause, []);
@@ -358,6 +358,47 @@ impl<'a> Planner<'a> {
             (!stop_first && new.state.is_up()).then(|| self.stop_container(new, cause, [up]));
         self.clear_away(&[new], cause, [up].into_iter().chain(stop).collect());
         self.stands_new(desired, handle(old), None, started, Some(up));
+    }
+
+    /// What an update left half-way that another commit cut off: a successor that never got the final name, so that it
+    /// proved nothing, and the predecessor that has it still.
+    pub(super) fn halves(
+        &self,
+        desired: &DesiredReplica,
+    ) -> Option<(&'a ObservedContainer, &'a ObservedContainer)> {
+        let keeper = self.keeper(&desired.replica)?;
+        let all: Vec<_> = self.predecessors(&desired.replica).into_iter().chain([keeper]).collect();
+        let find = |name: &str| {
+            all.iter().copied().find(|one| one.name == name && !self.is_new(desired, one))
+        };
+        Some((find(&passing_name(desired))?, find(&desired.name)?))
+    }
+
+    /// A commit came while an update was on its way, and nobody is to be missing for a moment: replicas that were replaced
+    /// already get their predecessors back, and the update to the newer commit begins from there. Says whether that is all
+    /// there is to do about the service now.
+    pub(super) fn unwind(&mut self, service: &'a DesiredService) -> bool {
+        let mut back = Rollout::default();
+        let mut is_needed = false;
+        for desired in service.replicas.values() {
+            let Some(keeper) = self.keeper(&desired.replica) else { continue };
+            self.stands_as_observed(&desired.replica, keeper);
+            let Some((new, old)) = self.halves(desired) else { continue };
+            let is_swapped = new.state.is_up() && !old.state.is_up();
+            if !is_swapped || order_of(&service.update, desired) == UpdateOrder::StopFirst {
+                continue;
+            }
+            let drifts = self.replicas.get(&desired.replica).into_iter().flatten();
+            let Some(drift) = drifts.copied().find(|drift| drift.cure == Cure::Replace) else {
+                continue;
+            };
+            if self.may_start(desired, drift).is_some() {
+                let how = (service, &service.update);
+                self.change_back(how, desired, (new, old), (&cause(drift), &mut back));
+                is_needed = true;
+            }
+        }
+        is_needed
     }
 
     /// A successor that the host could not start is tried again after a while: until then the predecessor serves. Says
@@ -416,6 +457,11 @@ impl<'a> Planner<'a> {
         roll.was_taken_over(None, TakenOver { desired, new, olds, stops, cause });
         true
     }
+}
+
+/// The name of a successor until it may have the final one.
+pub(super) fn passing_name(desired: &DesiredReplica) -> String {
+    format!("{}.next", desired.name)
 }
 
 fn is_about(drift: &Drift, of: &Replica) -> bool {
