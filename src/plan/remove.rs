@@ -27,10 +27,10 @@ impl Planner<'_> {
         leaving.sort_by(|(_, one), (_, other)| one.name.cmp(&other.name));
         let heirs = self.held_heirs();
         leaving.retain(|(drift, container)| {
-            let why = (drift.reason == Reason::Orphaned).then(|| heirs.of(container)).flatten();
-            let stays = why.is_some();
-            why.into_iter().for_each(|why| self.hold(drift, why));
-            !stays
+            let is_orphan = drift.reason == Reason::Orphaned;
+            let Some(why) = heirs.of(container).filter(|_| is_orphan) else { return true };
+            self.hold(drift, why);
+            false
         });
         for (drift, container) in &leaving {
             self.remove_container(container, &cause(drift), []);
