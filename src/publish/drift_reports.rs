@@ -13,7 +13,8 @@ use crate::report::drift_report::{self, DriftReport, Finding, StackDrift};
 use crate::report::{Report, diff};
 
 use crate::data::disk::text_of;
-use crate::data::folder::{DataFolder, write_whole};
+use crate::data::disk::write_whole;
+use crate::data::folder::DataFolder;
 use crate::publish::memory::SETTLE;
 use crate::reconcile::store::Store;
 use crate::state::Look;
