@@ -239,7 +239,7 @@ fn hosts(node: &mut Node, place: Place<'_>, sink: &mut Sink<'_>) {
     let budget = sink.budget;
     let line = |host: &str, ip: &str, span: &Span| {
         // A host stands before each of its addresses. What is over is said once, when all is read.
-        budget.bytes(6 * (host.len() + ip.len()) + COPY_BYTES).ok()?;
+        budget.bytes(18 * (host.len() + ip.len()) + COPY_BYTES).ok()?;
         let ip = ip.strip_prefix('[').and_then(|ip| ip.strip_suffix(']')).unwrap_or(ip);
         Some(Node::text(span.clone(), format!("{host}={ip}")))
     };

@@ -20,7 +20,7 @@ use crate::model::{
 use crate::yaml::Node;
 
 /// What a replica takes at least on its way to a plan: what is asked for, the steps, and what is said of them.
-const REPLICA_BYTES: usize = 28 << 10;
+const REPLICA_BYTES: usize = 44 << 10;
 /// So many names in `depends_on` take as much as a replica.
 const LINKS_OF_A_REPLICA: usize = 16;
 /// What it takes where the model is only shown: its name, and where it may sit.

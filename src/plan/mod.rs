@@ -14,6 +14,7 @@ mod failed;
 mod files;
 mod foresee;
 mod ground;
+mod heirs;
 mod order;
 mod place;
 mod remove;

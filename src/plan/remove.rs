@@ -25,6 +25,13 @@ impl Planner<'_> {
             .filter_map(|drift| Some((*drift, *self.containers.get(concerned(drift)?)?)))
             .collect();
         leaving.sort_by(|(_, one), (_, other)| one.name.cmp(&other.name));
+        let heirs = self.held_heirs();
+        leaving.retain(|(drift, container)| {
+            let is_orphan = drift.reason == Reason::Orphaned;
+            let Some(why) = heirs.of(container).filter(|_| is_orphan) else { return true };
+            self.hold(drift, why);
+            false
+        });
         for (drift, container) in &leaving {
             self.remove_container(container, &cause(drift), []);
         }

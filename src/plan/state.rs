@@ -223,7 +223,7 @@ pub(crate) fn bound_device(spec: &VolumeSpec) -> Option<&str> {
 
 /// What a container has mounted, anonymous volumes that its image asked for aside; volumes by the names that the Engine
 /// tells.
-fn mounted_data(
+pub(super) fn mounted_data(
     container: &ObservedContainer,
     bundles: &str,
 ) -> std::collections::BTreeMap<String, String> {

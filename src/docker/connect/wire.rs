@@ -250,12 +250,14 @@ impl Wire {
     }
 
     /// The same client for the typed calls of bollard, which does not put the API version into paths by itself, and which
-    /// reads any answer to its end. So a refusal is read here, and a success is handed on only if it says how long it is.
+    /// reads any answer to its end. So a refusal is read here, and a success is handed on only if it says how long it is, or
+    /// if it is a log, of which whoever reads it takes one piece after the other.
     pub(in crate::docker) async fn forward(
         self,
         request: BollardRequest,
     ) -> Result<Response<Incoming>, bollard::errors::Error> {
         let (mut parts, body) = request.into_parts();
+        let is_log = parts.method == Method::GET && parts.uri.path().ends_with("/logs");
         let asked = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
         parts.uri = format!("http://engine{}{asked}", self.version()).parse()?;
         parts.headers.remove(http::header::HOST);
@@ -264,7 +266,7 @@ impl Wire {
         let status = response.status();
         if is_answer(status) {
             let length = response.body().size_hint().upper();
-            if length.is_some_and(|length| length <= LARGEST_OUTCOME as u64) {
+            if is_log || length.is_some_and(|length| length <= LARGEST_OUTCOME as u64) {
                 return Ok(response);
             }
             let why = length.map_or_else(

@@ -30,7 +30,7 @@ impl Budget {
     /// Small steps (a comparison, a node that is copied) that a stack may take: about a second's worth.
     pub const STEPS: u64 = 300_000_000;
     /// Bytes that a stack may take, by what each part costs on its whole way to a plan: far more than are held at a time.
-    pub const BYTES: u64 = 224 * 1024 * 1024;
+    pub const BYTES: u64 = 184 * 1024 * 1024;
 
     /// What one stack may take.
     pub fn of_a_stack() -> Self {
