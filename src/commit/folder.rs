@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::opening::Opening;
 use super::{Commit, beside, fleet_of, loading};
 use crate::config::fleet_file::Stack;
 use crate::config::settings::Labels;
@@ -36,11 +37,13 @@ pub async fn of_folder(
     let facts =
         CommitFacts { author: String::new(), subject: "(not committed)".to_owned(), time: now };
     let mut commit = Commit::unread((revision, facts), fleet, problems, state);
+    // Whoever plans a working copy may read what the daemon reads.
+    let opening = Opening::with_keys(outside, repository).await;
     let mut asked = BTreeSet::new();
     for _ in 0..ROUNDS {
         let given = Arc::new(loading::given(outside, &asked).await);
         let mut lacks_outside = BTreeSet::new();
-        for (mut loaded, lacks) in loading::aside(&due, &tree, &given).await {
+        for (mut loaded, lacks) in loading::aside(&due, &tree, (&given, &opening)).await {
             loaded.spreads = loaded.stack.hosts.select(hosts).len() > 1
                 && loaded.project.as_ref().is_some_and(placement::is_asked);
             lacks_outside.extend(lacks.outside);
