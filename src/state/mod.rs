@@ -11,6 +11,7 @@ mod change;
 mod gates;
 mod overtaken;
 mod record;
+mod seating;
 mod statuses;
 mod unproven;
 
@@ -18,6 +19,7 @@ pub use change::{Change, NewHead, Stirred};
 pub use gates::Gates;
 pub use overtaken::{NotARecollection, Recollection};
 pub use record::{Doing, TargetRecord};
+pub use seating::{Seating, Sighting};
 pub use statuses::{CommitReport, Known, Look};
 pub use unproven::{SeenUp, Watch};
 

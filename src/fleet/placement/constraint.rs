@@ -59,6 +59,12 @@ impl Constraint {
         Ok(Self { subject, is_equal, value: value.to_owned(), text })
     }
 
+    /// Whether only the host's Engine can tell if it holds: what a daemon that sees one host of many does not know of the
+    /// others.
+    pub fn asks_for_platform(&self) -> bool {
+        matches!(self.subject, Subject::Os | Subject::Architecture)
+    }
+
     /// Whether it lets a host be used. Values are compared without regard to case, as Swarm does.
     pub fn allows(&self, name: &HostName, host: &HostRoom) -> bool {
         let (os, architecture) = host.platform.split_once('/').unwrap_or((&host.platform, ""));
