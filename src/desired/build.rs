@@ -17,7 +17,7 @@ const OUTSIDE_DOCKERFILE: &str = ".moorline.dockerfile";
 /// What one character of an ignore file takes once it is read, and one file of a context beside its path and content.
 const PARSED_BYTES: usize = 48;
 /// What an entry of a build context costs beside its content.
-const ENTRY_BYTES: usize = 256;
+const ENTRY_BYTES: usize = 320;
 
 /// Compose's label of the service, which is not part of what an image is.
 const SERVICE_LABEL: &str = "com.docker.compose.service";
@@ -166,7 +166,7 @@ fn context(
     let skip = if folder.as_str().is_empty() { 0 } else { folder.as_str().len() + 1 };
     for (path, why) in tree.left_out_below(folder) {
         let (is_ignored, moves) = patterns.name(path.as_str().get(skip..).unwrap_or_default());
-        desk.budget.steps(moves)?;
+        desk.budget.steps(2 * moves)?;
         if !is_ignored {
             let message = format!("{path} is left out of the commit: {why}");
             let help = "the image would be built without it: name it in `.dockerignore` if it is not needed";
@@ -178,7 +178,7 @@ fn context(
     for (path, file) in tree.below(folder) {
         let Some(path) = path.as_str().get(skip..) else { continue };
         let (is_ignored, moves) = patterns.name(path);
-        desk.budget.steps(moves + file.bytes.len() as u64 / 4)?;
+        desk.budget.steps(2 * moves + file.bytes.len() as u64 / 4)?;
         if !is_ignored {
             desk.budget.bytes(path.len() + ENTRY_BYTES)?;
             context.insert(path.to_owned(), bundled(file));

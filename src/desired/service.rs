@@ -52,6 +52,10 @@ fn one(
     (name, service): (&ServiceName, &Service),
     awaited: bool,
 ) -> Option<DesiredService> {
+    // What is over is said once, for the whole stack.
+    if desk.budget.over().is_some() {
+        return None;
+    }
     refuse_unsupported(desk, name, service);
     let image = image(desk, name, service)?;
     let count = replicas(desk, name, service);

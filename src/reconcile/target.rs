@@ -472,7 +472,8 @@ impl Turning<'_> {
         self.say(memory, report);
         if report.is_good()
             && !request.commit.is_retired(target)
-            && let Err(error) = context.data.reach(target, &report.revision, now)
+            && let Err(error) =
+                context.data.reach(target, (&report.revision, memory.pass.reached_as.as_ref()), now)
         {
             tracing::warn!(%error, "cannot remember the reached revision");
         }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use moorline::commit::{self, LoadedStack};
 use moorline::config::Stack;
 use moorline::config::settings::Labels;
+use moorline::data::record::TargetRecord;
 use moorline::docker::{Depth, Engine, EngineSettings};
 use moorline::fleet::whole;
 use moorline::model::{
@@ -485,7 +486,9 @@ impl Tale {
         let memories = std::mem::take(&mut self.memories);
         for (name, memory) in memories {
             if keeps {
-                let with = Memory::since(memory.reached).with(memory.cures, memory.taken);
+                let (reached, reached_as) = (memory.reached, memory.reached_as);
+                let record = TargetRecord { reached, reached_as, ..TargetRecord::default() };
+                let with = Memory::since(&record).with(memory.cures, memory.taken);
                 self.memories.insert(name.clone(), with);
                 let made = self.made.get(&name).cloned().unwrap_or_default();
                 self.engine.vouch_for(&stack_name(&name), Some(&made));
