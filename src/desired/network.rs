@@ -11,6 +11,7 @@ use crate::model::{
 };
 
 /// The driver option in which the Engine takes an interface's name.
+/// The API has no field for it: Docker's client and the reference both hand it to the driver so.
 const INTERFACE_NAME: &str = "com.docker.network.endpoint.ifname";
 
 /// The project's networks.
@@ -19,6 +20,8 @@ pub(super) fn networks(desk: &mut Desk<'_>) -> BTreeMap<String, Arc<DesiredNetwo
     let mut made = BTreeMap::new();
     for (key, network) in &project.networks {
         let path = format!("networks.{key}");
+        // `name: ${NET}` with the variable unset. The Engine would take the empty name for "choose one", and the next
+        // pass would find none of its own.
         if network.name.is_empty() {
             let help = "give its variables a value, or leave `name` out";
             desk.refuse(format!("{path}.name"), "the network's name is empty", help);
@@ -63,6 +66,8 @@ fn spec(desk: &Desk<'_>, key: &str, network: &Network) -> NetworkSpec {
         gateway: pool.gateway.clone(),
         aux_addresses: pool.aux_addresses.clone(),
     });
+    // Without a word on addresses the Engine takes the next free pool of its own, and so must we: an empty `IPAM` would
+    // be another question.
     let asked = !ipam.driver.is_empty() || !ipam.config.is_empty();
     NetworkSpec {
         name: name.clone(),
@@ -102,14 +107,17 @@ pub(super) fn attach(
     if !service.network_mode.is_empty() {
         return (service.network_mode.clone(), BTreeMap::new());
     }
+    // Only where every service has another network mode: the loader adds `default` as soon as one needs it.
     if project.networks.is_empty() {
         return ("none".to_owned(), BTreeMap::new());
     }
+    // The order matters once: the network mode is the first one, whose gateway is the default route before API 1.48.
     let mut keys = service.networks_by_priority();
     if keys.is_empty() {
         keys.push("default");
     }
     let links = links(desk, service, called.number);
+    // An unknown key cannot come so far; its own text is at least what whoever reads the error looks for.
     let name_of = |key: &str| {
         project.networks.get(key).map_or_else(|| key.to_owned(), |network| network.name.clone())
     };
@@ -119,6 +127,7 @@ pub(super) fn attach(
         check(desk, called.service, (key, config), place);
         let mut endpoint = endpoint(config, called);
         endpoint.links.clone_from(&links);
+        // `services.NAME.mac_address` is older than addresses for each network, and means the first.
         if place == 0 && endpoint.mac_address.is_empty() {
             endpoint.mac_address.clone_from(&service.mac_address);
         }
@@ -188,6 +197,7 @@ fn endpoint(config: Option<&ServiceNetwork>, called: Called<'_>) -> Endpoint {
         link_local_ips: link_local_ips.clone(),
     };
     Endpoint {
+        // What only the Engine knows stays empty, so that one type serves for what is asked and what is seen.
         endpoint_id: String::new(),
         ipam_config: (ipam != EndpointIpam::default()).then_some(ipam),
         links: Vec::new(),
@@ -207,6 +217,7 @@ pub(super) fn links(desk: &Desk<'_>, service: &Service, number: u32) -> Vec<Stri
     for link in &service.links {
         let (target, alias) = link.split_once(':').unwrap_or((link, link));
         let Some(linked) = project.services.get(target) else { continue };
+        // The count is asked where everybody asks it, so that a count that is not the manifest's reaches the links too.
         for other in 1..=linked.replicas() {
             let container = super::payload::container_name(desk, target, linked, other);
             links.push(format!("{container}:{alias}"));

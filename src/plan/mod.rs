@@ -10,18 +10,14 @@
 
 mod approve;
 mod claims;
-mod failed;
-mod files;
 mod foresee;
 mod ground;
 mod order;
 mod place;
 mod remove;
 mod replica;
-mod rollout;
-mod state;
 mod steps;
-mod succession;
+mod update;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,7 +30,7 @@ use crate::model::{
 };
 
 pub use foresee::foresee;
-pub(crate) use state::bound_device;
+pub(crate) use ground::bound_device;
 pub use words::{hash, render, summary, to_json};
 
 use ground::Ground;

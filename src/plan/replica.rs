@@ -11,8 +11,8 @@ use crate::model::{
 };
 
 use super::place::{Standing, handle};
-use super::rollout::{Rollout, monitor};
 use super::steps::{Cause, Node};
+use super::update::rollout::{Rollout, monitor};
 use super::{Planner, cause};
 
 /// What is to be done about a replica.

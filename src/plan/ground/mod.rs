@@ -1,5 +1,10 @@
 //! What containers stand on: images, networks, volumes and files.
 
+mod files;
+mod state;
+
+pub(crate) use state::bound_device;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -8,24 +13,24 @@ use crate::model::{
     Location, NetworkSpec, Reason, Resource, ServiceName, subnets_meet,
 };
 
-use super::steps::{Cause, Node};
-use super::{Planner, cause};
+use crate::plan::steps::{Cause, Node};
+use crate::plan::{Planner, cause};
 
 /// Steps that prepare what containers stand on.
 #[derive(Debug, Default)]
-pub(super) struct Ground {
+pub(in crate::plan) struct Ground {
     images: BTreeMap<ImageRef, Node>,
     /// By name on the host.
     networks: BTreeMap<String, Node>,
     volumes: BTreeMap<String, Node>,
     bundles: BTreeMap<Digest, Node>,
     /// Networks that are made anew: whoever is attached must let go first. Name to the removing step.
-    pub(super) renewed_networks: BTreeMap<String, Node>,
+    pub(in crate::plan) renewed_networks: BTreeMap<String, Node>,
 }
 
 impl Planner<'_> {
     /// Plans networks and volumes that are missing or changed, and images that are to be pulled or built.
-    pub(super) fn lay_ground(&mut self) {
+    pub(in crate::plan) fn lay_ground(&mut self) {
         self.warn_of_twins();
         let others = std::mem::take(&mut self.others);
         for drift in &others {
@@ -53,7 +58,7 @@ impl Planner<'_> {
     }
 
     /// How the Engine is told a network: by its name, or by the id of the one that counts where several have that name.
-    pub(super) fn address_of_network(&self, name: &str) -> String {
+    pub(in crate::plan) fn address_of_network(&self, name: &str) -> String {
         match self.input.observed.networks.get(name) {
             Some(network) if !network.twins.is_empty() => network.id.clone(),
             _ => name.to_owned(),
@@ -61,7 +66,7 @@ impl Planner<'_> {
     }
 
     /// Writes ids in place of names of which the host has several networks: the Engine takes no such name.
-    pub(super) fn tell_twins_apart(&self, spec: &mut ContainerSpec) {
+    pub(in crate::plan) fn tell_twins_apart(&self, spec: &mut ContainerSpec) {
         let all = &self.input.observed.networks;
         for (name, network) in all.iter().filter(|(_, network)| !network.twins.is_empty()) {
             if spec.host.network_mode == *name {
@@ -223,7 +228,7 @@ impl Planner<'_> {
     }
 
     /// Whether a service's image cannot be had, so that no container of it can be made.
-    pub(super) fn image_withheld(&self, name: &ServiceName) -> Option<HeldBecause> {
+    pub(in crate::plan) fn image_withheld(&self, name: &ServiceName) -> Option<HeldBecause> {
         self.held
             .iter()
             .find(|held| matches!(&held.drift.resource, Resource::Service(other) if other == name))
@@ -257,7 +262,7 @@ impl Planner<'_> {
     }
 
     /// Whether a network or volume that a replica needs is not there and will not be.
-    pub(super) fn ground_withheld(
+    pub(in crate::plan) fn ground_withheld(
         &self,
         replica: &crate::model::DesiredReplica,
     ) -> Option<HeldBecause> {
@@ -278,7 +283,7 @@ impl Planner<'_> {
     }
 
     /// All steps that must be done before a container of this specification can be made.
-    pub(super) fn ground_for(
+    pub(in crate::plan) fn ground_for(
         &mut self,
         image: &ImageRef,
         replica: &crate::model::DesiredReplica,
@@ -298,7 +303,7 @@ impl Planner<'_> {
     }
 
     /// The steps that put a replica's files from Git back where they lie.
-    pub(super) fn put_files_back(
+    pub(in crate::plan) fn put_files_back(
         &mut self,
         replica: &crate::model::DesiredReplica,
         origin: Option<&Location>,
@@ -337,6 +342,6 @@ impl Planner<'_> {
 }
 
 /// Names of volumes that a specification mounts.
-pub(super) fn mounted_volumes(spec: &ContainerSpec) -> impl Iterator<Item = &str> {
+pub(in crate::plan) fn mounted_volumes(spec: &ContainerSpec) -> impl Iterator<Item = &str> {
     spec.host.mountings().filter_map(|mounting| mounting.volume())
 }

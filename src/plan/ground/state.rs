@@ -7,7 +7,7 @@ use crate::model::{
     PathSight, Predecessor, ServiceName, VolumeSpec, image_repository, split_bind,
 };
 
-use super::Planner;
+use crate::plan::Planner;
 
 /// The label under which Compose notes a volume's key in the manifest.
 const VOLUME_KEY: &str = "com.docker.compose.volume";
@@ -24,7 +24,7 @@ impl<'a> Planner<'a> {
     /// Why a volume that is missing is not made: a container of its service, or one that went with the same image, has
     /// another volume where this one would be, or had when it was last seen; or one that nobody names any more was made
     /// under the same key. That is how a renamed or moved project, volume, service or stack looks.
-    pub(super) fn would_start_empty(&self, name: &str) -> Option<HeldBecause> {
+    pub(in crate::plan) fn would_start_empty(&self, name: &str) -> Option<HeldBecause> {
         let desired = self.input.desired;
         let (key, _) = desired.volumes.iter().find(|(_, volume)| volume.spec.name == name)?;
         if desired.start_empty.allows(&[key, name]) {
@@ -47,7 +47,7 @@ impl<'a> Planner<'a> {
 
     /// Why a container cannot be made or started where it is: something that it mounts from the host is not there, and
     /// the Engine would make an empty folder in its place.
-    pub(super) fn state_withheld(&self, replica: &DesiredReplica) -> Option<HeldBecause> {
+    pub(in crate::plan) fn state_withheld(&self, replica: &DesiredReplica) -> Option<HeldBecause> {
         let name = &replica.replica.service;
         let wanted = self.service(name)?;
         let host = &replica.spec.host;
@@ -106,7 +106,7 @@ impl<'a> Planner<'a> {
     /// A volume that is bound to a folder or device of the host, which is not there: the start would fail.
     fn device_withheld(&self, spec: &ContainerSpec) -> Option<HeldBecause> {
         let volumes = &self.input.desired.volumes;
-        let mut mounted = super::ground::mounted_volumes(spec)
+        let mut mounted = super::mounted_volumes(spec)
             .filter_map(|name| volumes.values().find(|volume| volume.spec.name == name));
         let device = mounted.find_map(|volume| {
             bound_device(&volume.spec).filter(|device| self.is_absent(device))
@@ -197,7 +197,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Says where the stack's own folder is, and which line has that in Git.
-    pub(super) fn note_folder(&mut self) {
+    pub(in crate::plan) fn note_folder(&mut self) {
         let desired = self.input.desired;
         if desired.folder.is_said || desired.folder.label(&desired.stack).is_none() {
             return;

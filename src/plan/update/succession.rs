@@ -8,10 +8,10 @@ use crate::model::{
     Mount, ObservedContainer, Reason, Resource, UpdateOrder,
 };
 
-use super::place::handle;
 use super::rollout::{Rollout, Successor, TakenOver, monitor, order_of};
-use super::steps::{Cause, Node};
-use super::{Planner, cause};
+use crate::plan::place::handle;
+use crate::plan::steps::{Cause, Node};
+use crate::plan::{Planner, cause};
 
 /// A successor, those whose place it takes, and what its start waits for.
 struct Handover<'a> {
@@ -24,7 +24,7 @@ struct Handover<'a> {
 
 impl<'a> Planner<'a> {
     /// Makes a successor under a passing name and lets it take over.
-    pub(super) fn replace(
+    pub(in crate::plan) fn replace(
         &mut self,
         service: &'a DesiredService,
         desired: &'a DesiredReplica,
@@ -73,7 +73,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Goes on with a replacement that was cut off: the successor exists already.
-    pub(super) fn finish_replacement(
+    pub(in crate::plan) fn finish_replacement(
         &mut self,
         service: &'a DesiredService,
         desired: &'a DesiredReplica,

@@ -1,0 +1,229 @@
+//! An update that failed: which replicas did not come up, what the manifest says then, and how all of it goes back.
+
+use std::collections::BTreeSet;
+
+use crate::model::{
+    Action, ContainerState, Cure, DesiredReplica, DesiredService, FailureAction, Held, HeldBecause,
+    ObservedContainer, Reason, Replica, UpdateOrder,
+};
+use crate::plan::place::handle;
+use crate::plan::steps::Cause;
+use crate::plan::{Planner, Resolve, cause};
+
+use super::failed::{best, has_failed, how_it_failed, is_about, replica_drift};
+use super::rollout::{LATER_MONITOR, Rollout, order_of};
+
+/// An update that failed.
+pub(in crate::plan) struct Setback {
+    /// Replicas that did not come up.
+    failed: BTreeSet<Replica>,
+    /// What the manifest says then.
+    action: FailureAction,
+    /// Why nothing more of it is tried.
+    why: HeldBecause,
+}
+
+impl Setback {
+    /// Whether a replica did not come up: it is settled already.
+    pub(in crate::plan) fn is_of(&self, replica: &Replica) -> bool {
+        self.failed.contains(replica)
+    }
+}
+
+impl<'a> Planner<'a> {
+    /// Settles the replicas of a service that did not come up, where that ends its update: too many of them, and
+    /// nobody asked to go on or to try again.
+    pub(in crate::plan) fn settle_failed(
+        &mut self,
+        service: &'a DesiredService,
+    ) -> Option<Setback> {
+        if service.is_job || self.input.resolve == Resolve::Retry {
+            return None;
+        }
+        let failures = self.failures(service);
+        let action = service.update.failure_action.unwrap_or(FailureAction::Rollback);
+        if action == FailureAction::Continue || service.tolerates(failures.len()) {
+            return None;
+        }
+        let why = self.why_it_ended(service, *failures.first()?, action);
+        for (desired, failed) in &failures {
+            self.settle_one(service, desired, failed, (action, &why));
+        }
+        let failed = failures.into_iter().map(|(desired, _)| desired.replica.clone()).collect();
+        Some(Setback { failed, action, why })
+    }
+
+    /// Replicas that are as the commit asks for and did not come up, while others of their service, or their own
+    /// predecessors, are still as they were.
+    fn failures(
+        &self,
+        service: &'a DesiredService,
+    ) -> Vec<(&'a DesiredReplica, &'a ObservedContainer)> {
+        let replicas = service.replicas.values().map(AsRef::as_ref);
+        let failed: Vec<(&'a DesiredReplica, _)> = replicas
+            .filter_map(|desired| {
+                let keeper = self.keeper(&desired.replica)?;
+                (self.is_new(desired, keeper) && has_failed(keeper)).then_some((desired, keeper))
+            })
+            .collect();
+        let mid_update = !failed.is_empty() && self.generation_before(service).is_some();
+        failed.into_iter().filter(|_| mid_update).collect()
+    }
+
+    /// Whether a container is of the generation that the commit asks for.
+    pub(super) fn is_new(&self, desired: &DesiredReplica, container: &ObservedContainer) -> bool {
+        self.input.desired.is_seal_of(&desired.replica, container.spec_label.as_deref())
+    }
+
+    /// A container of the generation before, while there is one: what serves when an update came to nothing.
+    fn generation_before(&self, service: &'a DesiredService) -> Option<&'a ObservedContainer> {
+        let of = |desired: &'a DesiredReplica| {
+            let keeper = self.keeper(&desired.replica);
+            let keeper = keeper.filter(|keeper| !self.is_new(desired, keeper));
+            best(&self.predecessors(&desired.replica)).or(keeper)
+        };
+        service.replicas.values().map(AsRef::as_ref).find_map(of)
+    }
+
+    fn why_it_ended(
+        &self,
+        service: &'a DesiredService,
+        (desired, failed): (&DesiredReplica, &ObservedContainer),
+        action: FailureAction,
+    ) -> HeldBecause {
+        let replica = Some(Box::new(desired.replica.clone()));
+        let reason = how_it_failed(failed);
+        let said = [&failed.last_words, &failed.error].into_iter().find(|said| !said.is_empty());
+        let error = said.cloned().unwrap_or_default();
+        if action != FailureAction::Rollback {
+            return HeldBecause::UpdatePaused { reason: Box::new(reason), error, replica };
+        }
+        let serves = self.generation_before(service).map(|old| {
+            let from = old.revision.as_ref().map(|revision| format!(" from {}", revision.short()));
+            format!("{}{}", old.spec.config.image, from.unwrap_or_default())
+        });
+        let serves = serves.unwrap_or_default().into();
+        HeldBecause::RolledBack { reason: Box::new(reason), error, serves, replica }
+    }
+
+    /// A successor that did not come up stays, stopped; its predecessor runs again.
+    fn settle_one(
+        &mut self,
+        service: &DesiredService,
+        desired: &DesiredReplica,
+        failed: &ObservedContainer,
+        (action, why): (FailureAction, &HeldBecause),
+    ) {
+        let drift = replica_drift(service, desired, failed, how_it_failed(failed));
+        if action == FailureAction::Rollback {
+            let cause = cause(&drift);
+            let stopped = failed.state.is_up().then(|| self.stop_container(failed, &cause, []));
+            if let Some(old) = best(&self.predecessors(&desired.replica)) {
+                // One that does not come back either is given time, as any other that falls again and again.
+                if !old.state.is_up() && self.brake(&desired.replica).is_none() {
+                    self.drafts.add(Action::Start { container: handle(old) }, &cause, stopped);
+                }
+                self.stands_as_observed(&desired.replica, old);
+            }
+        }
+        // Whatever else differs of it has no say before the next commit.
+        self.held.retain(|held| !is_about(&held.drift, &desired.replica));
+        self.stuck.insert(desired.replica.clone(), why.clone());
+        self.held.insert(Held { drift, why: why.clone() });
+    }
+
+    /// After another replica's successor failed, no further one is started, and whoever was replaced already goes back.
+    /// Says whether that ends what there is to do about this replica.
+    pub(in crate::plan) fn stop_update(
+        &mut self,
+        service: &'a DesiredService,
+        desired: &'a DesiredReplica,
+        setback: &Setback,
+        back: &mut Rollout<'a>,
+    ) -> bool {
+        let replica = &desired.replica;
+        let drifts = self.replicas.get(replica).cloned().unwrap_or_default();
+        let asks = |cure| drifts.iter().copied().find(|drift| drift.cure == cure);
+        let Some(keeper) = self.keeper(replica) else {
+            // It would be one more of what does not work.
+            let Some(drift) = asks(Cure::Create) else { return false };
+            self.hold(drift, setback.why.clone());
+            return true;
+        };
+        let old = best(&self.predecessors(replica));
+        let is_new = self.is_new(desired, keeper);
+        if is_new && old.is_none() && keeper.state == ContainerState::Created {
+            let drift = replica_drift(service, desired, keeper, Reason::NotStarted);
+            self.remove_container(keeper, &cause(&drift), []);
+            self.hold(&drift, setback.why.clone());
+            return true;
+        }
+        if let Some(old) = old.filter(|_| is_new) {
+            self.take_back((service, desired), (keeper, old), setback, back);
+            return true;
+        }
+        let Some(drift) = asks(Cure::Replace) else { return false };
+        self.stands_as_observed(replica, keeper);
+        self.hold(drift, setback.why.clone());
+        true
+    }
+
+    /// A successor that is well goes with those that are not: what was only made is removed, what runs gives way to its
+    /// predecessor. Where the manifest says to stay, both stay.
+    fn take_back(
+        &mut self,
+        (service, desired): (&'a DesiredService, &'a DesiredReplica),
+        (new, old): (&'a ObservedContainer, &'a ObservedContainer),
+        setback: &Setback,
+        back: &mut Rollout<'a>,
+    ) {
+        let is_unused = new.state == ContainerState::Created;
+        if !is_unused && setback.action != FailureAction::Rollback {
+            self.stands_as_observed(&desired.replica, new);
+            self.hold(
+                &replica_drift(service, desired, old, Reason::Superseded),
+                setback.why.clone(),
+            );
+            return;
+        }
+        let with = setback.failed.first().cloned().unwrap_or_else(|| desired.replica.clone());
+        let reason =
+            if is_unused { Reason::NotStarted } else { Reason::TakenBack { with: Box::new(with) } };
+        let drift = replica_drift(service, desired, new, reason);
+        let cause = cause(&drift);
+        if is_unused {
+            self.remove_container(new, &cause, []);
+            self.stands_as_observed(&desired.replica, old);
+        } else {
+            self.change_back((service, desired), (new, old), &cause, back);
+        }
+        self.hold(&drift, setback.why.clone());
+    }
+
+    fn change_back(
+        &mut self,
+        (service, desired): (&'a DesiredService, &'a DesiredReplica),
+        (new, old): (&ObservedContainer, &ObservedContainer),
+        cause: &Cause,
+        back: &mut Rollout<'a>,
+    ) {
+        let policy = service.rollback.as_ref().unwrap_or(&service.update);
+        if old.state.is_up() {
+            self.stands_as_observed(&desired.replica, old);
+            self.remove_container(new, cause, []);
+            return;
+        }
+        let turn = self.take_turn(policy, back, cause);
+        let stop_first = order_of(policy, desired) == UpdateOrder::StopFirst && new.state.is_up();
+        let stop = stop_first.then(|| self.stop_container(new, cause, turn.clone()));
+        let before = turn.into_iter().chain(stop);
+        let started = self.start(service, &handle(old), cause, before);
+        let proof = (&handle(old), policy.monitor.max(LATER_MONITOR));
+        let up = self.prove(service, proof, cause, vec![started]);
+        back.proved(Some(up));
+        let stop =
+            (!stop_first && new.state.is_up()).then(|| self.stop_container(new, cause, [up]));
+        self.clear_away(&[new], cause, [up].into_iter().chain(stop).collect());
+        self.stands_new(desired, handle(old), None, started, Some(up));
+    }
+}
