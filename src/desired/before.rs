@@ -68,11 +68,14 @@ impl Owner<'_> {
     /// One entry of `pre_start` as a service of its own that runs once for each definition of its owner. What the entry does not
     /// say is the owner's: image, variables, mounts, dependencies. It publishes no ports, has one replica, and is not
     /// restarted by the Engine: a failed one is the planner's affair.
+    ///
+    /// An image that is built has no name in the manifest. The job must build it alike, or one of the two would find
+    /// the other's and call it changed. What the entry says wins; the rest is the owner's, so that a migration finds
+    /// the database where the service does. Ports are published by the service itself, whose older version may still run
+    /// meanwhile. It counts by its end, not by its health: a check would only hold back those that wait.
     fn job(&self, hook: PreStart, before: Option<&ServiceName>) -> Service {
         let mut job = *hook.container;
         let owner = self.service;
-        // An image that is built has no name in the manifest. The job must build it alike, or one of the two would find
-        // the other's and call it changed.
         if job.image.is_empty() || job.image == owner.image {
             let built = || format!("{}-{}", self.project, self.name);
             job.image = if owner.image.is_empty() { built() } else { owner.image.clone() };
@@ -80,8 +83,6 @@ impl Owner<'_> {
             job.pull_policy.clone_from(&owner.pull_policy);
         }
         for (variable, value) in &owner.environment {
-            // What the entry says wins; the rest is the owner's, so that a migration finds the database where the
-            // service does.
             job.environment.entry(variable.clone()).or_insert_with(|| value.clone());
         }
         let taken = |target: &str| job.volumes.iter().any(|volume| volume.target == target);
@@ -98,10 +99,8 @@ impl Owner<'_> {
         job.labels.insert(LABEL.to_owned(), self.digest.to_string());
         job.restart = "no".to_owned();
         job.container_name.clear();
-        // The service itself publishes them, and may still run in its older version meanwhile.
         job.ports.clear();
         job.scale = None;
-        // It counts by its end, not by its health: a check would only hold back those that wait.
         job.healthcheck = None;
         job
     }

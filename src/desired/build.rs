@@ -171,6 +171,11 @@ fn context_folder(desk: &mut Desk<'_>, name: &ServiceName, build: &Build) -> Opt
 }
 
 /// The context's files, without those that its ignore file names.
+///
+/// BuildKit looks for `NAME.dockerignore` beside the Dockerfile first, so that several Dockerfiles of one folder can
+/// ignore different things. The classic builder sends what the client chooses, so the choice is ours to make alike. A
+/// file that is too large, a submodule or an LFS pointer is in the commit and not here. `COPY . .` would go through
+/// without it, and the image would lack it in silence; one that is ignored anyway hurts nobody.
 fn context(
     desk: &mut Desk<'_>,
     name: &ServiceName,
@@ -179,16 +184,12 @@ fn context(
 ) -> Result<BTreeMap<String, BundleFile>, OverBudget> {
     let tree = desk.input.tree;
     let file = |name: &str| folder.join(name).ok().and_then(|path| tree.file(&path));
-    // BuildKit looks for `NAME.dockerignore` beside the Dockerfile first, so that several Dockerfiles of one folder can
-    // ignore different things. The classic builder sends what the client chooses, so the choice is ours to make alike.
     let own = format!("{}.dockerignore", dockerfile_name(build));
     let ignore = file(&own).or_else(|| file(".dockerignore"));
     desk.budget.bytes(ignore.map_or(0, |file| file.bytes.len().saturating_mul(PARSED_BYTES)))?;
     let patterns = ignore.map(|file| Paths::parse(&String::from_utf8_lossy(&file.bytes)));
     let patterns = patterns.unwrap_or_default();
     let skip = if folder.as_str().is_empty() { 0 } else { folder.as_str().len() + 1 };
-    // A file that is too large, a submodule or an LFS pointer is in the commit and not here. `COPY . .` would go
-    // through without it, and the image would lack it in silence; one that is ignored anyway hurts nobody.
     for (path, why) in tree.left_out_below(folder) {
         let (is_ignored, moves) = patterns.name(path.as_str().get(skip..).unwrap_or_default());
         desk.budget.steps(moves)?;

@@ -8,12 +8,13 @@ use crate::model::{
 };
 
 /// Writes a service's limits into its host configuration. `deploy.resources` overrides the older attributes.
+///
+/// 0 is a meaning of its own to the kernel (avoid swapping), and "not said" to the reference, which cannot tell the two
+/// apart: so neither do we, or a container that compose made would differ.
 pub(super) fn write(host: &mut HostConfig, service: &Service) {
     host.memory = service.mem_limit.0;
     host.memory_swap = service.memswap_limit.0;
     host.memory_reservation = service.mem_reservation.0;
-    // 0 is a meaning of its own to the kernel (avoid swapping), and "not said" to the reference, which cannot tell the
-    // two apart: so neither do we, or a container that compose made would differ.
     host.memory_swappiness = Some(service.mem_swappiness.0).filter(|value| *value != 0);
     host.oom_kill_disable = service.oom_kill_disable.then_some(true);
     host.oom_score_adj = service.oom_score_adj;

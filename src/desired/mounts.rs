@@ -50,14 +50,19 @@ fn options(desk: &Desk<'_>, asked: &BTreeMap<String, String>) -> BTreeMap<String
 }
 
 /// Writes a service's mounts into its host configuration. Configs and secrets are among `files` already.
+///
+/// One mount a target, the last one named: the Engine refuses two. Merging files does so already; within one file it is
+/// the reference's rule as well. Which form is used shows in inspect (`HostConfig.Binds` or `HostConfig.Mounts`), so it
+/// is chosen as docker compose chooses it: otherwise taking over its containers would replace them all. Files from Git
+/// are put there before the container is made. If they are not there, that is an error to be seen, and not an empty
+/// folder in place of a configuration. By target, since the order of mounts has no meaning below different targets, and
+/// a container with `/a` and `/a/b` needs the outer one first.
 pub(super) fn write(
     desk: &mut Desk<'_>,
     host: &mut HostConfig,
     files: &mut Files,
     (name, service): (&ServiceName, &Service),
 ) {
-    // One mount a target, the last one named: the Engine refuses two. Merging files does so already; within one file it
-    // is the reference's rule as well.
     let mut by_target: BTreeMap<&str, (usize, &ServiceVolume)> = BTreeMap::new();
     for (place, volume) in service.volumes.iter().enumerate() {
         by_target.insert(&volume.target, (place, volume));
@@ -66,24 +71,18 @@ pub(super) fn write(
         let attribute = at(name, &format!("volumes.{place}"));
         check(desk, &attribute, volume);
         let source = source(desk, files, (name, &attribute), volume);
-        // Which form is used shows in inspect (`HostConfig.Binds` or `HostConfig.Mounts`), so it is chosen as docker
-        // compose chooses it: otherwise taking over its containers would replace them all.
         if as_bind(volume) && !is_bundled(desk, files, &source, volume) {
             host.binds.push(bind(&source, volume));
         } else {
             let bundled = is_bundled(desk, files, &source, volume);
             let mut mount = mount(source, volume);
             if let Some(options) = mount.bind_options.as_mut().filter(|_| bundled) {
-                // Files from Git are put there before the container is made. If they are not there, that is an error to
-                // be seen, and not an empty folder in place of a configuration.
                 options.create_mountpoint = false;
             }
             host.mounts.push(mount);
         }
     }
     host.mounts.append(&mut files.mounts);
-    // By target, since the order of mounts has no meaning below different targets, and a container with `/a` and `/a/b`
-    // needs the outer one first.
     host.mounts.sort_by(|a, b| a.target.cmp(&b.target));
     for entry in &service.tmpfs {
         let (target, options) = entry.split_once(':').unwrap_or((entry, ""));
@@ -152,6 +151,8 @@ fn bind(source: &str, volume: &ServiceVolume) -> String {
 
 /// A mount as `Mounts` takes it: for what `Binds` has no words for. There a missing folder of the host is an
 /// error, unless `create_host_path` asks for it.
+///
+/// Octal in the manifest, a plain number on the wire: `0o1777` is 1023.
 fn mount(source: String, volume: &ServiceVolume) -> Mount {
     let ServiceVolume {
         kind,
@@ -182,7 +183,6 @@ fn mount(source: String, volume: &ServiceVolume) -> Mount {
             .filter(|options| *options != VolumeOptions::default()),
         tmpfs_options: tmpfs.as_ref().map(|tmpfs| TmpfsOptions {
             size_bytes: tmpfs.size.0,
-            // Octal in the manifest, a plain number on the wire: `0o1777` is 1023.
             mode: i64::from(tmpfs.mode),
             options: Vec::new(),
         }),

@@ -47,6 +47,9 @@ pub(super) fn networks(desk: &mut Desk<'_>) -> BTreeMap<String, Arc<DesiredNetwo
 
 /// A network of the manifest as `POST /networks/create` takes it. The driver stays empty where none is said: the Engine's
 /// default, `bridge` unless it is told otherwise.
+///
+/// Without a word on addresses the Engine takes the next free pool of its own, and so must we: an empty `IPAM` would be
+/// another question.
 fn spec(desk: &Desk<'_>, key: &str, network: &Network) -> NetworkSpec {
     let Network {
         name,
@@ -66,8 +69,6 @@ fn spec(desk: &Desk<'_>, key: &str, network: &Network) -> NetworkSpec {
         gateway: pool.gateway.clone(),
         aux_addresses: pool.aux_addresses.clone(),
     });
-    // Without a word on addresses the Engine takes the next free pool of its own, and so must we: an empty `IPAM` would
-    // be another question.
     let asked = !ipam.driver.is_empty() || !ipam.config.is_empty();
     NetworkSpec {
         name: name.clone(),
@@ -98,6 +99,11 @@ pub(super) struct Called<'a> {
 }
 
 /// The network mode, and the endpoints by the networks' names on the host.
+///
+/// Only where every service has another network mode: the loader adds `default` as soon as one needs it. The order
+/// matters once: the network mode is the first one, whose gateway is the default route before API 1.48. An unknown key
+/// cannot come so far; its own text is at least what whoever reads the error looks for. `services.NAME.mac_address` is
+/// older than addresses for each network, and means the first.
 pub(super) fn attach(
     desk: &mut Desk<'_>,
     service: &Service,
@@ -107,17 +113,14 @@ pub(super) fn attach(
     if !service.network_mode.is_empty() {
         return (service.network_mode.clone(), BTreeMap::new());
     }
-    // Only where every service has another network mode: the loader adds `default` as soon as one needs it.
     if project.networks.is_empty() {
         return ("none".to_owned(), BTreeMap::new());
     }
-    // The order matters once: the network mode is the first one, whose gateway is the default route before API 1.48.
     let mut keys = service.networks_by_priority();
     if keys.is_empty() {
         keys.push("default");
     }
     let links = links(desk, service, called.number);
-    // An unknown key cannot come so far; its own text is at least what whoever reads the error looks for.
     let name_of = |key: &str| {
         project.networks.get(key).map_or_else(|| key.to_owned(), |network| network.name.clone())
     };
@@ -127,7 +130,6 @@ pub(super) fn attach(
         check(desk, called.service, (key, config), place);
         let mut endpoint = endpoint(config, called);
         endpoint.links.clone_from(&links);
-        // `services.NAME.mac_address` is older than addresses for each network, and means the first.
         if place == 0 && endpoint.mac_address.is_empty() {
             endpoint.mac_address.clone_from(&service.mac_address);
         }
@@ -172,6 +174,8 @@ fn check(
 
 /// One network of a container: its addresses, and the names by which others find it there. The container's name and the
 /// service's are always among them, as docker compose has it.
+///
+/// What only the Engine knows stays empty, so that one type serves for what is asked and what is seen.
 fn endpoint(config: Option<&ServiceNetwork>, called: Called<'_>) -> Endpoint {
     let mut aliases = vec![called.name.to_owned(), called.service.to_string()];
     let Some(config) = config else { return Endpoint { aliases, ..Endpoint::default() } };
@@ -197,7 +201,6 @@ fn endpoint(config: Option<&ServiceNetwork>, called: Called<'_>) -> Endpoint {
         link_local_ips: link_local_ips.clone(),
     };
     Endpoint {
-        // What only the Engine knows stays empty, so that one type serves for what is asked and what is seen.
         endpoint_id: String::new(),
         ipam_config: (ipam != EndpointIpam::default()).then_some(ipam),
         links: Vec::new(),

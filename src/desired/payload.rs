@@ -72,6 +72,9 @@ pub(super) fn resource_labels(
 }
 
 /// Labels of a container, but for those that are digests of the rest.
+///
+/// Three parts, `SERVICE:CONDITION:RESTART`, as the reference writes and reads it. Spelled as the reference spells it:
+/// it filters by the very text.
 pub(super) fn container_labels(
     desk: &Desk<'_>,
     (name, service): (&ServiceName, &Service),
@@ -84,7 +87,6 @@ pub(super) fn container_labels(
         let other = input.project.services.get(other);
         other.is_some_and(|other| !before::is_job(other))
     };
-    // Three parts, `SERVICE:CONDITION:RESTART`, as the reference writes and reads it.
     let waits: Vec<String> = service
         .depends_on
         .iter()
@@ -98,7 +100,6 @@ pub(super) fn container_labels(
         ("com.docker.compose.project", input.project.name.to_string()),
         ("com.docker.compose.service", name.to_string()),
         ("com.docker.compose.container-number", number.to_string()),
-        // Spelled as the reference spells it: it filters by the very text.
         ("com.docker.compose.oneoff", "False".to_owned()),
         ("com.docker.compose.depends_on", waits.join(",")),
         ("com.docker.compose.project.config_files", input.config_files.join(",")),

@@ -134,10 +134,12 @@ fn image(desk: &mut Desk<'_>, name: &ServiceName, service: &Service) -> Option<I
 }
 
 /// How many containers, and whether that many can be.
+///
+/// `global` is one a host (Compose Deploy Specification, `mode`), and this is one host: placement gives the others
+/// theirs. Spread over hosts, each host may have one of them. What one host cannot hold twice is a limit of placement
+/// then, and no error of the manifest. A range (`8000-8010:80`) is a choice that the Engine makes, and so is `0`.
 fn replicas(desk: &mut Desk<'_>, name: &ServiceName, service: &Service) -> u32 {
     let mode = service.deploy.as_ref().map_or("", |deploy| deploy.mode.as_str());
-    // `global` is one a host (Compose Deploy Specification, `mode`), and this is one host: placement gives the others
-    // theirs.
     let count = if mode.starts_with("global") { 1 } else { service.replicas() };
     if count > MAX_REPLICAS {
         let attribute = if service.scale.is_some() { "scale" } else { "deploy.replicas" };
@@ -145,8 +147,6 @@ fn replicas(desk: &mut Desk<'_>, name: &ServiceName, service: &Service) -> u32 {
         desk.refuse(at(name, attribute), message, "ask for fewer");
         return 1;
     }
-    // Spread over hosts, each host may have one of them. What one host cannot hold twice is a limit of placement then,
-    // and no error of the manifest.
     if count <= 1 || desk.input.spreads {
         return count;
     }
@@ -157,7 +157,6 @@ fn replicas(desk: &mut Desk<'_>, name: &ServiceName, service: &Service) -> u32 {
     }
     for (place, port) in service.ports.iter().enumerate() {
         let ServicePort { published, .. } = port;
-        // A range (`8000-8010:80`) is a choice that the Engine makes, and so is `0`.
         let fixed = !published.is_empty() && published != "0" && !published.contains('-');
         if fixed {
             // Whoever is first has it. The Engine says so of the others; the rest of the stack runs all the same.
@@ -265,6 +264,10 @@ fn one_build_an_image(desk: &mut Desk<'_>, services: &BTreeMap<ServiceName, Arc<
 /// With `build` and no word on pulling, it is built here. With `build`, `image` and `always` or `never`, the image comes from
 /// the registry, or is there already: building is somebody else's, such as a pipeline's. Where building is refused (its context
 /// is elsewhere), the image is pulled if it has a name.
+///
+/// `missing` is not among them: with `build` it means "build it where it is not there", which is what happens anyway.
+/// An image without a name of its own can be in no registry: nobody could have pushed it as `PROJECT-SERVICE`. It may
+/// still be on the host, put there by hand.
 fn image_policy(
     desk: &mut Desk<'_>,
     (name, service): (&ServiceName, &Service),
@@ -274,16 +277,12 @@ fn image_policy(
     if let Some(build) = &service.build {
         // With a name and a word on pulling, the image comes from a registry; else it is built here.
         let pulled = !service.image.is_empty()
-            // `missing` is not among them: with `build` it means "build it where it is not there", which is what
-            // happens anyway.
             && matches!(
                 asked,
                 Some(ImagePolicy::PullAlways | ImagePolicy::PullEvery(_) | ImagePolicy::Never)
             );
         if !pulled && !build::is_possible(desk, name, build) {
             let has_name = !service.image.is_empty();
-            // An image without a name of its own can be in no registry: nobody could have pushed it as
-            // `PROJECT-SERVICE`. It may still be on the host, put there by hand.
             return if has_name { ImagePolicy::PullMissing } else { ImagePolicy::Never };
         }
         if !pulled && let Some(spec) = build::spec(desk, (name, service), build, image) {

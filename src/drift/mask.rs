@@ -111,20 +111,18 @@ pub(super) fn show_words(words: &[String]) -> String {
             hide_next = false;
             continue;
         }
-        match word.split_once('=') {
-            Some((name, _))
-                if is_secret_name(name.trim_start_matches('-')) && !name.contains(' ') =>
-            {
-                shown.push(format!("{name}={MASK}"));
-                hide_next = false;
-            }
-            _ => {
-                hide_next = is_flag && is_secret_name(word.trim_start_matches('-'));
-                shown.push(show_shell(word));
-            }
-        }
+        let assigned = assigned_secret(word);
+        hide_next = assigned.is_none() && is_flag && is_secret_name(word.trim_start_matches('-'));
+        shown.push(assigned.unwrap_or_else(|| show_shell(word)));
     }
     serde_json::to_string(&shown).unwrap_or_default()
+}
+
+/// `--password=x` and `TOKEN=x` with the value masked; `None` for any other word.
+fn assigned_secret(word: &str) -> Option<String> {
+    let (name, _) = word.split_once('=')?;
+    let is_secret = is_secret_name(name.trim_start_matches('-')) && !name.contains(' ');
+    is_secret.then(|| format!("{name}={MASK}"))
 }
 
 /// A shell line inside one word (`sh -c "mysql --password=x"`), masked word by word.

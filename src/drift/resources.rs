@@ -202,12 +202,15 @@ fn network_attributes(spec: &NetworkSpec) -> Attributes {
         out.insert("driver".to_owned(), driver.clone());
     }
     named(&mut out, "driver_opts", options);
-    let flags = [("internal", *internal), ("attachable", *attachable), ("ingress", *ingress)];
+    let six = *enable_ipv6 == Some(true);
+    let flags = [
+        ("internal", *internal),
+        ("attachable", *attachable),
+        ("ingress", *ingress),
+        ("enable_ipv6", six),
+    ];
     for (name, _) in flags.into_iter().filter(|(_, on)| *on) {
         out.insert(name.to_owned(), "true".to_owned());
-    }
-    if *enable_ipv6 == Some(true) {
-        out.insert("enable_ipv6".to_owned(), "true".to_owned());
     }
     if *enable_ipv4 == Some(false) {
         out.insert("enable_ipv4".to_owned(), "false".to_owned());

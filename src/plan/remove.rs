@@ -17,6 +17,9 @@ const DEPENDS_ON: &str = "com.docker.compose.depends_on";
 
 impl Planner<'_> {
     /// Surplus replicas and orphans, highest numbers first. Superseded containers wait for their successor.
+    ///
+    /// They go before anything is made: a container that leaves may hold the port or the name that a new service needs.
+    /// Superseded ones are the exception, since they serve until their successor does.
     pub(super) fn remove_containers(&mut self) {
         let mut leaving: Vec<(&Drift, &ObservedContainer)> = self
             .others
@@ -33,6 +36,9 @@ impl Planner<'_> {
 
     /// Of containers that leave, those that need others stop before them: as the labels tell by which docker compose
     /// notes it, since the manifest may know none of them any more.
+    ///
+    /// `docker compose down` does the same. A worker that loses its queue first may fail its last jobs, and one that is
+    /// asked to stop first hands them back.
     fn stop_dependants_first(&mut self, leaving: &[(&Drift, &ObservedContainer)]) {
         let stops: Vec<(Node, &ObservedContainer)> = self
             .drafts
@@ -58,6 +64,9 @@ impl Planner<'_> {
     }
 
     /// Stops and removes a container. Returns the removing step.
+    ///
+    /// Stop and removal are two steps although the Engine could do both at once (`force`): a forced removal kills
+    /// without the grace period, and a process that is killed while it writes may leave what it wrote in halves.
     pub(super) fn remove_container(
         &mut self,
         container: &ObservedContainer,
@@ -78,6 +87,9 @@ impl Planner<'_> {
     }
 
     /// Stops a running container, after its `pre_stop` hooks. Returns the stopping step.
+    ///
+    /// Hooks are the manifest's of today, not of the day when the container was made: one that was mended must help the
+    /// containers that still run. They stand before the stop in the plan, so that whoever reads it sees them.
     pub(super) fn stop_container(
         &mut self,
         container: &ObservedContainer,
@@ -96,6 +108,8 @@ impl Planner<'_> {
     }
 
     /// Networks and volumes that nobody asks for, once the containers that use them are gone.
+    ///
+    /// Whatever the manifest declares and no service uses stays: only what is declared nowhere is here.
     pub(super) fn remove_networks_and_volumes(&mut self) {
         let leaving: Vec<&Drift> = self
             .others
@@ -163,6 +177,9 @@ impl Planner<'_> {
     }
 
     /// What is lost with a volume: `volume shop_data is removed with its data: 12.3 MB, 41 days old`.
+    ///
+    /// Said before it happens, in pull requests too: nobody reads a volume's name and knows what is in it, but
+    /// everybody knows what 12 GB and two years mean.
     fn what_is_lost(&self, name: &str) -> String {
         let volume = self.input.observed.volumes.get(name);
         let size = volume.and_then(|volume| volume.size);
@@ -174,12 +191,16 @@ impl Planner<'_> {
     }
 
     /// Ids of the containers that use something, whoever they belong to.
+    ///
+    /// Whoever they belong to: a backup that somebody runs by hand on our volume uses it as well.
     fn containers_using(&self, uses: impl Fn(&ObservedContainer) -> bool) -> Vec<String> {
         let all = &self.input.observed.containers;
         all.iter().filter(|c| uses(c)).map(|c| c.id.as_str().to_owned()).collect()
     }
 
     /// Steps of this plan that remove these containers.
+    ///
+    /// The plan is asked, and not the drifts: a container that was to go may be held, and then what it uses must stay.
     fn removals_of(&self, ids: &[String]) -> Vec<Node> {
         self.drafts
             .actions()

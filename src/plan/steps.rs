@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::{Action, Location, Reason, Replica, Step, StepId};
 
 /// A step before it has its number.
+/// An index and not a number: steps are thought of in the order of services and not in that in which they can be done,
+/// and numbers that people read should ascend with time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Node(usize);
 
@@ -37,8 +39,14 @@ pub(super) struct Drafts {
     drafts: Vec<Draft>,
 }
 
+// Three kinds of edges, by what they are worth. An order that is needed (a container before its start) always holds. A
+// courtesy (a port is freed before another asks for it) is dropped where both want what the other has, since one of the
+// two must go first anyway. Patience (the old one stops late) only shortens a downtime.
 impl Drafts {
     /// Adds a step that waits for others.
+    ///
+    /// Whoever adds a step holds its node and hands it on: there is no search for "the step that starts web", which
+    /// would find the wrong one as soon as there are two.
     pub(super) fn add(
         &mut self,
         action: Action,
@@ -74,6 +82,9 @@ impl Drafts {
     }
 
     /// Makes steps for which nobody waits come after all others.
+    ///
+    /// Volumes go when all else is done. If any step before fails, what it blocks includes them, and no data is lost to
+    /// a deployment that did not work out.
     pub(super) fn put_last(&mut self, last: &BTreeSet<Node>) {
         if last.is_empty() {
             return;
@@ -99,6 +110,8 @@ impl Drafts {
     }
 
     /// Has a renaming done in two steps, the first of them under a passing name.
+    ///
+    /// Two containers that swap their names: the Engine refuses each rename as long as the other one has the name.
     pub(super) fn precede_by_rename(&mut self, node: Node, passing: String) {
         let Some(draft) = self.drafts.get(node.0) else { return };
         let Action::Rename { container, .. } = &draft.action else { return };
@@ -119,6 +132,10 @@ impl Drafts {
     }
 
     /// Numbers the steps: as they were added, except that a step comes after those that it waits for.
+    ///
+    /// Kahn's algorithm with a sorted set of what is ready: of several possible orders it always takes the one nearest
+    /// to the order of thinking. The same input so gives the same numbers, and a plan that was approved can be compared
+    /// with the one that is carried out.
     pub(super) fn number(mut self) -> Vec<Step> {
         self.settle_courtesies();
         let mut order = Vec::with_capacity(self.drafts.len());
@@ -182,6 +199,9 @@ impl Drafts {
     }
 
     /// Lets go of what a step waits for only out of patience, where that waits for `to`.
+    ///
+    /// `blog` wants port 80, which `shop` has until its successor is ready, and that one wants what `blog` has:
+    /// somebody must stop early, and it is whoever only stayed up to be kind.
     fn give_way(&mut self, from: Node, to: Node) {
         let patient = self.drafts.get(from.0).map(|draft| draft.patient.clone());
         for before in patient.into_iter().flatten() {
@@ -195,6 +215,9 @@ impl Drafts {
     }
 
     /// Whether `from` waits, directly or not, for `to`.
+    ///
+    /// Plans have at most some thousand steps and edges are few, so that walking them anew each time is quick; kept
+    /// tables would have to be right after each added edge.
     fn reaches(&self, from: Node, to: Node) -> bool {
         let mut seen = BTreeSet::new();
         let mut open = vec![from];

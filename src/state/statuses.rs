@@ -217,9 +217,29 @@ struct Line {
 
 impl TargetRecord {
     fn line(&self, head: &Revision, context: &str) -> Line {
+        let said = self.said(head, context);
+        // What failed is failed until all is well, and not on its way again with each restart.
+        let gives_way = match said.status.state {
+            CommitState::Pending => true,
+            CommitState::Failure => said.is_of_host,
+            CommitState::Success | CommitState::Error => false,
+        };
+        match &self.trouble {
+            Some(trouble) if gives_way => Line {
+                status: status::failed(said.status.context, &trouble.line),
+                urgency: 1,
+                since: trouble.since,
+                is_of_host: true,
+            },
+            _ => said,
+        }
+    }
+
+    /// What the last look says, or that there was none yet.
+    fn said(&self, head: &Revision, context: &str) -> Line {
         let context = context.to_owned();
         let report = self.report.as_deref().filter(|report| report.revision == *head);
-        let said = match (&self.doing, report) {
+        match (&self.doing, report) {
             (Doing::Reported, Some(report)) => Line {
                 status: status::of_report(context, report),
                 urgency: 1,
@@ -238,21 +258,6 @@ impl TargetRecord {
                 since: Timestamp::default(),
                 is_of_host: false,
             },
-        };
-        // What failed is failed until all is well, and not on its way again with each restart.
-        let gives_way = match said.status.state {
-            CommitState::Pending => true,
-            CommitState::Failure => said.is_of_host,
-            CommitState::Success | CommitState::Error => false,
-        };
-        match &self.trouble {
-            Some(trouble) if gives_way => Line {
-                status: status::failed(said.status.context, &trouble.line),
-                urgency: 1,
-                since: trouble.since,
-                is_of_host: true,
-            },
-            _ => said,
         }
     }
 }

@@ -19,6 +19,10 @@ struct Use {
 
 impl Planner<'_> {
     /// Plans the removal of bundles whose last container this plan removes.
+    ///
+    /// A bundle's folder is named by its content, so the next version lies beside this one. It may go when the last
+    /// container that mounts it is removed, and not before: the kernel would keep the files open, but a restart would
+    /// not find them.
     pub(in crate::plan) fn remove_files(&mut self) {
         let root = self.input.desired.bundles_folder.clone();
         let removals = self.removals();
@@ -62,6 +66,8 @@ impl Planner<'_> {
     }
 
     /// The step that removes each observed container, of those that are removed.
+    ///
+    /// As it was planned, not as it was found: what is held stays, and keeps its files.
     fn removals(&self) -> BTreeMap<ContainerId, Node> {
         let removal = |(node, action): (Node, &Action)| match action {
             Action::Remove { container: ContainerHandle::Observed { id, .. }, .. } => {

@@ -30,6 +30,9 @@ pub(in crate::plan) struct Ground {
 
 impl Planner<'_> {
     /// Plans networks and volumes that are missing or changed, and images that are to be pulled or built.
+    ///
+    /// Ground is laid once and shared: ten services in one network wait for one step. It is planned first, since what
+    /// is held here (a subnet that is taken, a volume that would start empty) holds whoever stands on it.
     pub(in crate::plan) fn lay_ground(&mut self) {
         self.warn_of_twins();
         let others = std::mem::take(&mut self.others);
@@ -58,6 +61,9 @@ impl Planner<'_> {
     }
 
     /// How the Engine is told a network: by its name, or by the id of the one that counts where several have that name.
+    ///
+    /// Before API 1.44 names of networks need not be unique (`CheckDuplicate` was a best effort), and two programs
+    /// that make one at the same time end with two. Newer Engines still have those of older days.
     pub(in crate::plan) fn address_of_network(&self, name: &str) -> String {
         match self.input.observed.networks.get(name) {
             Some(network) if !network.twins.is_empty() => network.id.clone(),
@@ -66,6 +72,9 @@ impl Planner<'_> {
     }
 
     /// Writes ids in place of names of which the host has several networks: the Engine takes no such name.
+    ///
+    /// With two of one name, `POST /containers/create` answers that the name is ambiguous (400), and the service cannot
+    /// be made at all.
     pub(in crate::plan) fn tell_twins_apart(&self, spec: &mut ContainerSpec) {
         let all = &self.input.observed.networks;
         for (name, network) in all.iter().filter(|(_, network)| !network.twins.is_empty()) {
@@ -79,6 +88,9 @@ impl Planner<'_> {
     }
 
     /// Says which of several networks of one name to remove.
+    ///
+    /// Removing the spare one by ourselves is not ours to do: it may have been made by hand, with a container in it
+    /// that is about to start.
     fn warn_of_twins(&mut self) {
         for (name, network) in &self.input.observed.networks {
             if network.twins.is_empty() {
@@ -150,6 +162,9 @@ impl Planner<'_> {
     }
 
     /// Why a network cannot have its addresses: another one of the host has some of them. Found before anything stops.
+    ///
+    /// The Engine answers `Pool overlaps with other one on this address space` when the network is made; by then the
+    /// containers of the older network have been stopped.
     fn subnet_withheld(&self, spec: &NetworkSpec) -> Option<HeldBecause> {
         let asked = spec.subnets();
         let taken = &self.input.observed.subnets_taken;
@@ -163,6 +178,9 @@ impl Planner<'_> {
     }
 
     /// A container leaves a network that is about to be removed; a running one stops first.
+    ///
+    /// Without its network a running container would go on, unreachable and called healthy: it stops first, and its
+    /// successor comes up in the new one.
     fn let_go(
         &mut self,
         container: &crate::model::ObservedContainer,
@@ -201,6 +219,8 @@ impl Planner<'_> {
     }
 
     /// Pulls or builds a service's image. Services that share a reference share the step.
+    ///
+    /// Before anything stops, whichever service it is for: a registry that does not answer then costs nothing but time.
     fn fetch_image(&mut self, name: &ServiceName, drift: &Drift) {
         let Some(service) = self.service(name) else { return };
         if self.ground.images.contains_key(&service.image) {
@@ -228,6 +248,8 @@ impl Planner<'_> {
     }
 
     /// Whether a service's image cannot be had, so that no container of it can be made.
+    ///
+    /// The reason is handed on as it is, so that each replica says why and not merely that the image is missing.
     pub(in crate::plan) fn image_withheld(&self, name: &ServiceName) -> Option<HeldBecause> {
         self.held
             .iter()
@@ -262,6 +284,8 @@ impl Planner<'_> {
     }
 
     /// Whether a network or volume that a replica needs is not there and will not be.
+    ///
+    /// Asked before a replica is stopped: one whose successor cannot be made keeps running.
     pub(in crate::plan) fn ground_withheld(
         &self,
         replica: &crate::model::DesiredReplica,

@@ -24,6 +24,9 @@ const TROUBLES: [&str; 14] = [
 ];
 
 /// Whether a container is down because of its host: that says nothing of the commit, and is tried again.
+///
+/// These words are compared only here and only to be patient: taken wrongly, an update waits instead of being taken
+/// back, and says why.
 pub(super) fn is_in_trouble(container: &ObservedContainer) -> bool {
     let error = container.error.to_ascii_lowercase();
     !container.state.is_up() && TROUBLES.iter().any(|words| error.contains(words))

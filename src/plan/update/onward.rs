@@ -11,6 +11,9 @@ use super::rollout::{Rollout, Successor, TakenOver};
 impl<'a> Planner<'a> {
     /// A successor that the host could not start is tried again after a while: until then the predecessor serves. Says
     /// whether that is all there is to do about the replica now.
+    ///
+    /// A full disk or a device that is busy says nothing about the commit. So it is no failed update: the new version
+    /// stays what is asked for, and is tried again when the brake's time has come.
     pub(in crate::plan) fn bridge(
         &mut self,
         service: &DesiredService,
@@ -45,6 +48,9 @@ impl<'a> Planner<'a> {
 
     /// Goes on past a successor that did not come up, where the manifest says so: it stands for its replica, and is brought
     /// back as any other that falls. Says whether it was such a one.
+    ///
+    /// `failure_action: continue`: whoever writes that has something else that watches. The predecessor leaves all the
+    /// same, or two versions of one replica would wait for each other for ever.
     pub(in crate::plan) fn let_be(
         &mut self,
         service: &DesiredService,

@@ -71,6 +71,9 @@ impl<'a> Rollout<'a> {
 
 impl<'a> Planner<'a> {
     /// Updates go batch by batch: the first disruptive step of a batch waits for the batch before.
+    ///
+    /// `parallelism: 0` is "all at once" (Compose Deploy Specification, `update_config`), and so no turn ever waits.
+    /// The delay stands between batches, as there, and not after the last one.
     pub(in crate::plan) fn take_turn(
         &mut self,
         policy: &UpdatePolicy,
@@ -92,6 +95,9 @@ impl<'a> Planner<'a> {
     }
 
     /// Waits until a container is up, and stays so for a while.
+    ///
+    /// The progress limit is the operator's: a check with `start_period: 1h` would otherwise hold a deployment for an
+    /// hour before anybody hears of it.
     pub(in crate::plan) fn prove(
         &mut self,
         service: &DesiredService,
@@ -109,6 +115,9 @@ impl<'a> Planner<'a> {
     }
 
     /// Once all have come up, predecessors go and successors get their final names.
+    ///
+    /// Names change last. Until then the old container has the name that scripts and people use, and if the pass ends
+    /// here nobody has lost anything: the next one finds both and goes on.
     pub(in crate::plan) fn hand_over(&mut self, roll: Rollout<'a>) {
         for one in roll.taken_over {
             let after = one.stops.into_iter().chain(roll.proofs.iter().copied()).collect();
@@ -148,6 +157,9 @@ impl<'a> Planner<'a> {
 }
 
 /// Start-first only where old and new can run side by side: a fixed host port or address belongs to one of them.
+///
+/// Asked for start-first, a service with `80:80` would fail at each update: the Engine refuses the second binding when
+/// the container starts. A range or no host port at all is free for both.
 pub(in crate::plan) fn order_of(policy: &UpdatePolicy, desired: &DesiredReplica) -> UpdateOrder {
     let fixed_address =
         desired.spec.endpoints.values().any(|endpoint| endpoint.ipam_config.is_some());
@@ -157,6 +169,9 @@ pub(in crate::plan) fn order_of(policy: &UpdatePolicy, desired: &DesiredReplica)
 }
 
 /// How long a replacement must stay up before it counts.
+///
+/// `deploy.update_config.monitor` of the manifest counts for every batch. Its default in Swarm is 5 s; with no word on
+/// it two seconds find what fails at its start, and a thousand replicas do not take an hour.
 pub(in crate::plan) fn monitor(service: &DesiredService, is_first_batch: bool) -> Duration {
     match service.update.monitor {
         Duration::ZERO if is_first_batch => DEFAULT_MONITOR,

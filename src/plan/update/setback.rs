@@ -33,6 +33,10 @@ impl Setback {
 impl<'a> Planner<'a> {
     /// Settles the replicas of a service that did not come up, where that ends its update: too many of them, and
     /// nobody asked to go on or to try again.
+    ///
+    /// `max_failure_ratio` and `failure_action` are those of the Compose Deploy Specification (`pause`, `continue`,
+    /// `rollback`), with one difference: where nothing is said, an update is taken back, because nobody is watching. An
+    /// operator's `sync` by hand tries it again once.
     pub(in crate::plan) fn settle_failed(
         &mut self,
         service: &'a DesiredService,
@@ -55,6 +59,9 @@ impl<'a> Planner<'a> {
 
     /// Replicas that are as the commit asks for and did not come up, while others of their service, or their own
     /// predecessors, are still as they were.
+    ///
+    /// A replica that fails while all of its service are of the new generation is no failed update: it worked once, and
+    /// what broke it since is the host's or its own affair, for which there are restarts and brakes.
     fn failures(
         &self,
         service: &'a DesiredService,
@@ -76,6 +83,8 @@ impl<'a> Planner<'a> {
     }
 
     /// A container of the generation before, while there is one: what serves when an update came to nothing.
+    ///
+    /// It may stand beside as a stopped predecessor, or be the keeper of a replica whose turn never came.
     fn generation_before(&self, service: &'a DesiredService) -> Option<&'a ObservedContainer> {
         let of = |desired: &'a DesiredReplica| {
             let keeper = self.keeper(&desired.replica);
@@ -85,6 +94,8 @@ impl<'a> Planner<'a> {
         service.replicas.values().map(AsRef::as_ref).find_map(of)
     }
 
+    /// Which container, how it ended, its own last words and what serves now: all that stands on the commit, because
+    /// nobody logs into the host while the old version serves again.
     fn why_it_ended(
         &self,
         service: &'a DesiredService,
@@ -107,6 +118,9 @@ impl<'a> Planner<'a> {
     }
 
     /// A successor that did not come up stays, stopped; its predecessor runs again.
+    ///
+    /// The failed container is kept: it is the host's own memory that this definition was tried, and the place where
+    /// somebody can read the logs. Without it, each pass would try again.
     fn settle_one(
         &mut self,
         service: &DesiredService,
@@ -134,6 +148,9 @@ impl<'a> Planner<'a> {
 
     /// After another replica's successor failed, no further one is started, and whoever was replaced already goes back.
     /// Says whether that ends what there is to do about this replica.
+    ///
+    /// Three kinds are left: those whose turn never came stay as they are, those that were only made are removed, and
+    /// those that were replaced go back.
     pub(in crate::plan) fn stop_update(
         &mut self,
         service: &'a DesiredService,
@@ -170,6 +187,9 @@ impl<'a> Planner<'a> {
 
     /// A successor that is well goes with those that are not: what was only made is removed, what runs gives way to its
     /// predecessor. Where the manifest says to stay, both stay.
+    ///
+    /// A service is one version. Two of three replicas that work would answer differently from the third, and what a
+    /// client meets would be chance.
     fn take_back(
         &mut self,
         (service, desired): (&'a DesiredService, &'a DesiredReplica),
@@ -200,6 +220,8 @@ impl<'a> Planner<'a> {
         self.hold(&drift, setback.why.clone());
     }
 
+    /// By `rollback_config` where there is one: batches, order and watch time of the way back may differ from those of
+    /// the way there, since what serves again is known to work.
     fn change_back(
         &mut self,
         (service, desired): (&'a DesiredService, &'a DesiredReplica),

@@ -24,6 +24,9 @@ struct Handover<'a> {
 
 impl<'a> Planner<'a> {
     /// Makes a successor under a passing name and lets it take over.
+    ///
+    /// The Engine takes a name once, so two containers of one replica need two names. `NAME.next` is not one that
+    /// Compose would give, and it is short-lived: a look that finds it knows that a replacement was cut off.
     pub(in crate::plan) fn replace(
         &mut self,
         service: &'a DesiredService,
@@ -73,6 +76,9 @@ impl<'a> Planner<'a> {
     }
 
     /// Goes on with a replacement that was cut off: the successor exists already.
+    ///
+    /// Nothing is remembered between passes about a replacement: the two containers are there, with their seals, and
+    /// say everything. So a crash of Moorline, of the Engine or of the machine in the middle is just another pass.
     pub(in crate::plan) fn finish_replacement(
         &mut self,
         service: &'a DesiredService,
@@ -131,6 +137,9 @@ impl<'a> Planner<'a> {
 
     /// Starts a successor, where it does not run yet, and waits until it is up. A job is not expected to stay up: its
     /// completion is awaited by whoever needs it. Returns the start and the proof.
+    ///
+    /// A successor that runs already is not started again: a pass that was cut off after the start goes on with the
+    /// proof alone.
     fn bring_up(
         &mut self,
         (service, monitor): (&DesiredService, Duration),
@@ -149,6 +158,9 @@ impl<'a> Planner<'a> {
 }
 
 /// A successor mounts its predecessor's anonymous volumes where it would get fresh ones, so that no data is left behind.
+///
+/// `VOLUME /var/lib/mysql` in an image and nothing in the manifest: the database is in a volume with a name of 64
+/// digits. `docker compose up` keeps it across a change of the definition, and people rely on that without knowing it.
 fn inherit_anonymous_volumes(spec: &mut ContainerSpec, old: &ObservedContainer) {
     for (target, mount) in &old.mounts {
         let anonymous = mount.kind == "volume" && is_anonymous(&mount.name);
