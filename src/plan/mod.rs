@@ -12,6 +12,7 @@ mod approve;
 mod claims;
 mod foresee;
 mod ground;
+mod numbering;
 mod order;
 mod place;
 mod remove;

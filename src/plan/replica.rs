@@ -7,7 +7,7 @@ use crate::desired::sealed;
 use crate::drift::is_of_files;
 use crate::model::{
     Action, ContainerHandle, ContainerSpec, ContainerState, Cure, DesiredReplica, DesiredService,
-    Drift, HeldBecause, ObservedContainer, Reason, Replica, Resource, ServiceName,
+    Drift, Endpoint, HeldBecause, ObservedContainer, Reason, Replica, Resource, ServiceName,
 };
 
 use super::place::{Standing, handle};
@@ -456,7 +456,7 @@ fn later_networks(
     spec: &ContainerSpec,
     main: &str,
     api: (u32, u32),
-) -> Vec<(String, Box<crate::model::Endpoint>)> {
+) -> Vec<(String, Box<Endpoint>)> {
     if api >= (1, 44) {
         return Vec::new();
     }

@@ -19,7 +19,7 @@ use super::drift_reports;
 use crate::connect;
 use crate::data::folder::{DataFolder, Lock};
 use crate::preview::PullRequests;
-use crate::publish::drift_reports::Carriers;
+use crate::publish::carriers::Carriers;
 use crate::publish::health::ReportingHealth;
 use crate::publish::memory::{FAREWELL, Memory, SETTLE};
 use crate::publish::notes::NotesWriter;

@@ -2,6 +2,7 @@
 
 mod files;
 mod state;
+mod unused;
 
 pub(crate) use state::bound_device;
 
