@@ -7,13 +7,22 @@ use std::sync::{PoisonError, RwLock};
 
 use serde_json::Value;
 
+use crate::model::{Desired, Observed};
 use crate::report::mask::{SecretSet, mask, mask_coloured, without};
+use crate::report::{replaced, secrets};
 
 static KNOWN: RwLock<SecretSet> = RwLock::new(SecretSet::none());
 
 /// Hides these from now on, besides those that are known already.
 pub fn hide(secrets: &SecretSet) {
     KNOWN.write().unwrap_or_else(PoisonError::into_inner).extend(secrets);
+}
+
+/// Hides what runs on a host, besides what is asked of it: what was changed in Git or beside it still serves there.
+pub fn hide_what_runs(desired: &Desired, observed: &Observed) {
+    hide(&secrets::of_observed(observed));
+    let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner).clone();
+    hide(&replaced::of_replaced(desired, observed, &known));
 }
 
 /// A text without secrets.

@@ -152,9 +152,26 @@ pub(super) fn json(value: &impl serde::Serialize) -> anyhow::Result<String> {
     Ok(visible::json(&serde_json::to_string_pretty(value)?).into_owned())
 }
 
-/// Data as YAML text.
+/// Data as YAML text: to the last byte, and what would act is written as an escape.
 pub(super) fn yaml(value: &impl serde::Serialize) -> anyhow::Result<String> {
-    Ok(serde_yaml::to_string(value)?)
+    let written = serde_yaml::to_string(value)?;
+    if !visible::is_hidden_in(&written) {
+        return Ok(written);
+    }
+    let marked = marked(serde_yaml::to_value(value)?);
+    Ok(visible::unmarked(&serde_yaml::to_string(&marked)?))
+}
+
+fn marked(value: serde_yaml::Value) -> serde_yaml::Value {
+    use serde_yaml::Value;
+    match value {
+        Value::String(text) => Value::String(visible::marked(&text)),
+        Value::Sequence(items) => items.into_iter().map(marked).collect(),
+        Value::Mapping(fields) => Value::Mapping(
+            fields.into_iter().map(|(name, value)| (marked(name), marked(value))).collect(),
+        ),
+        other => other,
+    }
 }
 
 /// Says something to people, on standard error, without secrets.
@@ -201,9 +218,12 @@ pub(super) fn manual(command: &clap::Command) -> anyhow::Result<()> {
 pub(super) fn log_to_stderr(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| EnvFilter::new("info,hyper=warn,russh=warn,reqwest=warn"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Discreet);
+    let coloured = matches!(format, LogFormat::Text) && colour();
+    let writer = move || Discreet { coloured };
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     let done = match format {
-        LogFormat::Text => lines.with_ansi(colour()).with_target(false).try_init(),
+        // Colours come last: those of others are shown as what they are.
+        LogFormat::Text => lines.with_ansi(false).with_target(false).try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
     if let Err(error) = done {
@@ -212,14 +232,29 @@ pub(super) fn log_to_stderr(format: LogFormat) {
 }
 
 /// Standard error, without secrets. Each write is a whole event.
-struct Discreet;
+struct Discreet {
+    coloured: bool,
+}
+
+/// An event with its level in colour, which stands behind the time.
+fn painted(event: &str) -> Option<String> {
+    use anstyle::AnsiColor::{Blue, Green, Magenta, Red, Yellow};
+    let levels =
+        [("ERROR", Red), ("WARN", Yellow), ("INFO", Green), ("DEBUG", Blue), ("TRACE", Magenta)];
+    let (time, rest) = event.split_once(' ')?;
+    let rest = rest.trim_start();
+    let (level, colour) = levels.into_iter().find(|(level, _)| rest.starts_with(level))?;
+    let (style, said) = (colour.on_default(), rest.strip_prefix(level)?);
+    Some(format!("{time} {style}{level:>5}{style:#}{said}"))
+}
 
 impl std::io::Write for Discreet {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         let event = String::from_utf8_lossy(bytes);
         // An event is one line: what it quotes begins no other.
         let inside = event.strip_suffix('\n').unwrap_or(&event).replace('\n', "\\n");
-        let text = redaction::hushed_coloured(&inside);
+        let text = redaction::hushed(&inside);
+        let text = self.coloured.then(|| painted(&text)).flatten().unwrap_or(text);
         std::io::stderr().lock().write_all(format!("{text}\n").as_bytes())?;
         Ok(bytes.len())
     }

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::options::{Variables, pairs};
 use super::{DiskFiles, Format, Surroundings, output};
-use crate::compose::{LoadPurpose, LoadRequest, Loaded, Lookup, load};
-use crate::model::Project;
+use crate::compose::{LoadPurpose, LoadRequest, Loaded, Lookup, load_within};
+use crate::model::{Budget, Project};
 
 /// Arguments of `render`, and of every command that loads one Compose project from the disk.
 #[derive(Debug, Clone, clap::Args)]
@@ -101,7 +101,7 @@ pub(super) fn load_from_disk(
             compose_files.push(path.clone());
         }
     }
-    Ok(load(&LoadRequest {
+    let request = LoadRequest {
         files: &files,
         folder: &start,
         compose_files: &compose_files,
@@ -116,7 +116,13 @@ pub(super) fn load_from_disk(
         project_directory: args.project_directory.as_deref(),
         home,
         purpose,
-    }))
+    };
+    // What would run is judged as a daemon would.
+    let budget = match purpose {
+        LoadPurpose::Show => Budget::by_hand(),
+        LoadPurpose::Run { .. } => Budget::of_a_stack(),
+    };
+    Ok(load_within(&request, &budget))
 }
 
 /// Dollars are doubled, so that what is printed can be loaded again.

@@ -16,7 +16,8 @@ use crate::model::{
 };
 use crate::report::{Report, Target};
 
-use crate::data::folder::{DataError, DataFolder, Kept};
+use crate::data::folder::{DataError, DataFolder};
+use crate::data::record::Kept;
 
 /// Adds to a commit what was kept before and is asked for no more. `wanted`: the targets that the commit asks for;
 /// `hosts`: those that this process keeps.

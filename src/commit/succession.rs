@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::{Commit, LoadedStack};
-use crate::data::folder::Kept;
+use crate::data::record::Kept;
 use crate::model::{LastState, Predecessor, ServiceName, ServiceState, image_repository};
 use crate::report::Target;
 

@@ -11,6 +11,8 @@ const MAX_PORTS: usize = 250_000;
 
 /// What one published port takes: it and its attributes, in the model and as a value.
 const PORT_BYTES: usize = 2 * COPY_BYTES;
+/// The same of a mount in one word.
+const VOLUME_BYTES: usize = 2 * COPY_BYTES;
 
 /// Words of one command line.
 const MAX_WORDS: usize = 100_000;
@@ -435,6 +437,10 @@ fn widen_volume(node: &mut Node, place: Place<'_>, sink: &mut Sink<'_>) {
     match &mut node.kind {
         Kind::Scalar(scalar) => {
             let text = scalar.value().to_text().into_owned();
+            // What is over is said once, when all is read.
+            if sink.budget.bytes(VOLUME_BYTES).is_err() {
+                return;
+            }
             match volumes::parse(&text) {
                 Ok(mount) => node.kind = Kind::Map(volume_map(&span, &text, &mount)),
                 Err(message) => {

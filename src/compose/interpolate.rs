@@ -107,7 +107,7 @@ impl Walk<'_> {
             Err(TemplateProblem::TooLarge) => template::MAX_LENGTH,
             Err(_) => 0,
         };
-        if self.budget.bytes(6 * grown).is_err() {
+        if self.budget.bytes(7 * grown).is_err() {
             return;
         }
         match filled {

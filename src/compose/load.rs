@@ -19,8 +19,12 @@ use crate::model::{
 };
 use crate::yaml::Node;
 
-/// What a replica takes at least, wherever all are looked at: its name, and where it may sit.
-const REPLICA_BYTES: usize = 1024;
+/// What a replica takes at least on its way to a plan: what is asked for, the steps, and what is said of them.
+const REPLICA_BYTES: usize = 28 << 10;
+/// So many names in `depends_on` take as much as a replica.
+const LINKS_OF_A_REPLICA: usize = 16;
+/// What it takes where the model is only shown: its name, and where it may sit.
+const SHOWN_BYTES: usize = 1024;
 
 /// The names that are looked for where none is given, in this order: the first that is there is taken (Compose Specification,
 /// "Compose file").
@@ -208,8 +212,10 @@ fn finish(
         return None;
     }
     let replicas = parts.services.values().map(|service| service.replicas() as usize);
-    let taken = replicas.map(|count| count.min(MAX_REPLICAS).saturating_mul(REPLICA_BYTES)).sum();
-    if loader.budget.bytes(taken).is_err() {
+    let each = if request.purpose == LoadPurpose::Show { SHOWN_BYTES } else { REPLICA_BYTES };
+    let taken: usize = replicas.map(|count| count.min(MAX_REPLICAS).saturating_mul(each)).sum();
+    let links: usize = parts.services.values().map(|service| service.depends_on.len()).sum();
+    if loader.budget.bytes(taken + links * each / LINKS_OF_A_REPLICA).is_err() {
         return None;
     }
     let enabled = enabled(&parts, request.profiles, env);

@@ -1,6 +1,5 @@
 //! Files to one canonical model: reading, extending, including, merging.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -13,7 +12,6 @@ use super::merge::{Tags, merge, merge_service, settle};
 use super::paths::Paths;
 use super::place::Place;
 use super::rules;
-use super::text::dotenv::{self, Variable, Variables};
 use super::values::sealed::{self, SealedVariables};
 use super::values::unset::Unset;
 use crate::model::{Budget, Diagnostic, Diagnostics, Location};
@@ -224,7 +222,9 @@ impl<'a> Loader<'a> {
         match self.files.read(path) {
             Ok(bytes) => {
                 self.may_be_sealed |= sealed::may_hold(&bytes);
-                self.used.insert(path.to_owned());
+                if self.used.insert(path.to_owned()) {
+                    self.budget.earn(bytes.len());
+                }
                 Some(bytes)
             }
             Err(problem) => {
@@ -283,6 +283,10 @@ impl<'a> Loader<'a> {
         let key = (self.scope, at.file.to_owned(), name.to_owned());
         if let Some(known) = self.extended.get(&key) {
             return Some(known.clone());
+        }
+        // Once it is over nothing is copied any more, and that is said once.
+        if self.budget.over().is_some() {
+            return None;
         }
         let mut service = at.services.get(name)?.clone();
         let extends = match service.as_map_mut().and_then(|map| map.remove("extends")) {
@@ -452,6 +456,9 @@ impl<'a> Loader<'a> {
         chain: &[String],
     ) -> Option<Node> {
         let mut files = Vec::new();
+        if self.budget.over().is_some() {
+            return None;
+        }
         for path in texts(include.get("path")) {
             let text = path.as_text().unwrap_or_default();
             if is_remote(text) {
@@ -484,7 +491,8 @@ impl<'a> Loader<'a> {
             }
             _ => parent(first).to_owned(),
         };
-        let size: usize = env.iter().map(|(name, value)| name.len() + value.len() + 64).sum();
+        // They are copied, and read once more from the files beside what is included.
+        let size: usize = env.iter().map(|(name, value)| 2 * (name.len() + value.len() + 64)).sum();
         if let Err(over) = self.budget.bytes(size) {
             let message = format!("with the variables of what is included, it is {over}");
             self.problems.push(include.error(message).at("include"));
@@ -494,101 +502,9 @@ impl<'a> Loader<'a> {
         self.include_env(include, folder, &directory, &mut inner)?;
         self.model(&files, &directory, &inner, chain)
     }
-
-    /// Adds the variables of an include's env files that are not set already.
-    fn include_env(
-        &mut self,
-        include: &Node,
-        folder: &str,
-        directory: &str,
-        env: &mut Env,
-    ) -> Option<()> {
-        let given = texts(include.get("env_file"));
-        let mut variables = Variables::new();
-        if given.is_empty() {
-            let default = join(directory, ".env");
-            if self.files.read(&default).is_ok() {
-                self.env_file(&default, None, env, &mut variables)?;
-            }
-        }
-        for file in given {
-            let text = file.as_text().unwrap_or_default();
-            if text != "/dev/null" {
-                self.env_file(&join(folder, text), Some(file), env, &mut variables)?;
-            }
-        }
-        self.adopt(variables, env);
-        Some(())
-    }
-
-    /// Adds variables of env files that are not set already.
-    pub(super) fn adopt(&mut self, variables: Variables, env: &mut Env) {
-        for (name, variable) in variables {
-            let Entry::Vacant(free) = env.entry(name) else { continue };
-            let Variable { value, file, line, unset } = variable;
-            if !unset.is_empty() {
-                let location = Location { file: file.to_string(), line, column: 1 };
-                self.unset.note_variable(free.key(), &unset, &location);
-            }
-            free.insert(value);
-        }
-    }
-
-    /// Reads the text of an env file from outside. What it refers to may come from `env`.
-    pub(super) fn give(&mut self, (file, text): (&str, &str), env: &Env) {
-        let mut variables = Variables::new();
-        let outside = |name: &str| env.get(name).map(String::as_str);
-        match dotenv::parse((&file.into(), text), &outside, &mut variables, self.budget) {
-            Ok(()) => self.sealed.note(&variables),
-            Err(problem) => {
-                let location = Location { file: file.to_owned(), line: problem.line, column: 0 };
-                self.problems.push(Diagnostic::error(location, problem.message));
-            }
-        }
-        for (name, variable) in variables {
-            let Variable { value, file, line, unset } = variable;
-            let location = Location { file: file.to_string(), line, column: 1 };
-            self.unset.note_variable(&name, &unset, &location);
-            self.given.insert(name, value);
-        }
-    }
-
-    /// Reads an env file into `variables`.
-    pub(super) fn env_file(
-        &mut self,
-        path: &str,
-        asked_at: Option<&Node>,
-        env: &Env,
-        variables: &mut Variables,
-    ) -> Option<()> {
-        let bytes = self.read(path, asked_at)?;
-        let shown = self.files.show(path);
-        let Ok(text) = std::str::from_utf8(&bytes) else {
-            self.problems.push(Diagnostic::error(Location::file(shown), "it is not UTF-8 text"));
-            return None;
-        };
-        let unset = &self.unset;
-        let outside = |name: &str| {
-            unset.asks(name);
-            env.get(name).map(String::as_str)
-        };
-        match dotenv::parse((&shown.as_str().into(), text), &outside, variables, self.budget) {
-            Ok(()) => {
-                if self.may_be_sealed {
-                    self.sealed.note(variables);
-                }
-                Some(())
-            }
-            Err(problem) => {
-                let location = Location { file: shown, line: problem.line, column: 0 };
-                self.problems.push(Diagnostic::error(location, problem.message));
-                None
-            }
-        }
-    }
 }
 
-fn texts(node: Option<&Node>) -> Vec<&Node> {
+pub(super) fn texts(node: Option<&Node>) -> Vec<&Node> {
     let Some(node) = node else { return Vec::new() };
     let one = std::slice::from_ref(node);
     node.as_list().unwrap_or(one).iter().filter(|item| !item.is_null()).collect()

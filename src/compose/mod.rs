@@ -10,6 +10,7 @@ mod check;
 mod consistency;
 mod convert;
 mod de;
+mod env_files;
 mod files;
 mod interpolate;
 mod load;

@@ -11,17 +11,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::fleet_file::Stack;
 use crate::data::disk::at_the_disk;
 use crate::data::form::{self, Ledgers};
-use crate::drift::Cures;
+use crate::data::record::{Kept, TargetRecord};
 use crate::fleet::Orders;
 use crate::model::{
-    ContainerId, Digest, DriftPolicy, HostName, LastState, PrunePolicy, Remedy, RepositoryName,
-    Revision, StackName, SyncPolicy, Timestamp, chain,
+    Digest, HostName, Remedy, RepositoryName, Revision, StackName, Timestamp, chain,
 };
 use crate::report::Target;
 
@@ -103,85 +102,12 @@ pub struct DaemonLock {
     file: File,
 }
 
-/// What is remembered of a target.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct TargetRecord {
-    /// The last revision that the host was in sync with.
-    pub reached: Option<Revision>,
-    /// When.
-    pub at: Option<Timestamp>,
-    /// The containers of it that we made; `None` in a record of a version that did not note them.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub made: Option<BTreeSet<ContainerId>>,
-    /// Cures that changed nothing. Another process goes on counting.
-    #[serde(skip_serializing_if = "Cures::is_empty")]
-    pub cures: Cures,
-    /// Images that were taken over with what docker compose made: what each is taken to be built from, by its id.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub taken: BTreeMap<String, String>,
-    /// That it is kept, and how: what becomes of it once no commit asks for it any more.
-    pub kept: Option<Kept>,
-    /// That it was kept and is gone, where folders of the host still hold its data: for when it comes back.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub left: Option<Kept>,
-}
-
-impl TargetRecord {
-    /// The target, kept or gone.
-    pub(super) fn known(&self) -> Option<&Kept> {
-        self.kept.as_ref().or(self.left.as_ref())
-    }
-
-    /// Where its data was when it was last seen.
-    pub fn state(&self) -> LastState {
-        self.known().map(|kept| kept.state.clone()).unwrap_or_default()
-    }
-}
-
 /// A record as it is written.
 #[derive(Serialize)]
 struct Form<'a> {
     version: u32,
     #[serde(flatten)]
     record: &'a TargetRecord,
-}
-
-/// A target that is kept, and what its stack's last word allows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kept {
-    /// The target.
-    pub target: Target,
-    /// Whether passes apply what they plan.
-    pub sync: SyncPolicy,
-    /// Whether drift is corrected.
-    pub drift: DriftPolicy,
-    /// What is removed.
-    pub prune: PrunePolicy,
-    /// Its Compose project's name, where that is not the stack's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub project: Option<StackName>,
-    /// Where its data was when it was last seen.
-    #[serde(default, skip_serializing_if = "is_unknown")]
-    pub state: LastState,
-}
-
-fn is_unknown(state: &LastState) -> bool {
-    *state == LastState::default()
-}
-
-impl Kept {
-    /// A target that is about to be kept.
-    pub fn new(target: &Target, stack: &Stack, project: Option<&StackName>) -> Self {
-        Self {
-            target: target.clone(),
-            sync: stack.sync,
-            drift: stack.drift,
-            prune: stack.prune,
-            project: project.filter(|project| **project != stack.name).cloned(),
-            state: LastState::default(),
-        }
-    }
 }
 
 impl DataFolder {
@@ -484,18 +410,19 @@ impl DataFolder {
         self.remember(target, &record)
     }
 
-    /// Remembers that a target is in sync with a revision.
+    /// Remembers that a target is in sync with a revision, and with what that asked for.
     pub fn reach(
         &self,
         target: &Target,
-        revision: &Revision,
+        (revision, reached_as): (&Revision, Option<&Digest>),
         now: Timestamp,
     ) -> Result<(), DataError> {
         let mut record = self.recall(target);
-        if record.reached.as_ref() == Some(revision) {
+        if record.reached.as_ref() == Some(revision) && record.reached_as.as_ref() == reached_as {
             return Ok(());
         }
         record.reached = Some(revision.clone());
+        record.reached_as = reached_as.cloned();
         record.at = Some(now);
         self.remember(target, &record)
     }

@@ -14,8 +14,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 
-use crate::data::folder::{DataError, DataFolder, TargetRecord};
+use crate::data::folder::{DataError, DataFolder};
 use crate::data::form::{Kept, VERSION, Version};
+use crate::data::record::TargetRecord;
 use crate::drift::Cures;
 use crate::fleet::Orders;
 use crate::model::{HostName, RepositoryName, StackName};
@@ -189,7 +190,7 @@ mod tests {
         assert_eq!(ledger(&data), None);
         keep(&data, "shop");
         let revision = Revision::parse(&"3".repeat(40)).unwrap();
-        data.reach(&target("shop"), &revision, Timestamp::from_millis(5)).unwrap();
+        data.reach(&target("shop"), (&revision, None), Timestamp::from_millis(5)).unwrap();
         roll_back(&data, "shop", 1);
         let text = ledger(&data).unwrap();
         let lost = folder(other.path());

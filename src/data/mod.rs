@@ -10,3 +10,4 @@ pub mod journal;
 pub mod learnt;
 pub mod ledger;
 pub(crate) mod orders;
+pub mod record;

@@ -20,7 +20,7 @@ const OUTSIDE_DOCKERFILE: &str = ".moorline.dockerfile";
 const PARSED_BYTES: usize = 48;
 /// What an entry of a build context costs beside its content.
 /// A context of a million empty files is a few megabytes in Git and a few hundred here: entries count, not only bytes.
-const ENTRY_BYTES: usize = 256;
+const ENTRY_BYTES: usize = 320;
 
 /// Compose's label of the service, which is not part of what an image is.
 /// `docker compose build` puts it on the image too. Two services that build one image differ in nothing else, so it
@@ -192,7 +192,7 @@ fn context(
     let skip = if folder.as_str().is_empty() { 0 } else { folder.as_str().len() + 1 };
     for (path, why) in tree.left_out_below(folder) {
         let (is_ignored, moves) = patterns.name(path.as_str().get(skip..).unwrap_or_default());
-        desk.budget.steps(moves)?;
+        desk.budget.steps(2 * moves)?;
         if !is_ignored {
             let message = format!("{path} is left out of the commit: {why}");
             let help = "the image would be built without it: name it in `.dockerignore` if it is not needed";
@@ -204,7 +204,7 @@ fn context(
     for (path, file) in tree.below(folder) {
         let Some(path) = path.as_str().get(skip..) else { continue };
         let (is_ignored, moves) = patterns.name(path);
-        desk.budget.steps(moves + file.bytes.len() as u64 / 4)?;
+        desk.budget.steps(2 * moves + file.bytes.len() as u64 / 4)?;
         if !is_ignored {
             desk.budget.bytes(path.len() + ENTRY_BYTES)?;
             context.insert(path.to_owned(), bundled(file));

@@ -154,7 +154,7 @@ fn content(desk: &Desk<'_>, place: &Place) -> BTreeMap<String, BundleFile> {
         .below(&place.tree)
         .map(|(path, file)| 256 + (path.as_str().len() + file.bytes.len() / 4) as u64)
         .sum();
-    if desk.budget.steps(4 * cost).is_err() {
+    if desk.budget.steps(6 * cost).is_err() {
         return BTreeMap::new();
     }
     let one = |file: &crate::model::TreeFile| BundleFile {
@@ -320,6 +320,10 @@ fn attach_one(
                 return;
             }
         };
+        // Each container has a copy of its own, which is packed as well.
+        if desk.budget.bytes(bytes.len() + bytes.len() / 2).is_err() {
+            return;
+        }
         files.uploads.push(Upload {
             target,
             bytes: bytes.into(),

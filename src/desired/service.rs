@@ -57,6 +57,10 @@ fn one(
     (name, service): (&ServiceName, &Service),
     awaited: bool,
 ) -> Option<DesiredService> {
+    // What is over is said once, for the whole stack.
+    if desk.budget.over().is_some() {
+        return None;
+    }
     refuse_unsupported(desk, name, service);
     // Without a name for its image there is nothing to make, and every further complaint would be about that.
     let image = image(desk, name, service)?;

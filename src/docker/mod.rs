@@ -5,7 +5,8 @@
 //! absence.
 //!
 //! Two callers share one connection pool: plain calls whose answers are read into our own types (an Engine newer
-//! than this program may say words that it does not know), and bollard for the verbs of a container's life.
+//! than this program may say words that it does not know), and bollard for the verbs of a container's life. Every
+//! answer is bounded in time and size, whoever asked.
 
 mod act;
 mod connect;

@@ -12,6 +12,8 @@ use crate::model::{HostName, Timestamp};
 
 /// Steps of the search for the next opening: windows that shut each other out for longer count as never open.
 const SEARCH_LIMIT: usize = 400;
+/// Windows that are looked at in that search, all steps together: each takes some microseconds, for each target.
+const LOOKS: usize = 1_000;
 
 /// Whether changes may happen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +62,8 @@ pub fn opening(windows: &[&Window], now: Timestamp) -> Opening {
     };
     let because = because.map(ToString::to_string).unwrap_or_default();
     let mut at = Some(now);
-    for _ in 0..SEARCH_LIMIT {
+    let steps = (LOOKS / windows.len().max(1)).min(SEARCH_LIMIT);
+    for _ in 0..steps.max(10) {
         let Some(instant) = at else { break };
         if in_the_way(windows, instant).is_none() {
             return Opening::Shut { until: at, because };

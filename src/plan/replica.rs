@@ -33,6 +33,9 @@ impl<'a> Planner<'a> {
     /// `web-1` is the one to look at.
     pub(super) fn plan_service(&mut self, name: &ServiceName) {
         let Some(service) = self.service(name) else { return };
+        if self.unwind(service) {
+            return;
+        }
         let mut roll = Rollout::default();
         let setback = self.settle_failed(service);
         for desired in service.replicas.values() {

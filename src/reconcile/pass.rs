@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::commit::beside;
 pub use crate::commit::beside::Beside;
 use crate::commit::{LoadedStack, Written};
+use crate::data::record::TargetRecord;
 use crate::docker::{Depth, Engine, EngineError, Scope};
 use crate::drift::{self, Cures, Findings};
 use crate::fleet::WaitingOn;
@@ -28,7 +29,7 @@ use crate::model::{
 use crate::plan::{self, Phase, Resolve};
 use crate::reconcile::apply::{self, ApplyOptions, Edges, Listener};
 use crate::reconcile::falls::{self, Causes};
-use crate::report::{Failure, Report, Round, Target, Wait, secrets};
+use crate::report::{Failure, Report, Round, Target, Wait};
 use crate::schedule::Recoveries;
 use crate::state::{SeenUp, Watch};
 
@@ -59,7 +60,7 @@ pub struct Memory {
     /// What the stack asks of this host, for as long as neither the commit nor the Engine changes.
     desired: Option<Remembered>,
     /// What that revision asked for then: what lies outside Git may ask for something else since.
-    reached_as: Option<Digest>,
+    pub reached_as: Option<Digest>,
     /// What the last look was compared with, and what came out.
     compared: Option<Compared>,
 }
@@ -84,8 +85,9 @@ impl Memory {
     }
 
     /// What is left of it after a start: the revision that was reached.
-    pub fn since(reached: Option<Revision>) -> Self {
-        Self { reached, ..Self::default() }
+    pub fn since(record: &TargetRecord) -> Self {
+        let (reached, reached_as) = (record.reached.clone(), record.reached_as.clone());
+        Self { reached, reached_as, ..Self::default() }
     }
 
     /// The same, with cures that changed nothing and images that were taken over.
@@ -322,7 +324,7 @@ fn compare(
         return Arc::clone(&last.findings);
     }
     // What was changed in Git still serves here: it is as secret as what replaces it.
-    crate::redaction::hide(&secrets::of_observed(observed));
+    crate::redaction::hide_what_runs(desired, observed);
     let findings = Arc::new(drift::detect(desired, observed, policy));
     memory.compared = Some(Compared {
         desired: Arc::clone(desired),

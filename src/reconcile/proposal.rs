@@ -43,7 +43,8 @@ pub(crate) struct Proposal<'a> {
 /// What would be done about a proposal. Nothing is changed, locked or remembered, and no registry is asked about what a
 /// stranger names.
 pub(crate) async fn propose(proposal: Proposal<'_>, stop: &CancellationToken) -> Report {
-    let mut memory = Memory::since(proposal.reached).knowing(proposal.state);
+    let mut memory = Memory::default().knowing(proposal.state);
+    memory.reached = proposal.reached;
     let share = proposal.share.map(|share| move |_: &Observed| ready(share.clone()).boxed());
     let work = Work {
         target: proposal.target,

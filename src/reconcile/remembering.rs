@@ -13,7 +13,7 @@ use super::pass::Memory;
 pub(super) fn remembered(data: &DataFolder, target: &Target) -> Memory {
     let record = data.recall(target);
     let state = record.state();
-    Memory::since(record.reached).knowing(state).with(record.cures, record.taken)
+    Memory::since(&record).knowing(state).with(record.cures, record.taken)
 }
 
 /// Tells an Engine which of a target's containers are of our making. What is not kept yet was never made by us, whatever

@@ -472,25 +472,20 @@ impl Turning<'_> {
         self.say(memory, report);
         if report.is_good()
             && !request.commit.is_retired(target)
-            && let Err(error) = context.data.reach(target, &report.revision, now)
+            && let Err(error) =
+                context.data.reach(target, (&report.revision, memory.pass.reached_as.as_ref()), now)
         {
             tracing::warn!(%error, "cannot remember the reached revision");
         }
         if report.is_good() {
-            self.forget_former_names();
-        }
-        self.use_up_approval(report);
-    }
-
-    /// Once all is well under its present name, what the stack was called before is nobody's any more.
-    fn forget_former_names(&self) {
-        let Self { context, request, .. } = self;
-        let place = (request.target.stack.clone(), request.target.host.clone());
-        for old in request.commit.taken_over.get(&place).into_iter().flatten() {
-            if let Err(error) = context.data.hand_over(old) {
-                tracing::warn!(%error, "cannot forget the name that this stack had");
+            let place = (target.stack.clone(), target.host.clone());
+            for old in request.commit.taken_over.get(&place).into_iter().flatten() {
+                if let Err(error) = context.data.hand_over(old) {
+                    tracing::warn!(%error, "cannot forget the name that this stack had");
+                }
             }
         }
+        self.use_up_approval(report);
     }
 
     /// One yes is one deployment.

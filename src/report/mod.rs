@@ -14,5 +14,5 @@ pub mod status;
 mod verdict;
 mod waiting;
 
-pub use discretion::{mask, secrets, visible};
+pub use discretion::{mask, replaced, secrets, visible};
 pub use verdict::{Failure, Head, Report, Round, Target, Unproven, Wait};

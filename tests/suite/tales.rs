@@ -14,6 +14,7 @@ use std::time::Duration;
 use moorline::commit::{self, LoadedStack};
 use moorline::config::Stack;
 use moorline::config::settings::Labels;
+use moorline::data::record::TargetRecord;
 use moorline::docker::{Depth, Engine, EngineSettings};
 use moorline::fleet::whole;
 use moorline::model::{
@@ -428,7 +429,10 @@ impl Tale {
             0 => self.fake.stop(&name),
             1 => self.fake.kill(&name, 137),
             2 => self.fake.kill(&name, 1),
-            3 => self.fake.pause(&name),
+            // Nobody can pause what does not run.
+            3 if self.fake.inspect(&name).unwrap()["State"]["Running"] == true => {
+                self.fake.pause(&name);
+            }
             4 => self.fake.remove(&name),
             5 => self.fake.rename(&name, &format!("mine-{}", self.commits)),
             6 => self.fake.update(&name, json!({"Memory": 8 << 20, "MemorySwap": 16 << 20})),
@@ -485,7 +489,9 @@ impl Tale {
         let memories = std::mem::take(&mut self.memories);
         for (name, memory) in memories {
             if keeps {
-                let with = Memory::since(memory.reached).with(memory.cures, memory.taken);
+                let (reached, reached_as) = (memory.reached, memory.reached_as);
+                let record = TargetRecord { reached, reached_as, ..TargetRecord::default() };
+                let with = Memory::since(&record).with(memory.cures, memory.taken);
                 self.memories.insert(name.clone(), with);
                 let made = self.made.get(&name).cloned().unwrap_or_default();
                 self.engine.vouch_for(&stack_name(&name), Some(&made));

@@ -69,3 +69,71 @@ async fn no_door_lets_text_of_others_act() {
     check("a refused manifest", &text);
     check("a refused manifest, beside", &said);
 }
+
+/// A program of ours with these arguments in a folder: what it printed, and what it said beside.
+fn run_in(folder: &std::path::Path, words: &[&str]) -> (String, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_moorline"));
+    let output = command.args(words).current_dir(folder).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn neither_does_what_shows_a_working_copy() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let shop = folder.path().join("shop");
+    std::fs::create_dir(&shop).unwrap();
+    std::fs::write(shop.join(".env"), format!("A=\"{EVIL}\"\n")).unwrap();
+    let wrong = format!("services:\n  web: {{\"{EVIL}\": \"{EVIL}\"}}\n");
+    let odd = format!(
+        "services:\n  web: {{image: app, environment: {{\"E{EVIL}\": \"${{A}}\"}}, shm_size: \"{EVIL}\"}}\n"
+    );
+    for manifest in [manifest(EVIL), wrong, odd] {
+        std::fs::write(shop.join("compose.yaml"), &manifest).unwrap();
+        for form in ["text", "json", "yaml"] {
+            for words in [["render", "--output", form, "shop"], ["validate", "--output", form, "."]]
+            {
+                let (text, said) = run_in(folder.path(), &words);
+                let door = words.join(" ");
+                check(&door, &text);
+                check(&format!("{door}, beside"), &said);
+                if form == "json" && !text.is_empty() {
+                    serde_json::from_str::<serde_json::Value>(&text).unwrap();
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn neither_do_notes_and_log_lines() {
+    let harbour = Harbour::new(&["a"]).await;
+    let subject = "fix \u{202e}\u{1b}[31m\u{7} this";
+    let refused = format!("services:\n  web: {{\"{EVIL}\": \"{EVIL}\"}}\n");
+    let good = manifest(EVIL);
+    for (format, files, word) in [
+        ("text", vec![("shop/compose.yaml", good.as_str())], "moorline: success"),
+        ("json", vec![("shop/compose.yaml", refused.as_str())], "moorline: "),
+    ] {
+        let commit = harbour.push(&files, subject);
+        let log = harbour.repository.root().join(format!("log.{format}"));
+        let mut daemon = harbour
+            .program(&["run", "--log-format", format])
+            .env("RUST_LOG", "trace")
+            .stderr(std::fs::File::create(&log).unwrap())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        harbour.until_noted(&commit, word).await;
+        daemon.kill().await.unwrap();
+        let said = std::fs::read_to_string(&log).unwrap();
+        assert!(said.lines().count() > 5, "{said}");
+        for line in said.lines() {
+            check(&format!("the log as {format}"), line);
+            if format == "json" {
+                serde_json::from_str::<serde_json::Value>(line).unwrap();
+            }
+        }
+        check("a note", &harbour.notes(&commit));
+    }
+}

@@ -17,6 +17,11 @@ use crate::model::{
 };
 use crate::yaml::{self, Node};
 
+/// Windows of a fleet, or of a stack: each is looked at for each target.
+const MAX_WINDOWS: usize = 50;
+/// Names in `after` of all stacks together: each is followed for each target.
+const MAX_AFTER: usize = 20_000;
+
 /// What a fleet file is held against. What is `None` is not checked: `validate` in CI knows no hosts.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Surroundings<'a> {
@@ -80,6 +85,12 @@ impl FleetReader<'_> {
                         .at(stacks.path_of(&entry.key)),
                 ),
             }
+        }
+        let edges: usize = fleet.stacks.values().map(|stack| stack.after.len()).sum();
+        if edges > MAX_AFTER {
+            let message = format!("more than {MAX_AFTER} names in all the stacks' `after`");
+            self.top.note(self.top.problem("stacks", message));
+            return Fleet::default();
         }
         check_after(&stacks, &fleet);
         fleet.empty = self.top.flag("empty").unwrap_or(false);
@@ -334,7 +345,13 @@ impl FleetReader<'_> {
     }
 
     fn windows(&self, section: &Section<'_>) -> Vec<Window> {
-        section.items("windows").iter().filter_map(|item| self.window(item)).collect()
+        let items = section.items("windows");
+        if let Some(one_too_many) = items.get(MAX_WINDOWS) {
+            let message = format!("more than {MAX_WINDOWS} windows in one place");
+            let place = one_too_many.path_of("");
+            one_too_many.note(one_too_many.problem("for", message).at(place));
+        }
+        items.iter().take(MAX_WINDOWS).filter_map(|item| self.window(item)).collect()
     }
 
     fn window(&self, item: &Section<'_>) -> Option<Window> {

@@ -83,6 +83,9 @@ pub enum CronProblem {
     Zone(String),
 }
 
+/// From when on an expression must come at least once: any instant would do.
+const SOME_TIME: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
 impl Cron {
     /// Reads an expression such as `0 22 * * 1-5` and a zone such as `Europe/Berlin` (or `UTC`).
     pub fn parse(text: &str, zone: &str) -> Result<Self, CronProblem> {
@@ -97,7 +100,13 @@ impl Cron {
         let timezone = jiff::tz::TimeZoneDatabase::bundled()
             .get(zone)
             .map_err(|_unknown| CronProblem::Zone(zone.to_owned()))?;
-        Ok(Self { text: text.to_owned(), pattern, zone_name: zone.to_owned(), zone: timezone })
+        let cron =
+            Self { text: text.to_owned(), pattern, zone_name: zone.to_owned(), zone: timezone };
+        // Said here, and not searched for at each look.
+        if cron.next(SOME_TIME).is_none() {
+            return Err(problem("it never comes".to_owned()));
+        }
+        Ok(cron)
     }
 
     /// The first instant strictly after `after` at which it fires; `None` when it never does again.
@@ -146,6 +155,7 @@ mod tests {
             ("0 0 22 * * *", "UTC"),
             ("0 25 * * *", "UTC"),
             ("never", "UTC"),
+            ("0 0 31 2 *", "UTC"),
             ("0 22 * * *", "Europe/Atlantis"),
         ] {
             assert!(Cron::parse(text, zone).is_err(), "{text} {zone}");

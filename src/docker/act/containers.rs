@@ -3,12 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bollard::exec::{CreateExecOptions, StartExecResults};
 use bollard::query_parameters::{
-    LogsOptions, RemoveContainerOptions, RenameContainerOptions, RestartContainerOptions,
-    StopContainerOptions,
+    RemoveContainerOptions, RenameContainerOptions, RestartContainerOptions, StopContainerOptions,
 };
-use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 
 use super::super::connect::{Ask, segment};
@@ -16,7 +13,7 @@ use super::super::look::Inspection;
 use super::super::{Engine, EngineError};
 use super::{CallOptions, is_refusal};
 use crate::model::{
-    AnonymousVolumes, ContainerConfig, ContainerHandle, ContainerId, ContainerSpec, Endpoint, Hook,
+    AnonymousVolumes, ContainerConfig, ContainerHandle, ContainerId, ContainerSpec, Endpoint,
     HostConfig, RestartPolicy,
 };
 
@@ -24,12 +21,6 @@ use crate::model::{
 const MANY_ENDPOINTS: (u32, u32) = (1, 44);
 /// How often a container that is being removed is looked at.
 const REMOVAL_PAUSE: Duration = Duration::from_millis(100);
-/// Lines of a hook's output that are kept for its error.
-const TAIL: usize = 20;
-/// Lines of a container's log that are told when it did not come up, the longest of them, and the time to read them.
-const LAST_WORDS: usize = 3;
-const LAST_WORDS_CHARS: usize = 200;
-const LAST_WORDS_LIMIT: Duration = Duration::from_secs(3);
 
 /// What the Engine answers to a create call.
 #[derive(Deserialize)]
@@ -321,99 +312,6 @@ impl Engine {
             .json(&live_part(&spec.host))?;
         self.wire().write(ask, terms.step).await.map(drop)
     }
-
-    pub(super) async fn run_hook(
-        &self,
-        container: &ContainerHandle,
-        hook: &Hook,
-        terms: &CallOptions<'_>,
-    ) -> Result<(), EngineError> {
-        let what = format!("run a hook in {}", container.name());
-        let limit = terms.step;
-        let (code, tail) = tokio::time::timeout(limit, self.exec(container.address(), hook, &what))
-            .await
-            .unwrap_or(Err(EngineError::TimedOut { what, limit }))?;
-        if code == 0 {
-            return Ok(());
-        }
-        let command = hook.command.first().cloned().unwrap_or_default();
-        Err(EngineError::Hook { container: container.name().to_owned(), command, code, tail })
-    }
-
-    /// Runs a command to its end: exit code and last lines.
-    async fn exec(
-        &self,
-        address: &str,
-        hook: &Hook,
-        what: &str,
-    ) -> Result<(i64, Vec<String>), EngineError> {
-        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        let options = CreateExecOptions {
-            attach_stdout: Some(true),
-            attach_stderr: Some(true),
-            cmd: Some(hook.command.clone()),
-            env: Some(hook.environment.clone()),
-            user: some(&hook.user),
-            working_dir: some(&hook.working_dir),
-            privileged: Some(hook.privileged),
-            ..CreateExecOptions::default()
-        };
-        let failed = |error| self.verb_failed(what, error);
-        let made = self.verbs().create_exec(address, options).await.map_err(failed)?;
-        let mut text = String::new();
-        if let StartExecResults::Attached { mut output, .. } =
-            self.verbs().start_exec(&made.id, None).await.map_err(failed)?
-        {
-            while let Some(Ok(chunk)) = output.next().await {
-                text.push_str(&chunk.to_string());
-                keep_tail(&mut text);
-            }
-        }
-        let ended = self.verbs().inspect_exec(&made.id).await.map_err(failed)?;
-        let code = ended.exit_code.unwrap_or(-1);
-        Ok((code, last_lines(&text)))
-    }
-}
-
-impl Engine {
-    /// The last lines that a container wrote; none where its log driver keeps nothing that can be read, or the Engine does
-    /// not answer soon.
-    pub(super) async fn last_words(&self, address: &str) -> Vec<String> {
-        let options = LogsOptions {
-            stdout: true,
-            stderr: true,
-            tail: LAST_WORDS.to_string(),
-            ..LogsOptions::default()
-        };
-        let mut text = String::new();
-        let read = async {
-            let mut output = std::pin::pin!(self.verbs().logs(address, Some(options)));
-            while let Some(Ok(chunk)) = output.next().await {
-                text.push_str(&chunk.to_string());
-                keep_tail(&mut text);
-            }
-        };
-        // What came until then is better than nothing.
-        drop(tokio::time::timeout(LAST_WORDS_LIMIT, read).await);
-        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-        let lines: Vec<String> =
-            lines.map(|line| line.chars().take(LAST_WORDS_CHARS).collect()).collect();
-        lines.iter().skip(lines.len().saturating_sub(LAST_WORDS)).cloned().collect()
-    }
-}
-
-/// A hook may write without end.
-fn keep_tail(text: &mut String) {
-    const MOST: usize = 64 << 10;
-    if text.len() > MOST {
-        let cut = text.char_indices().map(|(at, _)| at).find(|at| text.len() - at <= MOST / 2);
-        text.drain(..cut.unwrap_or(0));
-    }
-}
-
-fn last_lines(text: &str) -> Vec<String> {
-    let lines: Vec<&str> = text.lines().collect();
-    lines.iter().skip(lines.len().saturating_sub(TAIL)).map(|line| (*line).to_owned()).collect()
 }
 
 /// The Engine counts whole seconds; a shorter grace than asked for would kill what was about to end.

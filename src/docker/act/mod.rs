@@ -5,6 +5,7 @@
 //! actions of this edge come here; another one is refused, and nothing happens.
 
 mod containers;
+mod exec;
 mod files;
 mod images;
 mod laid;

@@ -1,5 +1,6 @@
 //! Calls of bollard, under our limits and in our errors.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use bollard::errors::Error;
@@ -20,7 +21,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn verb_failed(&self, what: &str, error: Error) -> EngineError {
+    fn verb_failed(&self, what: &str, error: Error) -> EngineError {
         let what = what.to_owned();
         match error {
             Error::DockerResponseServerError { status_code, message } => EngineError::Refused {
@@ -31,6 +32,9 @@ impl Engine {
             Error::HyperLegacyError { err } => self.wire().failed(&what, err),
             error @ (Error::JsonDataError { .. } | Error::JsonSerdeError { .. }) => {
                 EngineError::Garbled { what, source: error.into() }
+            }
+            Error::IOError { err } if err.kind() == ErrorKind::InvalidData => {
+                EngineError::Garbled { what, source: err.into() }
             }
             error => EngineError::Broken { what, source: error.into() },
         }

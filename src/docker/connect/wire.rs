@@ -1,8 +1,10 @@
 //! One HTTP client for an Engine: every call has a limit that covers the body too, and names the API version.
 
+use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use bollard::BollardRequest;
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
@@ -22,6 +24,8 @@ use crate::model::chain;
 
 /// More than any list of an Engine that anybody runs; keeps a mad one from eating our memory.
 const LARGEST_BODY: usize = 96 << 20;
+/// More than what is answered to a change.
+const LARGEST_OUTCOME: usize = 4 << 20;
 /// More than any refusal.
 const LARGEST_REFUSAL: usize = 256 << 10;
 /// Idle connections close after this, so that a fleet does not hold thousands.
@@ -175,7 +179,8 @@ impl Wire {
         ask: Ask,
     ) -> Result<T, EngineError> {
         let what = ask.what.clone();
-        let bytes = self.within(self.limits.read, &what, self.whole("", ask)).await?;
+        let bytes =
+            self.within(self.limits.read, &what, self.whole("", ask, LARGEST_OUTCOME)).await?;
         parse(&what, &bytes)
     }
 
@@ -192,10 +197,10 @@ impl Wire {
     /// [`Wire::read`] for what is not JSON, or is parsed elsewhere.
     pub(in crate::docker) async fn read_bytes(&self, ask: Ask) -> Result<Bytes, EngineError> {
         let (what, limit, version) = (ask.what.clone(), self.limits.read, self.version());
-        let first = self.within(limit, &what, self.whole(&version, ask.clone())).await;
-        match first {
+        let first = self.whole(&version, ask.clone(), LARGEST_BODY);
+        match self.within(limit, &what, first).await {
             Err(EngineError::Broken { .. }) => {
-                self.within(limit, &what, self.whole(&version, ask)).await
+                self.within(limit, &what, self.whole(&version, ask, LARGEST_BODY)).await
             }
             other => other,
         }
@@ -208,7 +213,7 @@ impl Wire {
         limit: Duration,
     ) -> Result<Bytes, EngineError> {
         let (what, version) = (ask.what.clone(), self.version());
-        self.within(limit, &what, self.whole(&version, ask)).await
+        self.within(limit, &what, self.whole(&version, ask, LARGEST_OUTCOME)).await
     }
 
     /// Begins something whose answer is a stream; the limit covers the headers only.
@@ -222,10 +227,10 @@ impl Wire {
         Ok(response.into_body())
     }
 
-    async fn whole(&self, version: &str, ask: Ask) -> Result<Bytes, EngineError> {
+    async fn whole(&self, version: &str, ask: Ask, most: usize) -> Result<Bytes, EngineError> {
         let what = ask.what.clone();
         let response = self.answer(version, ask).await?;
-        body_of(&what, response).await
+        body_within(&what, response, most).await
     }
 
     /// The answer, when it is not a refusal.
@@ -237,17 +242,18 @@ impl Wire {
         let response =
             self.client.request(request).await.map_err(|error| self.failed(&what, error))?;
         let status = response.status();
-        if status.is_success() || status == StatusCode::NOT_MODIFIED {
+        if is_answer(status) {
             return Ok(response);
         }
         let message = refusal(&body_within(&what, response, LARGEST_REFUSAL).await?, status);
         Err(EngineError::Refused { what, status: status.as_u16(), message })
     }
 
-    /// The same client for the typed calls of bollard, which does not put the API version into paths by itself.
+    /// The same client for the typed calls of bollard, which does not put the API version into paths by itself, and which
+    /// reads any answer to its end. So a refusal is read here, and a success is handed on only if it says how long it is.
     pub(in crate::docker) async fn forward(
         self,
-        request: bollard::BollardRequest,
+        request: BollardRequest,
     ) -> Result<Response<Incoming>, bollard::errors::Error> {
         let (mut parts, body) = request.into_parts();
         let asked = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
@@ -255,14 +261,26 @@ impl Wire {
         parts.headers.remove(http::header::HOST);
         let body = body.map_err(Cause::from).boxed_unsync();
         let response = self.client.request(Request::from_parts(parts, body)).await?;
-        // These calls answer with little or nothing, and their client would read any amount.
-        match response.body().size_hint().lower() {
-            length if length > LARGEST_REFUSAL as u64 => {
-                let why = format!("an answer of {length} bytes is not read");
-                Err(bollard::errors::Error::IOError { err: std::io::Error::other(why) })
+        let status = response.status();
+        if is_answer(status) {
+            let length = response.body().size_hint().upper();
+            if length.is_some_and(|length| length <= LARGEST_OUTCOME as u64) {
+                return Ok(response);
             }
-            _ => Ok(response),
+            let why = length.map_or_else(
+                || "an answer without a length is not read".to_owned(),
+                |length| format!("an answer of {length} bytes is not read"),
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why).into());
         }
+        let body = Limited::new(response.into_body(), LARGEST_REFUSAL).collect().await;
+        let body = body.map_err(|source| {
+            let is_endless = source.is::<LengthLimitError>();
+            let kind = if is_endless { io::ErrorKind::InvalidData } else { io::ErrorKind::Other };
+            io::Error::new(kind, source)
+        })?;
+        let (status_code, message) = (status.as_u16(), refusal(&body.to_bytes(), status));
+        Err(bollard::errors::Error::DockerResponseServerError { status_code, message })
     }
 
     async fn within<T>(
@@ -298,8 +316,9 @@ impl std::fmt::Debug for Wire {
     }
 }
 
-async fn body_of(what: &str, response: Response<Incoming>) -> Result<Bytes, EngineError> {
-    body_within(what, response, LARGEST_BODY).await
+/// Whether the Engine did what it was asked for, or had nothing to do.
+fn is_answer(status: StatusCode) -> bool {
+    status.is_success() || status == StatusCode::NOT_MODIFIED
 }
 
 async fn body_within(

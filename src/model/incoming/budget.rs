@@ -11,6 +11,8 @@ pub struct Budget {
     steps: Cell<u64>,
     bytes: Cell<u64>,
     granted: (u64, u64),
+    /// Bytes of text that were read so far, where more text is granted more.
+    read: Option<Cell<u64>>,
 }
 
 /// What there was not enough of.
@@ -37,12 +39,33 @@ impl Budget {
 
     /// So many steps and bytes.
     pub fn new(steps: u64, bytes: u64) -> Self {
-        Self { steps: Cell::new(steps), bytes: Cell::new(bytes), granted: (steps, bytes) }
+        let granted = (steps, bytes);
+        Self { steps: Cell::new(steps), bytes: Cell::new(bytes), granted, read: None }
     }
 
-    /// What all stacks of one commit may take together.
+    /// What somebody's own files may take, which nobody else wrote: as much as a stack, and more where there is more to
+    /// read. What multiplies itself is refused all the same.
+    pub fn by_hand() -> Self {
+        Self { read: Some(Cell::new(0)), ..Self::of_a_stack() }
+    }
+
+    /// Text was read for the first time. Beyond what a stack's budget is made for, it brings what reading it takes.
+    pub fn earn(&self, length: usize) {
+        let Some(read) = &self.read else { return };
+        let beyond = |read: u64| read.min(LONGEST_TEXT).saturating_sub(FREE_TEXT);
+        let before = beyond(read.get());
+        read.set(read.get().saturating_add(length as u64));
+        let more = beyond(read.get()) - before;
+        for (cell, each) in [(&self.steps, STEPS_OF_TEXT), (&self.bytes, BYTES_OF_TEXT)] {
+            if cell.get() != SPENT {
+                cell.set(cell.get().saturating_add(more * each));
+            }
+        }
+    }
+
+    /// What all stacks of one commit may take together: they are all in memory at once.
     pub fn of_a_commit() -> Self {
-        Self::new(4 * Self::STEPS, Self::BYTES + Self::BYTES / 2)
+        Self::new(Self::STEPS + Self::STEPS / 2, Self::BYTES)
     }
 
     /// What one stack may take of this, which all share.
@@ -86,6 +109,14 @@ impl Budget {
     }
 }
 
+/// Text for which a stack's budget is made, in bytes; some three thousand services.
+const FREE_TEXT: u64 = 2 << 20;
+/// Text beyond this brings nothing more.
+const LONGEST_TEXT: u64 = 12 << 20;
+/// What a byte of text takes, where it is written as people write.
+const STEPS_OF_TEXT: u64 = 150;
+const BYTES_OF_TEXT: u64 = 128;
+
 /// No budget is as large as this: it stands for one that was too small.
 const SPENT: u64 = u64::MAX;
 
@@ -107,6 +138,22 @@ mod tests {
         assert_eq!(budget.bytes(11), Err(OverBudget::Bytes));
         assert_eq!(budget.bytes(0), Err(OverBudget::Bytes));
         assert_eq!(budget.over(), Some(OverBudget::Bytes));
+    }
+
+    #[test]
+    fn more_text_of_ones_own_is_granted_more_and_no_more_than_that() {
+        let size = |bytes: u64| usize::try_from(bytes).unwrap();
+        let (own, other) = (Budget::by_hand(), Budget::of_a_stack());
+        for budget in [&own, &other] {
+            budget.earn(size(FREE_TEXT));
+            budget.earn(1 << 20);
+        }
+        let more = Budget::BYTES + (1 << 20) * BYTES_OF_TEXT;
+        assert_eq!(other.bytes(size(Budget::BYTES + 1)), Err(OverBudget::Bytes));
+        assert_eq!(own.bytes(size(more)), Ok(()));
+        assert_eq!(own.bytes(1), Err(OverBudget::Bytes));
+        own.earn(1 << 20);
+        assert_eq!(own.over(), Some(OverBudget::Bytes));
     }
 
     #[test]

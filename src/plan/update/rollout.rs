@@ -179,3 +179,8 @@ pub(in crate::plan) fn monitor(service: &DesiredService, is_first_batch: bool) -
         said => said,
     }
 }
+
+/// The name of a successor until it may have the final one.
+pub(super) fn passing_name(desired: &DesiredReplica) -> String {
+    format!("{}.next", desired.name)
+}

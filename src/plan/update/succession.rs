@@ -9,7 +9,7 @@ use crate::model::{
 };
 
 use super::inheritance::inherit_anonymous_volumes;
-use super::rollout::{Rollout, Successor, TakenOver, monitor, order_of};
+use super::rollout::{Rollout, Successor, TakenOver, monitor, order_of, passing_name};
 use crate::plan::place::handle;
 use crate::plan::steps::{Cause, Node};
 use crate::plan::{Planner, cause};
@@ -21,6 +21,8 @@ struct Handover<'a> {
     new: Successor,
     olds: Vec<&'a ObservedContainer>,
     ready: Vec<Node>,
+    /// What its turn waits for, where that was taken already.
+    turn: Option<Vec<Node>>,
 }
 
 impl<'a> Planner<'a> {
@@ -39,9 +41,23 @@ impl<'a> Planner<'a> {
         let cause = cause(drift);
         let Some(started_after) = self.may_start(desired, drift) else { return };
         let mut olds = self.predecessors(&desired.replica);
-        let passing = format!("{}.next", desired.name);
-        // When an earlier replacement was cut off before its last step, its successor is the old one now, under the
-        // passing name: then the final name is the free one.
+        let passing = passing_name(desired);
+        // One that never got the final name is of an update that was cut off by this commit, and proved nothing: it goes
+        // first, and what ran before it is what a failure goes back to.
+        let halves = self.halves(desired);
+        let turn = halves.map(|_| self.take_turn(&service.update, roll, &cause));
+        let after = turn.clone().map_or_else(Vec::new, |mut after| {
+            // Its name is needed, so it cannot wait until the new one is made; but for all that the new one needs.
+            let origin = service.origin.as_ref();
+            after.extend(self.ground_for(&service.image, desired, origin, &cause));
+            after.extend(started_after.iter().copied());
+            after
+        });
+        olds.push(old);
+        let old = halves.map_or(old, |(_, proven)| proven);
+        olds.retain(|one| one.id != old.id);
+        // Where nothing else is left, the successor of before is the old one now, under the passing name: then the final
+        // name is the free one.
         let passing = if old.name == passing { desired.name.clone() } else { passing };
         // A predecessor that still holds the name is what is left of an attempt that came to nothing, or of one whose
         // successor stands already.
@@ -49,7 +65,7 @@ impl<'a> Planner<'a> {
             olds.extract_if(.., |container| container.name == passing).collect();
         let cleared: Vec<Node> = leftovers
             .into_iter()
-            .map(|leftover| self.remove_container(leftover, &cause, []))
+            .map(|leftover| self.remove_container(leftover, &cause, after.iter().copied()))
             .collect();
         olds.push(old);
         let mut spec = (*desired.spec).clone();
@@ -72,7 +88,8 @@ impl<'a> Planner<'a> {
             state: ContainerState::Created,
             name: passing,
         };
-        let handover = Handover { service, desired, new: successor, olds, ready: started_after };
+        let ready = started_after;
+        let handover = Handover { service, desired, new: successor, olds, ready, turn };
         self.take_over(handover, &cause, roll);
     }
 
@@ -102,15 +119,16 @@ impl<'a> Planner<'a> {
         let made = self.complete_made(desired, new, &cause);
         let successor =
             Successor { handle: handle(new), made, state: new.state, name: new.name.clone() };
-        let handover = Handover { service, desired, new: successor, olds, ready: started_after };
+        let (ready, turn) = (started_after, None);
+        let handover = Handover { service, desired, new: successor, olds, ready, turn };
         self.take_over(handover, &cause, roll);
     }
 
     /// The old ones stop, the new one starts and proves itself. The old ones stay, and the new one keeps its passing
     /// name, until every replica of the service has come so far.
     fn take_over(&mut self, handover: Handover<'a>, cause: &Cause, roll: &mut Rollout<'a>) {
-        let Handover { service, desired, new, olds, ready } = handover;
-        let turn = self.take_turn(&service.update, roll, cause);
+        let Handover { service, desired, new, olds, ready, turn } = handover;
+        let turn = turn.unwrap_or_else(|| self.take_turn(&service.update, roll, cause));
         let monitor = monitor(service, turn.is_empty());
         let ready: Vec<Node> = ready.into_iter().chain(new.made).chain(turn).collect();
         let running = olds.iter().copied().filter(|old| old.state.is_up());

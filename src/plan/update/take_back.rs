@@ -2,7 +2,7 @@
 
 use crate::model::{
     ContainerState, Cure, DesiredReplica, DesiredService, FailureAction, ObservedContainer, Reason,
-    UpdateOrder,
+    UpdateOrder, UpdatePolicy,
 };
 use crate::plan::place::handle;
 use crate::plan::steps::Cause;
@@ -82,21 +82,21 @@ impl<'a> Planner<'a> {
             self.remove_container(new, &cause, []);
             self.stands_as_observed(&desired.replica, old);
         } else {
-            self.change_back((service, desired), (new, old), &cause, back);
+            let policy = service.rollback.as_ref().unwrap_or(&service.update);
+            self.change_back((service, policy), desired, (new, old), (&cause, back));
         }
         self.hold(&drift, setback.why.clone());
     }
 
     /// By `rollback_config` where there is one: batches, order and watch time of the way back may differ from those of
     /// the way there, since what serves again is known to work.
-    fn change_back(
+    pub(super) fn change_back(
         &mut self,
-        (service, desired): (&'a DesiredService, &'a DesiredReplica),
+        (service, policy): (&'a DesiredService, &UpdatePolicy),
+        desired: &'a DesiredReplica,
         (new, old): (&ObservedContainer, &ObservedContainer),
-        cause: &Cause,
-        back: &mut Rollout<'a>,
+        (cause, back): (&Cause, &mut Rollout<'a>),
     ) {
-        let policy = service.rollback.as_ref().unwrap_or(&service.update);
         if old.state.is_up() {
             self.stands_as_observed(&desired.replica, old);
             self.remove_container(new, cause, []);

@@ -145,6 +145,13 @@ impl SecretSet {
         found
     }
 
+    /// From where the first known secret begins in a text to where the last one ends.
+    pub fn extent(&self, text: &str) -> Option<(usize, usize)> {
+        let found = self.find(text);
+        let from = found.iter().map(|(from, _)| *from).min()?;
+        Some((from, found.iter().map(|(_, to)| *to).max()?))
+    }
+
     /// A set of these values.
     pub fn of<'a>(values: impl IntoIterator<Item = &'a str>) -> Self {
         let mut set = Self::default();

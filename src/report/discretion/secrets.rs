@@ -201,7 +201,7 @@ fn add_named(set: &mut SecretSet, name: &str, value: &str) {
 
 /// What is in an env file is for the container's eyes, whatever its name. Plain words (`production`, `example.com`)
 /// would hide half of every text, and are shown unless their name says more.
-fn add_variable(set: &mut SecretSet, name: &str, value: &str) {
+pub(super) fn add_variable(set: &mut SecretSet, name: &str, value: &str) {
     let plain = |c: char| c.is_ascii_alphabetic() || " ._-/:".contains(c);
     let figures = |c: char| c.is_ascii_digit() || "._-:".contains(c);
     if value.len() >= 8 && !value.chars().all(plain) && !value.chars().all(figures) {
@@ -220,7 +220,7 @@ fn add_password(set: &mut SecretSet, value: &str) {
     }
 }
 
-fn is_number_or_flag(value: &str) -> bool {
+pub(super) fn is_number_or_flag(value: &str) -> bool {
     matches!(value, "true" | "false" | "enabled" | "disabled") || value.parse::<u16>().is_ok()
 }
 

@@ -60,6 +60,41 @@ pub fn json(written: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// Whether YAML would write as it is what acts: it has escapes for what is no ASCII, and uses them for little.
+pub fn is_hidden_in(yaml: &str) -> bool {
+    yaml.contains(|c: char| acts(c) && !c.is_ascii())
+}
+
+/// Around the number of a character that [`unmarked()`] writes as an escape. Control characters: what holds them is written
+/// between double quotes, with escapes.
+const MARKS: (&str, &str) = ("\u{1}\u{2}", "\u{1}");
+
+/// A text to be written as YAML, with marks where something acts.
+pub fn marked(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if acts(c) && !c.is_ascii() {
+            shown.extend([MARKS.0, &format!("{:x}", u32::from(c)), MARKS.1]);
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+/// YAML of texts that were marked: it holds the same texts, and shows what they hold.
+pub fn unmarked(yaml: &str) -> String {
+    let mut pieces = yaml.split("\\x01\\x02");
+    let mut shown = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let (number, rest) = piece.split_once("\\x01").unwrap_or((piece, ""));
+        let escape = if number.len() > 4 { 'U' } else { 'u' };
+        let width = if number.len() > 4 { 8 } else { 4 };
+        shown.extend([&*format!("\\{escape}{number:0>width$}"), rest]);
+    }
+    shown
+}
+
 fn colour_length(text: &str) -> Option<usize> {
     let inside = text.strip_prefix("\x1b[")?;
     let digits = inside.find(|c: char| !(c.is_ascii_digit() || c == ';'))?;

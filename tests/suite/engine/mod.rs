@@ -1,6 +1,7 @@
 //! The `docker` room against Engines: real ones, and the simulated one.
 
 mod doors;
+mod endless;
 mod faults;
 mod laid;
 mod real;

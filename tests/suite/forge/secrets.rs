@@ -154,7 +154,7 @@ async fn shown_by_the_process(stage: &Stage, extra: &str, until: impl AsyncFn(&S
     let mut daemon = tokio::process::Command::new(env!("CARGO_BIN_EXE_moorline"))
         .args(["run", "--settings"])
         .arg(&settings)
-        .env("RUST_LOG", "debug")
+        .env("RUST_LOG", "trace")
         .stderr(std::fs::File::create(&log).unwrap())
         .kill_on_drop(true)
         .spawn()
@@ -286,7 +286,7 @@ async fn a_password_in_an_address_is_refused_or_failed_upon_without_being_shown(
                 .args(&words)
                 .current_dir(folder.join("srv"))
                 .env("MOORLINE_DATA", folder.join("data-of-its-own"))
-                .env("RUST_LOG", "debug")
+                .env("RUST_LOG", "trace")
                 .output()
                 .await
                 .unwrap();

@@ -17,7 +17,7 @@ impl Numbers {
     }
 
     /// A number that has this many digits, roughly.
-    fn about(&mut self, size: usize) -> usize {
+    pub(super) fn about(&mut self, size: usize) -> usize {
         size / 2 + self.below(size / 2 + 1) + 1
     }
 }
@@ -62,17 +62,17 @@ pub(super) const KINDS: &[Kind] = &[
     ("quotes", quotes),
 ];
 
-fn one(text: String) -> Files {
+pub(super) fn one(text: String) -> Files {
     vec![("shop/compose.yaml".into(), text)]
 }
 
-fn with(text: String, more: &[(&str, String)]) -> Files {
+pub(super) fn with(text: String, more: &[(&str, String)]) -> Files {
     let mut files = one(text);
     files.extend(more.iter().map(|(path, text)| (format!("shop/{path}"), text.clone())));
     files
 }
 
-fn app() -> String {
+pub(super) fn app() -> String {
     "services: {web: {image: app}}\n".to_owned()
 }
 

@@ -6,6 +6,8 @@
 //! name; a debug build, which is some ten times slower, has ten times as long.
 
 mod bombs;
+mod more;
+mod recovery;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -13,7 +15,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use self::bombs::{Files, KINDS, Numbers};
+use self::bombs::{Files, Kind, Numbers};
 use crate::support::git_world::git_in;
 
 /// What one repository may take at most.
@@ -93,8 +95,9 @@ fn sample(number: u32, took: &mut Took) {
 fn cases() -> Vec<(&'static str, usize, Files)> {
     let wanted = std::env::var("MOORLINE_HOSTILE").ok().and_then(|count| count.parse().ok());
     let kind = std::env::var("MOORLINE_HOSTILE_KIND").ok();
-    let kinds: Vec<_> =
-        KINDS.iter().filter(|(name, _)| kind.as_ref().is_none_or(|kind| kind == name)).collect();
+    let all = bombs::KINDS.iter().chain(more::KINDS);
+    let kinds: Vec<&Kind> =
+        all.filter(|(name, _)| kind.as_ref().is_none_or(|kind| kind == name)).collect();
     let count = wanted.unwrap_or(3 * kinds.len());
     (0..count)
         .map(|number| {

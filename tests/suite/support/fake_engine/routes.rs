@@ -114,8 +114,7 @@ pub(super) async fn answer(
     shared: Arc<Shared>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, io::Error> {
-    let (mut parts, body) = request.into_parts();
-    let upgrade = parts.extensions.remove::<hyper::upgrade::OnUpgrade>();
+    let (parts, body) = request.into_parts();
     let bytes = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let asked = take_apart(&parts, bytes);
     let Some((number, fault)) = receive(&shared, &asked) else {
@@ -137,7 +136,7 @@ pub(super) async fn answer(
         return Ok(events(&shared, &asked));
     }
     if asked.path.starts_with("/exec/") && asked.path.ends_with("/start") {
-        return Ok(exec_start(upgrade));
+        return Ok(exec_start());
     }
     let answer = carry_out(&shared, &asked).await;
     note(&shared, number, answer.status);
@@ -484,15 +483,10 @@ fn events(shared: &Arc<Shared>, asked: &Asked) -> Response<Body> {
         .unwrap()
 }
 
-/// The process has ended by the time that anybody listens.
-fn exec_start(upgrade: Option<hyper::upgrade::OnUpgrade>) -> Response<Body> {
-    if let Some(upgrade) = upgrade {
-        tokio::spawn(async move { drop(upgrade.await) });
-    }
+/// The process has ended by the time that anybody listens, and wrote nothing.
+fn exec_start() -> Response<Body> {
     Response::builder()
-        .status(StatusCode::SWITCHING_PROTOCOLS)
-        .header("connection", "Upgrade")
-        .header("upgrade", "tcp")
+        .header("content-type", "application/vnd.docker.raw-stream")
         .body(Full::new(Bytes::new()).map_err(|never: Infallible| match never {}).boxed_unsync())
         .unwrap()
 }
