@@ -183,9 +183,10 @@ impl Roster {
     /// Makes a placement of all that was noted, and wakes those that it concerns.
     fn place_anew(&self) -> Option<Timestamp> {
         let mut inner = self.lock();
-        let (turned, until) = match inner.seating.spreads_any() {
-            true => self.refresh(&mut inner.seating),
-            false => (BTreeSet::new(), None),
+        let (turned, until) = if inner.seating.spreads_any() {
+            self.refresh(&mut inner.seating)
+        } else {
+            (BTreeSet::new(), None)
         };
         inner.turn += 1;
         let turn = inner.turn;

@@ -429,7 +429,10 @@ impl Tale {
             0 => self.fake.stop(&name),
             1 => self.fake.kill(&name, 137),
             2 => self.fake.kill(&name, 1),
-            3 => self.fake.pause(&name),
+            // Nobody can pause what does not run.
+            3 if self.fake.inspect(&name).unwrap()["State"]["Running"] == true => {
+                self.fake.pause(&name);
+            }
             4 => self.fake.remove(&name),
             5 => self.fake.rename(&name, &format!("mine-{}", self.commits)),
             6 => self.fake.update(&name, json!({"Memory": 8 << 20, "MemorySwap": 16 << 20})),

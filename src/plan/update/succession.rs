@@ -4,14 +4,15 @@
 use std::time::Duration;
 
 use crate::model::{
-    ContainerHandle, ContainerSpec, ContainerState, Cure, DesiredReplica, DesiredService, Drift,
-    Mount, ObservedContainer, Reason, Resource, UpdateOrder,
+    ContainerHandle, ContainerState, Cure, DesiredReplica, DesiredService, Drift,
+    ObservedContainer, Reason, Resource, UpdateOrder,
 };
 
-use super::place::handle;
-use super::rollout::{Rollout, Successor, TakenOver, monitor, order_of};
-use super::steps::{Cause, Node};
-use super::{Planner, cause};
+use super::inheritance::inherit_anonymous_volumes;
+use super::rollout::{Rollout, Successor, TakenOver, monitor, order_of, passing_name};
+use crate::plan::place::handle;
+use crate::plan::steps::{Cause, Node};
+use crate::plan::{Planner, cause};
 
 /// A successor, those whose place it takes, and what its start waits for.
 struct Handover<'a> {
@@ -20,11 +21,16 @@ struct Handover<'a> {
     new: Successor,
     olds: Vec<&'a ObservedContainer>,
     ready: Vec<Node>,
+    /// What its turn waits for, where that was taken already.
+    turn: Option<Vec<Node>>,
 }
 
 impl<'a> Planner<'a> {
     /// Makes a successor under a passing name and lets it take over.
-    pub(super) fn replace(
+    ///
+    /// The Engine takes a name once, so two containers of one replica need two names. `NAME.next` is not one that
+    /// Compose would give, and it is short-lived: a look that finds it knows that a replacement was cut off.
+    pub(in crate::plan) fn replace(
         &mut self,
         service: &'a DesiredService,
         desired: &'a DesiredReplica,
@@ -35,9 +41,23 @@ impl<'a> Planner<'a> {
         let cause = cause(drift);
         let Some(started_after) = self.may_start(desired, drift) else { return };
         let mut olds = self.predecessors(&desired.replica);
-        let passing = format!("{}.next", desired.name);
-        // When an earlier replacement was cut off before its last step, its successor is the old one now, under the
-        // passing name: then the final name is the free one.
+        let passing = passing_name(desired);
+        // One that never got the final name is of an update that was cut off by this commit, and proved nothing: it goes
+        // first, and what ran before it is what a failure goes back to.
+        let halves = self.halves(desired);
+        let turn = halves.map(|_| self.take_turn(&service.update, roll, &cause));
+        let after = turn.clone().map_or_else(Vec::new, |mut after| {
+            // Its name is needed, so it cannot wait until the new one is made; but for all that the new one needs.
+            let origin = service.origin.as_ref();
+            after.extend(self.ground_for(&service.image, desired, origin, &cause));
+            after.extend(started_after.iter().copied());
+            after
+        });
+        olds.push(old);
+        let old = halves.map_or(old, |(_, proven)| proven);
+        olds.retain(|one| one.id != old.id);
+        // Where nothing else is left, the successor of before is the old one now, under the passing name: then the final
+        // name is the free one.
         let passing = if old.name == passing { desired.name.clone() } else { passing };
         // A predecessor that still holds the name is what is left of an attempt that came to nothing, or of one whose
         // successor stands already.
@@ -45,7 +65,7 @@ impl<'a> Planner<'a> {
             olds.extract_if(.., |container| container.name == passing).collect();
         let cleared: Vec<Node> = leftovers
             .into_iter()
-            .map(|leftover| self.remove_container(leftover, &cause, []))
+            .map(|leftover| self.remove_container(leftover, &cause, after.iter().copied()))
             .collect();
         olds.push(old);
         let mut spec = (*desired.spec).clone();
@@ -68,12 +88,16 @@ impl<'a> Planner<'a> {
             state: ContainerState::Created,
             name: passing,
         };
-        let handover = Handover { service, desired, new: successor, olds, ready: started_after };
+        let ready = started_after;
+        let handover = Handover { service, desired, new: successor, olds, ready, turn };
         self.take_over(handover, &cause, roll);
     }
 
     /// Goes on with a replacement that was cut off: the successor exists already.
-    pub(super) fn finish_replacement(
+    ///
+    /// Nothing is remembered between passes about a replacement: the two containers are there, with their seals, and
+    /// say everything. So a crash of Moorline, of the Engine or of the machine in the middle is just another pass.
+    pub(in crate::plan) fn finish_replacement(
         &mut self,
         service: &'a DesiredService,
         desired: &'a DesiredReplica,
@@ -95,15 +119,16 @@ impl<'a> Planner<'a> {
         let made = self.complete_made(desired, new, &cause);
         let successor =
             Successor { handle: handle(new), made, state: new.state, name: new.name.clone() };
-        let handover = Handover { service, desired, new: successor, olds, ready: started_after };
+        let (ready, turn) = (started_after, None);
+        let handover = Handover { service, desired, new: successor, olds, ready, turn };
         self.take_over(handover, &cause, roll);
     }
 
     /// The old ones stop, the new one starts and proves itself. The old ones stay, and the new one keeps its passing
     /// name, until every replica of the service has come so far.
     fn take_over(&mut self, handover: Handover<'a>, cause: &Cause, roll: &mut Rollout<'a>) {
-        let Handover { service, desired, new, olds, ready } = handover;
-        let turn = self.take_turn(&service.update, roll, cause);
+        let Handover { service, desired, new, olds, ready, turn } = handover;
+        let turn = turn.unwrap_or_else(|| self.take_turn(&service.update, roll, cause));
         let monitor = monitor(service, turn.is_empty());
         let ready: Vec<Node> = ready.into_iter().chain(new.made).chain(turn).collect();
         let running = olds.iter().copied().filter(|old| old.state.is_up());
@@ -131,6 +156,9 @@ impl<'a> Planner<'a> {
 
     /// Starts a successor, where it does not run yet, and waits until it is up. A job is not expected to stay up: its
     /// completion is awaited by whoever needs it. Returns the start and the proof.
+    ///
+    /// A successor that runs already is not started again: a pass that was cut off after the start goes on with the
+    /// proof alone.
     fn bring_up(
         &mut self,
         (service, monitor): (&DesiredService, Duration),
@@ -146,39 +174,4 @@ impl<'a> Planner<'a> {
         let after = started.map_or(before, |started| vec![started]);
         (started, Some(self.prove(service, (&new.handle, monitor), cause, after)))
     }
-}
-
-/// A successor mounts its predecessor's anonymous volumes where it would get fresh ones, so that no data is left behind.
-fn inherit_anonymous_volumes(spec: &mut ContainerSpec, old: &ObservedContainer) {
-    for (target, mount) in &old.mounts {
-        let anonymous = mount.kind == "volume" && is_anonymous(&mount.name);
-        let wanted = spec.config.volumes.contains_key(target)
-            || spec.host.mounts.iter().any(|mount| {
-                mount.target == *target && mount.kind == "volume" && mount.source.is_empty()
-            })
-            || old.spec.config.volumes.contains_key(target);
-        let mounted = |mounting: crate::model::Mounting<'_>| {
-            mounting.target == target && !mounting.source.is_empty()
-        };
-        let taken = spec.host.mountings().any(mounted) || spec.host.tmpfs.contains_key(target);
-        if !anonymous || !wanted || taken {
-            continue;
-        }
-        let mounts = &mut spec.host_mut().mounts;
-        match mounts.iter_mut().find(|m| m.target == *target && m.kind == "volume") {
-            Some(existing) => existing.source.clone_from(&mount.name),
-            None => mounts.push(Mount {
-                kind: "volume".to_owned(),
-                source: mount.name.clone(),
-                target: target.clone(),
-                read_only: !mount.writable,
-                ..Mount::default()
-            }),
-        }
-    }
-}
-
-/// The Engine names anonymous volumes with 64 hexadecimal digits.
-fn is_anonymous(name: &str) -> bool {
-    name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
