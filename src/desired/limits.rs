@@ -68,8 +68,6 @@ fn scaled(ratio: Ratio, by: f32) -> i64 {
 /// the older words (`mem_limit`, `cpus`, `pids_limit`) say. CPUs are billionths in the Engine's words.
 fn write_deploy(host: &mut HostConfig, limits: Option<&Limits>, reserved: Option<&Limits>) {
     if let Some(limits) = limits {
-        // The Specification wants `deploy.resources.limits.memory` and `mem_limit` to agree; the loader has refused
-        // those that do not.
         if limits.memory.0 != 0 {
             host.memory = limits.memory.0;
         }

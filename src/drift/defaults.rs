@@ -292,7 +292,7 @@ fn is_engine_security(spec: &ContainerSpec, text: &str) -> bool {
 
 /// Takes lines out of both sheets that say the same in two ways, or that this Engine cannot keep.
 ///
-/// Each pair here was once a service replaced at every pass: two spellings of one wish are found by comparing with what
+/// Left out, each pair here is a service replaced at every pass: two spellings of one wish are found by comparing with what
 /// real Engines answer (`tests/answers`), and never by reading alone.
 pub(super) fn reconcile(asked: &mut Sheet, seen: &mut Sheet, know: &Knowledge<'_>) {
     if know.engine.api != (0, 0) && know.engine.api < (1, 44) {

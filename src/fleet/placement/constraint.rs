@@ -59,8 +59,7 @@ impl Constraint {
         Ok(Self { subject, is_equal, value: value.to_owned(), text })
     }
 
-    /// Whether only the host's Engine can tell if it holds: what a daemon that sees one host of many does not know of the
-    /// others.
+    /// Whether only the host's Engine can tell if it holds.
     pub fn asks_for_platform(&self) -> bool {
         matches!(self.subject, Subject::Os | Subject::Architecture)
     }
