@@ -87,14 +87,18 @@ pub fn engine(
     let plain = tls.is_none() && matches!(host.engine, HostAddress::Tcp { .. });
     let access = docker::Access { tls, plain, identity, known_hosts };
     let endpoint = Endpoint::parse(&host.engine.to_string(), &access)?;
-    // Docker's own file is used where there is one; a file that the settings name must be there.
+    let limits = docker::Limits { read: host.timeout, ..docker::Limits::default() };
+    let registries = registries(settings, around);
+    let owner = docker::owner(name.as_str(), clock::now());
+    Ok((endpoint, EngineSettings { limits, registries, owner }))
+}
+
+/// How registries are reached: Docker's own file is used where there is one; a file that the settings name must be there.
+pub fn registries(settings: &Settings, around: &Surroundings) -> RegistryAccess {
     let usual = around.home.as_ref().map(|home| home.join(".docker/config.json"));
     let config_file =
         settings.registries_file.clone().or_else(|| usual.filter(|file| file.is_file()));
-    let limits = docker::Limits { read: host.timeout, ..docker::Limits::default() };
-    let registries = RegistryAccess { config_file, ..RegistryAccess::default() };
-    let owner = docker::owner(name.as_str(), clock::now());
-    Ok((endpoint, EngineSettings { limits, registries, owner }))
+    RegistryAccess { config_file, ..RegistryAccess::default() }
 }
 
 fn identity(

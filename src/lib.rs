@@ -23,6 +23,7 @@
 //! Floor 3, what edges are used for:
 //! - [`commit`]: one commit, read and loaded.
 //! - [`connect`]: from settings to remotes, Engines and forges.
+//! - [`import`]: a fleet written from what runs, and from folders of Compose files.
 //!
 //! Floor 2, the edges, which do not know each other:
 //! - [`git`]: remotes in, revisions and manifest trees out; notes.
@@ -63,6 +64,7 @@ pub mod drift;
 pub mod fleet;
 pub mod forge;
 pub mod git;
+pub mod import;
 pub mod model;
 pub mod oneshot;
 pub mod outside;

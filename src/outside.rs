@@ -71,7 +71,7 @@ impl Outside {
                     }
                     text.push_str(if folder.is_dir() { "there" } else { "gone" });
                 }
-                VariablesFrom::Flags(_) => {}
+                VariablesFrom::Flags(_) | VariablesFrom::Text { .. } => {}
             }
         }
         for path in self.asked.lock().unwrap_or_else(PoisonError::into_inner).iter() {
@@ -117,6 +117,11 @@ fn variables(from: &VariablesFrom, all: &mut Vec<GivenVariables>) {
                 content: GivenContent::Unreadable(error.to_string()),
             }),
         },
+        VariablesFrom::Text { stack, text } => all.push(GivenVariables {
+            from: "variables".to_owned(),
+            stacks: vec![stack.clone()],
+            content: GivenContent::Text(text.reveal().as_str().into()),
+        }),
         VariablesFrom::Flags(pairs) => all.push(GivenVariables {
             from: "--set".to_owned(),
             stacks: Vec::new(),

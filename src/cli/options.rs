@@ -21,6 +21,7 @@ use super::secret_files;
 
 /// Flags of every command. Each has an environment variable, and both have the last word over the settings file.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Options of all commands")]
 pub(super) struct Global {
     /// Settings file; `moorline.yaml` in the current folder when it is there.
     #[arg(long, global = true, value_name = "FILE", env = "MOORLINE_SETTINGS")]

@@ -11,6 +11,8 @@ use crate::model::Diagnostics;
 use crate::redaction;
 use crate::report::visible;
 
+use super::everyday::caret;
+
 /// Form of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum LogFormat {
@@ -140,10 +142,10 @@ fn shown(value: serde_json::Value) -> serde_json::Value {
     }
 }
 
-/// Says all problems of a load.
-pub(super) fn problems(problems: &Diagnostics) {
-    for problem in &problems.0 {
-        note(&problem.to_string());
+/// Says all problems; `text_of` gives a file's text by the name that problems call it by.
+pub(super) fn problems(problems: &Diagnostics, text_of: &dyn Fn(&str) -> Option<String>) {
+    for said in caret::all(problems, text_of) {
+        note(&said);
     }
 }
 
@@ -174,16 +176,48 @@ fn marked(value: serde_yaml::Value) -> serde_yaml::Value {
     }
 }
 
+/// No line of this process says these any more.
+pub(super) fn hide(secrets: &crate::report::mask::SecretSet) {
+    redaction::hide(secrets);
+}
+
+/// A text without secrets.
+pub(super) fn hushed(text: &str) -> String {
+    redaction::hushed(text)
+}
+
+/// Data without secrets.
+pub(super) fn hushed_value(value: serde_json::Value) -> serde_json::Value {
+    redaction::hushed_value(value)
+}
+
 /// Says something to people, on standard error, without secrets.
 pub(super) fn note(text: &str) {
     // Nobody is left to tell when standard error is closed.
     drop(writeln!(anstream::stderr().lock(), "{}", redaction::hushed_coloured(text)));
 }
 
-/// Says why a command failed, and what to do.
-pub(super) fn complain(error: &anyhow::Error) -> ExitCode {
-    if let Some(problems) = error.downcast_ref::<Problems>() {
-        note(&problems.to_string());
+/// The form of data that a command line asks for, also where it is not understood.
+pub(super) fn asked_for(words: impl Iterator<Item = std::ffi::OsString>) -> Format {
+    let words: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
+    let after = |place: usize| words.get(place + 1).map(String::as_str);
+    let mut said = words.iter().enumerate().rev().filter_map(|(place, word)| match word.as_str() {
+        "-o" | "--output" => after(place),
+        word => word.strip_prefix("--output=").or_else(|| word.strip_prefix("-o")),
+    });
+    match said.next().map(|word| word.trim_start_matches('=')) {
+        Some("json") => Format::Json,
+        Some("yaml") => Format::Yaml,
+        _ => Format::Text,
+    }
+}
+
+/// Says why a command failed, and what to do. Who asked for data is told as data too.
+pub(super) fn complain(error: &anyhow::Error, format: Format, here: &std::path::Path) -> ExitCode {
+    if let Some(Problems(problems)) = error.downcast_ref::<Problems>() {
+        self::problems(problems, &caret::of_disk(&[here]));
+        let first = problems.0.first().map_or_else(String::new, ToString::to_string);
+        complain_as_data(format, &first, None, &problems.0);
         return ExitCode::FAILURE;
     }
     let style = anstyle::AnsiColor::Red.on_default().bold();
@@ -195,23 +229,28 @@ pub(super) fn complain(error: &anyhow::Error) -> ExitCode {
         .map(|advised| advised.help.clone())
         .or_else(|| once.and_then(crate::oneshot::OnceError::help))
         .or_else(|| start.and_then(crate::daemon::StartError::help));
-    if let Some(help) = help {
+    if let Some(help) = &help {
         note(&format!("  help: {help}"));
     }
+    complain_as_data(format, &format!("{error:#}"), help.as_deref(), &[]);
     ExitCode::FAILURE
 }
 
-/// Prints the manual page in roff.
-pub(super) fn manual(command: &clap::Command) -> anyhow::Result<()> {
-    let mut page = Vec::new();
-    let mut command = command.clone();
-    command.build();
-    clap_mangen::Man::new(command.clone()).render(&mut page)?;
-    for sub in command.get_subcommands() {
-        clap_mangen::Man::new(sub.clone()).render(&mut page)?;
+/// An error as data, on standard output: `{error: {message, help, problems}}`.
+pub(super) fn complain_as_data(
+    format: Format,
+    message: &str,
+    help: Option<&str>,
+    problems: &[crate::model::Diagnostic],
+) {
+    let value = || {
+        serde_json::json!({
+            "error": { "message": message, "help": help, "problems": problems },
+        })
+    };
+    if format != Format::Text && show(format, value, String::new).is_err() {
+        note("the error could not be written as data");
     }
-    std::io::stdout().write_all(&page)?;
-    Ok(())
 }
 
 /// Sends log lines to standard error; `RUST_LOG` says how many.
@@ -262,6 +301,12 @@ impl std::io::Write for Discreet {
     fn flush(&mut self) -> std::io::Result<()> {
         std::io::stderr().flush()
     }
+}
+
+/// Whether standard output is a terminal.
+pub(super) fn is_screen() -> bool {
+    use std::io::IsTerminal as _;
+    std::io::stdout().is_terminal()
 }
 
 /// Whether standard error wants colour.

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use serde_json::Value;
 
+use super::everyday::caret;
 use super::options::{Variables, pairs};
 use super::{DiskFiles, Format, Surroundings, output};
 use crate::compose::{LoadPurpose, LoadRequest, Loaded, Lookup, load_within};
@@ -68,7 +69,8 @@ impl Args {
 /// Runs the command.
 pub(super) fn run(args: &Args, surroundings: &Surroundings) -> anyhow::Result<ExitCode> {
     let loaded = load_from_disk(args, surroundings, LoadPurpose::Show)?;
-    output::problems(&loaded.problems);
+    let text_of = [surroundings.folder.as_path()];
+    output::problems(&loaded.problems, &caret::of_disk(&text_of));
     let Some(project) = loaded.project else { return Ok(ExitCode::FAILURE) };
     let text = match args.output {
         Format::Json => doubled(&output::json(&project)?),

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 use super::disk::{below, tree_of};
+use super::everyday::caret;
 use super::options::Global;
 use super::{Format, Surroundings, output, render};
 use crate::commit::{self, LoadedStack};
@@ -40,6 +41,8 @@ pub(super) struct Args {
 /// What was looked at, and what is wrong with it.
 struct Checked {
     problems: Diagnostics,
+    /// The folder that their files are relative to.
+    top: PathBuf,
     /// For people: `4 services`.
     extent: String,
     /// What could not be known.
@@ -71,7 +74,9 @@ pub(super) fn run(
     };
     let problems = &checked.problems;
     match args.project.output() {
-        Format::Text => output::problems(problems),
+        Format::Text => {
+            output::problems(problems, &caret::of_disk(&[&checked.top, &surroundings.folder]));
+        }
         Format::Json => output::print_lines(&output::json(problems)?)?,
         Format::Yaml => output::print_lines(&output::yaml(problems)?)?,
     }
@@ -165,7 +170,8 @@ fn check_fleet(
     }
     let extent = format!("{} stacks, {services} services", meant.len());
     let notes = notes(scope, said.as_ref());
-    Ok(Some(Checked { problems, extent, notes }))
+    let top = scope.top.clone();
+    Ok(Some(Checked { problems, top, extent, notes }))
 }
 
 /// Loads a stack with what it asks for outside Git.
@@ -253,7 +259,8 @@ fn check_project(args: &Args, surroundings: &Surroundings) -> anyhow::Result<Che
     let loaded = render::load_from_disk(&args.project, surroundings, purpose)?;
     let services = loaded.project.map_or(0, |project| project.services.len());
     let extent = format!("{} files, {services} services", loaded.files_used.len());
-    Ok(Checked { problems: loaded.problems, extent, notes: Vec::new() })
+    let top = surroundings.folder.clone();
+    Ok(Checked { problems: loaded.problems, top, extent, notes: Vec::new() })
 }
 
 /// Names of files with variables end so, in this case only.

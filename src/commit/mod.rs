@@ -5,11 +5,13 @@
 
 pub(crate) mod beside;
 pub(crate) mod cache;
+mod folder;
 mod loading;
 pub(crate) mod removed;
 mod succession;
 
 pub use beside::members;
+pub use folder::of_folder;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,7 +29,7 @@ use crate::config::fleet_file::{
 use crate::config::settings::Labels;
 use crate::desired::{self, RelativePaths, Shelf};
 use crate::fleet::placement;
-use crate::git::{CommitFacts, Git, GitError, Pulled, Source, TreeSelection, Wanted};
+use crate::git::{CommitFacts, Git, GitError, Source, TreeSelection, Wanted};
 use crate::model::{
     Budget, Claims, Desired, Diagnostic, Diagnostics, Digest, EngineFacts, Given, GivenFile,
     GivenVariables, HostName, Location, ManifestTree, Neighbourhood, Predecessor, Project,
@@ -85,6 +87,29 @@ pub struct Commit {
 }
 
 impl Commit {
+    /// A commit of which no stack was read yet.
+    fn unread(
+        (revision, facts): (Revision, CommitFacts),
+        fleet: Option<Fleet>,
+        problems: Diagnostics,
+        outside: Digest,
+    ) -> Self {
+        Self {
+            revision,
+            facts,
+            fleet,
+            outside,
+            problems,
+            claims: Arc::default(),
+            stacks: BTreeMap::new(),
+            retired: BTreeMap::new(),
+            before: BTreeMap::new(),
+            heirs: BTreeMap::new(),
+            taken_over: BTreeMap::new(),
+            taken_down: BTreeSet::new(),
+        }
+    }
+
     /// Why the commit as a whole cannot be used, if it cannot.
     pub fn fleet_problem(&self) -> Option<String> {
         let first = self.problems.first_error()?;
@@ -252,22 +277,10 @@ pub async fn read(
     selection.names.extend(names);
     let pulled = place.git.pull(place.source, wanted, &selection, stop).await?;
     let revision = Wanted::Revision(pulled.revision.clone());
-    let (fleet, mut problems) = fleet_of(place, &pulled);
+    let (fleet, mut problems) = fleet_of(place.repository, place.hosts, &pulled.tree);
     problems.0.extend(pulled.problems.0.iter().cloned());
-    let mut commit = Commit {
-        revision: pulled.revision.clone(),
-        facts: pulled.facts.clone(),
-        fleet,
-        outside: state,
-        problems,
-        claims: Arc::default(),
-        stacks: BTreeMap::new(),
-        retired: BTreeMap::new(),
-        before: BTreeMap::new(),
-        heirs: BTreeMap::new(),
-        taken_over: BTreeMap::new(),
-        taken_down: BTreeSet::new(),
-    };
+    let head = (pulled.revision.clone(), pulled.facts.clone());
+    let mut commit = Commit::unread(head, fleet, problems, state);
     let Some(fleet) = commit.fleet.clone() else { return Ok(commit) };
     let mut due: Arc<[Stack]> = fleet.stacks.values().cloned().collect();
     let mut pulled = pulled;
@@ -321,21 +334,25 @@ fn overrides_of(name: &str) -> Vec<String> {
 }
 
 /// The fleet that a commit asks for: its fleet file, or else its folders.
-fn fleet_of(place: &Place<'_>, pulled: &Pulled) -> (Option<Fleet>, Diagnostics) {
-    let paths: BTreeSet<TreePath> = pulled.tree.files().map(|(path, _)| path.clone()).collect();
-    let file = TreePath::parse(FLEET_FILE).ok().and_then(|path| pulled.tree.file(&path));
+fn fleet_of(
+    repository: &RepositoryName,
+    hosts: &BTreeMap<HostName, Labels>,
+    tree: &ManifestTree,
+) -> (Option<Fleet>, Diagnostics) {
+    let paths: BTreeSet<TreePath> = tree.files().map(|(path, _)| path.clone()).collect();
+    let file = TreePath::parse(FLEET_FILE).ok().and_then(|path| tree.file(&path));
     match file {
         Some(file) => {
             // Folders without a manifest of Compose's own name were not read: only hosts are checked here, and a
             // folder that does not exist is found when its stack is loaded.
-            let around = Surroundings { paths: None, hosts: Some(place.hosts) };
+            let around = Surroundings { paths: None, hosts: Some(hosts) };
             match fleet_file::parse(FLEET_FILE, &file.bytes, around) {
                 Ok((fleet, warnings)) => (Some(fleet), warnings),
                 Err(problems) => (None, problems),
             }
         }
         None => {
-            let (fleet, problems) = fleet_file::discover(&paths, place.repository);
+            let (fleet, problems) = fleet_file::discover(&paths, repository);
             (Some(fleet), problems)
         }
     }

@@ -25,4 +25,5 @@ mod values;
 
 pub use files::{Files, ReadProblem, TREE_ROOT, TreeFiles, tree_path};
 pub use load::{LoadRequest, Loaded, Lookup, load, load_within};
+pub use text::dotenv::variables_of;
 pub use values::{LoadPurpose, sealed};

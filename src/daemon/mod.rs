@@ -234,16 +234,13 @@ pub async fn run(
     for (name, repository) in &settings.repositories {
         let worker = repository_loop(&setup, name, repository, foundations)?;
         doorbell.view.follow(name, &worker.context);
-        let worker = RepositoryLoop {
-            look_now: doorbell.of(name),
-            first_looks: doorbell.first_looks().clone(),
-            ..worker
-        };
+        let (first_looks, view) = (doorbell.first_looks().clone(), doorbell.view());
+        let look_now = doorbell.of(name);
+        let worker = RepositoryLoop { look_now, first_looks, view, ..worker };
         let publisher = publisher_of(&worker, repository, &data, &setup)?;
         let pulls = pull_requests(&worker, repository, doorbell.of_pulls(name), &setup);
         publishers.spawn(publisher.run(pulls, stop.clone(), publishers_stop.clone()));
-        let token = stop.clone();
-        tasks.spawn(Box::pin(worker.run(token)));
+        tasks.spawn(Box::pin(worker.run(stop.clone())));
     }
     tracing::info!(
         repositories = settings.repositories.len(),
@@ -476,6 +473,7 @@ fn repository_loop(
         context: Arc::new(context),
         look_now: Arc::new(Notify::new()),
         first_looks: FirstLooks::default(),
+        view: View::default(),
     })
 }
 

@@ -19,6 +19,7 @@ use crate::clock;
 use crate::commit::removed::retire;
 use crate::daemon::first_looks::FirstLooks;
 use crate::daemon::target::TargetLoop;
+use crate::daemon::view::{Unreadable, View};
 use crate::data::journal::{Entry, Kind};
 use crate::reconcile::Intent;
 use crate::reconcile::context::Context;
@@ -45,6 +46,8 @@ pub(crate) struct RepositoryLoop {
     pub look_now: Arc<Notify>,
     /// Told once the repository was read.
     pub first_looks: FirstLooks,
+    /// Told whether it can be read.
+    pub view: View,
 }
 
 /// The target loops that run.
@@ -119,11 +122,15 @@ impl RepositoryLoop {
                         tracing::info!(repository = %self.name, "repository can be read again");
                     }
                     failures.succeeded();
+                    self.view.reading(&self.name, None);
                     let seed = schedule::seed(self.name.as_str(), round);
                     schedule::next_poll(clock::now(), self.interval, seed).since(clock::now())
                 }
                 Some(Err(error)) => {
                     self.complain(&error, &failures);
+                    let (why, help) = (chain::in_full(&error), error.help());
+                    let trouble = Unreadable { since: clock::now(), why, help };
+                    self.view.reading(&self.name, Some(trouble));
                     failures.failed(error.remedy(), clock::now());
                     let retry = schedule::retry_delay(error.remedy(), failures.in_a_row());
                     retry.unwrap_or(self.interval)

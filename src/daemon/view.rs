@@ -24,11 +24,28 @@ pub struct View {
     started: Timestamp,
     holds: CancellationToken,
     contexts: Arc<Mutex<BTreeMap<RepositoryName, Arc<Context>>>>,
+    unreadable: Arc<Mutex<BTreeMap<RepositoryName, Unreadable>>>,
+}
+
+/// Why a repository cannot be read.
+#[derive(Debug, Clone)]
+pub(super) struct Unreadable {
+    /// Since when.
+    pub(super) since: Timestamp,
+    /// Why, with causes.
+    pub(super) why: String,
+    /// What helps; may be empty.
+    pub(super) help: String,
 }
 
 impl Default for View {
     fn default() -> Self {
-        Self { started: clock::now(), holds: CancellationToken::new(), contexts: Arc::default() }
+        Self {
+            started: clock::now(),
+            holds: CancellationToken::new(),
+            contexts: Arc::default(),
+            unreadable: Arc::default(),
+        }
     }
 }
 
@@ -48,6 +65,23 @@ impl View {
         contexts.insert(name.clone(), Arc::clone(context));
     }
 
+    /// A repository cannot be read, or can be again.
+    pub(super) fn reading(&self, name: &RepositoryName, trouble: Option<Unreadable>) {
+        let mut all = self.unreadable.lock().unwrap_or_else(PoisonError::into_inner);
+        match trouble {
+            None => drop(all.remove(name)),
+            // It began with the first failure in a row.
+            Some(new) => {
+                let since = all.get(name).map_or(new.since, |known| known.since);
+                all.insert(name.clone(), Unreadable { since, ..new });
+            }
+        }
+    }
+
+    fn unreadable(&self, name: &RepositoryName) -> Option<Unreadable> {
+        self.unreadable.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
     fn contexts(&self) -> BTreeMap<RepositoryName, Arc<Context>> {
         self.contexts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -59,6 +93,14 @@ impl View {
         let mut repositories = serde_json::Map::new();
         let mut text = self.head();
         for (name, context) in self.contexts() {
+            let trouble = self.unreadable(&name);
+            if let Some(Unreadable { since, why, help }) = &trouble {
+                line(&mut text, &format!("{name}: cannot be read since {since}: {why}"));
+                if !help.is_empty() {
+                    line(&mut text, &format!("  help: {help}"));
+                }
+                line(&mut text, "  next: moorline doctor");
+            }
             let Some(known) = context.store.known() else {
                 line(&mut text, &format!("{name}: not read yet, for {}", age(self.started)));
                 repositories.insert(name.to_string(), Value::Null);
@@ -72,13 +114,17 @@ impl View {
                     "head": known.head.revision,
                     "subject": known.head.subject,
                     "fleet_problem": known.head.fleet_problem,
+                    "unreadable": trouble.map(|it| json!({ "since": it.since, "why": it.why, "help": it.help })),
                     "statuses": context.store.commit_report(None).map(|said| said.statuses),
                 }),
             );
             reports.extend(own.iter().map(Report::to_json));
         }
         let (hosts, hosts_text) = self.hosts();
-        text.push_str(&hosts_text);
+        // What is wrong comes first.
+        let head = self.head();
+        let rest = text.strip_prefix(&head).unwrap_or(&text).to_owned();
+        text = format!("{head}{hosts_text}{rest}");
         let value = json!({
             "daemon": {
                 "version": env!("CARGO_PKG_VERSION"),
@@ -115,6 +161,7 @@ impl View {
             };
             if let (Some(since), Some(why)) = (since, why) {
                 line(&mut text, &format!("host {name}  out of reach since {since}: {why}"));
+                line(&mut text, "  next: moorline hosts");
             }
             (name.to_string(), json!({ "state": state, "since": since, "why": why }))
         });
@@ -138,6 +185,7 @@ fn repository_text(name: &RepositoryName, known: &Known, reports: &[Report], all
             &mut text,
             &format!("{name}: the fleet file is refused, everything stays as it is: {problem}"),
         );
+        line(&mut text, "  next: moorline validate");
     }
     let looked = known.targets.iter().filter_map(|(.., last)| last.as_ref()).map(|it| it.at).max();
     let reports: Vec<&Report> = reports.iter().collect();

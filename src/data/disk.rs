@@ -3,6 +3,10 @@
 //! Loops of the daemon share a few threads. A slow disk (a full SD card, a network folder) would hold up every loop whose
 //! turn is on that thread: so each call of this room steps aside first.
 
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::Path;
+
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 /// Does something at the disk. On a thread of the daemon's, what waits there is taken over by another one meanwhile.
@@ -15,8 +19,23 @@ pub(crate) fn at_the_disk<T>(work: impl FnOnce() -> T) -> T {
 }
 
 /// The text of a file; `None` where there is none that can be read.
-pub(crate) fn text_of(file: &std::path::Path) -> Option<String> {
-    at_the_disk(|| std::fs::read_to_string(file).ok())
+pub(crate) fn text_of(file: &Path) -> Option<String> {
+    at_the_disk(|| fs::read_to_string(file).ok())
+}
+
+/// Writes a file so that a reader sees the old one or the new one, whole.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    at_the_disk(|| write_at_once(path, bytes))
+}
+
+fn write_at_once(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let passing = path.with_extension("next");
+    let mut file = File::create(&passing)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(passing, path)?;
+    // The name outlives a loss of power only with its folder.
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::fleet_file::Stack;
-use crate::data::disk::at_the_disk;
+use crate::data::disk::{at_the_disk, write_whole};
 use crate::data::form::{self, Ledgers};
 use crate::data::record::{Kept, TargetRecord};
 use crate::fleet::Orders;
@@ -498,19 +498,4 @@ impl DataFolder {
 
 fn file_name(target: &Target) -> String {
     format!("{}.{}@{}", target.repository, target.stack, target.host)
-}
-
-/// Writes a file so that a reader sees the old one or the new one, whole.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    at_the_disk(|| write_at_once(path, bytes))
-}
-
-fn write_at_once(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let passing = path.with_extension("next");
-    let mut file = File::create(&passing)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(passing, path)?;
-    // The name outlives a loss of power only with its folder.
-    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }

@@ -9,7 +9,8 @@ use crate::drift::Cures;
 use crate::model::{ContainerId, HostName, LastState, Timestamp};
 use crate::report::Target;
 
-use super::folder::{DataError, DataFolder, write_whole};
+use super::disk::write_whole;
+use super::folder::{DataError, DataFolder};
 
 /// What a pass learnt of a target.
 #[derive(Debug, Clone, Default)]

@@ -127,7 +127,7 @@ impl DataFolder {
     /// Where the folder cannot be written.
     pub fn was_told(&self) -> Result<(), DataError> {
         let text = serde_json::json!({"version": VERSION}).to_string();
-        super::folder::write_whole(&self.heard_file(), text.as_bytes())
+        super::disk::write_whole(&self.heard_file(), text.as_bytes())
             .map_err(|source| self.unusable(source))
     }
 

@@ -10,9 +10,12 @@
 
 mod act;
 mod connect;
+mod distribution;
 mod error;
 mod events;
+mod found;
 mod ledger;
+mod logs;
 mod look;
 mod owner;
 mod registry;
@@ -31,8 +34,11 @@ pub use connect::{
     Access, Endpoint, EngineSettings, Limits, RegistryAccess, SshEndpoint, SshIdentity,
     TcpSecurity, TlsFiles,
 };
+pub use distribution::{Registries, Registry, RegistryError};
 pub use error::{Cause, EngineError};
 pub use events::{EngineEvent, EventKind, EventStream};
+pub use found::FoundContainer;
+pub use logs::{LogLine, LogWish};
 pub use look::{Depth, HostView, Scope};
 pub use owner::owner;
 

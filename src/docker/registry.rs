@@ -71,6 +71,18 @@ impl RegistryAuth {
         Ok(encode(&found))
     }
 
+    /// Name and password for an image's registry, as HTTP Basic authentication has them; `None` asks anonymously.
+    pub(in crate::docker) async fn basic_for(
+        &self,
+        image: &ImageRef,
+    ) -> Result<Option<Secret<String>>, EngineError> {
+        let found = self.credentials(registry_of(image.as_str())).await?;
+        let named = found.filter(|found| !found.username.is_empty());
+        Ok(named.map(|found| {
+            Secret::new(STANDARD.encode(format!("{}:{}", found.username, found.password)))
+        }))
+    }
+
     /// The header with all credentials, for builds whose base images are unknown beforehand.
     pub(in crate::docker) async fn header_for_all(
         &self,

@@ -65,6 +65,7 @@ impl Symptom {
             | Reason::TakenBack { .. }
             | Reason::NotRun
             | Reason::JobFailed { .. }
+            | Reason::ByHand
             | Reason::ImageMissing => return None,
         };
         let resource = match drift.resource.clone() {

@@ -148,6 +148,11 @@ text_name!(
 );
 
 impl Revision {
+    /// What stands for the id of what was not committed: git's own null id.
+    pub fn none() -> Self {
+        Self("0".repeat(40).into())
+    }
+
     /// The first twelve digits, for people.
     pub fn short(&self) -> &str {
         self.0.get(..12).unwrap_or(&self.0)

@@ -1,6 +1,8 @@
 //! One look or one pass over all targets, for the commands: no loops, no events.
 
 pub mod doctor;
+mod folder;
+pub mod hands;
 mod proposed;
 mod round;
 pub mod running;
@@ -133,7 +135,7 @@ pub async fn read(
         let (repository, hosts) = (name, &labels);
         let place = Place { git: &git, source: &source, repository, hosts, outside: &outside };
         let mut commit = commit::read(&place, &wanted, stop).await.map_err(failed)?;
-        redaction::hide(&commit.secrets());
+        hide_secrets_of(&commit);
         // What another commit than the head's does not know may well be wanted.
         if wish.revision.is_none() && commit.fleet_problem().is_none() {
             let targets = targets_of(setup, name, &commit);
@@ -150,6 +152,11 @@ pub async fn read(
     }
     check_names(wish, &all)?;
     Ok(all)
+}
+
+/// No line of a log says what nobody may read of a commit.
+fn hide_secrets_of(commit: &Commit) {
+    redaction::hide(&commit.secrets());
 }
 
 /// Why a commit cannot be used, all of it: half a fleet is acted on by no command, since what it does not name would be
@@ -237,6 +244,7 @@ pub async fn connect(setup: &Setup) -> Result<Engines, StartError> {
 /// Makes the listener of one target's steps.
 pub type Listeners = Arc<dyn Fn(&Target) -> Listener + Send + Sync>;
 
+pub use folder::read_folder;
 pub use proposed::{Proposed, ProposedError, proposed};
 pub use round::{run, run_on};
 

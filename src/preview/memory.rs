@@ -101,7 +101,7 @@ impl Memory {
 }
 
 fn write(file: &std::path::Path, text: &[u8]) {
-    if let Err(error) = crate::data::folder::write_whole(file, text) {
+    if let Err(error) = crate::data::disk::write_whole(file, text) {
         tracing::warn!(%error, "cannot remember what was said of pull requests");
     }
 }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::disk::text_of;
-use crate::data::folder::{DataFolder, write_whole};
+use crate::data::disk::{text_of, write_whole};
+use crate::data::folder::DataFolder;
 use crate::model::{RepositoryName, Revision};
 
 /// Commits that are remembered to carry a report.

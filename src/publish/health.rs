@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::model::{RepositoryName, Timestamp};
 
 use crate::clock;
+use crate::data::disk::write_whole;
 use crate::data::disk::{at_the_disk, text_of};
-use crate::data::folder::{DataFolder, write_whole};
+use crate::data::folder::DataFolder;
 
 /// What is wrong with the reporting of one repository, and since when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::data::disk::at_the_disk;
-use crate::data::folder::{DataFolder, write_whole};
+use crate::data::disk::write_whole;
+use crate::data::folder::DataFolder;
 use crate::model::RepositoryName;
 use crate::reconcile::store::Store;
 use crate::state::Recollection;

@@ -1,4 +1,4 @@
-//! How a host differs from Git, as unified diffs: what is asked for on the one side, what runs on the other.
+//! How a host differs from Git, as unified diffs: `-` is what runs, `+` what Git asks for.
 
 use std::collections::BTreeMap;
 
@@ -22,11 +22,11 @@ pub fn text(path: &str, before: &str, after: &str) -> String {
 /// The remaining drift of a report; empty when there is none.
 ///
 /// ```text
-/// --- git   web-1 (compose.yaml:4)
-/// +++ host  web-1
+/// --- host  web-1
+/// +++ git   web-1 (compose.yaml:4)
 /// @@ -1 +1 @@
-/// -environment.LOG_LEVEL: info
-/// +environment.LOG_LEVEL: debug
+/// -environment.LOG_LEVEL: debug
+/// +environment.LOG_LEVEL: info
 /// ```
 pub fn unified(report: &Report) -> String {
     let mut by_resource: BTreeMap<String, Vec<&Drift>> = BTreeMap::new();
@@ -40,12 +40,12 @@ fn one(name: &str, drifts: &[&Drift]) -> String {
     let mut asked = String::new();
     let mut there = String::new();
     for drift in drifts {
-        let (wanted, mut found) = sides(drift);
+        let (mut wanted, found) = sides(drift);
         // Two values that are both hidden differ all the same.
-        if let (Some(wanted), Some(found)) = (&wanted, &mut found)
+        if let (Some(wanted), Some(found)) = (&mut wanted, &found)
             && wanted == found
         {
-            found.push_str(" (differs)");
+            wanted.push_str(" (differs)");
         }
         if let Some(line) = wanted {
             push_line(&mut asked, &line);
@@ -56,10 +56,10 @@ fn one(name: &str, drifts: &[&Drift]) -> String {
     }
     let origin = drifts.iter().find_map(|drift| drift.origin.as_ref());
     let origin = origin.map_or(String::new(), |origin| format!(" ({origin})"));
-    TextDiff::from_lines(&asked, &there)
+    TextDiff::from_lines(&there, &asked)
         .unified_diff()
         .context_radius(3)
-        .header(&format!("git   {name}{origin}"), &format!("host  {name}"))
+        .header(&format!("host  {name}"), &format!("git   {name}{origin}"))
         .to_string()
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::model::{RepositoryName, Revision, StackName};
 
-use super::{Report, status as verdict};
+use super::{Report, advice, status as verdict};
 
 /// Targets above which `status` counts instead of naming each.
 pub const MANY: usize = 60;
@@ -43,6 +43,9 @@ pub fn of_repository(of: Glimpse<'_>, reports: &[&Report], detail: Detail) -> St
     match detail {
         Detail::Counts => counted(&mut text, reports),
         Detail::Verdicts | Detail::Replicas => {
+            // What is wrong comes first: it is what somebody looks for.
+            let mut reports = reports.to_vec();
+            reports.sort_by_key(|report| std::cmp::Reverse(verdict::rank(verdict::state(report))));
             for report in reports {
                 one(&mut text, report, of.revision, detail);
             }
@@ -64,6 +67,9 @@ fn one(text: &mut String, report: &Report, head: &Revision, detail: Detail) {
         format!(" at {}", report.revision.short())
     };
     push(text, &format!("  {}{at}  {state}  {}", report.target, verdict::line(report)));
+    if let Some(command) = advice::next(report).filter(|_| detail == Detail::Replicas) {
+        push(text, &format!("    next: {command}"));
+    }
     if detail == Detail::Replicas {
         for replica in &report.replicas {
             push(text, &format!("    {replica}"));
@@ -85,6 +91,9 @@ fn counted(text: &mut String, reports: &[&Report]) {
         for report in bad.iter().take(NAMED) {
             let (host, state) = (&report.target.host, verdict::state(report));
             push(text, &format!("    {host}  {state}  {}", verdict::line(report)));
+            if let Some(command) = advice::next(report) {
+                push(text, &format!("      next: {command}"));
+            }
         }
         if NAMED < bad.len() {
             push(text, &format!("    and {} more (--all names them)", bad.len() - NAMED));

@@ -1,5 +1,7 @@
 //! A plan, its outcomes and health, said in one line or in many. Text only: nothing here sends it.
 
+pub mod advice;
+pub mod brief;
 pub mod change;
 pub mod comment;
 pub mod danger;

@@ -84,6 +84,18 @@ pub(in crate::compose) fn parse<'v>(
     Ok(())
 }
 
+/// The variables that an env file sets, with the line of each, without any from elsewhere.
+///
+/// # Errors
+/// Where and why it cannot be read.
+pub fn variables_of(file: &str, text: &str) -> Result<BTreeMap<String, (String, u32)>, String> {
+    let mut variables = Variables::new();
+    let name: Arc<str> = file.into();
+    parse((&name, text), &|_| None, &mut variables, &Budget::of_a_stack())
+        .map_err(|problem| format!("{file}:{}: {}", problem.line, problem.message))?;
+    Ok(variables.into_iter().map(|(name, one)| (name, (one.value, one.line))).collect())
+}
+
 /// Reads an env file of format `raw`: lines `NAME=value`, taken literally.
 ///
 /// `format: raw` (Compose Specification, `env_file`) is for values that are full of `$` and quotes, such as hashes of

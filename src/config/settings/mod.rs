@@ -72,6 +72,13 @@ pub enum VariablesFrom {
     Folder(PathBuf),
     /// `--set`.
     Flags(BTreeMap<String, Secret<String>>),
+    /// The text of an env file that is not written yet.
+    Text {
+        /// The stack that gets its variables.
+        stack: String,
+        /// The text.
+        text: Secret<String>,
+    },
 }
 
 impl Default for Settings {

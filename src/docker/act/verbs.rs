@@ -21,7 +21,7 @@ impl Engine {
         }
     }
 
-    fn verb_failed(&self, what: &str, error: Error) -> EngineError {
+    pub(in crate::docker) fn verb_failed(&self, what: &str, error: Error) -> EngineError {
         let what = what.to_owned();
         match error {
             Error::DockerResponseServerError { status_code, message } => EngineError::Refused {

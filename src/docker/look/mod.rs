@@ -20,7 +20,9 @@ use std::time::Duration;
 use futures_util::stream::{self, StreamExt as _};
 use tokio::time::Instant;
 
-pub(super) use labels::{BUILD, HELPER, HELPER_NAME, REPOSITORY, helper_mark};
+pub(super) use labels::{
+    BUILD, HELPER, HELPER_NAME, NUMBER, ONE_OFF, PROJECT, REPOSITORY, SERVICE, STACK, helper_mark,
+};
 pub(super) use memory::{Doubt, Memory};
 pub(super) use read::{
     DiskUse, ImageInspection, Info, Inspection, NetworkEntry, Version, api, facts,

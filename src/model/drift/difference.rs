@@ -144,6 +144,8 @@ pub enum Reason {
     ImageMissing,
     /// The image is to be built from other files than it was.
     BuildChanged,
+    /// An operator asks for it.
+    ByHand,
 }
 
 impl fmt::Display for Reason {
@@ -177,6 +179,7 @@ impl fmt::Display for Reason {
             Self::JobFailed { exit_code } => write!(out, "job failed (exit code {exit_code})"),
             Self::ImageMissing => write!(out, "image missing"),
             Self::BuildChanged => write!(out, "build changed"),
+            Self::ByHand => write!(out, "asked for by hand"),
         }
     }
 }

@@ -34,7 +34,7 @@ async fn report_on_the_commit(kind: Kind) {
     let report = stage.comment("drift").unwrap();
     assert!(report.contains("\"sync\": \"out-of-sync\""), "{report}");
     assert!(report.contains(&format!("{first}/shop/compose.yaml#")), "{report}");
-    assert!(report.contains("-restart"), "{report}");
+    assert!(report.contains("+restart"), "{report}");
     // Another start finds it again.
     stage.harbour.stop().await;
     stage.forge.look(|world| world.received.clear());

@@ -14,10 +14,10 @@ use crate::publish::health::{self, ReportingProblem};
 use crate::reconcile::Intent;
 use crate::report::{Report, status as verdict};
 
-use super::options::Chosen;
-use super::output::{Format, push, show};
-use super::progress;
-use super::signals::with_runtime;
+use crate::cli::options::Chosen;
+use crate::cli::output::{Format, push, show};
+use crate::cli::progress;
+use crate::cli::signals::with_runtime;
 
 /// What keeps the statuses of each repository from being said, as the daemon noted it.
 pub(super) fn troubles(
@@ -69,7 +69,7 @@ struct Facts {
 }
 
 /// `hosts`: the hosts of the settings.
-pub(super) fn hosts(chosen: &Chosen, format: Format) -> anyhow::Result<ExitCode> {
+pub(in crate::cli) fn hosts(chosen: &Chosen, format: Format) -> anyhow::Result<ExitCode> {
     let (engines, reports) = with_runtime(|stop| async move {
         let seen = oneshot::read(&chosen.setup, &chosen.wish, &stop).await?;
         let engines = Arc::new(oneshot::connect(&chosen.setup).await?);
