@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::model::{HeldBecause, ObservedContainer};
 
 use super::Planner;
-use super::state::mounted_data;
+use super::ground::mounted_data;
 
 /// Where the data of what is held lies, by volume or folder, and what waits for a word about it.
 pub(super) struct Heirs<'a> {
