@@ -94,6 +94,11 @@ pub(super) fn down(global: &Global, args: &DownArgs) -> anyhow::Result<ExitCode>
     for failure in down.iter().filter_map(|report| report.failure.as_ref()) {
         note(&failure.message);
     }
+    if !args.yes && !text {
+        // What was asked for is printed, and says that nothing was done.
+        note("nothing was done: to do it, add `--yes`");
+        return Ok(ExitCode::FAILURE);
+    }
     if !args.yes {
         let error = anyhow::anyhow!("nothing was done");
         return Err(advised(error, "to do it, add `--yes`"));

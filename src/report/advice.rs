@@ -2,7 +2,8 @@
 
 use crate::fleet::WaitingOn;
 use crate::model::{
-    CommitState, Drift, Health, Held, HeldBecause, Reason, Remedy, Resource, ServiceName,
+    Action, CommitState, Drift, Health, Held, HeldBecause, Outcome, Reason, Remedy, Resource,
+    ServiceName, Step, StepOutcome,
 };
 
 use super::{Report, status as verdict};
@@ -48,11 +49,30 @@ fn trouble(report: &Report) -> Option<String> {
         return Some(command);
     }
     let logs = |service: &ServiceName| format!("moorline logs {stack} {service}");
+    if let Some(step) = failed(report) {
+        return Some(match (&step.action, &step.replica) {
+            // Which tags there are, or why the registry does not say.
+            (Action::Pull { .. }, _) => format!("moorline outdated {stack}"),
+            (Action::AwaitHealthy { .. } | Action::AwaitCompletion { .. }, Some(replica)) => {
+                logs(&replica.service)
+            }
+            // What never ran wrote nothing.
+            _ => format!("moorline history {stack} --steps"),
+        });
+    }
     let degraded = report.services.iter().find(|(_, health)| **health == Health::Degraded);
     if let Some((service, _)) = degraded {
         return Some(logs(service));
     }
     report.remaining.iter().find_map(ended).map(|service| logs(&service))
+}
+
+/// The first step that failed in what was done last.
+fn failed(report: &Report) -> Option<&Step> {
+    let round = report.rounds.last()?;
+    let is_failed = |it: &&StepOutcome| matches!(it.outcome, Outcome::Failed { .. });
+    let outcome = round.outcomes.iter().find(is_failed)?;
+    round.plan.steps.iter().find(|step| step.id == outcome.step)
 }
 
 /// What somebody has to make by hand.

@@ -2,6 +2,8 @@
 
 use std::process::{Command, Output, Stdio};
 
+use super::support::schema;
+
 const MOORLINE: &str = env!("CARGO_BIN_EXE_moorline");
 
 /// Lines that a command's help may have: what fits a screen.
@@ -69,6 +71,17 @@ fn an_error_is_data_where_data_was_asked_for() {
             .unwrap_or_else(|error| panic!("{args:?}: {error}: {}", text(&said.stdout)));
         assert!(value["error"]["message"].as_str().is_some_and(|it| !it.is_empty()), "{value}");
         assert!(!said.stderr.is_empty(), "people are told too");
+    }
+}
+
+#[test]
+fn every_command_that_prints_data_has_a_schema() {
+    for name in commands() {
+        let help = text(&moorline(&[&name, "--help"]).stdout);
+        // The model that `render` prints is the Compose specification's.
+        if help.contains("--output") && name != "render" {
+            assert!(schema::of_command(&name).is_some(), "docs/schema/{name}.json is not there");
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use moorline::connect::Surroundings;
 use moorline::daemon::{self, Doorbell, Setup, StartError};
 use moorline::forge::Pace;
 use moorline::model::HostName;
+use moorline::web::local;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -56,6 +57,8 @@ struct Running {
     abort: CancellationToken,
     doorbell: Doorbell,
     ended: JoinHandle<Result<(), StartError>>,
+    /// Answers commands of its machine, as the program's own daemon does.
+    answering: JoinHandle<()>,
 }
 
 /// The daemon of one host among many.
@@ -75,18 +78,26 @@ impl Running {
     fn start(setup: Setup) -> Self {
         let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
         let doorbell = Doorbell::new(&setup.settings);
+        let (data, view) = (setup.settings.data.clone(), doorbell.view());
+        let (ringing, until) = (doorbell.clone(), stop.clone());
+        let answering = tokio::spawn(async move {
+            view.held_folder().await;
+            local::serve(&data, view, ringing, until).await.unwrap();
+        });
         let running = daemon::run(setup, doorbell.clone(), stop.clone(), abort.clone());
-        Self { stop, abort, doorbell, ended: tokio::spawn(running) }
+        Self { stop, abort, doorbell, ended: tokio::spawn(running), answering }
     }
 
     async fn stop(self) {
         self.stop.cancel();
         self.ended.await.unwrap().unwrap();
+        self.answering.abort();
     }
 
     async fn kill(self) {
         self.abort.cancel();
         self.ended.abort();
+        self.answering.abort();
         drop(self.ended.await);
     }
 }

@@ -11,6 +11,7 @@ pub mod git_servers;
 pub mod git_world;
 pub mod proxy;
 pub mod real_stack;
+pub mod schema;
 pub mod story;
 pub mod world;
 
