@@ -13,7 +13,7 @@ use crate::model::{
     Action, ContainerHandle, Desired, Ending, HostName, ImagePolicy, Plan, Reason, Replica,
     RepositoryName, Revision, ServiceName, StackName, Step, StepId, StepOutcome,
 };
-use crate::reconcile::apply::{self, ApplyOptions, Edges};
+use crate::reconcile;
 use crate::report::Target;
 
 /// How long a container is given to end that says nothing of it, as Engines do.
@@ -285,12 +285,5 @@ async fn carry_out(
     listeners: &Listeners,
     stop: &CancellationToken,
 ) -> Vec<StepOutcome> {
-    let limits = &setup.settings.limits;
-    let options = ApplyOptions {
-        parallel_steps: limits.parallel_steps,
-        step_limit: limits.step,
-        progress_limit: limits.progress,
-        listener: listeners(target),
-    };
-    apply::run(plan, &Edges::of(engine), &options, stop).await
+    reconcile::by_hand(plan, engine, &setup.settings.limits, listeners(target), stop).await
 }

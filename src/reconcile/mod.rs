@@ -2,6 +2,7 @@
 
 pub(crate) mod admission;
 pub mod apply;
+mod by_hand;
 pub(crate) mod context;
 mod falls;
 pub mod host;
@@ -14,6 +15,7 @@ pub mod store;
 pub(crate) mod survey;
 pub mod target;
 
+pub(crate) use by_hand::by_hand;
 pub(crate) use proposal::{Proposal, propose};
 pub use target::Intent;
 pub(crate) use target::{Around, Next, Request, TargetMemory, Turn, target};

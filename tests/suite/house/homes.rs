@@ -20,7 +20,7 @@ const HANDLES: &[(&str, &str, &str)] = &[
     ("src/reconcile/host/mod.rs", "bells", "who is rung"),
     ("src/reconcile/host/mod.rs", "pruners", "who is rung when a host comes to rest"),
     ("src/reconcile/roster.rs", "awaited", "turns that wait for the next placement"),
-    ("src/cli/glance.rs", "stacks", "what one command reads off commits, to print it"),
+    ("src/cli/standing/glance.rs", "stacks", "what one command reads off commits, to print it"),
 ];
 
 /// What is known of one target, by its type.
@@ -44,6 +44,7 @@ const CARRIERS: &[(&str, &str, &str)] = &[
     ("src/reconcile/target.rs", "Turn", "what came of a turn, handed on"),
     ("src/oneshot/round.rs", "Saying", "the turn that a round has still to end with"),
     ("src/oneshot/round.rs", "Course", "what a round says of a target at its end"),
+    ("src/cli/everyday/import.rs", "Written", "what one command read, to print it"),
     ("src/preview/moved.rs", "Side", "one half of a comparison, borrowed"),
 ];
 
