@@ -11,8 +11,10 @@ use std::sync::Arc;
 
 use super::Place;
 use crate::compose::tree_path;
-use crate::model::{Budget, Diagnostic, Location, ManifestTree, Project, Secret, TreePath};
-use crate::outside::Keys;
+use crate::model::{
+    Budget, Diagnostic, Location, ManifestTree, Project, RepositoryName, Secret, TreePath,
+};
+use crate::outside::{Keys, Outside};
 use crate::sops::{self, Opened, Refused};
 
 /// Steps of a stack's budget that opening a file takes, as work with keys; and those for each of its bytes.
@@ -44,7 +46,12 @@ impl Opening {
         if let Some(base) = place.proposed_for {
             return Self::Compared(Arc::new(base.opened()));
         }
-        let (outside, repository) = (Arc::clone(place.outside), place.repository.clone());
+        Self::with_keys(place.outside, place.repository).await
+    }
+
+    /// With the keys that the settings name for a repository, if they name any. Waits for the disk.
+    pub(super) async fn with_keys(outside: &Arc<Outside>, repository: &RepositoryName) -> Self {
+        let (outside, repository) = (Arc::clone(outside), repository.clone());
         let read = tokio::task::spawn_blocking(move || outside.keys(Some(&repository))).await;
         // A panic while keys are read leaves nothing open.
         read.ok().flatten().map_or(Self::Closed, |keys| Self::With(Arc::new(keys)))
