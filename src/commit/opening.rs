@@ -49,7 +49,7 @@ impl Opening {
         Self::with_keys(place.outside, place.repository).await
     }
 
-    /// What the keys of a repository open. Waits for the disk.
+    /// With the keys that the settings name for a repository, if they name any. Waits for the disk.
     pub(super) async fn with_keys(outside: &Arc<Outside>, repository: &RepositoryName) -> Self {
         let (outside, repository) = (Arc::clone(outside), repository.clone());
         let read = tokio::task::spawn_blocking(move || outside.keys(Some(&repository))).await;
