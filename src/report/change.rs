@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Report;
-use crate::model::{Action, Drift, Location, Plan, Reason, Resource, Step};
+use crate::model::{Action, Drift, Location, Plan, Reason, Resource, Step, Value};
 
 /// What becomes of one container, network or volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -220,9 +220,7 @@ fn is_about(drift: &Drift, sort: Sort, name: &str) -> bool {
 
 /// One difference as `what old → new`; `None` for what the mark says already.
 fn detail(reason: &Reason) -> Option<String> {
-    let moved = |what: &str,
-                 desired: &Option<crate::model::Value>,
-                 observed: &Option<crate::model::Value>| {
+    let moved = |what: &str, desired: &Option<Value>, observed: &Option<Value>| {
         let (old, new) = (observed.as_ref().map(|it| &it.0), desired.as_ref().map(|it| &it.0));
         match (old, new) {
             // Both are masked: that they differ is all that may be said.
@@ -233,14 +231,18 @@ fn detail(reason: &Reason) -> Option<String> {
             (None, None) => what.to_owned(),
         }
     };
-    let is_empty =
-        |value: &Option<crate::model::Value>| value.as_ref().is_none_or(|value| value.0.is_empty());
+    let is_empty = |value: &Option<Value>| value.as_ref().is_none_or(|value| value.0.is_empty());
     Some(match reason {
         // A port that is only open inside says nothing beside the one that is published for it.
         Reason::Changed { desired, observed, .. } if is_empty(desired) && is_empty(observed) => {
             return None;
         }
-        Reason::Changed { field, desired, observed } => moved(&words(field), desired, observed),
+        Reason::Changed { field, desired, observed } => {
+            let told = |value: &Option<Value>| {
+                value.as_ref().map(|value| Value(in_units(field, &value.0)))
+            };
+            moved(&words(field), &told(desired), &told(observed))
+        }
         Reason::EndpointChanged { network, field, desired, observed } => {
             moved(&format!("{field} on {network}"), desired, observed)
         }
@@ -249,6 +251,27 @@ fn detail(reason: &Reason) -> Option<String> {
         Reason::Missing | Reason::Orphaned | Reason::Surplus => return None,
         other => other.to_string(),
     })
+}
+
+/// Sizes and times as Compose files write them: `256m` for 268435456, `2m` for 120 seconds.
+fn in_units(field: &str, value: &str) -> String {
+    let Ok(number) = value.parse::<u64>() else { return value.to_owned() };
+    let largest = |units: &[(u64, &str)]| {
+        let fits = units.iter().find(|(size, _)| number != 0 && number % size == 0);
+        fits.map_or_else(|| value.to_owned(), |(size, unit)| format!("{}{unit}", number / size))
+    };
+    match field {
+        "mem_limit"
+        | "mem_reservation"
+        | "memswap_limit"
+        | "shm_size"
+        | "deploy.resources.limits.memory"
+        | "deploy.resources.reservations.memory" => {
+            largest(&[(1 << 30, "g"), (1 << 20, "m"), (1 << 10, "k")])
+        }
+        "stop_grace_period" => largest(&[(3_600, "h"), (60, "m"), (1, "s")]),
+        _ => value.to_owned(),
+    }
 }
 
 /// An attribute as people speak of it: `environment.LOG_LEVEL` is `env LOG_LEVEL`, `volumes./data` is `volume /data`.
@@ -272,4 +295,25 @@ fn short(value: &str) -> String {
     }
     let kept: String = line.chars().take(MOST - 1).collect();
     format!("{kept}…")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_times_are_told_as_compose_files_write_them() {
+        for (field, value, told) in [
+            ("mem_limit", "268435456", "256m"),
+            ("mem_limit", "1073741824", "1g"),
+            ("shm_size", "1500", "1500"),
+            ("memswap_limit", "-1", "-1"),
+            ("mem_limit", "0", "0"),
+            ("stop_grace_period", "120", "2m"),
+            ("stop_grace_period", "90", "90s"),
+            ("environment.SIZE", "1048576", "1048576"),
+        ] {
+            assert_eq!(in_units(field, value), told, "{field} {value}");
+        }
+    }
 }

@@ -77,8 +77,8 @@ fn after_others(report: &Report) -> impl Iterator<Item = String> + '_ {
 pub fn of(report: &Report, around: Circumstances) -> StackPlan {
     let Circumstances { novelty, data, dangers: given, is_told_elsewhere, given_up, files } =
         around;
-    let told = report.problems.0.iter();
-    let mut problems: Vec<Problem> = told
+    let of = |severity| report.problems.0.iter().filter(move |it| it.severity == severity);
+    let mut problems: Vec<Problem> = of(Severity::Error)
         .map(|it| Problem { text: it.to_string(), origin: Some(it.location.clone()) })
         .collect();
     let refused = report.problems.has_errors();
@@ -111,7 +111,9 @@ pub fn of(report: &Report, around: Circumstances) -> StackPlan {
         let replicas = steps.filter_map(|step| step.replica.as_ref());
         said.extend(replicas.map(plan::down_while_replaced));
     }
-    let warnings = warnings(report, novelty, &said);
+    let mut warnings = warnings(report, novelty, &said);
+    // They keep nothing from being done.
+    warnings.extend(of(Severity::Warning).map(ToString::to_string));
     StackPlan {
         name: report.target.stack.clone(),
         host: report.target.host.clone(),
