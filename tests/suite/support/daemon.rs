@@ -102,6 +102,16 @@ impl Running {
     }
 }
 
+/// A test that broke off leaves no daemon behind, which would go on keeping its hosts.
+impl Drop for Harbour {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.abort.cancel();
+            running.ended.abort();
+        }
+    }
+}
+
 impl Harbour {
     /// Hosts of these names, and a repository without a commit.
     pub async fn new(hosts: &[&str]) -> Self {
