@@ -7,6 +7,7 @@ use crate::model::{Budget, Diagnostic, Diagnostics};
 use crate::yaml::{COPY_BYTES, Entry, Kind, Map, Node, Scalar, Span, Tag, Value};
 
 /// Ports that one model may publish, ranges written out.
+/// `1-65535:1-65535` four times is one line each; every port becomes a binding and a line of each plan.
 const MAX_PORTS: usize = 250_000;
 
 /// What one published port takes: it and its attributes, in the model and as a value.
@@ -36,6 +37,9 @@ impl<'p> Sink<'p> {
 }
 
 /// Writes out all short syntaxes below a node. What is not understood is reported and left as it is.
+///
+/// Every attribute has one form afterwards, the long one of the Specification. Merging, checking, converting and
+/// comparing are written once, and not once for each way of writing a port.
 pub(super) fn canonicalise(node: &mut Node, shape: &Shape, place: Place<'_>, sink: &mut Sink<'_>) {
     if node.tag == Tag::Reset || node.is_null() {
         return;
@@ -181,6 +185,9 @@ fn named(node: &mut Node, budget: &Budget, values: usize, value: impl Fn(&Span) 
 }
 
 /// A list of `NAME=VALUE` becomes a mapping; a name alone has no value. Later names win.
+///
+/// `- NAME` alone has no value and is not empty: the two differ for `environment`, where one takes it from outside and
+/// the other sets it to nothing.
 fn pairs(node: &mut Node) {
     let Kind::List(items) = &node.kind else { return };
     let entries = items
@@ -199,6 +206,8 @@ fn pairs(node: &mut Node) {
 }
 
 /// Reports variables in a list whose names end in a blank, as in `NAME =VALUE`.
+///
+/// YAML keeps the blank, and the container would get a variable that no shell can name.
 fn spaced_names(node: &Node, place: Place<'_>, sink: &mut Sink<'_>) {
     for (index, item) in node.as_list().unwrap_or_default().iter().enumerate() {
         let name = item.as_text().and_then(|text| text.split_once('=')).map(|(name, _)| name);
@@ -234,6 +243,9 @@ fn text_of(node: &mut Node) {
 }
 
 /// Hosts become a list of `HOST=IP`; brackets around an address go. In a list, commas separate several addresses.
+///
+/// `host:::1` and `host=[::1]` are the same address to Docker's client. The sign is `=` from here on, because a colon
+/// cannot be told from one of the address.
 fn hosts(node: &mut Node, place: Place<'_>, sink: &mut Sink<'_>) {
     let mut lines: Vec<Node> = Vec::new();
     let budget = sink.budget;
@@ -275,6 +287,8 @@ fn hosts(node: &mut Node, place: Place<'_>, sink: &mut Sink<'_>) {
 }
 
 /// `external: {name: x}` becomes `external: true` and `name: x`.
+///
+/// The form of Compose files of version 3.3 and before, deprecated and still common.
 fn external(node: &mut Node, place: Place<'_>, sink: &mut Sink<'_>) {
     let Kind::Map(map) = &mut node.kind else { return };
     let Some(external) = map.get_mut("external") else { return };
@@ -521,6 +535,9 @@ fn widen_device(node: &mut Node, place: Place<'_>, sink: &mut Sink<'_>) {
 }
 
 /// Makes items with one key one: the later item stays, in the earlier one's place.
+///
+/// The place of the earlier item is kept, since the order of mounts and ports shows in inspect: an override that
+/// changes one port must not move the others.
 pub(super) fn dedupe(items: Vec<Node>, meeting: Meeting) -> Vec<Node> {
     let mut kept: Vec<Node> = Vec::with_capacity(items.len());
     let mut places = std::collections::BTreeMap::new();

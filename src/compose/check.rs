@@ -17,11 +17,16 @@ pub(super) enum Demand {
 }
 
 /// Reports what does not fit the table.
+///
+/// The published schema (compose-spec.json) is not read while the program runs: the table says the same, and beside it
+/// what becomes of each attribute.
 pub(super) fn check(node: &Node, shape: &Shape, demand: Demand, problems: &mut Diagnostics) {
     Checker { demand, problems }.node(node, shape, Place::TOP);
 }
 
 /// Reports what does not fit the table in one service of a fragment.
+///
+/// Of a file that services are extended from only these count: the rest of it is somebody else's, and may be broken.
 pub(super) fn check_service(node: &Node, place: Place<'_>, problems: &mut Diagnostics) {
     let services = super::attributes::root().key("services");
     if let Some(shape) = services.and_then(|shape| shape.any.as_deref()) {
@@ -73,6 +78,8 @@ impl Checker<'_> {
 
     /// A value of another kind than the attribute takes, and what would make it right: most are words without quotes that YAML
     /// takes for a number or a boolean, or single values where a list was meant.
+    ///
+    /// `ports: 80:80` without a dash, `version: 3.8`, `command: yes`: the usual first mistakes are of this kind.
     fn wrong_kind(&mut self, node: &Node, shape: &Shape, place: Place<'_>) {
         let message = format!("{} was expected, and this is {}", shape.kinds.nouns(), node.noun());
         let problem = node.error(message).at(place.to_string());
@@ -149,6 +156,8 @@ impl Checker<'_> {
 
     /// A single value: one of the words that there are, within its bounds, of its pattern. A text with a `$` in it may still
     /// become one of the words.
+    ///
+    /// Bounds are those of the schema; what an Engine bounds further it says itself, with the version that it has.
     fn scalar(&mut self, node: &Node, shape: &Shape, place: Place<'_>) {
         let Some(value) = node.value() else { return };
         match value {
@@ -183,6 +192,9 @@ impl Checker<'_> {
     }
 
     /// The two patterns of the schema that words and bounds do not tell.
+    ///
+    /// Only two of the schema's patterns are not told by kind, word or bound, so each is a function and there is no
+    /// engine for regular expressions.
     fn pattern(&mut self, node: &Node, text: &str, pattern: Pattern, place: Place<'_>) {
         let (fits, help) = match pattern {
             Pattern::ContainerName => (
@@ -203,11 +215,16 @@ impl Checker<'_> {
 
 /// Whether a text may name a service, network, volume, config or secret: `^[a-zA-Z0-9._-]+$` (Compose schema,
 /// `patternProperties`).
+///
+/// Names become parts of container names, which the Engine restricts likewise.
 fn is_name(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
 }
 
 /// Whether a container name stands anywhere in the text, as the schema's unanchored pattern has it.
+///
+/// Anchored, it would refuse names that the reference takes and the Engine then refuses: whose word is the last one is
+/// not for this check to say.
 fn has_container_name(text: &str) -> bool {
     let follows = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
     text.chars().zip(text.chars().skip(1)).any(|(a, b)| a.is_ascii_alphanumeric() && follows(b))

@@ -7,12 +7,14 @@ use super::normalize;
 use crate::model::{Diagnostic, Diagnostics, Location, Origins, Service, ServiceName, Severity};
 
 /// Problems before those that come with advice that takes time.
+/// Finding the nearest of a thousand names for each of a thousand unknown ones is a million comparisons.
 const MAX_ADVISED: usize = 100;
 
 /// Replicas of one service: far more than an Engine can run, and few enough to plan.
 pub(super) const MAX_REPLICAS: usize = 10_000;
 
 /// Services of a circle that are all named.
+/// A circle of a thousand would be a page of names, of which the first and the last few already show where it is.
 const MAX_SHOWN: usize = 20;
 
 /// Checks the services that are enabled.
@@ -25,6 +27,9 @@ pub(super) struct Checks<'a> {
 
 impl Checks<'_> {
     /// Reports everything that is inconsistent.
+    ///
+    /// Only services that are enabled are looked at, so that a stack with a profile that is off can be deployed
+    /// although that part of it is not finished.
     pub(super) fn run(&mut self) {
         let parts = self.parts;
         let mut containers: BTreeMap<&str, &ServiceName> = BTreeMap::new();
@@ -72,6 +77,8 @@ impl Checks<'_> {
     }
 
     /// Whether one of a service's attributes was reported already, so that what follows from it is not.
+    ///
+    /// One mistake is one problem: a service whose image could not be read is not also called one without an image.
     fn is_known_wrong(&self, name: &ServiceName, attributes: &[&str]) -> bool {
         let is_about = |path: &str| {
             let below = path.strip_prefix("services.").and_then(|p| p.strip_prefix(name.as_str()));
@@ -106,6 +113,8 @@ impl Checks<'_> {
         self.mounts(name, service);
     }
 
+    /// A context that is another service's image asks for that service to be built first (Compose Build Specification,
+    /// `additional_contexts`).
     fn build(&mut self, name: &ServiceName, service: &Service) {
         let Some(build) = &service.build else { return };
         if !build.dockerfile.is_empty() && !build.dockerfile_inline.is_empty() {
@@ -143,6 +152,8 @@ impl Checks<'_> {
     }
 
     /// Something is used that nothing declares.
+    ///
+    /// The nearest name is offered, since mostly a letter is wrong.
     fn undefined(&mut self, name: &ServiceName, attribute: &str, noun: &str, key: &str) {
         if self.problems.is_full() {
             return;
@@ -170,6 +181,9 @@ impl Checks<'_> {
 
     /// Whether every network, volume, config and secret that a service uses is declared at the top (Compose Specification: "must be
     /// declared"). The default network need not be.
+    ///
+    /// The Engine would make a volume of an unknown name without a word, and a service with a misspelt one would start
+    /// with no data.
     fn references(&mut self, name: &ServiceName, service: &Service) {
         let parts = self.parts;
         for key in service.networks.keys().filter(|key| !parts.networks.contains_key(*key)) {
@@ -198,6 +212,9 @@ impl Checks<'_> {
 
     /// Whether every service that another one names, in `depends_on` or by sharing something with it, is there and enabled.
     /// What is broken itself is told elsewhere.
+    ///
+    /// A service that is there and switched off gets another advice than one that is not there at all: to activate its
+    /// profile.
     fn dependencies(&mut self, name: &ServiceName, service: &Service) {
         for (attribute, other, _) in normalize::implied(service) {
             if ServiceName::parse(&other).is_err() {
@@ -235,6 +252,8 @@ impl Checks<'_> {
     }
 
     /// The attribute by which a service depends on another.
+    ///
+    /// Shared namespaces are asked first: whoever writes `network_mode: service:db` looks for the mistake there.
     fn why(service: &Service, other: &ServiceName) -> String {
         let named = |value: &str| value.strip_prefix("service:") == Some(other.as_str());
         let first = |value: &String| value.split(':').next() == Some(other.as_str());
@@ -259,6 +278,9 @@ impl Checks<'_> {
     }
 
     /// Counts and limits that contradict each other, or that no host could have.
+    ///
+    /// The older attributes and those below `deploy` were two worlds once, for Engines with and without Swarm. The
+    /// Specification wants both to agree where both are said, and which of them would win is nothing to guess.
     fn amounts(&mut self, name: &ServiceName, service: &Service) {
         let deploy = service.deploy.as_ref();
         if let (Some(scale), Some(replicas)) = (service.scale, deploy.and_then(|d| d.replicas))
@@ -307,6 +329,7 @@ impl Checks<'_> {
         }
     }
 
+    /// Two mounts at one place are refused by the Engine when the container is made, after its predecessor was stopped.
     fn mounts(&mut self, name: &ServiceName, service: &Service) {
         let mut targets: BTreeMap<&str, String> = BTreeMap::new();
         let tmpfs = service.tmpfs.iter().enumerate().map(|(index, tmpfs)| {
@@ -326,6 +349,9 @@ impl Checks<'_> {
     }
 
     /// Reports services that wait for each other in a circle: each circle once.
+    ///
+    /// A circle can never start: each waits for another one. It is told as a way through all its members, because no
+    /// line of the file shows it.
     fn cycles(&mut self) {
         let parts = self.parts;
         let mut done: BTreeSet<&ServiceName> = BTreeSet::new();
@@ -364,6 +390,8 @@ impl Checks<'_> {
 }
 
 /// The circle that closes at a service, as text; of a long one its beginning and end.
+///
+/// `a -> b -> a`: the member at which it closes stands at both ends.
 fn circle(way: &[&ServiceName], closes: &ServiceName) -> String {
     let names: Vec<&str> = way
         .iter()

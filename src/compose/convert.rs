@@ -38,6 +38,9 @@ pub(super) struct Parts {
 }
 
 /// Converts a model; what does not fit is reported and left out.
+///
+/// Types catch what the table of attributes cannot say, and the other way round: both are run, and a value that one of
+/// them refused is not complained of by the other.
 pub(super) fn convert(root: &Node, problems: &mut Diagnostics, budget: &Budget) -> Parts {
     let mut parts = Parts::default();
     for entry in root.get("services").and_then(Node::as_map).into_iter().flatten() {
@@ -69,6 +72,8 @@ pub(super) fn convert(root: &Node, problems: &mut Diagnostics, budget: &Budget) 
 }
 
 /// One section at the top: each entry by its name. One that cannot be read is told, and the others are read all the same.
+///
+/// One broken network must not hide the problems of thirty services.
 fn section<T: for<'de> Deserialize<'de>>(
     root: &Node,
     name: &str,
@@ -133,6 +138,9 @@ fn service(
 }
 
 /// A container before the start: the service's own container settings, with the hook's laid over them.
+///
+/// `pre_start` is newer than most of the Specification: what it does not say is its service's, so that the words need
+/// not be written twice.
 fn inherited(service: &Node, hook: &Node, problems: &mut Diagnostics, budget: &Budget) -> Node {
     let Some(shape) = attributes::root().key("services").and_then(|shape| shape.any.as_deref())
     else {
@@ -146,6 +154,9 @@ fn inherited(service: &Node, hook: &Node, problems: &mut Diagnostics, budget: &B
 }
 
 /// `x-…` keys, as JSON: they are kept for whoever understands them, and mean nothing here.
+///
+/// `x-moorline` is the one that means something here (`job`, `health`, `start_empty`, `encrypted`); others are anchors
+/// for YAML aliases, mostly.
 fn extensions(node: &Node) -> Extensions {
     let map = node.as_map().into_iter().flatten();
     map.filter(|entry| entry.key.starts_with("x-"))
@@ -182,6 +193,9 @@ fn json(node: &Node) -> serde_json::Value {
 const SPOT_BYTES: usize = 64;
 
 /// Collects where everything below a node stands.
+///
+/// A place for each value, so that a drift or a refused port leads to its line after files were merged, extended and
+/// included: the place stays that of whoever said the value last.
 fn collect(node: &Node, path: &mut String, spots: &mut Vec<Spot>, budget: &Budget) {
     let length = path.len();
     let dot = if path.is_empty() { "" } else { "." };

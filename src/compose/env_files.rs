@@ -11,6 +11,9 @@ use crate::yaml::Node;
 
 impl Loader<'_> {
     /// Adds the variables of an include's env files that are not set already.
+    ///
+    /// An include without `env_file` takes the `.env` of its own folder (Compose Specification, "Include"), so that a
+    /// part of a stack brings its defaults with it.
     pub(super) fn include_env(
         &mut self,
         include: &Node,
@@ -37,6 +40,8 @@ impl Loader<'_> {
     }
 
     /// Adds variables of env files that are not set already.
+    ///
+    /// First come, first served: the including project's variables were there before.
     pub(super) fn adopt(&mut self, variables: Variables, env: &mut Env) {
         for (name, variable) in variables {
             let Entry::Vacant(free) = env.entry(name) else { continue };

@@ -21,6 +21,9 @@ pub enum ReadProblem {
 }
 
 /// The files that a model is loaded from. Paths are absolute.
+///
+/// Two of them: the tree of a commit, and a folder of this machine for `moorline render` and comparisons with docker
+/// compose. The loader does not know which it reads.
 pub trait Files {
     /// The content of a file.
     fn read(&self, path: &str) -> Result<Arc<[u8]>, ReadProblem>;
@@ -40,6 +43,7 @@ pub trait Files {
 pub struct TreeFiles<'a>(pub &'a ManifestTree);
 
 impl TreeFiles<'_> {
+    /// A model has absolute paths only, so the tree is given a root that no host has.
     fn path(path: &str) -> Option<TreePath> {
         tree_path(path).and_then(|path| TreePath::parse(path).ok())
     }
@@ -47,6 +51,8 @@ impl TreeFiles<'_> {
 
 /// A path of a model that was loaded from a tree, relative to the repository's root; `None` for paths of the
 /// host.
+///
+/// `/.repository-old` is not below it.
 pub fn tree_path(path: &str) -> Option<&str> {
     let rest = path.strip_prefix(TREE_ROOT)?;
     if rest.is_empty() { Some("") } else { rest.strip_prefix('/') }
@@ -82,6 +88,8 @@ impl Files for TreeFiles<'_> {
 }
 
 /// A path without `.`, `..`, double and trailing slashes, as Go cleans it.
+///
+/// `path.Clean` of Go's library, by which the reference compares paths: `./a/../b/` and `b` are one mount.
 pub(super) fn clean(path: &str) -> String {
     let is_absolute = path.starts_with('/');
     let mut parts: Vec<&str> = Vec::new();
@@ -117,6 +125,9 @@ pub(super) fn parent(path: &str) -> &str {
 }
 
 /// Whether a reference names something on another machine: a URL, a Git repository, an OCI artefact.
+///
+/// The reference fetches those when it loads (`include: oci://…`). What they hold is in nobody's commit, could change
+/// between two passes, and could not be shown in a pull request.
 pub(super) fn is_remote(path: &str) -> bool {
     path.contains("://") || path.starts_with("git@") || path.starts_with("github.com/")
 }

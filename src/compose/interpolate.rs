@@ -14,6 +14,9 @@ pub(super) type Env = BTreeMap<String, String>;
 
 /// Fills in all references below a node, and turns texts into numbers and booleans where the attribute asks
 /// for them. References to variables without a value go to `unset`: what they mean shows when the model is whole.
+///
+/// It runs for each file by itself and before files are merged (Compose Specification, "Interpolation"), since an
+/// included file has variables of its own. Afterwards no value can tell whether it was written or filled in.
 pub(super) fn interpolate(
     node: &mut Node,
     shape: Option<&Shape>,
@@ -26,6 +29,9 @@ pub(super) fn interpolate(
 }
 
 /// Gives the variables of services that have no value the project's.
+///
+/// `environment: [TOKEN]` asks for the variable of that name from outside. It is done here and not while files are
+/// read, because a later file may give it a value, and then nobody asks.
 pub(super) fn resolve_environment(root: &mut Node, env: &Env, unset: &Unset) {
     let services = root.as_map_mut().and_then(|map| map.get_mut("services"));
     let Some(services) = services.and_then(Node::as_map_mut) else { return };
@@ -55,6 +61,9 @@ impl Walk<'_> {
     /// Fills in all values below a node, never its keys (Compose Specification, "Interpolation": values only). Where the attribute
     /// is a number or a boolean, text that came out of a variable becomes one: a
     /// variable is always text, and `privileged: ${P}` asks for a boolean.
+    ///
+    /// What an attribute asks for is known from its shape, so that `"8080"` from a variable becomes a number for
+    /// `target` and stays text for `environment`.
     fn node(&mut self, node: &mut Node, shape: Option<&Shape>, place: Place<'_>) {
         match &mut node.kind {
             Kind::Map(map) => {
@@ -89,6 +98,9 @@ impl Walk<'_> {
 
     /// Fills one text. What is needed is charged before it is kept: a few references to a long variable, each other's values
     /// among them, can ask for more memory than there is.
+    ///
+    /// What was filled in is text and stays text: a value `*other` or `{a: b}` in a variable is no alias and no
+    /// mapping. YAML is read before, so a variable cannot add keys to a file.
     fn fill(&mut self, node: &mut Node, place: Place<'_>) {
         let env = self.env;
         let unset = &*self.unset;
@@ -148,6 +160,9 @@ impl Walk<'_> {
     }
 
     /// Turns a text into what the attribute asks for. Only texts: numbers and booleans stay.
+    ///
+    /// `ports: [{target: ${PORT}}]` is quoted for YAML and still a number for the schema. Without the cast every such
+    /// file would be refused, with it a slip (`PORT=8o80`) is found where it stands.
     fn cast(&mut self, node: &mut Node, cast: Cast, place: Place<'_>) {
         let Some(text) = node.as_text() else { return };
         let (cast, noun) = match cast {
@@ -170,11 +185,15 @@ impl Walk<'_> {
 }
 
 /// A number's text in a form that YAML reads as that number.
+///
+/// `1e3` and `.5` are numbers as well, and the tree must read back as one what was taken for one.
 fn decimal(text: &str) -> String {
     text.parse::<f64>().map_or_else(|_| text.to_owned(), crate::yaml::float_text)
 }
 
 /// YAML 1.1's booleans, in any case: the reference reads variables so, although the files themselves are YAML 1.2.
+///
+/// `privileged: ${ON}` with `ON=yes` works with the reference, and so it has to here.
 fn boolean(text: &str) -> Option<&'static str> {
     match text.to_ascii_lowercase().as_str() {
         "y" | "yes" | "true" | "on" => Some("true"),

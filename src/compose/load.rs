@@ -20,6 +20,8 @@ use crate::model::{
 use crate::yaml::Node;
 
 /// What a replica takes at least on its way to a plan: what is asked for, the steps, and what is said of them.
+/// `deploy: {replicas: 10000}` is one line, and its plan is not: the budget counts what comes of it before anybody
+/// makes it.
 const REPLICA_BYTES: usize = 28 << 10;
 /// So many names in `depends_on` take as much as a replica.
 const LINKS_OF_A_REPLICA: usize = 16;
@@ -28,6 +30,7 @@ const SHOWN_BYTES: usize = 1024;
 
 /// The names that are looked for where none is given, in this order: the first that is there is taken (Compose Specification,
 /// "Compose file").
+/// The Specification prefers `compose.yaml`. The two older names still are what most repositories have.
 const DEFAULT_FILES: [&str; 4] =
     ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
 /// What is laid over it where it lies beside it.
@@ -39,6 +42,8 @@ const OVERRIDE_FILES: [&str; 4] = [
 ];
 
 /// Where Compose's own file names are looked for when no files are named.
+///
+/// Only the command line looks further up; a stack of the fleet file has its folder.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Lookup {
     /// In the folder only.
@@ -96,6 +101,9 @@ impl std::fmt::Debug for LoadRequest<'_> {
 }
 
 /// What came of a request.
+///
+/// A project may be there beside errors: what can be read is shown, and whoever would act on it looks at the problems
+/// first.
 #[derive(Debug, Clone)]
 pub struct Loaded {
     /// The project; `None` when a problem is an error.
@@ -114,6 +122,10 @@ pub fn load(request: &LoadRequest<'_>) -> Loaded {
 }
 
 /// The same within a budget; what is over it is an error of this project.
+///
+/// A repository is written by more people than the operator, and one stack must not take the memory of the daemon that
+/// keeps fifty others. So what a model may cost is counted while it grows, and being over is a problem of that manifest
+/// like any other.
 pub fn load_within(request: &LoadRequest<'_>, budget: &Budget) -> Loaded {
     let mut loader = Loader::new(request.files, request.home, budget);
     let project = load_with(request, &mut loader);
@@ -141,6 +153,8 @@ pub fn load_within(request: &LoadRequest<'_>, budget: &Budget) -> Loaded {
     }
 }
 
+/// In the order of the reference: variables, files, name, model. Each needs the one before, and `.env` may itself say
+/// which files there are (`COMPOSE_FILE`).
 fn load_with(request: &LoadRequest<'_>, loader: &mut Loader<'_>) -> Option<Project> {
     let mut env: Env = request.variables.clone();
     give(request.given, loader, &mut env);
@@ -179,6 +193,9 @@ fn load_with(request: &LoadRequest<'_>, loader: &mut Loader<'_>) -> Option<Proje
 }
 
 /// Lays the variables from outside over those that are there.
+///
+/// What the operator says outside Git wins over what lies in Git: that is where passwords and differences between hosts
+/// come from.
 fn give(given: &[&GivenVariables], loader: &mut Loader<'_>, env: &mut Env) {
     for from in given {
         match &from.content {
@@ -198,6 +215,9 @@ fn give(given: &[&GivenVariables], loader: &mut Loader<'_>, env: &mut Env) {
 }
 
 /// Converts the model, writes out what is implied, and checks it.
+///
+/// All checks run even where one failed, as far as there is something to check: whoever pushes a commit waits for a
+/// pipeline, and wants to hear everything at once.
 fn finish(
     request: &LoadRequest<'_>,
     loader: &mut Loader<'_>,
@@ -262,6 +282,10 @@ fn finish(
 }
 
 /// The services that the active profiles enable.
+///
+/// Compose Specification, "Profiles": a service without any is always enabled; one that is not is left out with
+/// everything that only it uses. Profiles that are named and exist nowhere are no error, since one set of them may
+/// serve many stacks.
 fn enabled(parts: &Parts, profiles: &[String], env: &Env) -> BTreeSet<ServiceName> {
     let from_env: Vec<String> = match env.get("COMPOSE_PROFILES") {
         Some(profiles) => profiles.split(',').map(|name| name.trim().to_owned()).collect(),
@@ -283,6 +307,9 @@ fn enabled(parts: &Parts, profiles: &[String], env: &Env) -> BTreeSet<ServiceNam
 }
 
 /// Leaves out the resources that no enabled service uses; of networks and volumes it is remembered that they are declared.
+///
+/// docker compose makes no network or volume that no running service uses. That it is declared is still remembered:
+/// what is declared is never taken for left over, and so never removed.
 fn drop_unused(project: &mut Project) {
     let mut networks = BTreeSet::new();
     let mut volumes = BTreeSet::new();
@@ -324,6 +351,9 @@ impl Setting<'_, '_, '_> {
     }
 
     /// The Compose files. Adds the variables of env files on the way, because they may name them.
+    ///
+    /// Named files win over `COMPOSE_FILE`, and that over looking for them; an override file is only looked for beside
+    /// a file that was found and not named (Compose's command line does the same).
     fn compose_files(&mut self, env: &mut Env) -> Option<Vec<String>> {
         let request = self.request;
         let given = request.compose_files;
@@ -354,6 +384,8 @@ impl Setting<'_, '_, '_> {
     }
 
     /// Adds the variables of the env files, or of `.env` in a folder. What is set already stays.
+    ///
+    /// Variables that are set already stay: `.env` holds defaults, in the reference as well.
     fn env_files(&mut self, folder: &str, env: &mut Env) -> Option<()> {
         let mut paths: Vec<String> =
             self.request.env_files.iter().map(|file| join(self.request.folder, file)).collect();
@@ -383,6 +415,8 @@ impl Setting<'_, '_, '_> {
     }
 
     /// The shared env files that are there.
+    ///
+    /// Relative to the repository, so that one file in Git may serve all stacks.
     fn shared_env_files(&mut self) -> Option<Vec<String>> {
         let request = self.request;
         let mut paths = Vec::new();
@@ -407,6 +441,9 @@ impl Setting<'_, '_, '_> {
     }
 
     /// Compose's own file and its override, in the folder or above it.
+    ///
+    /// Going up is for a person in a subfolder of a project; a stack of the fleet file names its folder, and must not
+    /// find another one's file above it.
     fn default_files(&mut self, folder: &str) -> Option<Vec<String>> {
         let files = self.request.files;
         let present = |folder: &str, names: &[&str]| {
@@ -430,6 +467,9 @@ impl Setting<'_, '_, '_> {
     }
 
     /// The folder that relative paths are relative to.
+    ///
+    /// The first file's folder, also where later ones lie elsewhere: an override in another folder changes no path of
+    /// the first.
     fn project_folder(&self, files: &[String]) -> String {
         match (self.request.project_directory, files.first()) {
             (Some(directory), _) => join(self.request.folder, directory),
@@ -440,6 +480,9 @@ impl Setting<'_, '_, '_> {
 
     /// The project's name (Compose Specification, "Version and name top-level elements"): what the request says, else
     /// `COMPOSE_PROJECT_NAME`, else the last file's `name`, else the folder's, made valid.
+    ///
+    /// Everything on the host has it in its name and labels. So one that changes is a new project beside the old one,
+    /// and the planner asks before data stays behind.
     fn project_name(&mut self, files: &[String], folder: &str, env: &Env) -> Option<StackName> {
         let asked = self.request.project_name.filter(|name| !name.is_empty());
         let asked = asked.or_else(|| env.get("COMPOSE_PROJECT_NAME").map(String::as_str));
@@ -466,6 +509,8 @@ impl Setting<'_, '_, '_> {
     }
 
     /// The `name` attribute of a file, filled in. Problems are reported when the file is loaded.
+    ///
+    /// The last document that says one wins, like any other attribute of the top level.
     fn stated_name(&mut self, file: &str, env: &Env) -> Option<String> {
         let documents = self.loader.parsed(file)?;
         let name = documents
@@ -480,6 +525,8 @@ impl Setting<'_, '_, '_> {
 }
 
 /// The files that `COMPOSE_FILE` names.
+///
+/// `:` as on Linux, whatever machine the manifest was written on; `COMPOSE_PATH_SEPARATOR` says otherwise.
 fn files_of(env: &Env) -> Vec<String> {
     let separator = env.get("COMPOSE_PATH_SEPARATOR").map_or(":", String::as_str);
     match env.get("COMPOSE_FILE").filter(|files| !files.is_empty()) {
@@ -490,6 +537,8 @@ fn files_of(env: &Env) -> Vec<String> {
 }
 
 /// A text as a project name: lower case, without what is not allowed.
+///
+/// As the reference does it: `My Shop` is `myshop`. Names that begin with a dash would be options on a command line.
 fn normal_name(text: &str) -> String {
     let lower = text.to_lowercase();
     let kept: String = lower

@@ -18,14 +18,19 @@ use crate::model::{Budget, Diagnostic, Diagnostics, Location};
 use crate::yaml::{self, COPY_BYTES, Kind, Map, Node, Tag};
 
 /// Files that one model may be made of.
+/// An include that includes two others, fifty deep, names a million billion files: the count ends it where the depth does not.
 const MAX_FILES: usize = 1_000;
 /// Services that one service may extend in a row.
+/// Far beyond what anybody maintains; a circle is found by name before.
 const MAX_CHAIN: usize = 100;
 /// Steps of carrying a copied value all the way to a project.
+/// Interpolated, merged, checked, converted and written out, a value that is copied costs so much more than
+/// reading it did.
 const COPY_STEPS: u64 = 2_800;
 /// Includes in includes.
 const MAX_INCLUDES: usize = 50;
 /// Bytes that the files of one model may hold; a file that is read twice counts twice.
+/// A Compose file of a megabyte is generated; the limit is for the one that names another one a thousand times.
 const MAX_READ: usize = 64 * 1024 * 1024;
 
 /// Reads files and puts one model together.
@@ -60,6 +65,9 @@ pub(super) struct Loader<'a> {
 }
 
 /// Why a file is read.
+///
+/// A file that a service is extended from is often a whole application of its own, with variables that nobody sets
+/// here. It is not refused for what is not taken from it.
 #[derive(Clone, Copy)]
 enum Whose<'n> {
     /// It is part of the model: everything in it must be right.
@@ -103,6 +111,10 @@ impl<'a> Loader<'a> {
 
     /// One model of these files, with absolute paths and resolved variables. `chain` holds the files that are
     /// being included.
+    ///
+    /// Files are laid over one another in the order in which they are named, each with what it extends and includes.
+    /// Paths become absolute against the folder of the file that says them before they meet, because afterwards nobody
+    /// knows whose folder was meant (Compose Specification, "Merge and override", relative paths).
     pub(super) fn model(
         &mut self,
         files: &[String],
@@ -142,6 +154,9 @@ impl<'a> Loader<'a> {
     }
 
     /// Reads a file: its documents, interpolated, checked and canonical.
+    ///
+    /// A file with several documents is as many files laid over one another: YAML's `---` is allowed, and compose-go
+    /// reads it so.
     fn documents(&mut self, path: &str, env: &Env, whose: Whose<'_>) -> Vec<Node> {
         let asked_at = match whose {
             Whose::Own => None,
@@ -185,6 +200,9 @@ impl<'a> Loader<'a> {
     }
 
     /// The documents of a file as they are written.
+    ///
+    /// A file that cannot be read at all ends what is made of it and nothing else, so that the problems of all other
+    /// files are told in the same run.
     fn parse(&mut self, path: &str, asked_at: Option<&Node>) -> Option<Vec<Node>> {
         if let Some(documents) = self.early.remove(path) {
             return Some(documents);
@@ -206,6 +224,9 @@ impl<'a> Loader<'a> {
     }
 
     /// The documents of a file before it is loaded; parsed only once. Problems wait until it is loaded.
+    ///
+    /// The project's name is needed before variables are (`COMPOSE_PROJECT_NAME` is one of them), and stands in a file
+    /// that is loaded only afterwards.
     pub(super) fn parsed(&mut self, path: &str) -> Option<&[Node]> {
         if !self.early.contains_key(path) {
             let bytes = self.files.read(path).ok()?;
@@ -218,6 +239,9 @@ impl<'a> Loader<'a> {
     }
 
     /// The content of a file; problems are reported where it is asked for.
+    ///
+    /// What was read is remembered by path: a change of any of these files is another model, and one of another file is
+    /// not.
     pub(super) fn read(&mut self, path: &str, asked_at: Option<&Node>) -> Option<Arc<[u8]>> {
         match self.files.read(path) {
             Ok(bytes) => {
@@ -243,6 +267,7 @@ impl<'a> Loader<'a> {
         }
     }
 
+    /// Where it was asked for is the line to look at; the file itself may not exist.
     fn refuse(&mut self, asked_at: Option<&Node>, path: &str, message: String) {
         let location = match asked_at {
             Some(node) => node.location(),
@@ -251,6 +276,8 @@ impl<'a> Loader<'a> {
         self.problems.push(Diagnostic::error(location, message));
     }
 
+    /// Before documents are merged: `extends` of one file is settled within that file, so that a later file overrides
+    /// what was inherited as it overrides what was written (Compose Specification, `extends`).
     fn extend_all(&mut self, document: &mut Node, file: &str, folder: &str, env: &Env) {
         let Some(services) = document.as_map_mut().and_then(|map| map.get_mut("services")) else {
             return;
@@ -273,6 +300,9 @@ impl<'a> Loader<'a> {
     }
 
     /// A service with what it extends, recursively. `trail` holds the services on the way.
+    ///
+    /// The base comes first and the service's own words above it, by the rules of merging. A service that extends
+    /// itself by way of others is told with the whole way, since no single file shows the circle.
     fn extended(
         &mut self,
         name: &str,
@@ -325,6 +355,9 @@ impl<'a> Loader<'a> {
     }
 
     /// A service that is extended is copied, and what is copied is paid for.
+    ///
+    /// Ten services that each extend the one before twice over are a thousand copies of the first, from a file of one
+    /// page.
     fn charge_copy(&mut self, base: &Node, extends: &Node, path: String) -> Option<()> {
         let size = base.size();
         let memory = self.budget.bytes(size.saturating_mul(COPY_BYTES));
@@ -337,6 +370,10 @@ impl<'a> Loader<'a> {
     }
 
     /// The service that `extends` names, itself extended, with absolute paths when it is of another file.
+    ///
+    /// Of another file the base brings its mounts and env files from its own folder. What it depends on comes with it
+    /// too, and must be in this model (`depends_on`, `volumes_from`, `network_mode: service:`): the Specification
+    /// leaves that to the author, and it is checked at the end like everything else.
     fn base(
         &mut self,
         name: &str,
@@ -413,6 +450,9 @@ impl<'a> Loader<'a> {
     }
 
     /// A file to extend from: its documents merged. Read once.
+    ///
+    /// Problems in it are those of whoever extends from it, once: ten services that extend from one file that is broken
+    /// are one problem.
     fn base_document(&mut self, path: &str, env: &Env, asked_at: &Node) -> Option<Arc<Node>> {
         let key = (self.scope, path.to_owned());
         if let Some(known) = self.bases.get(&key) {
@@ -431,6 +471,10 @@ impl<'a> Loader<'a> {
     }
 
     /// The document laid over what it includes.
+    ///
+    /// An include is no merge: what both sides define is a conflict and refused, unless the including file overrides it
+    /// on purpose (Compose Specification, "Include"). It is laid below, so that the document's own words win where the
+    /// reference lets them.
     fn include_all(&mut self, document: Node, folder: &str, env: &Env, chain: &[String]) -> Node {
         let mut document = document;
         let includes = document.as_map_mut().and_then(|map| map.remove("include"));
@@ -448,6 +492,8 @@ impl<'a> Loader<'a> {
         document
     }
 
+    /// An included model is whole by itself: it has a folder, variables and env files of its own, and its services
+    /// refer to each other before anybody overrides them.
     fn included(
         &mut self,
         include: &Node,
@@ -504,6 +550,7 @@ impl<'a> Loader<'a> {
     }
 }
 
+/// One text or a list of them: `include: a.yaml` and `env_file: [a, b]` are both written so.
 pub(super) fn texts(node: Option<&Node>) -> Vec<&Node> {
     let Some(node) = node else { return Vec::new() };
     let one = std::slice::from_ref(node);

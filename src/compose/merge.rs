@@ -12,6 +12,8 @@ use crate::yaml::{Entry, Kind, Map, Node, Tag, Value};
 const CLEARED_BY_NULL: [&str; 2] = ["services.*.command", "services.*.entrypoint"];
 
 /// Address pools of one network that are merged: each with each.
+/// Each earlier pool is compared with each later one, as the reference does: a thousand on each side would be a million
+/// merges.
 const MAX_POOLS: usize = 100;
 
 /// What becomes of the tags `!reset` and `!override` of the later model.
@@ -24,6 +26,9 @@ pub(super) enum Tags {
 }
 
 /// Lays `over` over `base`.
+///
+/// Compose Specification, "Merge and override". Both are canonical before they meet: `ports: ["80:80"]` and `ports:
+/// [{target: 80}]` are then the same kind of thing, and need one rule and not four.
 pub(super) fn merge(
     base: Node,
     over: Node,
@@ -36,6 +41,8 @@ pub(super) fn merge(
 }
 
 /// The same for one service.
+///
+/// Tags stay: what a service says above the one that it extends may itself be laid over by a further file.
 pub(super) fn merge_service(
     base: Node,
     over: Node,
@@ -48,6 +55,9 @@ pub(super) fn merge_service(
 }
 
 /// Removes what is tagged `!reset`, forgets `!override`, and makes equal items one.
+///
+/// It comes last, when no further file can come: a tag says something about what it is laid over, and `!reset` in a
+/// file that is itself overridden must still reach what lies below.
 pub(super) fn settle(node: &mut Node, shape: Option<&Shape>) {
     node.tag = Tag::None;
     match &mut node.kind {
@@ -131,6 +141,8 @@ impl Merger<'_> {
 
     /// Two mappings, both sorted by key. Entries that are pairs (variables, labels) are replaced as a whole: to merge the two values
     /// of one variable means nothing.
+    ///
+    /// Sorted by key on both sides, so that one walk meets every pair, however many variables a file has.
     fn maps(&mut self, earlier: Map, later: Map, shape: Option<&Shape>, place: Place<'_>) -> Map {
         let is_pairs = shape.is_some_and(Shape::is_pairs);
         let mut merged = Vec::with_capacity(earlier.len().max(later.len()));
@@ -162,6 +174,9 @@ impl Merger<'_> {
 
     /// Address pools with one subnet merge. As in the reference, an earlier pool whose subnet no later one has is
     /// dropped.
+    ///
+    /// That loses pools when two files name different ones. It is what the reference does, and a network that is merged
+    /// otherwise here than there would be made anew on a host where docker compose made it.
     fn subnets(
         &mut self,
         earlier: &[Node],
@@ -202,6 +217,9 @@ impl Merger<'_> {
 
 /// The steps of going through a node once. A merge goes through all of both lists and mappings, however little the
 /// later file says: many small documents laid over a large one cost its size each time.
+///
+/// Items of a list cost more than keys of a mapping: each is written out as a text to find out whether it is there
+/// already.
 fn cost(node: &Node) -> u64 {
     match &node.kind {
         Kind::Map(map) => 10 * map.len() as u64,
@@ -211,6 +229,9 @@ fn cost(node: &Node) -> u64 {
 }
 
 /// The later list behind the earlier one, without what the earlier one has already.
+///
+/// Equal items are one, whichever file they came from: `cap_add: [NET_ADMIN]` in a base and in its override would
+/// otherwise be refused by the schema, which wants unique items.
 fn appended(mut earlier: Vec<Node>, later: Vec<Node>) -> Vec<Node> {
     let known: BTreeSet<String> = earlier.iter().map(Node::fingerprint).collect();
     earlier.extend(later.into_iter().filter(|item| !known.contains(&item.fingerprint())));
@@ -219,6 +240,8 @@ fn appended(mut earlier: Vec<Node>, later: Vec<Node>) -> Vec<Node> {
 
 /// Whether two `logging` parts name different drivers: options of one mean nothing to the other, so that the later part stands
 /// alone (Compose Specification, "Merge", `logging`).
+///
+/// `max-size` of `json-file` handed to `syslog` is refused by the Engine when the container is made.
 fn other_driver(base: &Node, over: &Node) -> bool {
     let driver = |node: &Node| match node.get("driver").and_then(Node::value) {
         Some(Value::Text(text)) => Some(text.to_owned()),

@@ -14,6 +14,9 @@ use crate::model::project::{EnvFile, Link};
 use crate::model::{Diagnostic, Location, Secret, Service, ServiceName};
 
 /// Writes out what is implied.
+///
+/// After this step nothing is implied any more: whoever reads the model later needs no rule of the Specification to
+/// know which network a service is in, or what it starts after.
 pub(super) fn normalize(parts: &mut Parts, enabled: &BTreeSet<ServiceName>, env: &Env) {
     for (name, service) in &mut parts.services {
         if !parts.unattached.contains(name) {
@@ -29,6 +32,10 @@ pub(super) fn normalize(parts: &mut Parts, enabled: &BTreeSet<ServiceName>, env:
 }
 
 /// Gives resources without a name theirs: the key for external ones, else the project's name and the key.
+///
+/// With an underscore, where container names have a dash since version 2 of docker compose: networks and volumes could
+/// not be renamed with them, since they hold data and endpoints. A name that is written and empty stays empty, for
+/// whoever refuses it.
 pub(super) fn name_resources(parts: &mut Parts, project: &str) {
     let name = |name: &mut String, key: &str, external: bool| {
         if name.is_empty() {
@@ -52,6 +59,8 @@ pub(super) fn name_resources(parts: &mut Parts, project: &str) {
 }
 
 /// Gives configs and secrets that come from a variable its value.
+///
+/// The value is a [`Secret`] from here on: it is in no message, no log and no comparison that is shown.
 pub(super) fn resolve_contents(parts: &mut Parts, env: &Env) {
     let value = |name: &str| env.get(name).map(|value| Secret::new(value.clone()));
     for config in parts.configs.values_mut().filter(|config| !config.environment.is_empty()) {
@@ -63,6 +72,9 @@ pub(super) fn resolve_contents(parts: &mut Parts, env: &Env) {
 }
 
 /// Attaches a service that names no network to the default one.
+///
+/// Compose Specification, "Networks": a service that names none is in `default`. One with `network_mode` is in none,
+/// and one with a provider is no container at all.
 fn attach(service: &mut Service) {
     if service.networks.is_empty() && service.network_mode.is_empty() && service.provider.is_none()
     {
@@ -75,6 +87,9 @@ fn attach(service: &mut Service) {
 /// Build arguments without a value take it from the variables, and go where there is none. A device request without a count or
 /// ids is for all of them. A secret without a target is at `/run/secrets/NAME` (Compose Specification, `secrets`). `scale` and
 /// `deploy.replicas` are one number under two names.
+///
+/// Each of these is written out by the reference too (`docker compose config` shows it), so that the two models can be
+/// compared line by line in a test.
 fn normalize_service(service: &mut Service, env: &Env) {
     if service.pull_policy == "if_not_present" {
         "missing".clone_into(&mut service.pull_policy);
@@ -127,6 +142,9 @@ fn normalize_service(service: &mut Service, env: &Env) {
 
 /// Whoever shares a namespace, volumes or a link with another service starts after it, without saying `depends_on`; what the
 /// service says itself stays as it is.
+///
+/// A namespace that is shared ends with its owner's process, so whoever shares it restarts with it. Volumes outlive the
+/// container that had them first.
 fn imply_dependencies(service: &mut Service) {
     for (_, name, restart) in implied(service) {
         if let Ok(name) = ServiceName::parse(&name) {
@@ -137,6 +155,9 @@ fn imply_dependencies(service: &mut Service) {
 }
 
 /// What a service depends on without saying so: the attribute, the other service, and whether it restarts with it.
+///
+/// The attribute is told with each, since a problem has to be shown where somebody wrote it: "there is no service db"
+/// at `network_mode`, and not at a `depends_on` that nobody wrote.
 pub(super) fn implied(service: &Service) -> Vec<(String, String, bool)> {
     let mut implied: Vec<(String, String, bool)> = Vec::new();
     for (index, link) in service.links.iter().enumerate() {
@@ -167,6 +188,9 @@ pub(super) fn implied(service: &Service) -> Vec<(String, String, bool)> {
 }
 
 /// Reads env files and label files of the services into their variables and labels.
+///
+/// Only for services that a profile enables: a file that is missing for a service that does not run must not keep the
+/// others from running (Compose Specification, "Profiles").
 pub(super) fn read_files(
     parts: &mut Parts,
     enabled: &BTreeSet<ServiceName>,
@@ -206,6 +230,9 @@ pub(super) fn read_files(
 }
 
 /// A variable of a file refers to others that have no value.
+///
+/// An env file that says `URL=http://$HOST/` with `HOST` unset hands the container half an address. docker compose
+/// starts it all the same, with a warning that nobody reads in a log.
 fn note_unset(loader: &mut Loader<'_>, variable: &Variable, path: &str) {
     let Variable { value: _, file, line, unset } = variable;
     for name in unset {
@@ -216,6 +243,8 @@ fn note_unset(loader: &mut Loader<'_>, variable: &Variable, path: &str) {
 
 /// The variables of a service's env files; later files win. What they refer to comes from the project, also where an
 /// included file names them.
+///
+/// Compose Specification, `env_file`: in the order of the list, `environment` above all of them.
 fn env_files(
     name: &ServiceName,
     service: &Service,
@@ -233,6 +262,9 @@ fn env_files(
 /// One env file. Its references are looked up in the project's variables first, then in what the service itself says, then in
 /// the files before it. A file that may be absent (`required: false`) and is, says nothing; every other problem with it is an
 /// error of the service.
+///
+/// The path was checked and made absolute before. A symbolic link out of the repository is `Outside` as well: whoever
+/// may write to the repository could otherwise have the operator's files sent into a container.
 fn one_file(
     name: &ServiceName,
     file: &EnvFile,

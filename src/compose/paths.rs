@@ -17,6 +17,8 @@ pub(super) struct Paths<'a> {
 
 impl Paths<'_> {
     /// Makes all relative paths of a canonical model absolute.
+    ///
+    /// Only where the Specification says that an attribute is a path: `command: ./run` is a word for the container.
     pub(super) fn resolve(&self, root: &mut Node, problems: &mut Diagnostics) {
         let Kind::Map(top) = &mut root.kind else { return };
         for entry in top {
@@ -81,6 +83,8 @@ impl Paths<'_> {
     }
 
     /// The path of an SSH key, `ID=PATH`; written as the reference writes it, `ID: PATH`.
+    ///
+    /// An agent's socket is named by its id alone, and has no path.
     fn key(&self, key: &mut Node, place: Place<'_>, problems: &mut Diagnostics) {
         let text = key.as_text().filter(|text| !text.contains(": "));
         let Some((id, path)) = text.and_then(|text| text.split_once('=')) else { return };
@@ -91,6 +95,9 @@ impl Paths<'_> {
     }
 
     /// Paths of `build`: its context and the further ones, unless they are remote or another service's image.
+    ///
+    /// A context by a URL stays as it is; the Dockerfile is relative to the context and not to the manifest (Compose
+    /// Build Specification, `dockerfile`).
     fn build(&self, build: &mut Node, place: Place<'_>, problems: &mut Diagnostics) {
         let Kind::Map(map) = &mut build.kind else { return };
         if let Some(context) = map.get_mut("context")
@@ -115,6 +122,9 @@ impl Paths<'_> {
     }
 
     /// The device of a volume that is a bind mount; only where the manifest names the driver, as in the reference.
+    ///
+    /// `driver_opts: {type: none, o: bind, device: ./data}` is the common way to give a folder a volume's name. Without
+    /// `driver: local` the reference leaves the device as it is, and the Engine refuses it.
     fn volume(&self, volume: &mut Node, place: Place<'_>, problems: &mut Diagnostics) {
         let is_local = volume.get("driver").and_then(Node::as_text) == Some("local");
         let Some(options) = volume.as_map_mut().and_then(|map| map.get_mut("driver_opts")) else {
@@ -176,6 +186,9 @@ impl Paths<'_> {
     }
 
     /// A path as it is written, made absolute.
+    ///
+    /// `~` is the home of whoever runs the command, which a daemon has none of: there it is refused rather than
+    /// guessed.
     pub(super) fn absolute(&self, text: &str) -> Result<String, String> {
         if let Some(rest) = text.strip_prefix('~') {
             return match self.home {

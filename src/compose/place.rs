@@ -11,6 +11,8 @@ enum Step<'a> {
 }
 
 /// A dotted path, kept on the stack while a tree is walked.
+///
+/// Walks go through every value of a file, and few have a problem: the text is made only for those.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place<'a> {
     parent: Option<&'a Self>,

@@ -5,6 +5,9 @@ use crate::model::{Diagnostic, Diagnostics};
 use crate::yaml::{Map, Node, Value};
 
 /// Reports what breaks a rule.
+///
+/// The schema tells what an attribute may be; this is what two of them may not be together. Each rule is one that the
+/// reference has (compose-go, `validation` and `loader`), so that a file which it takes is not refused here.
 pub(super) fn check(root: &Node, problems: &mut Diagnostics) {
     let section = |name: &str| root.get(name).and_then(Node::as_map);
     for entry in section("volumes").into_iter().flatten() {
@@ -29,6 +32,8 @@ pub(super) fn check(root: &Node, problems: &mut Diagnostics) {
 }
 
 /// A value that is there and says something.
+///
+/// `target:` with nothing behind it is null, and means the same as no `target` at all.
 fn present<'m>(map: &'m Map, key: &str) -> Option<&'m Node> {
     map.get(key).filter(|node| !node.is_null())
 }
@@ -139,6 +144,8 @@ fn volumes(service: &Map, place: Place<'_>, problems: &mut Diagnostics) {
 }
 
 /// Reports devices without a path in the container.
+///
+/// `devices: [/dev/fuse]` was given one when it was written out; only a long form can lack it.
 fn device_targets(service: &Map, place: Place<'_>, problems: &mut Diagnostics) {
     let list = service.get("devices").and_then(Node::as_list).unwrap_or_default();
     for (index, device) in list.iter().enumerate() {
@@ -152,6 +159,8 @@ fn device_targets(service: &Map, place: Place<'_>, problems: &mut Diagnostics) {
 }
 
 /// Reports hosts without an address, and MAC addresses that are none.
+///
+/// `extra_hosts: ["db"]` would be taken by the Engine as far as the container's start, and fail there.
 fn addresses(service: &Map, place: Place<'_>, problems: &mut Diagnostics) {
     for (index, host) in
         service.get("extra_hosts").and_then(Node::as_list).unwrap_or_default().iter().enumerate()

@@ -14,6 +14,7 @@ const LABEL: &str = "moorline.before";
 
 /// The project with a job in place of each such container. What cannot be one stays, for who refuses it.
 pub fn jobs(mut project: Project) -> Project {
+    // The usual project has none, and is handed back as it came, without a copy.
     let hooked = |service: &&Service| !service.pre_start.is_empty() && is_possible(service);
     if !project.services.values().any(|service| hooked(&service)) {
         return project;
@@ -29,10 +30,14 @@ pub fn jobs(mut project: Project) -> Project {
         let mut last: Option<ServiceName> = None;
         for (index, hook) in hooks.into_iter().enumerate() {
             // A service's name with such an end is one too.
+            // The dots keep it out of the way: a manifest that has a service `web.pre_start.0` of its own asks for that
+            // very collision.
             let Ok(job) = ServiceName::parse(&format!("{name}.pre_start.{index}")) else {
                 continue;
             };
             made.insert(job.clone(), owner.job(hook, last.as_ref()));
+            // One after the other, as the list stands: the Specification runs them in order, and a migration may need
+            // the one before.
             last = Some(job);
         }
         service.depends_on.extend(last.map(completed));
@@ -63,6 +68,11 @@ impl Owner<'_> {
     /// One entry of `pre_start` as a service of its own that runs once for each definition of its owner. What the entry does not
     /// say is the owner's: image, variables, mounts, dependencies. It publishes no ports, has one replica, and is not
     /// restarted by the Engine: a failed one is the planner's affair.
+    ///
+    /// An image that is built has no name in the manifest. The job must build it alike, or one of the two would find
+    /// the other's and call it changed. What the entry says wins; the rest is the owner's, so that a migration finds
+    /// the database where the service does. Ports are published by the service itself, whose older version may still run
+    /// meanwhile. It counts by its end, not by its health: a check would only hold back those that wait.
     fn job(&self, hook: PreStart, before: Option<&ServiceName>) -> Service {
         let mut job = *hook.container;
         let owner = self.service;
@@ -99,6 +109,7 @@ impl Owner<'_> {
 /// A service's digest, but for how many there are of it and how they are replaced.
 fn digest(service: &Service) -> Digest {
     let mut service = service.clone();
+    // Another count is no other definition: the job has done its work for it, and is not run again.
     service.scale = None;
     if let Some(deploy) = &mut service.deploy {
         (deploy.replicas, deploy.update_config, deploy.rollback_config) = (None, None, None);

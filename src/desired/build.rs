@@ -15,11 +15,16 @@ use crate::model::{
 const OUTSIDE_DOCKERFILE: &str = ".moorline.dockerfile";
 
 /// What one character of an ignore file takes once it is read, and one file of a context beside its path and content.
+/// A `.dockerignore` of a few megabytes is legal, and would otherwise cost a hundred times its size before anyone
+/// counts it.
 const PARSED_BYTES: usize = 48;
 /// What an entry of a build context costs beside its content.
+/// A context of a million empty files is a few megabytes in Git and a few hundred here: entries count, not only bytes.
 const ENTRY_BYTES: usize = 320;
 
 /// Compose's label of the service, which is not part of what an image is.
+/// `docker compose build` puts it on the image too. Two services that build one image differ in nothing else, so it
+/// must not decide whether the image is the same.
 const SERVICE_LABEL: &str = "com.docker.compose.service";
 
 /// What a build needs; `None` after a problem.
@@ -42,6 +47,9 @@ pub(super) fn spec(
     let dockerfile = dockerfile(desk, (name, build), &folder, &mut context)?;
     let args =
         build.args.iter().filter_map(|(arg, value)| Some((arg.clone(), value.clone()?))).collect();
+    // The Compose Build Specification lets `build.platforms` name several; the Engine's own builder makes exactly one.
+    // A single name is therefore the platform, and without one the service's own `platform` is what the image must run
+    // on.
     let platform = match build.platforms.as_slice() {
         [only] => only.clone(),
         _ => service.platform.clone(),
@@ -54,12 +62,15 @@ pub(super) fn spec(
         target: build.target.clone(),
         labels: labels(desk, name, build),
         cache_from: build.cache_from.clone(),
+        // The service's own name goes with the call anyway.
         tags: build.tags.iter().filter(|tag| tag.as_str() != image.as_str()).cloned().collect(),
         network: build.network.clone(),
         pull: build.pull,
         // The builder knows no single stages: all of them go without cache.
         no_cache: build.no_cache || !build.no_cache_filter.is_empty(),
         shm_size: build.shm_size.0,
+        // The Build Specification writes `host=address`, and the Engine takes `host:address` alone.
+        // Only the first sign is one: an IPv6 address is full of the other.
         extra_hosts: build.extra_hosts.iter().map(|host| host.replacen('=', ":", 1)).collect(),
         platform,
         isolation: build.isolation.clone(),
@@ -70,6 +81,8 @@ pub(super) fn spec(
 }
 
 /// Labels of a built image: the manifest's, and Compose's own, by which `docker compose images` finds it.
+/// Ours come last: a manifest that sets `com.docker.compose.service` on an image by hand would hide it from `docker
+/// compose images`, and from our own search for images that nobody uses.
 fn labels(desk: &Desk<'_>, name: &ServiceName, build: &Build) -> BTreeMap<String, String> {
     let mut labels = build.labels.clone();
     let project = desk.input.project.name.to_string();
@@ -80,6 +93,10 @@ fn labels(desk: &Desk<'_>, name: &ServiceName, build: &Build) -> BTreeMap<String
 
 /// Whether the Engine's own builder can do what a build asks for. Where it cannot, each attribute is told: the image
 /// has to come from elsewhere then.
+///
+/// Everything named here needs BuildKit, which speaks over a hijacked session (`POST /session`) and not through `POST
+/// /build`. Without it a build that silently left out a secret or a second context would make another image under the
+/// right name, and nobody would see it before it runs.
 pub(super) fn is_possible(desk: &mut Desk<'_>, name: &ServiceName, build: &Build) -> bool {
     let impossible = [
         ("context", is_elsewhere(&build.context), "its context is not in the repository"),
@@ -119,6 +136,8 @@ fn warn_of_what_is_left_out(desk: &mut Desk<'_>, name: &ServiceName, build: &Bui
 }
 
 /// Whether a context is not in the repository: a URL, or a Git remote. What is there is in nobody's commit.
+/// `docker build` fetches such contexts on the Engine's side. The commit would then not say what runs, and a rollback
+/// to it would not bring back what ran.
 fn is_elsewhere(context: &str) -> bool {
     context.contains("://") || context.starts_with("git@") || context.starts_with("service:")
 }
@@ -137,6 +156,8 @@ fn context_folder(desk: &mut Desk<'_>, name: &ServiceName, build: &Build) -> Opt
         return None;
     };
     let tree = desk.input.tree;
+    // An inline Dockerfile (`dockerfile_inline`) may need no context at all; anything else without one is a slip of the
+    // pen.
     let empty = !tree.is_folder(&folder) && build.dockerfile_inline.is_empty();
     if empty {
         let message = match tree.left_out_at(&folder) {
@@ -150,6 +171,11 @@ fn context_folder(desk: &mut Desk<'_>, name: &ServiceName, build: &Build) -> Opt
 }
 
 /// The context's files, without those that its ignore file names.
+///
+/// BuildKit looks for `NAME.dockerignore` beside the Dockerfile first, so that several Dockerfiles of one folder can
+/// ignore different things. The classic builder sends what the client chooses, so the choice is ours to make alike. A
+/// file that is too large, a submodule or an LFS pointer is in the commit and not here. `COPY . .` would go through
+/// without it, and the image would lack it in silence; one that is ignored anyway hurts nobody.
 fn context(
     desk: &mut Desk<'_>,
     name: &ServiceName,

@@ -20,6 +20,8 @@ pub(super) fn replica(
     image: &ImageRef,
     number: u32,
 ) -> DesiredReplica {
+    // The name is needed first: links, network aliases and whoever shares this container's namespaces speak of it by
+    // name.
     let container = payload::container_name(desk, name.as_str(), service, number);
     let mut files = Files::default();
     files::attach(desk, &mut files, name, service);
@@ -31,10 +33,13 @@ pub(super) fn replica(
     host.network_mode = mode;
     let shares = share(desk, &mut host, service);
     let mut config = config(service, image);
+    // Before API 1.44 (Engine 25) a MAC address belongs to the container and not to its place in a network.
+    // `Config.MacAddress` is what such an Engine reads, and a newer one warns of; so each gets the one that it knows.
     if !desk.speaks(1, 44) {
         let primary = endpoints.get(&host.network_mode);
         config.mac_address = primary.map(|place| place.mac_address.clone()).unwrap_or_default();
     }
+    // With `network_mode: host`, `none` or `container:` there is no place in a network to say it at.
     if endpoints.is_empty() {
         config.mac_address.clone_from(&service.mac_address);
     }
@@ -49,6 +54,7 @@ pub(super) fn replica(
         platform: service.platform.clone(),
     };
     let replica = Replica { service: name.clone(), number };
+    // The seal is made of the payload before it is put into it: a digest cannot hold itself.
     desk.seals.insert(replica.clone(), payload::seal(desk, &spec));
     let Files { bundles, uploads, .. } = files;
     DesiredReplica { replica, name: container, spec: Arc::new(spec), uploads, bundles, shares }
@@ -57,6 +63,8 @@ pub(super) fn replica(
 /// `Config`: the half that an image could have as well. What the manifest does not say stays empty, and the Engine takes the
 /// image's; an empty list is said, and takes the image's away (`entrypoint: []`).
 fn config(service: &Service, image: &ImageRef) -> ContainerConfig {
+    // A variable without a value (`NAME`, not `NAME=`) is taken away: the Engine removes the image's own `ENV` of that
+    // name, which is what the Compose Specification means by a value that resolves to nothing.
     let env = service.environment.iter().map(|(name, value)| match value {
         Some(value) => format!("{name}={value}"),
         None => name.clone(),
@@ -72,12 +80,17 @@ fn config(service: &Service, image: &ImageRef) -> ContainerConfig {
         domainname: service.domainname.clone(),
         tty: service.tty,
         open_stdin: service.stdin_open,
+        // `docker compose up -d` sends both; they decide nothing of a container that nobody attaches to, but inspect
+        // shows them, and a container that compose made is to look the same as ours.
         attach_stdout: true,
         attach_stderr: true,
         stop_signal: service.stop_signal.clone(),
+        // Whole seconds, rounded down, as the Engine's field is one: `1500ms` asks for one second, and `500ms` for
+        // none.
         stop_timeout: service.stop_grace_period.map(|grace| grace.nanos / 1_000_000_000),
         healthcheck: service.healthcheck.as_ref().map(health),
         exposed_ports: exposed(service),
+        // Not in the Specification, and still what the reference does with that word.
         network_disabled: service.network_mode == "disabled",
         ..ContainerConfig::default()
     }
@@ -90,6 +103,7 @@ fn health(check: &Healthcheck) -> HealthConfig {
         check;
     let nanos = |period: &Option<crate::model::project::Period>| period.map_or(0, |one| one.nanos);
     HealthConfig {
+        // A check that says `disable: true` and nothing else has an empty test, which would mean "the image's own".
         test: if *disable { vec!["NONE".to_owned()] } else { test.clone() },
         interval: nanos(interval),
         timeout: nanos(timeout),
@@ -114,6 +128,8 @@ fn expanded(port: &str) -> Vec<String> {
         .split_once('-')
         .and_then(|(from, to)| Some((from.parse::<u16>().ok()?, to.parse::<u16>().ok()?)));
     match range {
+        // An Engine takes ranges in `PortBindings` for published ports from the command line only; the API wants each
+        // port.
         Some((from, to)) => (from..=to).map(|number| format!("{number}/{protocol}")).collect(),
         None => vec![format!("{numbers}/{protocol}")],
     }
@@ -121,12 +137,15 @@ fn expanded(port: &str) -> Vec<String> {
 
 /// `HostConfig`: the half that belongs to this host.
 fn host(desk: &mut Desk<'_>, (name, service): (&ServiceName, &Service)) -> HostConfig {
+    // Files are read here, so this is done before the rest is written in one piece.
     let (security_opt, open_paths) = security(desk, name, service);
     let logging = service.logging.as_ref();
     let mut host = HostConfig {
         port_bindings: bindings(service),
         restart_policy: restart(service),
         cap_add: capabilities(&service.cap_add, &[]),
+        // `cap_drop: [ALL]` with `cap_add: [NET_BIND_SERVICE]` is the usual hardening. The Engine applies drops first
+        // and additions after; a name in both lists would depend on that order, so it is only added.
         cap_drop: capabilities(&service.cap_drop, &service.cap_add),
         dns: service.dns.clone(),
         dns_options: service.dns_opt.clone(),
@@ -146,12 +165,16 @@ fn host(desk: &mut Desk<'_>, (name, service): (&ServiceName, &Service)) -> HostC
         shm_size: service.shm_size.0,
         runtime: service.runtime.clone(),
         isolation: service.isolation.clone(),
+        // Three values on purpose: unset leaves it to the daemon's own `init` setting, and `false` is a word against
+        // it.
         init: service.init,
         log_config: LogConfig {
             kind: logging.map(|log| log.driver.clone()).unwrap_or_default(),
             config: logging.map(|log| log.options.clone()).unwrap_or_default(),
         },
         annotations: service.annotations.clone(),
+        // `systempaths=unconfined` is no security option of the API: Docker's client turns it into two empty lists, and
+        // an absent list would mean the Engine's defaults (`/proc/kcore` and its like masked).
         masked_paths: open_paths.then(Vec::new),
         readonly_paths: open_paths.then(Vec::new),
         ..HostConfig::default()
@@ -177,6 +200,9 @@ fn bindings(service: &Service) -> BTreeMap<String, Option<Vec<PortBinding>>> {
 }
 
 /// The restart policy: `deploy.restart_policy` overrides `restart`.
+/// `none`, `on-failure` and `any` are the words of `deploy.restart_policy` (Compose Deploy Specification); `no`,
+/// `always`, `on-failure[:N]` and `unless-stopped` those of `restart`, which are the Engine's own. `delay` and `window`
+/// have no counterpart in the Engine, which doubles its own delay from 100 ms on.
 pub(super) fn restart(service: &Service) -> RestartPolicy {
     let word = |name: &str| match name {
         "none" | "no" => "no".to_owned(),
@@ -196,6 +222,8 @@ pub(super) fn restart(service: &Service) -> RestartPolicy {
 }
 
 /// Capabilities in the spelling of the Engine, sorted; `ALL` swallows the others, what is added is not dropped.
+/// The Engine normalises them in the same way and sorts them when it shows them: without that, `net_admin` in the
+/// manifest would differ from `CAP_NET_ADMIN` on the host for ever.
 fn capabilities(names: &[String], added: &[String]) -> Vec<String> {
     let spelled = |name: &String| {
         let upper = name.trim().to_ascii_uppercase();
@@ -218,6 +246,8 @@ fn security(desk: &mut Desk<'_>, name: &ServiceName, service: &Service) -> (Vec<
         let (key, value) = option.split_once(['=', ':']).unwrap_or((option, ""));
         match (key, value) {
             ("systempaths", "unconfined") => open_paths = true,
+            // `unconfined` and `builtin` are words of the Engine; anything else is a file on the side of whoever writes
+            // the manifest, which is the repository here.
             ("seccomp", value) if !matches!(value, "unconfined" | "builtin" | "") => {
                 let path = at(name, &format!("security_opt.{place}"));
                 options.extend(seccomp(desk, &path, value));
@@ -247,6 +277,8 @@ fn seccomp(desk: &mut Desk<'_>, path: &str, file: &str) -> Option<String> {
 }
 
 /// JSON without white space between its tokens, in its own order.
+/// Docker's client sends profiles so, and inspect shows the text as it was sent. Parsed and written anew, numbers and
+/// the order of keys could change, and each change of a library would look like drift.
 fn compact(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     let (mut quoted, mut escaped) = (false, false);
@@ -270,6 +302,9 @@ fn share(desk: &Desk<'_>, host: &mut HostConfig, service: &Service) -> BTreeSet<
     let (from, shared) = mounts::volumes_from(desk, service);
     host.volumes_from = from;
     let mut shares: BTreeSet<Replica> = shared.into_iter().collect();
+    // `service:NAME` is Compose's word; the Engine knows containers only. The first replica stands for the service, as
+    // it does for docker compose. Whoever shares must be made anew when that container is: its id is in the Engine's
+    // own record.
     for mode in [&mut host.network_mode, &mut host.ipc_mode, &mut host.pid_mode] {
         let Some(name) = mode.strip_prefix("service:").map(str::to_owned) else { continue };
         let Some((key, other)) = project.services.get_key_value(name.as_str()) else { continue };

@@ -47,6 +47,7 @@ fn place(desk: &Desk<'_>, path: &str) -> Option<Place> {
     if let Some(rest) = below(path, root) {
         return Some(Place { tree: folder.join(rest).ok()?, relative: rest.to_owned() });
     }
+    // A stack in `apps/shop` may mount `../common/nginx.conf`: still in the commit, and so still from Git.
     let base = root.strip_suffix(folder.as_str())?.strip_suffix('/')?;
     if base.is_empty() || folder.as_str().is_empty() {
         return None;
@@ -63,6 +64,7 @@ fn place(desk: &Desk<'_>, path: &str) -> Option<Place> {
 /// The rest of a path below a folder; nothing for the folder itself.
 fn below<'p>(path: &'p str, folder: &str) -> Option<&'p str> {
     let rest = path.trim_end_matches('/').strip_prefix(folder)?;
+    // `/srv/shop-old` is not below `/srv/shop`.
     if rest.is_empty() { Some("") } else { rest.strip_prefix('/') }
 }
 
@@ -78,12 +80,16 @@ pub(super) fn bind_source(
     refuse_sealed(desk, (service, attribute), &place.tree);
     if desk.input.tree.file(&place.tree).is_some() {
         // What a container may write to is shared with no other service.
+        // Two services that mount one file to write would see each other's writes; docker compose has them do so only
+        // because it mounts the working copy itself.
         let owner = if read_only { "" } else { service.as_str() };
         return bundle(desk, files, &place, owner);
     }
     let is_folder = desk.input.tree.is_folder(&place.tree);
     match (is_folder, read_only) {
         (true, true) => bundle(desk, files, &place, ""),
+        // A folder that a service writes to holds both what Git says and what the service made. It cannot be a new
+        // folder at each commit, or the service's own files would be gone.
         (true, false) => overlay(desk, files, &place),
         (false, _) => state_path(desk, &place.relative),
     }

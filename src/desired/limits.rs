@@ -8,6 +8,9 @@ use crate::model::{
 };
 
 /// Writes a service's limits into its host configuration. `deploy.resources` overrides the older attributes.
+///
+/// 0 is a meaning of its own to the kernel (avoid swapping), and "not said" to the reference, which cannot tell the two
+/// apart: so neither do we, or a container that compose made would differ.
 pub(super) fn write(host: &mut HostConfig, service: &Service) {
     host.memory = service.mem_limit.0;
     host.memory_swap = service.memswap_limit.0;
@@ -44,6 +47,8 @@ pub(super) fn write(host: &mut HostConfig, service: &Service) {
 /// Process limits in the Engine's words.
 pub(super) fn ulimits(asked: &BTreeMap<String, Ulimits>) -> Vec<Ulimit> {
     let limits = asked.iter().map(|(name, limit)| {
+        // `nofile: 65536` sets both. The model keeps it apart from soft and hard ones, because a merge of two files
+        // replaces the one form by the other as a whole.
         let one = |value: i64| if limit.single == 0 { value } else { limit.single };
         Ulimit { name: name.clone(), soft: one(limit.soft), hard: one(limit.hard) }
     });
@@ -51,6 +56,9 @@ pub(super) fn ulimits(asked: &BTreeMap<String, Ulimits>) -> Vec<Ulimit> {
 }
 
 /// In single precision, as the reference multiplies.
+///
+/// `cpus: 0.13` is 129999992 billionths that way and 130000000 in double precision. The Engine shows what it was sent,
+/// so the two would differ for ever on a host where docker compose made the container.
 #[expect(clippy::cast_possible_truncation, reason = "the reference truncates as well")]
 fn scaled(ratio: Ratio, by: f32) -> i64 {
     (ratio.0 * by) as i64
@@ -79,6 +87,8 @@ fn write_deploy(host: &mut HostConfig, limits: Option<&Limits>, reserved: Option
 
 /// `devices`, `device_cgroup_rules`, `gpus` and reserved devices. A path alone is mapped to itself, with all rights.
 fn write_devices(host: &mut HostConfig, service: &Service) {
+    // A device by its name of the Container Device Interface (`vendor.com/class=name`) is no path: the Engine resolves
+    // it by files in `/etc/cdi`, and takes it as a request to the driver `cdi`. A path always begins with a slash.
     let is_cdi = |source: &str, target: &str| {
         source == target && source.contains('=') && source.contains('/') && !source.starts_with('/')
     };
@@ -113,6 +123,8 @@ fn request(gpu: &Gpu, further: Option<&str>) -> DeviceRequest {
         driver: gpu.driver.clone(),
         count: gpu.count.0,
         device_ids: gpu.device_ids.clone(),
+        // The API takes a list of alternatives, each a list of what must all be there. Compose can say one alternative
+        // only.
         capabilities: vec![capabilities],
         options: gpu.options.clone(),
     }

@@ -78,6 +78,7 @@ pub fn make(input: Input<'_>) -> (Desired, Diagnostics) {
     let volumes = mounts::volumes(&mut desk);
     let services = service::services(&mut desk);
     unsupported::warn(&mut desk);
+    // Said once, at the end: which service was the last straw says nothing about which is too large.
     if let Some(over) = desk.budget.over() {
         let help = "divide it into several stacks, or mount and build from smaller folders";
         desk.refuse("services", format!("the services of this stack ask for {over}"), help);
@@ -106,6 +107,7 @@ pub fn make(input: Input<'_>) -> (Desired, Diagnostics) {
 fn start_empty(project: &Project) -> StartEmpty {
     let ours = project.extensions.get("x-moorline");
     let said = ours.and_then(|ours| ours.get("start_empty"));
+    // A word of the manifest and not of an operator, because it is reviewed with the change that makes the volume new.
     if said.is_some_and(|said| said.as_bool() == Some(true)) {
         return StartEmpty::All;
     }

@@ -18,6 +18,8 @@ pub(super) fn volumes(desk: &mut Desk<'_>) -> BTreeMap<String, Arc<DesiredVolume
     let mut made = BTreeMap::new();
     for (key, volume) in &project.volumes {
         let Volume { name, driver, driver_opts, external, labels } = volume;
+        // Nothing but the name is ours to say of what somebody else made: driver and labels would only ever look like
+        // drift.
         let spec = if *external {
             VolumeSpec { name: name.clone(), ..VolumeSpec::default() }
         } else {
@@ -38,6 +40,8 @@ pub(super) fn volumes(desk: &mut Desk<'_>) -> BTreeMap<String, Arc<DesiredVolume
 /// Driver options; the folder of a bound one lies where state lies.
 fn options(desk: &Desk<'_>, asked: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let mut options = asked.clone();
+    // The `local` driver of the Engine takes what `mount(8)` takes. With `bind` among the flags the device is a folder
+    // of the host, which the Engine does not make: relative ones lie with the rest of the stack's state.
     let bound = options.get("o").is_some_and(|flags| flags.split(',').any(|flag| flag == "bind"));
     if bound && let Some(device) = options.get_mut("device") {
         *device = files::volume_device(desk, device);
@@ -46,6 +50,13 @@ fn options(desk: &Desk<'_>, asked: &BTreeMap<String, String>) -> BTreeMap<String
 }
 
 /// Writes a service's mounts into its host configuration. Configs and secrets are among `files` already.
+///
+/// One mount a target, the last one named: the Engine refuses two. Merging files does so already; within one file it is
+/// the reference's rule as well. Which form is used shows in inspect (`HostConfig.Binds` or `HostConfig.Mounts`), so it
+/// is chosen as docker compose chooses it: otherwise taking over its containers would replace them all. Files from Git
+/// are put there before the container is made. If they are not there, that is an error to be seen, and not an empty
+/// folder in place of a configuration. By target, since the order of mounts has no meaning below different targets, and
+/// a container with `/a` and `/a/b` needs the outer one first.
 pub(super) fn write(
     desk: &mut Desk<'_>,
     host: &mut HostConfig,
@@ -93,6 +104,8 @@ fn source(
             .project
             .volumes
             .get(&volume.source)
+            // The key is the manifest's; the name on the host has the project before it, unless `name` or `external`
+            // say otherwise.
             .map_or_else(|| volume.source.clone(), |declared| declared.name.clone()),
         _ => volume.source.clone(),
     }
@@ -109,6 +122,8 @@ fn is_bundled(desk: &Desk<'_>, files: &Files, source: &str, volume: &ServiceVolu
 /// Whether the short form of the Engine says everything, as the reference decides.
 fn as_bind(volume: &ServiceVolume) -> bool {
     match volume.kind.as_str() {
+        // `Binds` has no word for a source that must exist, for the propagation, or for what is mounted below: each of
+        // them needs the long form.
         "bind" => volume.bind.as_ref().is_none_or(|bind| {
             bind.create_host_path && bind.propagation.is_empty() && bind.recursive.is_empty()
         }),
@@ -127,6 +142,8 @@ fn as_bind(volume: &ServiceVolume) -> bool {
 fn bind(source: &str, volume: &ServiceVolume) -> String {
     let mut options = vec![if volume.read_only { "ro" } else { "rw" }];
     if let Some(bind) = &volume.bind {
+        // `z` shares the label among containers, `Z` keeps it for one. Only `Binds` has words for it, in every version
+        // of the API so far.
         options.extend([bind.selinux.as_str()].into_iter().filter(|label| !label.is_empty()));
     }
     format!("{source}:{}:{}", volume.target, options.join(","))
@@ -134,6 +151,8 @@ fn bind(source: &str, volume: &ServiceVolume) -> String {
 
 /// A mount as `Mounts` takes it: for what `Binds` has no words for. There a missing folder of the host is an
 /// error, unless `create_host_path` asks for it.
+///
+/// Octal in the manifest, a plain number on the wire: `0o1777` is 1023.
 fn mount(source: String, volume: &ServiceVolume) -> Mount {
     let ServiceVolume {
         kind,
@@ -189,6 +208,8 @@ fn bind_options(bind: &BindOption) -> BindOptions {
 /// What this Engine, or any, cannot mount.
 fn check(desk: &mut Desk<'_>, path: &str, volume: &ServiceVolume) {
     let subpath = volume.volume.as_ref().is_some_and(|options| !options.subpath.is_empty());
+    // An older Engine ignores fields that it does not know. A `subpath` that it ignored would mount the whole volume in
+    // its place, and a service could write over its neighbour's data.
     if subpath && !desk.speaks(1, 45) {
         desk.refuse(
             path,
@@ -200,6 +221,8 @@ fn check(desk: &mut Desk<'_>, path: &str, volume: &ServiceVolume) {
         desk.refuse(path, "this Engine cannot mount images", "it needs API 1.48 (Engine 28)");
     }
     let recursive = volume.bind.as_ref().map_or("", |bind| bind.recursive.as_str());
+    // Before that, what was mounted below a read-only bind stayed writable, whatever was asked for: the kernel call
+    // (`mount_setattr`, Linux 5.12) came later.
     if matches!(recursive, "writable" | "readonly") && !desk.speaks(1, 44) {
         desk.refuse(
             path,
@@ -214,6 +237,7 @@ pub(super) fn volumes_from(desk: &Desk<'_>, service: &Service) -> (Vec<String>, 
     let mut from = Vec::new();
     let mut shares = Vec::new();
     for entry in &service.volumes_from {
+        // A container outside the project: no service stands for it, so nobody can follow when it is made anew.
         if let Some(container) = entry.strip_prefix("container:") {
             from.push(container.to_owned());
             continue;

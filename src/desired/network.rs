@@ -11,6 +11,7 @@ use crate::model::{
 };
 
 /// The driver option in which the Engine takes an interface's name.
+/// The API has no field for it: Docker's client and the reference both hand it to the driver so.
 const INTERFACE_NAME: &str = "com.docker.network.endpoint.ifname";
 
 /// The project's networks.
@@ -19,6 +20,8 @@ pub(super) fn networks(desk: &mut Desk<'_>) -> BTreeMap<String, Arc<DesiredNetwo
     let mut made = BTreeMap::new();
     for (key, network) in &project.networks {
         let path = format!("networks.{key}");
+        // `name: ${NET}` with the variable unset. The Engine would take the empty name for "choose one", and the next
+        // pass would find none of its own.
         if network.name.is_empty() {
             let help = "give its variables a value, or leave `name` out";
             desk.refuse(format!("{path}.name"), "the network's name is empty", help);
@@ -44,6 +47,9 @@ pub(super) fn networks(desk: &mut Desk<'_>) -> BTreeMap<String, Arc<DesiredNetwo
 
 /// A network of the manifest as `POST /networks/create` takes it. The driver stays empty where none is said: the Engine's
 /// default, `bridge` unless it is told otherwise.
+///
+/// Without a word on addresses the Engine takes the next free pool of its own, and so must we: an empty `IPAM` would be
+/// another question.
 fn spec(desk: &Desk<'_>, key: &str, network: &Network) -> NetworkSpec {
     let Network {
         name,
@@ -93,6 +99,11 @@ pub(super) struct Called<'a> {
 }
 
 /// The network mode, and the endpoints by the networks' names on the host.
+///
+/// Only where every service has another network mode: the loader adds `default` as soon as one needs it. The order
+/// matters once: the network mode is the first one, whose gateway is the default route before API 1.48. An unknown key
+/// cannot come so far; its own text is at least what whoever reads the error looks for. `services.NAME.mac_address` is
+/// older than addresses for each network, and means the first.
 pub(super) fn attach(
     desk: &mut Desk<'_>,
     service: &Service,
@@ -163,6 +174,8 @@ fn check(
 
 /// One network of a container: its addresses, and the names by which others find it there. The container's name and the
 /// service's are always among them, as docker compose has it.
+///
+/// What only the Engine knows stays empty, so that one type serves for what is asked and what is seen.
 fn endpoint(config: Option<&ServiceNetwork>, called: Called<'_>) -> Endpoint {
     let mut aliases = vec![called.name.to_owned(), called.service.to_string()];
     let Some(config) = config else { return Endpoint { aliases, ..Endpoint::default() } };
@@ -207,6 +220,7 @@ pub(super) fn links(desk: &Desk<'_>, service: &Service, number: u32) -> Vec<Stri
     for link in &service.links {
         let (target, alias) = link.split_once(':').unwrap_or((link, link));
         let Some(linked) = project.services.get(target) else { continue };
+        // The count is asked where everybody asks it, so that a count that is not the manifest's reaches the links too.
         for other in 1..=linked.replicas() {
             let container = super::payload::container_name(desk, target, linked, other);
             links.push(format!("{container}:{alias}"));

@@ -8,6 +8,9 @@ use crate::model::project::Service;
 use crate::model::{ContainerSpec, FOLDER_LABEL, ServiceName, StackFolder};
 
 /// Version that Compose's label tells: ours, so that nobody takes the containers for docker compose's.
+///
+/// `docker compose` reads it in `ls` and `ps`, and treats containers of any version as its own: so it can still stop
+/// and show what we made, when Moorline is gone.
 const COMPOSE_VERSION: &str = concat!("moorline-", env!("CARGO_PKG_VERSION"));
 
 /// How a seal begins: the version of its rule, and the hash.
@@ -15,6 +18,8 @@ const SEAL: &str = "v1:sha256:";
 
 /// Labels that vary from commit to commit or from replica to replica without changing what a container is.
 const PASSING: [&str; 9] = [
+    // The next five and the version tell how and by whom a container was made. A moved file or a newer program would
+    // replace everything on the host, were they in it.
     "com.docker.compose.config-hash",
     "com.docker.compose.container-number",
     "com.docker.compose.depends_on",
@@ -22,11 +27,16 @@ const PASSING: [&str; 9] = [
     "com.docker.compose.project.working_dir",
     "com.docker.compose.version",
     FOLDER_LABEL,
+    // A commit that changes nothing of a service must not touch it: the label tells which one made the container, and
+    // stays behind.
     "moorline.revision",
     "moorline.spec",
 ];
 
 /// A container's name: the manifest's, else `PROJECT-SERVICE-NUMBER`.
+///
+/// With `-` between, as docker compose since version 2. Compose's own tools find containers by labels, people by this
+/// name.
 pub(super) fn container_name(
     desk: &Desk<'_>,
     name: &str,
@@ -56,11 +66,15 @@ pub(super) fn resource_labels(
         ("moorline.stack".to_owned(), input.stack.to_string()),
         ("moorline.repository".to_owned(), input.repository.to_string()),
     ];
+    // Last, so that no manifest can pass its resources for another stack's: what is removed is decided by these labels.
     labels.extend(ours);
     labels
 }
 
 /// Labels of a container, but for those that are digests of the rest.
+///
+/// Three parts, `SERVICE:CONDITION:RESTART`, as the reference writes and reads it. Spelled as the reference spells it:
+/// it filters by the very text.
 pub(super) fn container_labels(
     desk: &Desk<'_>,
     (name, service): (&ServiceName, &Service),
@@ -102,6 +116,8 @@ pub(super) fn container_labels(
 /// The digest of what a container is to be, without what passes.
 pub(super) fn seal(desk: &Desk<'_>, spec: &ContainerSpec) -> String {
     let mut lasting = spec.clone();
+    // What a person may change with `docker update` is in it as well: the seal is of what was asked for, never of what
+    // is there now.
     lasting.config_mut().labels.retain(|key, _| !PASSING.contains(&key.as_str()));
     let bytes = serde_json::to_vec(&lasting).unwrap_or_default();
     format!("{SEAL}{}", desk.digest(&bytes))

@@ -16,6 +16,9 @@ use crate::model::{
 const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
 /// Replicas of one service: far more than an Engine can run, and few enough to plan.
+/// An Engine gives each container a network interface and a process of its own; a bridge alone ends at about a thousand ports (the
+/// kernel's `BR_PORT_BITS`). A count beyond this is a slip of the pen, such as memory in the wrong field, and would
+/// take minutes to plan.
 const MAX_REPLICAS: u32 = 10_000;
 
 /// What the place of one attribute takes beside its path.
@@ -28,6 +31,8 @@ pub(super) fn services(desk: &mut Desk<'_>) -> BTreeMap<ServiceName, Arc<Desired
         .services
         .values()
         .flat_map(|service| &service.depends_on)
+        // Whoever is waited for until it has ended is a job, whatever it says of itself: were it brought back when it
+        // ends, those that wait would wait for ever.
         .filter(|(_, link)| link.condition == "service_completed_successfully")
         .map(|(name, _)| name)
         .collect();
@@ -57,6 +62,7 @@ fn one(
         return None;
     }
     refuse_unsupported(desk, name, service);
+    // Without a name for its image there is nothing to make, and every further complaint would be about that.
     let image = image(desk, name, service)?;
     let count = replicas(desk, name, service);
     let image_policy = image_policy(desk, (name, service), &image);
@@ -64,6 +70,8 @@ fn one(
     let deploy = service.deploy.as_ref();
     let mode = deploy.map_or("", |deploy| deploy.mode.as_str());
     let origins = origins(desk, name, service);
+    // Places are kept for each attribute, so that drift can name its line. A service with a hundred thousand variables
+    // keeps as many.
     let bytes = origins.keys().map(|path| path.len() + PLACE_BYTES).sum();
     desk.afford(name, bytes)?;
     Some(DesiredService {
@@ -75,9 +83,12 @@ fn one(
         may_complete: may_complete(service),
         is_job: awaited || says_job(service) || mode.ends_with("-job"),
         restarts_unhealthy: restarts_unhealthy(service),
+        // `deploy.update_config` was made for Swarm. Its words fit plain containers as well, and people know them, so
+        // they are honoured here although docker compose ignores them.
         update: update(deploy.and_then(|deploy| deploy.update_config.as_ref())),
         rollback: deploy
             .and_then(|deploy| deploy.rollback_config.as_ref())
+            // Without `rollback_config` an update is taken back as it was made.
             .map(|it| update(Some(it))),
         stop_grace: service
             .stop_grace_period
@@ -99,6 +110,8 @@ fn all_replicas(
     let mut bytes = 0;
     for number in 1..=count {
         let replica = container::replica(desk, (name, service), image, number);
+        // Replicas differ in their number alone. Four times the first one's payload is what it takes while it is
+        // compared, sent and shown.
         if number == 1 {
             bytes = 4 * serde_json::to_vec(&*replica.spec).map_or(0, |payload| payload.len());
         }
@@ -111,6 +124,7 @@ fn all_replicas(
 /// The manifest's image, else `PROJECT-SERVICE`.
 fn image(desk: &mut Desk<'_>, name: &ServiceName, service: &Service) -> Option<ImageRef> {
     let text = match service.image.as_str() {
+        // As docker compose names what it builds since its version 2: with `-`, where version 1 wrote `_`.
         "" => format!("{}-{name}", desk.input.project.name),
         image => image.to_owned(),
     };
@@ -124,6 +138,10 @@ fn image(desk: &mut Desk<'_>, name: &ServiceName, service: &Service) -> Option<I
 }
 
 /// How many containers, and whether that many can be.
+///
+/// `global` is one a host (Compose Deploy Specification, `mode`), and this is one host: placement gives the others
+/// theirs. Spread over hosts, each host may have one of them. What one host cannot hold twice is a limit of placement
+/// then, and no error of the manifest. A range (`8000-8010:80`) is a choice that the Engine makes, and so is `0`.
 fn replicas(desk: &mut Desk<'_>, name: &ServiceName, service: &Service) -> u32 {
     let mode = service.deploy.as_ref().map_or("", |deploy| deploy.mode.as_str());
     let count = if mode.starts_with("global") { 1 } else { service.replicas() };
@@ -187,6 +205,8 @@ fn refuse_platform(desk: &mut Desk<'_>, name: &ServiceName, service: &Service) {
     let engine = desk.input.engine.platform.clone();
     let Some((system, processor)) = engine.split_once('/') else { return };
     let asked = service.isolation.as_str();
+    // The Engine for Linux refuses any other word when the container is made, which would be in the middle of an
+    // update.
     if system == "linux" && !matches!(asked, "" | "default") {
         let message = format!("isolation {asked} needs an Engine for Windows");
         desk.refuse(at(name, "isolation"), message, "leave it out");
@@ -201,6 +221,8 @@ fn refuse_platform(desk: &mut Desk<'_>, name: &ServiceName, service: &Service) {
     if wanted_system != system {
         let message = format!("{} cannot run on an Engine for {system}", service.platform);
         desk.refuse(at(name, "platform"), message, "ask for one of its own system");
+    // Emulation by binfmt works or does not, and no call of the API tells which: so it is said, and tried. 386 runs on
+    // amd64 without any.
     } else if !wanted.is_empty() && wanted != processor && (processor, wanted) != ("amd64", "386") {
         let message = format!("{} needs emulation on {engine}", service.platform);
         desk.warn(at(name, "platform"), message, "it fails to start where there is none");
@@ -208,6 +230,9 @@ fn refuse_platform(desk: &mut Desk<'_>, name: &ServiceName, service: &Service) {
 }
 
 /// Two services must not ask for one container name.
+///
+/// The Engine takes a name once, across all projects. Without this check both would be planned, and which one comes up
+/// would be chance, anew at each pass.
 fn unique_names(desk: &mut Desk<'_>) {
     let mut names: BTreeMap<&str, &ServiceName> = BTreeMap::new();
     let project = desk.input.project;
@@ -223,6 +248,9 @@ fn unique_names(desk: &mut Desk<'_>) {
 }
 
 /// Services may share an image that is built here, when they build it alike.
+///
+/// Otherwise each pass would find the image of the one built by the other, build it again, and replace the containers
+/// of both, for ever.
 fn one_build_an_image(desk: &mut Desk<'_>, services: &BTreeMap<ServiceName, Arc<DesiredService>>) {
     let mut builds: BTreeMap<&ImageRef, (&ServiceName, &Digest)> = BTreeMap::new();
     for (name, service) in services {
@@ -240,6 +268,10 @@ fn one_build_an_image(desk: &mut Desk<'_>, services: &BTreeMap<ServiceName, Arc<
 /// With `build` and no word on pulling, it is built here. With `build`, `image` and `always` or `never`, the image comes from
 /// the registry, or is there already: building is somebody else's, such as a pipeline's. Where building is refused (its context
 /// is elsewhere), the image is pulled if it has a name.
+///
+/// `missing` is not among them: with `build` it means "build it where it is not there", which is what happens anyway.
+/// An image without a name of its own can be in no registry: nobody could have pushed it as `PROJECT-SERVICE`. It may
+/// still be on the host, put there by hand.
 fn image_policy(
     desk: &mut Desk<'_>,
     (name, service): (&ServiceName, &Service),
@@ -278,6 +310,9 @@ fn image_policy(
 
 /// Compose's words for when to ask a registry: `always`, `missing` (the default), `never`, `daily`, `weekly` and `every_2h`.
 /// `build` is none of them: it says where from, not when.
+///
+/// `if_not_present` is the older spelling of `missing`, and `refresh` of `always`; both are still accepted by the
+/// reference.
 fn pull_policy(word: &str) -> Option<ImagePolicy> {
     const DAY: Duration = Duration::from_hours(24);
     match word {
@@ -317,6 +352,9 @@ fn may_complete(service: &Service) -> bool {
     let policy = container::restart(service);
     match policy.name.as_str() {
         "no" | "on-failure" => true,
+        // The reference waits for none of these. But an update has to know when a replacement counts as up, and a
+        // service that says nothing may be a one-off (`migrate`) as well as a server. What listens or is checked cannot
+        // be done by ending.
         "" => {
             let checked = service.healthcheck.as_ref().is_some_and(|check| !check.disable);
             service.ports.is_empty() && !checked

@@ -22,6 +22,8 @@ pub(super) fn warn(desk: &mut Desk<'_>) {
         for name in names {
             let path = format!("{section}.{name}.{field}");
             let origins = &project.origins;
+            // By its place and not by its value: a value that equals the default is still something that somebody wrote
+            // and hopes for.
             if origins.get(&path).is_some() || origins.below(&path).next().is_some() {
                 found.insert((path, attribute.note));
             }

@@ -27,6 +27,10 @@ const WORKING_DIR_LABEL: &str = "com.docker.compose.project.working_dir";
 /// containers tell, adopted ones too; without any, as it is remembered. Each new container carries that folder on as the
 /// label [`FOLDER_LABEL`]. What the fleet file says (`directory`) stands as it is. To be called before
 /// [`super::detect`], and its result planned from.
+///
+/// A stack that was run from `/srv/shop` with `./data:/data` has its data in `/srv/shop/data`. The fleet file's
+/// `directory` says so where somebody thought of it; where nobody did, the containers know, and taking them over must
+/// not begin with an empty database.
 pub fn settle(desired: Arc<Desired>, observed: &Observed, policy: &Policy) -> Arc<Desired> {
     if desired.folder.is_said {
         return desired;
@@ -75,6 +79,9 @@ pub fn settle(desired: Arc<Desired>, observed: &Observed, policy: &Policy) -> Ar
 }
 
 /// Where a stack lives: what our own containers say, else where foreign ones of the project were made.
+///
+/// Several folders are possible, after a checkout was moved and only some services were restarted. The smallest name is
+/// chosen so that two looks agree; what lies in the others is still found by `last_state`, and held.
 fn folder_of(observed: &Observed, policy: &Policy) -> Option<String> {
     let label = |container: &ObservedContainer| {
         let labels = &container.spec.config.labels;
@@ -94,6 +101,9 @@ fn folder_of(observed: &Observed, policy: &Policy) -> Option<String> {
 
 /// Tells of images that docker compose built what they are taken to be built from: what Git says when they are first
 /// seen. From then on another build in Git is a change, though the image tells of none.
+///
+/// Otherwise taking a stack over would begin with building and replacing everything that runs, for nothing that anyone
+/// could see. The first build of ours writes the label, and from then on files decide.
 pub fn recall_builds(
     taken: &mut BTreeMap<String, String>,
     desired: &Desired,
@@ -136,6 +146,10 @@ fn settle_spec(spec: &mut ContainerSpec, settled: &impl Fn(&str) -> Option<Strin
 /// services that have none. Files from Git, anonymous volumes and what is not the stack's own are left out.
 ///
 /// `in_sync`: what Git does not ask for any more has left for good.
+///
+/// It is what `would_start_empty` of the planner asks later: a volume is known to have had data only by having been
+/// seen mounted. A service that left is kept in it until the target was in sync without it, so that a rename which
+/// happens in two commits is still seen as one.
 pub fn last_state(
     desired: &Desired,
     observed: &Observed,
@@ -182,6 +196,9 @@ pub fn last_state(
 
 /// What a service that seems to have moved here from another stack had there. That stack may be in sync without it soon,
 /// and know it no more: from then on it is this one's to know.
+///
+/// The mounts must meet at a target inside the container: two services of one image with different data are not each
+/// other's past.
 fn moved_here(desired: &Desired, service: &DesiredService) -> Option<ServiceState> {
     let wanted = service.replicas.values().next()?;
     let wanted = data_of(&wanted.spec, &desired.bundles_folder);
@@ -197,6 +214,9 @@ fn moved_here(desired: &Desired, service: &DesiredService) -> Option<ServiceStat
 }
 
 /// Volumes by name, and folders of the host, that a container mounts: by target.
+///
+/// Without what is of the commit itself (bundles), and without anonymous volumes: nobody can name those again, so no
+/// definition can be said to have lost them.
 pub fn data_of(spec: &ContainerSpec, bundles: &str) -> BTreeMap<String, String> {
     let binds = spec.host.binds.iter().filter_map(|bind| {
         let (source, target, _) = split_bind(bind)?;
@@ -255,6 +275,9 @@ pub(super) fn reconcile(
 
 /// Whether a bundle's path (`bind DATA/files/STACK/DIGEST/PATH ro`) is the file that docker compose mounted from its
 /// folder. Docker compose mounts a folder as it is told, so both may differ in "ro" only where the manifest says so.
+///
+/// docker compose mounts the working copy's file, Moorline the same bytes under their digest. Only where path below the
+/// folder and mode agree, and the content was compared before, is it one file.
 fn is_same_file(look: &Look<'_>, wanted: &str, there: &str, folder: &str) -> bool {
     let parts = |text: &str| -> Option<(String, String)> {
         let (path, mode) = text.strip_prefix("bind ")?.rsplit_once(' ')?;

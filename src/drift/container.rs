@@ -17,9 +17,14 @@ use crate::model::{
 };
 
 /// The label that tells the content of files that are copied into a container, or laid over its state.
+/// A file's content is nowhere in inspect: without the label a changed config that is copied in would never be seen to
+/// differ.
 const FILES_LABEL: &str = "moorline.files";
 
 /// Everything in which a container differs from what its replica asks for, but for its state.
+///
+/// State is judged apart (`state`): a container may be exactly what was asked for and not run, or run and be another
+/// one. Both are said, and the planner needs to tell them apart, because the first is started and the second replaced.
 pub(super) fn compare(
     look: &Look<'_>,
     service: &DesiredService,
@@ -52,6 +57,10 @@ pub(super) fn compare(
 }
 
 /// A stopped container whose network was made anew cannot be started again: it remembers the old network's id.
+///
+/// The Engine keeps the network's id in the container's endpoint, and `POST /containers/{id}/start` looks for that id.
+/// `docker network rm` and a network of the same name made anew is all that it takes. There is no code for it, only the
+/// words.
 fn start_lost_network(container: &ObservedContainer) -> bool {
     let error = container.error.to_ascii_lowercase();
     !container.state.is_up() && error.contains("network") && error.contains("not found")
@@ -117,6 +126,9 @@ fn sheets(
 
 /// The image that the container was made from, when it is the one that its reference names now: else its own
 /// defaults are not known.
+///
+/// A tag may have moved since. The new image's `CMD` and `ENV` compared with a container of the old one would be a list
+/// of differences that nobody made; that the image is another one is said once, by [`image_moved`].
 fn image_defaults<'a>(
     look: &Look<'a>,
     service: &DesiredService,
@@ -132,6 +144,10 @@ fn image_defaults<'a>(
 }
 
 /// `linux/arm64` also stands for `linux/arm64/v8`.
+///
+/// The Engine tells an image's variant only where the image has one, and a manifest names one seldom: the shorter of
+/// the two is the prefix of the longer. `linux/arm` and `linux/arm64` are not told apart that way, and need not be: an
+/// Engine for the one cannot run the other.
 fn platform(asked: &mut Sheet, seen: &mut Sheet, spec: &ContainerSpec, image: &ObservedImage) {
     let (wanted, there) = (spec.platform.as_str(), image.platform.as_str());
     let fits = there.starts_with(wanted) || wanted.starts_with(there);
@@ -197,6 +213,9 @@ fn differences(
 
 /// Whether a value must not be shown although its name does not say so: it is also the content of a config or secret,
 /// or the digest of such content.
+///
+/// Somebody who writes `DB: ${DB_PASSWORD}` and uses the same value as a secret's content has said that it is one. What
+/// a drift shows ends on a commit, where everybody reads it.
 fn is_secret(field: Field, name: &str, wanted: Option<&Line>, secrets: &[Upload]) -> bool {
     let is_content = wanted.is_some_and(|line| {
         secrets.iter().any(|file| file.bytes.trim_ascii() == line.exact.as_bytes())
@@ -253,6 +272,9 @@ fn changed(
 }
 
 /// Whether the manifest says this attribute of the service, or something below it (`environment.LOG_LEVEL`).
+///
+/// Of `mem_limit` and `deploy.resources.limits.memory` only the one that stands in the file can be pointed at; the
+/// other would lead to the service's first line, and to a reader who finds nothing there.
 fn names_attribute(service: &DesiredService, base: &str) -> bool {
     let below = format!("{base}.");
     service.origins.contains_key(base)
@@ -289,6 +311,10 @@ fn image_moved(
 }
 
 /// Whether the registry says another digest than those under which the host knows the image.
+///
+/// An image has several digests on a host: the index's and, on some Engines, the single manifest's, each with the name
+/// that it was pulled by. Any of them is enough. An image that was built or loaded has none, and then nothing is said
+/// of a registry that it never saw.
 pub(super) fn registry_moved(image: &ObservedImage) -> bool {
     image.registry_digest.as_ref().is_some_and(|digest| {
         !image
@@ -300,6 +326,9 @@ pub(super) fn registry_moved(image: &ObservedImage) -> bool {
 
 /// Whether an image is to be built from other files than it was. An image without our label, made by something else
 /// for a stack that is being adopted, is taken as it is: what went into it is not known.
+///
+/// The digest is a label of the image and not of the container, since several containers are made of it, and since it
+/// says so also after every container is gone.
 pub(super) fn build_changed(
     look: &Look<'_>,
     service: &DesiredService,
@@ -463,6 +492,9 @@ fn endpoint(
 }
 
 /// An address in its usual spelling; text that is none stays as it is.
+///
+/// IPv6 has many spellings of one address (RFC 5952 recommends one): `2001:DB8::0:1` in the manifest and `2001:db8::1`
+/// from the Engine.
 pub(super) fn canonical_address(text: &str) -> String {
     text.parse::<std::net::IpAddr>().map_or_else(|_| text.to_owned(), |address| address.to_string())
 }

@@ -16,6 +16,8 @@ use crate::model::{
 };
 
 /// After so many cures that changed nothing a difference is held.
+/// One that failed by chance gets a second try, and a third tells chance from rule. Each costs a restart of the
+/// service.
 pub const CURES_MAX: u32 = 3;
 
 /// How often each difference was cured without effect.
@@ -24,6 +26,8 @@ pub const CURES_MAX: u32 = 3;
 pub struct Cures(BTreeMap<Symptom, u32>);
 
 /// A difference without what changes from look to look: the container, and what it shows.
+/// Without what is there: an Engine that rounds a limit shows another value after each attempt, and each would count
+/// from one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Symptom {
     resource: Resource,
@@ -91,6 +95,8 @@ impl Cures {
     }
 
     /// A look found these: what it found no more was cured. Of what it could not see nothing is known.
+    ///
+    /// Whoever looks at half a host must not forget: what was not seen is not gone.
     pub fn look(&mut self, findings: &Findings) {
         if self.0.is_empty() {
             return;
@@ -104,6 +110,9 @@ impl Cures {
     }
 
     /// A plan was carried out for these differences: each whose steps were done counts as cured once.
+    ///
+    /// Only steps that were done count. An update that failed says something about the update and nothing about the
+    /// difference.
     pub fn carried_out(&mut self, drifts: &[Drift], plan: &Plan, outcomes: &[StepOutcome]) {
         let done: BTreeSet<_> = outcomes
             .iter()
@@ -122,6 +131,8 @@ impl Cures {
     }
 
     /// How often it was cured without effect, when that is often enough to let it be.
+    ///
+    /// Then it is held, with the count, until the wish changes or the difference goes away by itself.
     pub fn exhausted(&self, drift: &Drift) -> Option<u32> {
         let count = *self.0.get(&Symptom::of(drift)?)?;
         (CURES_MAX <= count).then_some(count)

@@ -11,6 +11,10 @@ use crate::model::{
 };
 
 /// The configuration that the Engine makes of what is asked for and the image's own: the rules of its create call.
+///
+/// They are those of the Engine (`daemon/commit.go`, `merge`): a command of one's own keeps the
+/// image's entry point, an entry point of one's own drops the image's command. The inspection shows the result alone,
+/// so whoever compares has to make it anew.
 pub(crate) fn with_image(asked: &ContainerConfig, image: &ContainerConfig) -> ContainerConfig {
     let mut whole = asked.clone();
     if is_empty(whole.entrypoint.as_ref()) {
@@ -40,6 +44,7 @@ pub(crate) fn with_image(asked: &ContainerConfig, image: &ContainerConfig) -> Co
 
 /// Whether a command or entry point says nothing: absent, or an empty list. For an entry point the two differ to the Engine
 /// (an empty list takes the image's away), for the question whether the image's command still holds they do not.
+/// `entrypoint: []` with the image's `CMD ["nginx"]` still runs nginx.
 fn is_empty(words: Option<&Vec<String>>) -> bool {
     words.is_none_or(Vec::is_empty)
 }
@@ -64,6 +69,8 @@ fn merged<V: Clone>(
 
 /// The environment that the Engine makes of both: variables that are asked for first, in their order, then the image's whose
 /// names were not asked for. `NAME` without `=` takes the image's variable of that name away.
+///
+/// The order counts: it is shown in inspect, and libc takes the first of two variables of one name.
 fn merged_environment(asked: &[String], image: &[String]) -> Vec<String> {
     let name = |entry: &String| entry.split('=').next().unwrap_or_default().to_owned();
     let asked_names: BTreeSet<String> = asked.iter().map(name).collect();
@@ -73,6 +80,9 @@ fn merged_environment(asked: &[String], image: &[String]) -> Vec<String> {
 
 /// The health check that the Engine makes of both: field by field, where zero or an empty test means "as the image has it".
 /// `test: ["NONE"]` is a test, and so switches the image's check off.
+///
+/// So `healthcheck: {interval: 5s}` keeps the image's test and changes how often it is run. There is no way to ask for
+/// the Engine's default interval over an image that says another one.
 fn merged_health(
     asked: Option<&HealthConfig>,
     image: Option<&HealthConfig>,
@@ -171,6 +181,9 @@ impl Knowledge<'_> {
 
     /// Whether we made the container without asking for a setting that it has: then the Engine filled it in, by defaults
     /// that may be others now.
+    ///
+    /// `daemon.json` may be edited at any time and is read at the Engine's next start. Containers that were made before
+    /// keep what they were given then; to replace them all because a default moved is nobody's wish.
     fn nobody_asked(&self, field: Field, name: &str) -> bool {
         match &self.asked_then {
             Some(asked) => !asked.contains(&witness::word(field, name)),
@@ -179,6 +192,9 @@ impl Knowledge<'_> {
     }
 
     /// Whether we made the container with a setting.
+    ///
+    /// The other half of [`Self::nobody_asked`]: a container that we did not make tells neither, and both are false of
+    /// it.
     fn was_asked(&self, field: Field, name: &str) -> bool {
         match &self.asked_then {
             Some(asked) => asked.contains(&witness::word(field, name)),
@@ -188,6 +204,9 @@ impl Knowledge<'_> {
 
     /// Whether a limit that was asked for is absent because this host's kernel does not know it: the Engine discards
     /// it with a warning, and would again. Nobody can have taken it away from the live container.
+    ///
+    /// Replaced, it would come up without the limit again, at each pass for ever. The list is of those that the
+    /// Engine's `verifyPlatformContainerResources` takes out where the cgroup lacks a file; all others it refuses.
     pub(super) fn is_discarded(&self, field: Field, name: &str) -> bool {
         self.was_asked(field, name)
             && matches!(
@@ -212,6 +231,9 @@ impl Knowledge<'_> {
 
     /// Whether a host name is one that the Engine gives: the short id, or that of whoever the UTS or network namespace is
     /// shared with.
+    ///
+    /// `Config.Hostname` is empty in the create call and never in inspect. With the host's network namespace it is the
+    /// host's name; in another container's it is that one's.
     fn is_engine_hostname(&self, text: &str) -> bool {
         let host = &self.container.spec.host;
         let short = !text.is_empty() && self.container.id.as_str().starts_with(text);
@@ -237,6 +259,9 @@ impl Knowledge<'_> {
     }
 
     /// Twice the memory limit, or no limit where the kernel cannot count swap.
+    ///
+    /// Docker's rule for `MemorySwap` 0 with `Memory` set: as much swap as memory, so the sum is twice. Both limits are
+    /// looked at, because an update in place changes the one and leaves the other until the Engine is asked for both.
     fn is_engine_swap(&self) -> bool {
         let (asked, host) = (&self.asked.host, &self.container.spec.host);
         let twice = |memory: i64| memory.saturating_mul(2);
@@ -253,6 +278,9 @@ fn is_default_of(told: &str, usual: &str, text: &str) -> bool {
 }
 
 /// What the Engine adds to containers that see the host's processes or another container's.
+///
+/// A label of SELinux would keep the container from seeing the processes that it was opened for, so the Engine switches
+/// labelling off (`label=disable`), and writes that down as if asked for.
 fn is_engine_security(spec: &ContainerSpec, text: &str) -> bool {
     let host = &spec.host;
     let shares = |mode: &str| mode == "host" || mode.starts_with("container:");
@@ -263,6 +291,9 @@ fn is_engine_security(spec: &ContainerSpec, text: &str) -> bool {
 }
 
 /// Takes lines out of both sheets that say the same in two ways, or that this Engine cannot keep.
+///
+/// Left out, each pair here is a service replaced at every pass: two spellings of one wish are found by comparing with what
+/// real Engines answer (`tests/answers`), and never by reading alone.
 pub(super) fn reconcile(asked: &mut Sheet, seen: &mut Sheet, know: &Knowledge<'_>) {
     if know.engine.api != (0, 0) && know.engine.api < (1, 44) {
         asked.remove(Field::Healthcheck, "start_interval");

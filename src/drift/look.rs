@@ -64,6 +64,10 @@ impl<'a> Look<'a> {
 
     /// Ids of containers and networks with the names that people know them by: inspect shows either, depending on how the
     /// container was made.
+    ///
+    /// `--network container:web` is kept by the Engine as `container:<id>`. A container that shares with one that was
+    /// just replaced still names the old id: then the name that is asked for and the id that is there differ, which is
+    /// the very difference that matters.
     fn learn_names(&mut self) {
         for container in &self.observed.containers {
             self.names.insert(container.id.as_str(), container.id.to_string());
@@ -115,6 +119,9 @@ impl<'a> Look<'a> {
     }
 
     /// Whether a container that is not ours stands for a replica.
+    ///
+    /// Two containers of one number would both answer to the service's name in DNS, with one of them unknown to whoever
+    /// made the other.
     pub(super) fn is_number_taken(&self, replica: &Replica) -> bool {
         self.observed.containers.iter().any(|container| {
             container.replica.as_ref() == Some(replica)
@@ -163,6 +170,10 @@ pub(super) fn wanted<'a>(
 }
 
 /// Order in which containers are preferred as a replica's: made from what is asked for, by us, in the best state, newest.
+///
+/// Several stand for one replica in the middle of an update, or after a pass that was cut off. That one is kept which
+/// is nearest to the goal: a keeper that is not what is asked for would be replaced by what is already there. The id
+/// comes last, so that two looks at one host never disagree.
 fn rank<'c>(
     desired: &Desired,
     service: &DesiredService,

@@ -21,6 +21,9 @@ const SECRET_WORDS: [&str; 12] = [
 pub(super) const MASK: &str = "***";
 
 /// Whether a name says that its value is a secret: `DB_PASSWORD`, `--api-key`, `AWS_SECRET_ACCESS_KEY`.
+///
+/// What a drift shows ends in commit statuses and pull requests, which in a public repository the whole world reads.
+/// `AUTHOR` is masked by `AUTH`, and that is the better mistake.
 pub fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_uppercase().replace(['-', '.'], "_");
     let key =
@@ -35,11 +38,15 @@ pub(super) fn show(name: &str, text: &str) -> String {
 }
 
 /// The password of `user:password` after an option that takes both.
+///
+/// `curl -u`, `--proxy-user`, `redis-cli --user`: the name is worth showing, what follows the first `:` is not.
 fn is_login_option(word: &str) -> bool {
     matches!(word, "-u" | "--user" | "--auth" | "--basic-auth" | "--proxy-user")
 }
 
 /// Programs that take a password right behind `-p`.
+///
+/// Elsewhere `-p` is a port, a path or a profile, so only programs that are known for it count.
 fn takes_p(word: &str) -> bool {
     let program = word.rsplit('/').next().unwrap_or(word);
     ["mysql", "mariadb", "sshpass"].iter().any(|name| program.starts_with(name))
@@ -61,6 +68,9 @@ pub fn hidden_in(
 }
 
 /// A text without the credentials of URLs in it (`scheme://user:password@host`).
+///
+/// Everything before the last `@` of the authority (RFC 3986, `userinfo`), since passwords hold `@` in practice
+/// although they should be escaped. A user name alone is masked too: forges take tokens in its place.
 pub(super) fn show_text(text: &str) -> String {
     let mut shown = String::new();
     let mut rest = text;
@@ -101,20 +111,18 @@ pub(super) fn show_words(words: &[String]) -> String {
             hide_next = false;
             continue;
         }
-        match word.split_once('=') {
-            Some((name, _))
-                if is_secret_name(name.trim_start_matches('-')) && !name.contains(' ') =>
-            {
-                shown.push(format!("{name}={MASK}"));
-                hide_next = false;
-            }
-            _ => {
-                hide_next = is_flag && is_secret_name(word.trim_start_matches('-'));
-                shown.push(show_shell(word));
-            }
-        }
+        let assigned = assigned_secret(word);
+        hide_next = assigned.is_none() && is_flag && is_secret_name(word.trim_start_matches('-'));
+        shown.push(assigned.unwrap_or_else(|| show_shell(word)));
     }
     serde_json::to_string(&shown).unwrap_or_default()
+}
+
+/// `--password=x` and `TOKEN=x` with the value masked; `None` for any other word.
+fn assigned_secret(word: &str) -> Option<String> {
+    let (name, _) = word.split_once('=')?;
+    let is_secret = is_secret_name(name.trim_start_matches('-')) && !name.contains(' ');
+    is_secret.then(|| format!("{name}={MASK}"))
 }
 
 /// A shell line inside one word (`sh -c "mysql --password=x"`), masked word by word.

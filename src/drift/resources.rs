@@ -103,11 +103,17 @@ pub(super) fn volumes(look: &Look<'_>, unseen: &Gaps<'_>, out: &mut Vec<Drift>) 
 
 /// What helps against a missing network or volume: one that the manifest calls `external` is somebody else's to make
 /// (Compose Specification, networks and volumes, `external`), and is never made here.
+///
+/// To make it would hide the mistake: an external volume that is missing holds somebody's data elsewhere, and the
+/// service would start with none.
 fn missing_cure(external: bool) -> Cure {
     if external { Cure::None } else { Cure::Create }
 }
 
 /// What no active service of this stack uses: orphaned, unless some stack of the commit declares it, whichever it is.
+///
+/// A profile that is off, or a service that is gone, leaves volumes behind that the commit still declares. They are
+/// claimed then, and not orphaned: switching the profile on again must find its data.
 fn left_over(look: &Look<'_>, what: &Claimed, resource: Resource) -> Drift {
     match look.desired.neighbours.holder(what) {
         Some(claim) => Drift {
@@ -174,6 +180,8 @@ fn network_changes(network: &DesiredNetwork, there: &NetworkSpec) -> Vec<Change>
 }
 
 /// A network's fields as `GET /networks/{id}` names them, one text each.
+///
+/// Taken apart in full: a field that the type gains does not compile before somebody says whether it counts.
 fn network_attributes(spec: &NetworkSpec) -> Attributes {
     let NetworkSpec {
         name: _,
@@ -194,12 +202,15 @@ fn network_attributes(spec: &NetworkSpec) -> Attributes {
         out.insert("driver".to_owned(), driver.clone());
     }
     named(&mut out, "driver_opts", options);
-    let flags = [("internal", *internal), ("attachable", *attachable), ("ingress", *ingress)];
+    let six = *enable_ipv6 == Some(true);
+    let flags = [
+        ("internal", *internal),
+        ("attachable", *attachable),
+        ("ingress", *ingress),
+        ("enable_ipv6", six),
+    ];
     for (name, _) in flags.into_iter().filter(|(_, on)| *on) {
         out.insert(name.to_owned(), "true".to_owned());
-    }
-    if *enable_ipv6 == Some(true) {
-        out.insert("enable_ipv6".to_owned(), "true".to_owned());
     }
     if *enable_ipv4 == Some(false) {
         out.insert("enable_ipv4".to_owned(), "false".to_owned());
@@ -238,6 +249,9 @@ fn ipam_attributes(out: &mut Attributes, ipam: &Ipam) {
 }
 
 /// A subnet with its address in the usual spelling.
+///
+/// The bits behind the length are left as they stand: the Engine refuses `10.0.1.7/16` for a network, so none can be
+/// there.
 fn canonical_subnet(text: &str) -> String {
     match text.split_once('/') {
         Some((address, length)) => format!("{}/{length}", canonical_address(address)),
@@ -252,6 +266,9 @@ fn volume_changes(volume: &DesiredVolume, there: &VolumeSpec) -> Vec<Change> {
 }
 
 /// A volume's fields as `GET /volumes/{name}` names them. Labels of Compose and ours tell who made it, not what it is.
+///
+/// The mount point and what lies in it are not compared: they are the service's, and the reason that a volume is not
+/// simply made anew.
 fn volume_attributes(spec: &VolumeSpec) -> Attributes {
     let VolumeSpec { name: _, driver, driver_opts, labels } = spec;
     let mut out = Attributes::new();
@@ -279,6 +296,9 @@ fn labels_of(out: &mut Attributes, labels: &BTreeMap<String, String>) {
 }
 
 /// Images that must be pulled or built first, and the differences that say so.
+///
+/// Said of the service and not of a container, because the step serves all its replicas, and others that share the
+/// reference.
 pub(super) fn images(
     look: &Look<'_>,
     unseen: &Gaps<'_>,
@@ -322,6 +342,9 @@ fn image_reason(look: &Look<'_>, service: &DesiredService) -> Option<(Reason, &'
 }
 
 /// Where the manifest speaks of an attribute below a service: of it, of what holds it, or of the service.
+///
+/// `environment.LOG_LEVEL` may come from an `env_file`, which has no line of its own in the manifest; then the line of
+/// `environment` or of the service is the nearest place where somebody can change it.
 pub(super) fn origin(service: &DesiredService, attribute: &str) -> Option<Location> {
     let mut path = attribute;
     loop {

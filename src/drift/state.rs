@@ -8,9 +8,14 @@ use crate::model::{
 };
 
 /// The Engine's restarts after which a service counts as failing, as in the contract's "5 failures".
+/// The Engine doubles its pause from 100 ms with each restart: the fifth comes three seconds after the first end.
+/// A service that only finds its database not listening yet is up by then.
 const RESTARTS_UNTIL_DEGRADED: u32 = 5;
 
 /// The difference in state, if there is one, and how the replica is doing.
+///
+/// The states are those of `State.Status` in inspect (Engine API, `ContainerState`). `removing` and `dead` are what a
+/// removal leaves that began and could not end: the name is still taken, and only time or another removal frees it.
 pub(super) fn judge(
     service: &DesiredService,
     container: &ObservedContainer,
@@ -57,6 +62,10 @@ fn running(
 }
 
 /// What was stopped is not what ended: only a job is complete whoever ended it.
+///
+/// An end with code 0 is told from a stop by who asked for it, since `docker stop` of a well-behaved process shows the
+/// same code. Brought back in the first case, a migration would run again at each pass; left alone in the second, a
+/// service that somebody stopped by hand would stay down and be called well.
 fn exited(
     service: &DesiredService,
     exit_code: i64,
@@ -71,6 +80,8 @@ fn exited(
 }
 
 /// Within this time an Engine that goes down ends all of its containers.
+/// The daemon's `shutdown-timeout` is 15 s unless `daemon.json` says otherwise, and it waits for the longest grace of
+/// its containers when that is longer.
 const SHUTDOWN: Duration = Duration::from_secs(30);
 
 /// Whether a container seems to have ended because its Engine went down: before the Engine's last start, and beside the

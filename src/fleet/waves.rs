@@ -155,6 +155,23 @@ impl<'a> Walk<'a> {
         if !open.insert(name) {
             return Gate::Go;
         }
+        let before = self.before(name, open);
+        let mut own = Gate::Go;
+        for targets in self.stacks.get(name).cloned().unwrap_or_default().into_values() {
+            let gate = before.clone().and(own.clone());
+            for target in &targets {
+                own = own.and(self.standing(target, &gate));
+            }
+            for target in targets {
+                self.gates.insert(target.clone(), gate.clone());
+            }
+        }
+        self.whole.insert(name.clone(), own.clone());
+        own
+    }
+
+    /// What other stacks put in the way of one.
+    fn before(&mut self, name: &StackName, open: &mut BTreeSet<&'a StackName>) -> Gate {
         let fleet = self.line.fleet;
         let after = fleet.stacks.get(name).map(|stack| &stack.after);
         let mut before = Gate::Go;
@@ -169,18 +186,7 @@ impl<'a> Walk<'a> {
                 before = before.and(gate);
             }
         }
-        let mut own = Gate::Go;
-        for targets in self.stacks.get(name).cloned().unwrap_or_default().into_values() {
-            let gate = before.clone().and(own.clone());
-            for target in &targets {
-                own = own.and(self.standing(target, &gate));
-            }
-            for target in targets {
-                self.gates.insert(target.clone(), gate.clone());
-            }
-        }
-        self.whole.insert(name.clone(), own.clone());
-        own
+        before
     }
 
     /// What a target puts in the way of those that follow.

@@ -10,6 +10,9 @@ use crate::drift::observed_value;
 
 impl<'a> Planner<'a> {
     /// Sorts all drifts into those to act on and those to hold.
+    ///
+    /// Everything that was found ends in exactly one of the two: a drift that is neither acted on nor held would be a
+    /// difference that nobody hears of, while the target is called in sync.
     pub(super) fn admit_drifts(&mut self) {
         for drift in &self.input.findings.drifts {
             match self.objection(drift) {
@@ -68,6 +71,9 @@ impl<'a> Planner<'a> {
     }
 
     /// What is said of a drift that needs nothing from us now.
+    ///
+    /// "Nothing to do" has many reasons, and whoever reads "out of sync" wants to know which: that the Engine is at
+    /// work already, that somebody else's container is in the way, or that the manifest asks for what cannot be had.
     fn patience(&self, drift: &Drift) -> HeldBecause {
         let is_replica = matches!(drift.resource, Resource::Replica { .. });
         match &drift.reason {
@@ -86,6 +92,9 @@ impl<'a> Planner<'a> {
     }
 
     /// Whether a container is of no service of the manifest, so that taking the stack over would not take it.
+    ///
+    /// Somebody's `docker compose run` of an older version, or a service that only one developer's override file knows.
+    /// The word `adopt` would not help there, so it is not suggested.
     fn is_beside_git(&self, drift: &Drift) -> bool {
         let Resource::Container { id, .. } = &drift.resource else { return false };
         let Some(container) = self.containers.get(id) else { return false };
@@ -129,11 +138,16 @@ impl<'a> Planner<'a> {
     }
 
     /// What keeps a replica from being brought back now.
+    ///
+    /// A brake whose time has come is none: the pass that it was waiting for is this one.
     pub(super) fn brake(&self, replica: &Replica) -> Option<&Brake> {
         self.input.brakes.get(replica).filter(|brake| brake.until > self.input.now)
     }
 
     /// Why a replica's name cannot be had: a container that is not ours holds it.
+    ///
+    /// Container names are unique on an Engine, whatever project they are of (`POST /containers/create` answers 409).
+    /// Found here, it is held with the name of whoever has it; found by the Engine, it is a failed step at every pass.
     pub(super) fn name_taken(&self, replica: &Replica) -> Option<HeldBecause> {
         let (_, desired) = self.desired(replica)?;
         let holder = self.input.observed.containers.iter().find(|c| c.name == desired.name)?;
@@ -178,6 +192,10 @@ impl<'a> Planner<'a> {
     }
 
     /// Under `drift: report`, what the host did by itself is only told.
+    ///
+    /// What a commit asks for is carried out under `report` too, or nothing could ever be deployed. The seal on the
+    /// container tells the two apart: one that was made from exactly this definition, and differs, was changed on the
+    /// host.
     fn report_only(
         &self,
         container: Option<&ObservedContainer>,
@@ -196,6 +214,9 @@ impl<'a> Planner<'a> {
     }
 
     /// Whether a container is ours to change.
+    ///
+    /// A neighbour is a stack of the same repository. Even that is another pass's business: two passes that each mend
+    /// what they see of the other would undo each other's work.
     pub(super) fn may_touch(&self, container: &ObservedContainer) -> bool {
         match container.ownership {
             Ownership::Ours => true,

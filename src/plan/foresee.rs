@@ -26,6 +26,10 @@ const ROUNDS_MAX: usize = 8;
 
 /// The plans that follow `first`, each made of what the one before it leaves behind; none when `first` settles
 /// everything. `asked` is what `first` was made from before [`drift::settle`], and `input` what it was made from.
+///
+/// A plan that is shown in a pull request is the first of several: what a failed replacement left is removed by the
+/// round after, and a network that is made anew lets its containers go first. Told only the first round, a reviewer
+/// would meet steps later that nobody announced.
 pub fn foresee(first: &Plan, asked: &Arc<Desired>, input: Input<'_>) -> Vec<Plan> {
     let mut found: Vec<Plan> = Vec::new();
     let mut host = Host::new(input.observed.clone(), input.now);
@@ -60,6 +64,8 @@ pub fn foresee(first: &Plan, asked: &Arc<Desired>, input: Input<'_>) -> Vec<Plan
 }
 
 /// A host as it becomes.
+/// It is no simulation of an Engine: each effect is the one that a look would find, and anything that is not told by a
+/// look is left out.
 struct Host {
     /// In the order of a look between rounds; what is made comes last until then.
     observed: Observed,
@@ -185,6 +191,9 @@ impl Host {
     }
 
     /// An image that was pulled or built: what is in it is not known, and need not be.
+    ///
+    /// Its id is unlike any that was there, so that what runs of the older one differs from it, as it will on the host.
+    /// A registry's digest stays what the look told: that is what is being fetched.
     fn has_image(&mut self, image: &ImageRef, build: Option<&str>) {
         self.made += 1;
         let known = match self.observed.images.get(image) {
@@ -261,6 +270,9 @@ impl Host {
 
     /// Brings a round's changes into the order of a look: containers by name, and which of them each network has now.
     /// Those that were not looked at stay where they were.
+    ///
+    /// Lists of a look are sorted, and plans follow their order. One that was made in the order of its steps would
+    /// foresee the same actions under other numbers than the pass that is to come, and an approval of it would not fit.
     fn end_round(&mut self) {
         let Observed { containers, networks, .. } = &mut self.observed;
         for (name, network) in networks {
@@ -279,6 +291,8 @@ impl Host {
         self.find_places();
     }
 
+    /// A step of a container that is not there changes nothing: it was removed by another one, or the plan addresses
+    /// what only the real pass can know.
     fn change(&mut self, handle: &ContainerHandle, change: impl FnOnce(&mut ObservedContainer)) {
         let place = self.place(handle);
         if let Some(one) = place.and_then(|place| self.observed.containers.get_mut(place)) {
@@ -294,6 +308,9 @@ impl Host {
     }
 
     /// The name of a network that is addressed by its id, because others have its name too.
+    ///
+    /// With two networks of one name the plan says the id, since the Engine refuses the name; a look tells the name all
+    /// the same.
     fn name_of(&self, network: &str) -> String {
         let mut all = self.observed.networks.iter();
         all.find(|(_, known)| known.id == network)

@@ -10,18 +10,15 @@
 
 mod approve;
 mod claims;
-mod failed;
-mod files;
 mod foresee;
 mod ground;
+mod numbering;
 mod order;
 mod place;
 mod remove;
 mod replica;
-mod rollout;
-mod state;
 mod steps;
-mod succession;
+mod update;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,7 +31,7 @@ use crate::model::{
 };
 
 pub use foresee::foresee;
-pub(crate) use state::bound_device;
+pub(crate) use ground::bound_device;
 pub use words::{hash, render, summary, to_json};
 
 use ground::Ground;
@@ -137,6 +134,8 @@ struct Planner<'a> {
 
 impl<'a> Planner<'a> {
     /// Nothing is decided yet.
+    ///
+    /// Lookups by id are made once: the planner asks for containers by id several times for each drift.
     fn new(input: Input<'a>) -> Self {
         Self {
             input,
@@ -167,6 +166,9 @@ impl<'a> Planner<'a> {
     }
 
     /// The container that stands for a replica, if it is ours to touch.
+    ///
+    /// One that stands there and is not ours is no keeper: the replica is then missing as well as blocked, and held
+    /// with the reason.
     fn keeper(&self, replica: &Replica) -> Option<&'a ObservedContainer> {
         let id = self.input.findings.keepers.get(replica)?;
         self.containers.get(id).copied().filter(|container| self.may_touch(container))
@@ -187,6 +189,8 @@ impl<'a> Planner<'a> {
     }
 
     /// Numbers the steps. Held drifts and warnings are sorted and said once each, so that the same input gives the same bytes.
+    ///
+    /// Sets and not lists on the way here: the same is held by two rules at times, and is said once.
     fn finish(self) -> Plan {
         Plan {
             stack: self.input.desired.stack.clone(),
@@ -198,6 +202,7 @@ impl<'a> Planner<'a> {
     }
 }
 
+/// They are told by drift and not by name: `docker rename` would be enough to break a rule about names.
 fn superseded(input: Input<'_>) -> BTreeMap<&Replica, Vec<&ObservedContainer>> {
     let drifts = input.findings.drifts.iter();
     let ids: BTreeSet<&ContainerId> =

@@ -29,6 +29,9 @@ pub(super) struct Standing {
 
 impl Planner<'_> {
     /// A replica as it is, untouched by the plan.
+    ///
+    /// Those that come later in the order of dependencies ask the standing and never the observation: what a plan does
+    /// to a replica is known before whoever needs it is planned.
     pub(super) fn stands_as_observed(&mut self, replica: &Replica, container: &ObservedContainer) {
         let standing = Standing {
             handle: handle(container),
@@ -42,6 +45,9 @@ impl Planner<'_> {
     }
 
     /// The steps that a service's starts wait for, or why they cannot happen.
+    ///
+    /// All replicas of the other service are waited for, as docker compose does. `required: false` lets a start go on
+    /// where the other one cannot (Compose Specification, `depends_on`).
     pub(super) fn dependencies(
         &mut self,
         name: &ServiceName,
@@ -64,6 +70,9 @@ impl Planner<'_> {
     }
 
     /// The step after which a condition on a replica holds; `None` when it holds already.
+    ///
+    /// A wait is shared: three services that need one healthy database wait at one step. The database itself may need
+    /// no step at all, because it is healthy already, which is the usual pass.
     fn condition_met(
         &mut self,
         replica: &Replica,
@@ -106,6 +115,9 @@ impl Planner<'_> {
 
     /// The step after which a replica has been started, if one is in this plan. One that is up needs none; one that ended with
     /// code 0 has been started, which is all that `service_started` asks for (Compose Specification, `depends_on`).
+    ///
+    /// A dependency that is held for a reason of its own holds its dependants for that reason, and they say so: the
+    /// first cause is what somebody has to look at.
     fn started(&self, replica: &Replica, standing: &Standing) -> Result<Option<Node>, HeldBecause> {
         let up = standing
             .now
@@ -124,6 +136,9 @@ impl Planner<'_> {
     }
 
     /// The grace period of a container's stop: what the manifest says, else what the container was made with.
+    ///
+    /// What the container was made with counts first: `stop_grace_period: 2m` was asked for by the version that runs,
+    /// and its process may need it, whatever the next version says.
     pub(super) fn grace_of(&self, container: &ObservedContainer) -> Duration {
         let asked = container.replica.as_ref().and_then(|replica| self.service(&replica.service));
         let made_with =

@@ -7,15 +7,17 @@ use crate::desired::sealed;
 use crate::drift::is_of_files;
 use crate::model::{
     Action, ContainerHandle, ContainerSpec, ContainerState, Cure, DesiredReplica, DesiredService,
-    Drift, HeldBecause, ObservedContainer, Reason, Replica, Resource, ServiceName,
+    Drift, Endpoint, HeldBecause, ObservedContainer, Reason, Replica, Resource, ServiceName,
 };
 
 use super::place::{Standing, handle};
-use super::rollout::{Rollout, monitor};
 use super::steps::{Cause, Node};
+use super::update::rollout::{Rollout, monitor};
 use super::{Planner, cause};
 
 /// What is to be done about a replica.
+/// In the order of their weight: the heaviest includes what the lighter ones would do. A container that is made anew
+/// needs neither a start nor a change of its limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Affair {
     Change,
@@ -26,6 +28,9 @@ enum Affair {
 
 impl<'a> Planner<'a> {
     /// Plans all replicas of a service, lowest numbers first.
+    ///
+    /// Numbers ascend so that the same batch is updated first each time: whoever watches a deployment knows that
+    /// `web-1` is the one to look at.
     pub(super) fn plan_service(&mut self, name: &ServiceName) {
         let Some(service) = self.service(name) else { return };
         if self.unwind(service) {
@@ -86,6 +91,9 @@ impl<'a> Planner<'a> {
 
     /// Makes and starts a container where there is none; beside an update only when it is its turn, since it is one more of
     /// what has still to show that it works.
+    ///
+    /// With three of five replicas updated and one missing, the missing one is made from the new definition. If that
+    /// does not work, it is one more failure of the update, and not a container of its own.
     fn create(
         &mut self,
         service: &DesiredService,
@@ -111,6 +119,10 @@ impl<'a> Planner<'a> {
     }
 
     /// Revives a container, or changes it where it is.
+    ///
+    /// Changes come before the start: a container that ends because its memory limit is too small gets the larger one
+    /// first. Files from Git are put back before a start as well, since somebody may have removed the folder that the
+    /// container mounts.
     fn mend(&mut self, desired: &DesiredReplica, container: &ObservedContainer, drifts: &[&Drift]) {
         let mut before: Vec<Node> = Vec::new();
         let mut done = BTreeSet::new();
@@ -162,37 +174,27 @@ impl<'a> Planner<'a> {
         container: &ObservedContainer,
         drift: &Drift,
     ) -> Option<Node> {
-        let cause = cause(drift);
-        let target = handle(container);
-        match &drift.reason {
+        let (cause, target) = (cause(drift), handle(container));
+        let mut left = None;
+        let action = match &drift.reason {
             Reason::Renamed { .. } => {
-                let action = Action::Rename { container: target, name: desired.name.clone() };
-                Some(self.drafts.add(action, &cause, []))
+                Action::Rename { container: target, name: desired.name.clone() }
             }
-            Reason::Disconnected { network } => {
-                let endpoint = desired.spec.endpoints.get(network)?.clone();
-                let action =
-                    Action::Connect { container: target, network: network.clone(), endpoint };
-                Some(self.drafts.add(action, &cause, []))
-            }
-            Reason::EndpointChanged { network, .. } => {
-                let endpoint = desired.spec.endpoints.get(network)?.clone();
-                let leave =
-                    Action::Disconnect { container: target.clone(), network: network.clone() };
-                let left = self.drafts.add(leave, &cause, []);
-                let join =
-                    Action::Connect { container: target, network: network.clone(), endpoint };
-                Some(self.drafts.add(join, &cause, [left]))
+            Reason::Disconnected { network } | Reason::EndpointChanged { network, .. } => {
+                let (network, container) = (network.clone(), target.clone());
+                let endpoint = desired.spec.endpoints.get(&network)?.clone();
+                if matches!(drift.reason, Reason::EndpointChanged { .. }) {
+                    let leave = Action::Disconnect { container, network: network.clone() };
+                    left = Some(self.drafts.add(leave, &cause, []));
+                }
+                Action::Connect { container: target, network, endpoint }
             }
             Reason::Attached { network } => {
-                let action = Action::Disconnect { container: target, network: network.clone() };
-                Some(self.drafts.add(action, &cause, []))
+                Action::Disconnect { container: target, network: network.clone() }
             }
-            _ => {
-                let action = Action::Update { container: target, spec: Arc::clone(&desired.spec) };
-                Some(self.drafts.add(action, &cause, []))
-            }
-        }
+            _ => Action::Update { container: target, spec: Arc::clone(&desired.spec) },
+        };
+        Some(self.drafts.add(action, &cause, left))
     }
 
     /// Restarts an untouched container whose dependency was renewed, where the manifest says so (`restart: true`) or
@@ -273,7 +275,19 @@ impl<'a> Planner<'a> {
                 Action::Upload { container: target.clone(), files: desired.uploads.clone() };
             nodes.push(self.drafts.add(action, cause, [made]));
         }
-        // One connection at a time: the Engine numbers a container's interfaces in this order.
+        nodes.extend(self.connect_later((&target, made), others, cause));
+        nodes
+    }
+
+    /// Connects a container that was just made to its further networks, one at a time: the Engine numbers its interfaces in
+    /// this order.
+    fn connect_later(
+        &mut self,
+        (target, made): (&ContainerHandle, Node),
+        others: Vec<(String, Box<Endpoint>)>,
+        cause: &Cause,
+    ) -> Vec<Node> {
+        let mut nodes = Vec::new();
         let mut connected = made;
         for (network, endpoint) in others {
             let network = self.address_of_network(&network);
@@ -445,7 +459,7 @@ fn later_networks(
     spec: &ContainerSpec,
     main: &str,
     api: (u32, u32),
-) -> Vec<(String, Box<crate::model::Endpoint>)> {
+) -> Vec<(String, Box<Endpoint>)> {
     if api >= (1, 44) {
         return Vec::new();
     }

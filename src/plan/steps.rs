@@ -1,13 +1,15 @@
-//! A plan under construction: nodes in the order in which they were thought of, edges between them, and at the end
-//! a numbering in which every step waits only for smaller numbers.
+//! A plan under construction: nodes in the order in which they were thought of, and edges between them. `numbering` makes
+//! steps of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use crate::model::{Action, Location, Reason, Replica, Step, StepId};
+use crate::model::{Action, Location, Reason, Replica};
 
 /// A step before it has its number.
+/// An index and not a number: steps are thought of in the order of services and not in that in which they can be done,
+/// and numbers that people read should ascend with time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Node(usize);
+pub(super) struct Node(pub(super) usize);
 
 /// Why a step is there and whom it serves: what all steps of one affair share.
 #[derive(Debug, Clone)]
@@ -19,26 +21,32 @@ pub(super) struct Cause {
 
 /// A step under construction: edges are added to it as long as the plan is.
 #[derive(Debug)]
-struct Draft {
-    action: Action,
-    cause: Cause,
-    after: BTreeSet<Node>,
+pub(super) struct Draft {
+    pub(super) action: Action,
+    pub(super) cause: Cause,
+    pub(super) after: BTreeSet<Node>,
     /// Edges that only keep two containers from claiming one thing (a host port): dropped where they would close a
     /// circle, because then waiting cannot help.
-    courteous: BTreeSet<Node>,
+    pub(super) courteous: BTreeSet<Node>,
     /// Those of `after` that only make a downtime shorter: a stop that waits until its successor may start. They give
     /// way where they would close a circle.
-    patient: BTreeSet<Node>,
+    pub(super) patient: BTreeSet<Node>,
 }
 
 /// Collects steps.
 #[derive(Debug, Default)]
 pub(super) struct Drafts {
-    drafts: Vec<Draft>,
+    pub(super) drafts: Vec<Draft>,
 }
 
+// Three kinds of edges, by what they are worth. An order that is needed (a container before its start) always holds. A
+// courtesy (a port is freed before another asks for it) is dropped where both want what the other has, since one of the
+// two must go first anyway. Patience (the old one stops late) only shortens a downtime.
 impl Drafts {
     /// Adds a step that waits for others.
+    ///
+    /// Whoever adds a step holds its node and hands it on: there is no search for "the step that starts web", which
+    /// would find the wrong one as soon as there are two.
     pub(super) fn add(
         &mut self,
         action: Action,
@@ -74,6 +82,9 @@ impl Drafts {
     }
 
     /// Makes steps for which nobody waits come after all others.
+    ///
+    /// Volumes go when all else is done. If any step before fails, what it blocks includes them, and no data is lost to
+    /// a deployment that did not work out.
     pub(super) fn put_last(&mut self, last: &BTreeSet<Node>) {
         if last.is_empty() {
             return;
@@ -99,6 +110,8 @@ impl Drafts {
     }
 
     /// Has a renaming done in two steps, the first of them under a passing name.
+    ///
+    /// Two containers that swap their names: the Engine refuses each rename as long as the other one has the name.
     pub(super) fn precede_by_rename(&mut self, node: Node, passing: String) {
         let Some(draft) = self.drafts.get(node.0) else { return };
         let Action::Rename { container, .. } = &draft.action else { return };
@@ -117,102 +130,4 @@ impl Drafts {
     pub(super) fn actions(&self) -> impl Iterator<Item = (Node, &Action)> {
         self.drafts.iter().enumerate().map(|(index, draft)| (Node(index), &draft.action))
     }
-
-    /// Numbers the steps: as they were added, except that a step comes after those that it waits for.
-    pub(super) fn number(mut self) -> Vec<Step> {
-        self.settle_courtesies();
-        let mut order = Vec::with_capacity(self.drafts.len());
-        let mut numbers: BTreeMap<usize, StepId> = BTreeMap::new();
-        let mut waiting: Vec<usize> = Vec::with_capacity(self.drafts.len());
-        let mut followers: Vec<Vec<usize>> = vec![Vec::new(); self.drafts.len()];
-        for (index, draft) in self.drafts.iter().enumerate() {
-            waiting.push(draft.after.len());
-            for before in &draft.after {
-                if let Some(list) = followers.get_mut(before.0) {
-                    list.push(index);
-                }
-            }
-        }
-        let mut ready: BTreeSet<usize> = waiting
-            .iter()
-            .enumerate()
-            .filter(|(_, count)| **count == 0)
-            .map(|(at, _)| at)
-            .collect();
-        while let Some(index) = ready.pop_first() {
-            numbers.insert(index, step_id(order.len()));
-            order.push(index);
-            for follower in followers.get(index).into_iter().flatten() {
-                if let Some(count) = waiting.get_mut(*follower) {
-                    *count -= 1;
-                    if *count == 0 {
-                        ready.insert(*follower);
-                    }
-                }
-            }
-        }
-        let mut steps: Vec<Step> = self
-            .drafts
-            .into_iter()
-            .enumerate()
-            .filter_map(|(index, draft)| {
-                let id = *numbers.get(&index)?;
-                let after =
-                    draft.after.iter().filter_map(|node| numbers.get(&node.0).copied()).collect();
-                let Cause { replica, because, origin } = draft.cause;
-                Some(Step { id, action: draft.action, replica, because, origin, after })
-            })
-            .collect();
-        steps.sort_by_key(|step| step.id);
-        steps
-    }
-
-    /// Turns courteous edges into real ones, one by one, where no circle comes of it.
-    fn settle_courtesies(&mut self) {
-        for index in 0..self.drafts.len() {
-            let wishes =
-                self.drafts.get_mut(index).map(|draft| std::mem::take(&mut draft.courteous));
-            for wish in wishes.into_iter().flatten() {
-                self.give_way(wish, Node(index));
-                if !self.reaches(wish, Node(index)) {
-                    self.wait(Node(index), wish);
-                }
-            }
-        }
-    }
-
-    /// Lets go of what a step waits for only out of patience, where that waits for `to`.
-    fn give_way(&mut self, from: Node, to: Node) {
-        let patient = self.drafts.get(from.0).map(|draft| draft.patient.clone());
-        for before in patient.into_iter().flatten() {
-            if self.reaches(before, to)
-                && let Some(draft) = self.drafts.get_mut(from.0)
-            {
-                draft.after.remove(&before);
-                draft.patient.remove(&before);
-            }
-        }
-    }
-
-    /// Whether `from` waits, directly or not, for `to`.
-    fn reaches(&self, from: Node, to: Node) -> bool {
-        let mut seen = BTreeSet::new();
-        let mut open = vec![from];
-        while let Some(node) = open.pop() {
-            if node == to {
-                return true;
-            }
-            if seen.insert(node)
-                && let Some(draft) = self.drafts.get(node.0)
-            {
-                open.extend(draft.after.iter().copied());
-            }
-        }
-        false
-    }
-}
-
-/// Numbers begin with 1: people count them.
-fn step_id(index: usize) -> StepId {
-    StepId(u32::try_from(index + 1).unwrap_or(u32::MAX))
 }

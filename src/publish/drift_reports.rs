@@ -1,20 +1,15 @@
 //! The full drift report: one comment on a designated issue or on the deployed commit, kept up to date, and closed with
 //! a word when all is healed.
 
-use std::path::PathBuf;
-
-use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::forge::{CommentMode, Forge, Letter, Marker, Place as CommentPlace, Postbox};
-use crate::model::{HostName, RepositoryName, Revision, Sync, TreePath};
+use crate::model::{HostName, Revision, Sync, TreePath};
 use crate::report::comment::Dialect;
 use crate::report::drift_report::{self, DriftReport, Finding, StackDrift};
 use crate::report::{Report, diff};
 
-use crate::data::disk::text_of;
-use crate::data::disk::write_whole;
-use crate::data::folder::DataFolder;
+use crate::publish::carriers::Carriers;
 use crate::publish::memory::SETTLE;
 use crate::reconcile::store::Store;
 use crate::state::Look;
@@ -28,55 +23,6 @@ pub(crate) struct Place<'a> {
     pub on_commit: bool,
     /// The folder of the repository that is taken for its root.
     pub path: &'a TreePath,
-}
-
-/// Commits that are remembered to carry a report.
-const MOST_CARRIERS: usize = 8;
-
-/// Commits that may carry a report, in the order of their deployment. Kept on disk, so that the report on a commit that
-/// is overtaken while nobody looks is closed too.
-#[derive(Debug)]
-pub(crate) struct Carriers {
-    file: PathBuf,
-    all: Vec<Carrier>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Carrier {
-    revision: Revision,
-    overtaken_by: Option<Revision>,
-}
-
-impl Carriers {
-    /// Those of a repository; none when they cannot be read.
-    pub(crate) fn of(data: &DataFolder, name: &RepositoryName) -> Self {
-        let file = data.forge().join(format!("{name}.drift.json"));
-        let text = text_of(&file).unwrap_or_default();
-        Self { file, all: serde_json::from_str(&text).unwrap_or_default() }
-    }
-
-    /// This one is deployed now, and overtakes all others.
-    fn deploy(&mut self, revision: &Revision) {
-        self.all.retain(|carrier| carrier.revision != *revision);
-        for open in self.all.iter_mut().filter(|carrier| carrier.overtaken_by.is_none()) {
-            open.overtaken_by = Some(revision.clone());
-        }
-        self.all.push(Carrier { revision: revision.clone(), overtaken_by: None });
-        let too_many = self.all.len().saturating_sub(MOST_CARRIERS);
-        self.all.drain(..too_many);
-    }
-
-    /// Overtaken commits, each with the one that overtook it.
-    fn closed(&self) -> impl Iterator<Item = (&Revision, &Revision)> {
-        self.all.iter().filter_map(|one| Some((&one.revision, one.overtaken_by.as_ref()?)))
-    }
-
-    fn keep(&self) {
-        let text = serde_json::to_vec(&self.all).unwrap_or_default();
-        if let Err(error) = write_whole(&self.file, &text) {
-            tracing::warn!(%error, file = %self.file.display(), "cannot remember which commits carry a drift report");
-        }
-    }
 }
 
 /// Keeps the comments at what is known, until `stop`.

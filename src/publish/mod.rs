@@ -2,6 +2,7 @@
 //!
 //! Nothing waits for any of this: a forge that is down delays no deploy.
 
+pub(crate) mod carriers;
 pub(crate) mod drift_reports;
 pub(crate) mod health;
 pub(crate) mod memory;

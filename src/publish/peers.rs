@@ -98,21 +98,10 @@ impl PeerStatuses {
         targets: &[TargetName],
         stop: &CancellationToken,
     ) {
-        let read: Result<Vec<CommitStatus>, String> = match stand {
-            Stand::Notes(git, source) => {
-                let read = Box::pin(git::notes::read(git, source, revision, stop)).await;
-                read.map_err(|error| error.to_string())
-            }
-            Stand::Forge(forge) => {
-                let read = stop.run_until_cancelled(Box::pin(forge.read_statuses(revision)));
-                let Some(read) = read.await else { return };
-                read.map_err(|error| error.in_full())
-            }
-            Stand::Nowhere => return,
-        };
-        let statuses = match read {
-            Ok(statuses) => statuses,
-            Err(error) => {
+        let statuses = match read(stand, revision, stop).await {
+            None => return,
+            Some(Ok(statuses)) => statuses,
+            Some(Err(error)) => {
                 tracing::debug!(repository = %self.name, %error, "cannot read what other daemons say");
                 return;
             }
@@ -126,6 +115,25 @@ impl PeerStatuses {
                 self.context.store.apply(Change::Heard { target, newest, standing });
             }
         }
+    }
+}
+
+/// What is said of a commit; `None` where nobody says anything, or it is time to leave.
+async fn read(
+    stand: Stand<'_>,
+    revision: &Revision,
+    stop: &CancellationToken,
+) -> Option<Result<Vec<CommitStatus>, String>> {
+    match stand {
+        Stand::Notes(git, source) => {
+            let read = Box::pin(git::notes::read(git, source, revision, stop)).await;
+            Some(read.map_err(|error| error.to_string()))
+        }
+        Stand::Forge(forge) => {
+            let read = stop.run_until_cancelled(Box::pin(forge.read_statuses(revision))).await;
+            Some(read?.map_err(|error| error.in_full()))
+        }
+        Stand::Nowhere => None,
     }
 }
 

@@ -19,7 +19,7 @@ use super::drift_reports;
 use crate::connect;
 use crate::data::folder::{DataFolder, Lock};
 use crate::preview::PullRequests;
-use crate::publish::drift_reports::Carriers;
+use crate::publish::carriers::Carriers;
 use crate::publish::health::ReportingHealth;
 use crate::publish::memory::{FAREWELL, Memory, SETTLE};
 use crate::publish::notes::NotesWriter;
@@ -135,20 +135,23 @@ impl Publisher {
                 pulls.run(forge.clone(), postbox.clone(), &stop).await;
             }
         };
-        let drifts = async {
-            let (issue, on_commit) =
-                (self.settings.forge.drift_issue, self.settings.forge.drift_on_commit);
-            if issue.is_some() || on_commit {
-                let path = &self.settings.path;
-                let place = drift_reports::Place { issue, on_commit, path };
-                let mut carriers = Carriers::of(&self.data, &self.name);
-                let who = (self.as_host.as_ref(), &mut carriers);
-                drift_reports::follow(&self.store, who, (&forge, &postbox), place, &leave).await;
-            }
-        };
+        let drifts = self.report_drift((&forge, &postbox), &leave);
         let noted = note_troubles(&self.store, &postbox, &troubles, &leave);
         let watched = self.watch_others(Stand::Forge(&forge), &leave);
         tokio::join!(carried, written, Box::pin(planned), Box::pin(drifts), noted, watched);
+    }
+
+    /// Keeps the drift report up to date where the settings ask for one, until `leave`.
+    async fn report_drift(&self, to: (&Forge, &Postbox), leave: &CancellationToken) {
+        let (issue, on_commit) =
+            (self.settings.forge.drift_issue, self.settings.forge.drift_on_commit);
+        if issue.is_some() || on_commit {
+            let path = &self.settings.path;
+            let place = drift_reports::Place { issue, on_commit, path };
+            let mut carriers = Carriers::of(&self.data, &self.name);
+            let who = (self.as_host.as_ref(), &mut carriers);
+            drift_reports::follow(&self.store, who, to, place, leave).await;
+        }
     }
 
     /// Says what is known, once, and waits until it is said or [`FAREWELL`] has passed.

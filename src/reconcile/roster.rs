@@ -1,5 +1,8 @@
 //! Which replica sits on which host: what was seen of all hosts comes in, each host's share goes out.
 //!
+//! What is known, and the placement that follows, is a [`Seating`] of the pure `state`. Here it is kept behind a lock, told
+//! how the hosts are, and those are woken whose share changed.
+//!
 //! *Guarantees.* A placement is made of what was really seen: a host counts as seen once every target on it was looked
 //! at since the start, and a silent one keeps what it had until its grace has passed. *Caveats.* One repository does not
 //! know what another one reserves.
@@ -14,12 +17,12 @@ use tokio_util::sync::CancellationToken;
 use crate::commit::{Commit, LoadedStack};
 use crate::config::settings::{CapacitySettings, Labels, Returning};
 use crate::fleet::placement::{
-    Ask, HostRoom, HostSight, Mode, Placement, ReplicaKey, Resources, Seat, Seen, World, capacity,
-    place, sight,
+    Ask, Constraint, HostRoom, HostSight, Mode, Resources, Seen, capacity, sight,
 };
 use crate::fleet::{Orders, TargetName};
-use crate::model::{EngineFacts, HostName, Observed, Replica, StackName, Timestamp};
+use crate::model::{EngineFacts, HostName, Observed, StackName, Timestamp};
 use crate::reconcile::pass::Share;
+use crate::state::{Seating, Sighting};
 
 use crate::clock;
 use crate::reconcile::host::{Host, Link, Ring};
@@ -52,21 +55,11 @@ pub(crate) struct Roster {
 
 #[derive(Debug, Default)]
 pub(crate) struct Inner {
-    asks: Vec<Ask>,
-    /// Stacks whose replicas are spread over hosts, with those hosts.
-    placed: BTreeMap<StackName, BTreeSet<HostName>>,
-    /// What was last seen of each target.
-    seen: BTreeMap<TargetName, Seen>,
-    /// Targets whose host went silent since they were looked at.
-    outdated: BTreeSet<TargetName>,
-    sights: BTreeMap<HostName, HostSight>,
-    stale: bool,
+    seating: Seating,
     /// Counts placements; those who saw something new wait for the next one.
     turn: u64,
+    /// Turns that wait for it.
     awaited: BTreeSet<TargetName>,
-    placement: Arc<Placement>,
-    /// When a silence ends in loss next.
-    until: Option<Timestamp>,
 }
 
 impl Roster {
@@ -76,14 +69,11 @@ impl Roster {
 
     /// A new commit, and what its services ask of placement.
     pub(crate) fn begin(&self, commit: &Commit) {
+        let spread = survey::spread(commit)
+            .map(|stack| (stack.stack.name.clone(), stack.stack.hosts.select(&self.labels)));
+        let (asks, spread) = (survey::asked(commit, &self.labels), spread.collect());
         let mut inner = self.lock();
-        inner.placed.clear();
-        for stack in survey::spread(commit) {
-            let hosts = stack.stack.hosts.select(&self.labels);
-            inner.placed.insert(stack.stack.name.clone(), hosts);
-        }
-        inner.asks = survey::asked(commit, &self.labels);
-        inner.stale = true;
+        inner.seating.apply(Sighting::Asked { asks, spread });
         drop(inner);
         self.changed.notify_one();
     }
@@ -110,23 +100,27 @@ impl Roster {
             self.changed.notify_one();
             // The sender lives as long as the roster does.
             drop(settled.wait_for(|settled| turn < *settled).await);
-            Share::Placed(Arc::clone(&self.lock().placement))
+            Share::Placed(Arc::clone(self.lock().seating.placement()))
         }
     }
 
     /// How many placements there were before the one that what was seen belongs to, or the share that is known already.
     fn noted(&self, target: &TargetName, observed: &Observed) -> Result<u64, Share> {
         let mut inner = self.lock();
-        if inner.placed.is_empty() {
+        if !inner.seating.spreads_any() {
             return Err(Share::Whole);
         }
-        note(&mut inner, target, observed);
-        let Some(hosts) = inner.placed.get(&target.stack) else { return Err(Share::Whole) };
-        if let Some(why) = self.cannot_say(&inner.asks, &target.stack, hosts) {
+        // After a look that tells nothing, what was known holds on.
+        if let Some(seen) = seen_by(observed) {
+            inner.seating.apply(Sighting::Looked { target: target.clone(), seen });
+        }
+        let seating = &inner.seating;
+        let Some(hosts) = seating.hosts_of(&target.stack) else { return Err(Share::Whole) };
+        if let Some(why) = self.cannot_say(seating.asks(), &target.stack, hosts) {
             return Err(Share::Unknown(why));
         }
-        if !inner.stale {
-            return Err(Share::Placed(Arc::clone(&inner.placement)));
+        if !seating.is_stale() {
+            return Err(Share::Placed(Arc::clone(seating.placement())));
         }
         inner.awaited.insert(target.clone());
         Ok(inner.turn)
@@ -154,8 +148,7 @@ impl Roster {
                 let room = room(host);
                 ask.constraints.iter().all(|constraint| constraint.allows(host, &room))
             });
-            let by_platform =
-                ask.constraints.iter().any(|one| one.to_string().contains("platform"));
+            let by_platform = ask.constraints.iter().any(Constraint::asks_for_platform);
             matches!(ask.mode, Mode::Replicated(_)) && (by_platform || candidates.count() > 1)
         })?;
         Some(format!(
@@ -190,10 +183,13 @@ impl Roster {
     /// Makes a placement of all that was noted, and wakes those that it concerns.
     fn place_anew(&self) -> Option<Timestamp> {
         let mut inner = self.lock();
-        let turned =
-            if inner.placed.is_empty() { BTreeSet::new() } else { self.refresh(&mut inner) };
+        let (turned, until) = if inner.seating.spreads_any() {
+            self.refresh(&mut inner.seating)
+        } else {
+            (BTreeSet::new(), None)
+        };
         inner.turn += 1;
-        let (until, turn) = (inner.until, inner.turn);
+        let turn = inner.turn;
         let awaited = std::mem::take(&mut inner.awaited);
         drop(inner);
         self.settled.send_replace(turn);
@@ -205,58 +201,26 @@ impl Roster {
         until
     }
 
-    /// Places anew where something changed, and names the targets whose share changed with it.
-    fn refresh(&self, inner: &mut Inner) -> BTreeSet<TargetName> {
-        let now = clock::now();
+    /// Places anew where something changed, and names the targets whose share changed with it; and when a silence ends in
+    /// loss next.
+    fn refresh(&self, seating: &mut Seating) -> (BTreeSet<TargetName>, Option<Timestamp>) {
         let is_up = |host: &HostName| {
             self.hosts.get(host).is_some_and(|host| matches!(*host.link().borrow(), Link::Up(_)))
         };
-        let silent: BTreeSet<&HostName> = self.hosts.keys().filter(|host| !is_up(host)).collect();
+        let silent: BTreeSet<HostName> =
+            self.hosts.keys().filter(|host| !is_up(host)).cloned().collect();
         if !silent.is_empty() {
-            let outdated = inner.seen.keys().filter(|target| silent.contains(&target.host));
-            inner.outdated = outdated.chain(&inner.outdated).cloned().collect();
+            seating.apply(Sighting::Silent(silent));
         }
-        let (hosts, until) = self.rooms(inner, now);
-        inner.until = until;
-        let sights: BTreeMap<HostName, HostSight> =
-            hosts.iter().map(|(name, room)| (name.clone(), room.sight)).collect();
-        if !inner.stale && sights == inner.sights {
-            return BTreeSet::new();
-        }
-        inner.sights = sights;
-        inner.stale = false;
-        let world = self.world(inner, hosts);
-        let mut placement = place(&world, &inner.asks);
-        placement.coming = coming(&placement, inner);
-        let turned = turned(&inner.placement, &placement, &inner.placed);
-        inner.placement = Arc::new(placement);
-        turned
-    }
-
-    fn world(&self, inner: &Inner, hosts: BTreeMap<HostName, HostRoom>) -> World {
-        let mut world = World { hosts, returning: self.returning, ..World::default() };
-        for (target, seen) in &inner.seen {
-            world.join(&target.stack, &target.host, seen);
-        }
-        // What was given a seat and is not there yet keeps it: whoever makes it may be at it just now.
-        for (key, hosts) in &inner.placement.seats {
-            if !world.seats.contains_key(key) {
-                let promised = hosts.keys().map(|host| Seat {
-                    host: host.clone(),
-                    since: Timestamp::default(),
-                    is_only_made: false,
-                });
-                world.seats.insert(key.clone(), promised.collect());
-            }
-        }
-        world
+        let (rooms, until) = self.rooms(seating, clock::now());
+        (seating.apply(Sighting::Hosts { rooms, returning: self.returning }), until)
     }
 
     /// Of these targets, those of hosts that this daemon keeps and of which nothing is known yet.
     pub(crate) fn unknown(&self, targets: Vec<TargetName>) -> Vec<TargetName> {
         let inner = self.lock();
         let is_unknown = |target: &TargetName| {
-            self.hosts.contains_key(&target.host) && !inner.seen.contains_key(target)
+            self.hosts.contains_key(&target.host) && !inner.seating.has_seen(target)
         };
         targets.into_iter().filter(is_unknown).collect()
     }
@@ -271,8 +235,8 @@ impl Roster {
         let asked = survey::asked(commit, &self.labels);
         let mut survey = {
             let inner = self.lock();
-            let (hosts, _) = self.rooms(&inner, clock::now());
-            Survey::of(self.world(&inner, hosts))
+            let (hosts, _) = self.rooms(&inner.seating, clock::now());
+            Survey::of(inner.seating.world(hosts, self.returning))
         };
         for (target, seen) in looked {
             survey.look(&target.stack, &target.host, seen.as_ref());
@@ -290,9 +254,10 @@ impl Roster {
         survey::spread(commit).map(share).collect()
     }
 
+    /// The hosts as they are now, and when a silence ends in loss next.
     fn rooms(
         &self,
-        inner: &Inner,
+        seating: &Seating,
         now: Timestamp,
     ) -> (BTreeMap<HostName, HostRoom>, Option<Timestamp>) {
         let orders = self.orders.borrow().clone();
@@ -300,19 +265,10 @@ impl Roster {
         let mut rooms = BTreeMap::new();
         for (name, labels) in self.labels.iter() {
             let link = self.hosts.get(name).map(|host| host.link().borrow().clone());
-            let wanted = inner.placed.iter().filter(|(_, hosts)| hosts.contains(name.as_str()));
-            let looked =
-                wanted.map(|(stack, _)| TargetName { stack: stack.clone(), host: name.clone() });
-            let (mut is_whole, mut is_known) = (true, false);
-            for target in looked {
-                let was_seen = inner.seen.contains_key(&target);
-                is_known |= was_seen;
-                is_whole &= was_seen && !inner.outdated.contains(&target);
-            }
             let (facts, seen): (Option<EngineFacts>, HostSight) = match link {
                 // A host of another daemon: only what names decide is placed there.
                 None => (None, HostSight::Seen),
-                Some(Link::Up(engine)) if is_whole => {
+                Some(Link::Up(engine)) if seating.has_seen_all_of(name) => {
                     let closed = orders.brakes.closes(name, now);
                     let seen = if closed { HostSight::Closed } else { HostSight::Seen };
                     (Some(engine.facts()), seen)
@@ -320,7 +276,7 @@ impl Roster {
                 Some(Link::Up(engine)) => (Some(engine.facts()), HostSight::Unseen),
                 Some(Link::Connecting) => (None, sight(false, None, self.started, now, self.grace)),
                 Some(Link::Down { since, .. }) => {
-                    let last = is_known.then_some(since);
+                    let last = seating.has_seen_any_of(name).then_some(since);
                     let seen = sight(false, last, self.started, now, self.grace);
                     if seen != HostSight::Lost {
                         let lost = last.unwrap_or(self.started).plus(self.grace);
@@ -342,89 +298,4 @@ impl Roster {
         }
         (rooms, until)
     }
-}
-
-/// Notes what a look found; after one that tells nothing, what was known holds on.
-fn note(inner: &mut Inner, target: &TargetName, observed: &Observed) {
-    let Some(seen) = seen_by(observed) else { return };
-    let is_news = inner.outdated.remove(target);
-    let known = inner.seen.get(target);
-    if known == Some(&seen) && !is_news {
-        return;
-    }
-    let is_as_placed = known.is_some_and(|it| is_as_placed(it, &seen, target, &inner.placement));
-    inner.stale |= is_news || !is_as_placed;
-    inner.seen.insert(target.clone(), seen);
-}
-
-/// Replicas that somebody has, and that do not serve yet where they were put.
-fn coming(placement: &Placement, inner: &Inner) -> BTreeSet<ReplicaKey> {
-    let mut moved = BTreeSet::new();
-    for (target, seen) in &inner.seen {
-        for (replica, _) in &seen.seats {
-            let key = ReplicaKey { stack: target.stack.clone(), replica: replica.clone() };
-            let hosts = placement.seats.get(&key);
-            if hosts.is_some_and(|hosts| !hosts.contains_key(&target.host)) {
-                moved.insert(key);
-            }
-        }
-    }
-    let serves = |key: &ReplicaKey, host: &HostName| {
-        let target = TargetName { stack: key.stack.clone(), host: host.clone() };
-        inner.seen.get(&target).is_some_and(|seen| seen.serves(&key.replica))
-    };
-    moved.retain(|key| {
-        let hosts = placement.seats.get(key).into_iter().flat_map(BTreeMap::keys);
-        !hosts.into_iter().any(|host| serves(key, host))
-    });
-    moved
-}
-
-/// Whether all that is new is that replicas came where placement put them, and nobody waits for them to: that moves
-/// nobody.
-fn is_as_placed(known: &Seen, seen: &Seen, target: &TargetName, placement: &Placement) -> bool {
-    let is_placed = |replica: &Replica| {
-        let key = ReplicaKey { stack: target.stack.clone(), replica: replica.clone() };
-        let hosts: Option<&BTreeMap<HostName, _>> = placement.seats.get(&key);
-        hosts.is_some_and(|hosts| hosts.contains_key(&target.host))
-    };
-    let is_awaited = |replica: &Replica| {
-        let key = ReplicaKey { stack: target.stack.clone(), replica: replica.clone() };
-        seen.serves(replica) && placement.coming.contains(&key)
-    };
-    known.volumes == seen.volumes
-        && !seen.seats.iter().any(|(replica, _)| is_awaited(replica))
-        && known.seats.iter().all(|(replica, _)| seen.has(replica))
-        && seen.seats.iter().all(|(replica, _)| is_placed(replica))
-}
-
-/// Targets whose share is another one.
-fn turned(
-    before: &Placement,
-    after: &Placement,
-    placed: &BTreeMap<StackName, BTreeSet<HostName>>,
-) -> BTreeSet<TargetName> {
-    let mut turned = BTreeSet::new();
-    let keys: BTreeSet<_> = before.seats.keys().chain(after.seats.keys()).collect();
-    for key in keys {
-        let hosts = |placement: &Placement| -> BTreeSet<HostName> {
-            placement.seats.get(key).into_iter().flat_map(BTreeMap::keys).cloned().collect()
-        };
-        for host in hosts(before).symmetric_difference(&hosts(after)) {
-            turned.insert(TargetName { stack: key.stack.clone(), host: host.clone() });
-        }
-    }
-    let mut stacks: BTreeSet<&StackName> =
-        before.coming.symmetric_difference(&after.coming).map(|key| &key.stack).collect();
-    if before.waiting != after.waiting {
-        let all = before.waiting.iter().chain(&after.waiting).map(|one| &one.replica.stack);
-        stacks.extend(all);
-    }
-    for stack in stacks {
-        for host in placed.get(stack).into_iter().flatten() {
-            turned.insert(TargetName { stack: stack.clone(), host: host.clone() });
-        }
-    }
-    turned.retain(|target| placed.contains_key(&target.stack));
-    turned
 }

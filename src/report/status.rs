@@ -242,21 +242,8 @@ pub fn line(report: &Report) -> String {
 
 fn out_of_sync(report: &Report) -> String {
     let drifts = report.remaining.len();
-    let rollback = report.held().find_map(|held| match &held.why {
-        HeldBecause::RolledBack { reason, error, serves, replica } => {
-            let resource = || held.drift.resource.to_string();
-            Some((
-                replica.as_ref().map_or_else(resource, ToString::to_string),
-                reason,
-                error,
-                serves,
-            ))
-        }
-        _ => None,
-    });
-    if let Some((resource, reason, error, serves)) = rollback {
-        let why = if error.is_empty() { reason.to_string() } else { format!("{reason}: {error}") };
-        return format!("{resource} rolled back, {serves} serves: {why}");
+    if let Some(words) = rolled_back(report) {
+        return words;
     }
     if let Some(service) = report.first_degraded() {
         return format!("degraded: {service}");
@@ -279,6 +266,20 @@ fn out_of_sync(report: &Report) -> String {
         }
         None => format!("{}", report.health),
     }
+}
+
+/// What was taken back, and what serves in its place.
+fn rolled_back(report: &Report) -> Option<String> {
+    report.held().find_map(|held| match &held.why {
+        HeldBecause::RolledBack { reason, error, serves, replica } => {
+            let resource = || held.drift.resource.to_string();
+            let who = replica.as_ref().map_or_else(resource, ToString::to_string);
+            let why =
+                if error.is_empty() { reason.to_string() } else { format!("{reason}: {error}") };
+            Some(format!("{who} rolled back, {serves} serves: {why}"))
+        }
+        _ => None,
+    })
 }
 
 fn count(number: usize, what: &str) -> String {

@@ -7,17 +7,22 @@
 //! *Guarantees.* A view is a function of the record. Changes of different targets may come in any order, and the views are
 //! the same. *Caveats.* What must outlive the process is a [`Recollection`]; whoever keeps it sees to its form.
 
+mod apply;
 mod change;
 mod gates;
+mod lines;
 mod overtaken;
+mod recollection;
 mod record;
+mod seating;
 mod statuses;
 mod unproven;
 
 pub use change::{Change, NewHead, Stirred};
 pub use gates::Gates;
-pub use overtaken::{NotARecollection, Recollection};
+pub use recollection::{NotARecollection, Recollection};
 pub use record::{Doing, TargetRecord};
+pub use seating::{Seating, Sighting};
 pub use statuses::{CommitReport, Known, Look};
 pub use unproven::{SeenUp, Watch};
 

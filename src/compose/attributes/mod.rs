@@ -83,6 +83,9 @@ pub fn all() -> impl Iterator<Item = Attribute> {
 }
 
 /// How a list or a value of a later file meets the one of an earlier file.
+///
+/// The Specification's section "Merge and override" has one rule for mappings, one for lists, and a page of exceptions.
+/// Each exception is one of these, named in the table beside its attribute.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Meeting {
     /// Mappings merge, lists append, the rest is replaced.
@@ -101,6 +104,9 @@ pub(super) enum Meeting {
 }
 
 /// What identifies an item.
+///
+/// The Specification's "unique resources": two mounts of one target, or two ports of one address, are one thing said
+/// twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ItemKey {
     /// Path in the container.
@@ -218,6 +224,8 @@ static ROOT: LazyLock<Shape> = LazyLock::new(|| {
 });
 
 /// Attributes of a service that are not its container's.
+/// They tell how many there are, how they are replaced, or who else there is: a container that runs once before the
+/// start has none of that.
 const NOT_OF_CONTAINER: [&str; 21] = [
     "attach",
     "build",
@@ -322,6 +330,9 @@ impl Shape {
     }
 
     /// Whether it is a mapping of names to scalars that may be written as a list of `NAME=VALUE`.
+    ///
+    /// `environment`, `labels`, `annotations`, `sysctls`, build `args`: the Specification lets each be a mapping or a
+    /// list.
     pub(super) fn is_pairs(&self) -> bool {
         self.kinds.allow(Kinds::LIST)
             && self.kinds.allow(Kinds::MAP)

@@ -33,6 +33,7 @@ pub(in crate::compose) struct DotenvProblem {
 pub(in crate::compose) type Variables = BTreeMap<String, Variable>;
 
 /// What one variable takes beside its text, in a service too: its place there, and where it comes from.
+/// Of `A=1` a million times little is text, and most is the places where it is kept.
 const VARIABLE_BYTES: usize = 448;
 
 /// What reading one line takes, in steps.
@@ -51,6 +52,9 @@ fn charge(budget: &Budget, line: u32, name: &str, value: &str) -> Result<(), Dot
 
 /// Reads an env file (its name and its text) into `variables`. `outside` gives the variables from elsewhere: they come first in
 /// references, and give a value to a name that stands alone.
+///
+/// The rules are those of compose-go's `dotenv` package, and not those of a shell: `export` is passed over, a name may
+/// hold dots and dashes, and what is not quoted ends at ` #`.
 pub(in crate::compose) fn parse<'v>(
     (file, text): (&Arc<str>, &str),
     outside: &dyn Fn(&str) -> Option<&'v str>,
@@ -93,6 +97,9 @@ pub fn variables_of(file: &str, text: &str) -> Result<BTreeMap<String, (String, 
 }
 
 /// Reads an env file of format `raw`: lines `NAME=value`, taken literally.
+///
+/// `format: raw` (Compose Specification, `env_file`) is for values that are full of `$` and quotes, such as hashes of
+/// passwords: they reach the container byte for byte.
 pub(in crate::compose) fn parse_raw<'v>(
     (file, text): (&Arc<str>, &str),
     outside: &dyn Fn(&str) -> Option<&'v str>,
@@ -165,6 +172,8 @@ impl<'t> Parser<'t> {
     }
 
     /// Skips white space and comments; false at the end.
+    ///
+    /// Comments and empty lines may stand between any two variables, and before the first.
     fn skip_to_statement(&mut self) -> bool {
         loop {
             let blank = self.rest.len() - self.rest.trim_start().len();
@@ -240,6 +249,8 @@ impl<'t> Parser<'t> {
     }
 
     /// The text inside quotes; a backslash before the quote takes it literally.
+    ///
+    /// A value in quotes may go over several lines: keys in PEM are written so.
     fn quoted(&mut self, quote: char) -> Result<String, DotenvProblem> {
         let mut text = String::new();
         let mut escaped = false;
@@ -264,6 +275,9 @@ impl<'t> Parser<'t> {
 }
 
 /// Escapes of double quotes. `\$` becomes `$$`, which a template takes for a dollar.
+///
+/// The result goes through the template afterwards, so that a dollar which was escaped has to be doubled to survive
+/// that.
 fn unescape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -299,6 +313,8 @@ fn unescape(text: &str) -> String {
 }
 
 /// Reads `0` and three octal digits; fewer digits stay as they are, without the zero.
+///
+/// A shell's `$'…'` reads octal digits without the zero too; the reference asks for it.
 fn octal<'t>(after: &'t str, out: &mut String) -> &'t str {
     let digits: usize = after.bytes().skip(1).take(3).take_while(u8::is_ascii_digit).count();
     let number = after.get(1..=digits).unwrap_or_default();

@@ -16,6 +16,9 @@ pub(in crate::compose) struct Port {
 }
 
 /// Reads a port. The message says what is wrong with it.
+///
+/// Compose Specification, `ports`, "Short syntax". YAML 1.1 read `56:22` as a number to the base of sixty; that is why
+/// the Specification asks for quotes. Here files are YAML 1.2, and both ways mean the port.
 pub(in crate::compose) fn parse(text: &str) -> Result<Vec<Port>, String> {
     let (spec, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
     let protocol = match protocol {
@@ -65,6 +68,8 @@ fn expand(
 }
 
 /// Address, host port and container port; the address without brackets.
+///
+/// From the right, since an IPv6 address on the left is full of colons: `[::1]:8080:80`.
 fn split(spec: &str) -> Result<(String, &str, &str), String> {
     let Some((before, container)) = spec.rsplit_once(':') else {
         return Ok((String::new(), "", spec));
@@ -79,6 +84,8 @@ fn split(spec: &str) -> Result<(String, &str, &str), String> {
 }
 
 /// An address of the host, IPv6 with or without brackets.
+///
+/// A name is refused as the Engine refuses it: it binds to addresses only.
 fn address(text: &str) -> Result<String, String> {
     if text.is_empty() {
         return Ok(String::new());

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 /// The deepest nesting of `${…}` that is followed.
+/// Each level is a call: a file is to end with a problem and not with the stack.
 const MAX_DEPTH: usize = 32;
 /// The longest text that a template may grow to.
 pub(in crate::compose) const MAX_LENGTH: usize = 1 << 20;
@@ -33,6 +34,9 @@ pub(in crate::compose) struct Filled {
 }
 
 /// Fills in the references of a text.
+///
+/// Compose Specification, "Interpolation". `:-` and `-` differ as in a POSIX shell: with the colon an empty value
+/// counts as none. `$$` is a dollar, and is the only escape.
 pub(in crate::compose) fn fill<'v>(
     template: &str,
     lookup: &dyn Fn(&str) -> Option<&'v str>,
@@ -43,6 +47,8 @@ pub(in crate::compose) fn fill<'v>(
 }
 
 /// The variable whose plain reference (`$NAME`, `${NAME}`) a template begins with.
+///
+/// For paths: what is left of `${DATA}/db` when `DATA` says nothing is `/db`, which is somewhere else entirely.
 pub(in crate::compose) fn begins_with(template: &str) -> Option<&str> {
     let after = template.strip_prefix('$')?;
     let (inside, is_braced) = match after.strip_prefix('{') {
@@ -97,6 +103,9 @@ impl Filler<'_, '_> {
     }
 
     /// `$NAME` or `${NAME}`: the value, or nothing, and then it is noted as unset.
+    ///
+    /// The reference warns and goes on with nothing. Whether that is harmless depends on where it stands, and is judged
+    /// when the whole model is known.
     fn plain(&mut self, name: &str, out: &mut String) {
         match (self.lookup)(name) {
             Some(value) => out.push_str(value),
@@ -107,6 +116,9 @@ impl Filler<'_, '_> {
     }
 
     /// Fills in a reference that begins with `${`, and returns what follows it.
+    ///
+    /// Only the branch that is taken is filled in: the default of a variable that has a value may refer to what does
+    /// not exist.
     fn braced<'t>(
         &mut self,
         reference: &'t str,
@@ -160,6 +172,8 @@ fn is_name_start(c: char) -> bool {
 }
 
 /// How much of a text is a name.
+///
+/// `$HOME-dir` is the variable `HOME` and the text `-dir`; braces say where a name ends.
 fn name_length(text: &str) -> usize {
     text.find(|c: char| c != '_' && !c.is_ascii_alphanumeric()).unwrap_or(text.len())
 }

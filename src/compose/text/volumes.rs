@@ -25,6 +25,9 @@ impl Mount {
 }
 
 /// Reads a mount. The message says what is wrong with it.
+///
+/// Compose Specification, `volumes`, "Short syntax". Options that nobody knows are passed over, as the reference does:
+/// `consistent` and `delegated` once meant something on a Mac.
 pub(in crate::compose) fn parse(text: &str) -> Result<Mount, String> {
     if text.is_empty() {
         return Err("it is empty".to_owned());
@@ -60,6 +63,8 @@ pub(in crate::compose) fn parse(text: &str) -> Result<Mount, String> {
 }
 
 /// Splits at colons, except behind a drive letter.
+///
+/// `C:\data:/data` has three parts to a splitter and two to a person.
 fn sections(text: &str) -> Vec<String> {
     let mut sections = vec![];
     let mut section = String::new();
@@ -75,6 +80,8 @@ fn sections(text: &str) -> Vec<String> {
     sections
 }
 
+/// A name or a path: what begins with `.`, `/` or `~`, or holds a drive letter, is a path; anything else is a volume
+/// that must be declared.
 fn is_file_path(source: &str) -> bool {
     let mut chars = source.chars();
     match (chars.next(), chars.next()) {

@@ -12,6 +12,9 @@ pub(in crate::compose) struct Line {
 /// `\t` as a line's end and a tab) except inside single quotes. `$(…)` and backquotes group without being carried
 /// out. The first operator of a shell (`;`, `&`, `|`, `<`, `>`) that nothing quotes ends the line.
 /// `None` when a quote or a parenthesis is left open or stands alone.
+///
+/// There is no shell in most containers, and none that reads this: `command: a && b` runs `a` alone with the reference
+/// (mattn/go-shellwords), which surprises people, and so is warned of.
 pub(in crate::compose) fn split(line: &str) -> Option<Line> {
     let mut splitter = Splitter::default();
     for c in line.chars() {
@@ -117,6 +120,8 @@ impl Splitter {
     }
 
     /// Before `>`, a word that begins with a digit is taken for a file descriptor and dropped.
+    ///
+    /// As in `2>/dev/null`.
     fn end_line(&mut self, operator: char) {
         if operator == '>' && self.word.starts_with(|c: char| c.is_ascii_digit()) {
             self.has_word = false;

@@ -12,6 +12,7 @@ use crate::compose::text::dotenv::Variables;
 use crate::model::{Diagnostic, Extensions, Location, Origins, Secret, ServiceName};
 
 /// Beyond this many bytes a file is data; what encrypts says so at the beginning or end of much smaller ones.
+/// A model of SOPS keeps its metadata at the end, age and git-crypt their names in the first line.
 const LARGEST: usize = 4 << 20;
 /// Problems that one stack is told of; a wholly encrypted file holds more of one kind.
 const MAX_SAID: usize = 20;
@@ -43,6 +44,9 @@ const ADDRESSES: [&str; 3] = ["op://", "keeper://", "bws://"];
 const PATHS: [&str; 2] = ["vault:", "bao:"];
 
 /// What a value stands for, if it stands for another one.
+///
+/// Only what has the shape of such a value counts: a word that happens to begin with `vault:` and is no path of a
+/// secret is a word.
 pub fn of_value(text: &str) -> Option<Seal> {
     if holds_ciphertext(text) {
         return Some(Seal::Encrypted("ENC[…]"));
@@ -81,6 +85,8 @@ pub(in crate::compose) fn may_hold(bytes: &[u8]) -> bool {
 }
 
 /// What a whole file stands for: one that SOPS, age, Ansible or git-crypt encrypted, or that holds one reference.
+///
+/// Mounted as it is, a service would read ciphertext where it expects a key, and some take whatever bytes they find.
 pub fn of_file(bytes: &[u8]) -> Option<Seal> {
     if let Some(by) = header(bytes) {
         return Some(Seal::Encrypted(by));
@@ -107,6 +113,8 @@ fn header(bytes: &[u8]) -> Option<&'static str> {
 }
 
 /// `ENC[AES256_GCM,data:…]` anywhere, as SOPS and its kin write values; `ENC[…]` as the whole of it.
+///
+/// `ENC[` alone may be part of any text; with the cipher's name behind it, nobody writes it by hand.
 fn holds_ciphertext(text: &str) -> bool {
     let whole = text.trim();
     if whole.starts_with("ENC[") && whole.ends_with(']') {
@@ -122,6 +130,8 @@ fn holds_ciphertext(text: &str) -> bool {
 
 /// SOPS' metadata: a section `sops` with a `mac`, in env files `sops_mac=`.
 /// <https://getsops.io/docs/#important-information-on-types>
+///
+/// Both are asked for: a service may well be called `sops`.
 fn is_sops_file(text: &str) -> bool {
     let key = |name: &str| {
         text.match_indices(name).any(|(at, _)| {
@@ -216,6 +226,8 @@ pub(in crate::compose) fn check(
 }
 
 /// `x-moorline: {encrypted: allow}`: whoever gets it can read it.
+///
+/// Said in the manifest, at the service that can decrypt by itself, and so seen by whoever reviews it.
 pub fn allows(extensions: &Extensions) -> bool {
     let ours = extensions.get("x-moorline").and_then(|ours| ours.get("encrypted"));
     ours.and_then(serde_json::Value::as_str) == Some("allow")

@@ -10,6 +10,7 @@ use super::LoadPurpose;
 use crate::model::{Diagnostic, Location, ServiceName, UnsetPolicy};
 
 /// References that are remembered: what one model may hold of them is bounded like the model itself.
+/// What is beyond is counted and not kept: the first of them stop the deployment anyway.
 const MAX_REFERENCES: usize = 100_000;
 /// Names that one message lists.
 const MAX_NAMED: usize = 12;
@@ -148,6 +149,10 @@ impl Unset {
     }
 
     /// Whether a reference may reach something that runs.
+    ///
+    /// Refusing too much would make half of the public Compose files useless: many name variables in services that a
+    /// profile hides, or in `x-` parts that only other files use. Refusing too little starts a database with an empty
+    /// password.
     fn counts(&self, reference: &Reference, services: Option<&Services<'_>>) -> bool {
         let path = reference.path.as_str();
         if path.starts_with("x-") {
@@ -176,6 +181,8 @@ impl Unset {
     }
 
     /// What is to be said of all of them, once; `services` as far as they are known.
+    ///
+    /// Once and at the end: whether a service runs is known only when files were merged and profiles applied.
     pub(in crate::compose) fn judge(
         &mut self,
         purpose: LoadPurpose,
@@ -240,6 +247,9 @@ fn attribute_of<'r>(
 }
 
 /// Whether an attribute names a path on the host that is mounted.
+///
+/// The source of a bind, and the device of a volume. There a wrong value is no setting but another folder of the host,
+/// perhaps its root.
 pub(in crate::compose) fn is_host_path(path: &str) -> bool {
     let parts: Vec<&str> = path.split('.').collect();
     matches!(
@@ -280,6 +290,9 @@ fn names(group: &[&Reference]) -> String {
 }
 
 /// Advice once; and the first names the others too, for where there is room for one only.
+///
+/// A commit status has room for one line: that line names all variables that are missing, and not the first one only,
+/// which would be mended alone.
 fn refusals(references: Vec<&Reference>) -> Vec<Diagnostic> {
     let groups = groups(references);
     let others = groups.iter().skip(1).take(MAX_NAMED);

@@ -171,10 +171,7 @@ impl FleetReader<'_> {
         if let Some(path) = section.text("directory") {
             stack.directory = directory(section, &path);
         }
-        let prune = section.section("prune");
-        stack.prune.services = prune.flag("services").unwrap_or(stack.prune.services);
-        stack.prune.networks = prune.flag("networks").unwrap_or(stack.prune.networks);
-        stack.prune.volumes = prune.flag("volumes").unwrap_or(stack.prune.volumes);
+        prune(&section.section("prune"), stack);
         match section.flag("adopt") {
             Some(true) => stack.adopt = AdoptPolicy::Adopt,
             Some(false) => stack.adopt = AdoptPolicy::Refuse,
@@ -373,14 +370,12 @@ impl FleetReader<'_> {
             item.note(problem.help("add `for: 4h`"));
         }
         let zone = item.text("zone").unwrap_or_else(|| "UTC".to_owned());
-        let opens = match Cron::parse(&item.text(key)?, &zone) {
-            Ok(opens) => Some(opens),
-            Err(problem) => {
+        let opens = Cron::parse(&item.text(key)?, &zone)
+            .map_err(|problem| {
                 let key = if matches!(problem, CronProblem::Zone(_)) { "zone" } else { key };
                 item.note(item.problem(key, problem.to_string()));
-                None
-            }
-        };
+            })
+            .ok();
         let is_of_the_fleet = !item.path_of("").starts_with("stacks.");
         let (mut stacks, mut hosts) = (Vec::new(), HostSelector::All);
         if is_of_the_fleet {
@@ -513,4 +508,11 @@ fn folders(paths: &BTreeSet<TreePath>) -> BTreeSet<TreePath> {
 
 fn holds_compose_file(paths: &BTreeSet<TreePath>, folder: &TreePath) -> bool {
     COMPOSE_FILES.iter().any(|name| folder.join(name).is_ok_and(|path| paths.contains(&path)))
+}
+
+/// What may be removed once Git asks for it no more.
+fn prune(said: &Section<'_>, stack: &mut Stack) {
+    stack.prune.services = said.flag("services").unwrap_or(stack.prune.services);
+    stack.prune.networks = said.flag("networks").unwrap_or(stack.prune.networks);
+    stack.prune.volumes = said.flag("volumes").unwrap_or(stack.prune.volumes);
 }

@@ -59,6 +59,11 @@ impl Constraint {
         Ok(Self { subject, is_equal, value: value.to_owned(), text })
     }
 
+    /// Whether only the host's Engine can tell if it holds.
+    pub fn asks_for_platform(&self) -> bool {
+        matches!(self.subject, Subject::Os | Subject::Architecture)
+    }
+
     /// Whether it lets a host be used. Values are compared without regard to case, as Swarm does.
     pub fn allows(&self, name: &HostName, host: &HostRoom) -> bool {
         let (os, architecture) = host.platform.split_once('/').unwrap_or((&host.platform, ""));

@@ -49,6 +49,8 @@ impl Planner<'_> {
 }
 
 /// Why the one of two that does not have it is held back.
+///
+/// With the place in the other stack's manifest: two people wrote these lines, and neither has seen the other's.
 fn contested(clash: &Clash, rival: &Claim) -> HeldBecause {
     HeldBecause::Contested {
         what: clash.what.clone(),

@@ -149,13 +149,7 @@ impl Planner<'_> {
                 _ => {}
             }
         }
-        let mut edges = Vec::new();
-        for (wish, node) in &wanted {
-            let holders =
-                freed.iter().filter(|(address, holder)| address == wish && holder != node);
-            edges.extend(holders.map(|(_, holder)| (*node, *holder)));
-        }
-        edges
+        waits(&wanted, &freed)
     }
 
     /// Fixed addresses that a container holds now; one that is yet to be made holds none.
@@ -166,6 +160,16 @@ impl Planner<'_> {
         };
         observed.map(|one| addresses(&one.spec.endpoints)).into_iter().flatten()
     }
+}
+
+/// Who waits for whom: each that wants an address for each that frees it.
+fn waits(wanted: &[(Address, Node)], freed: &[(Address, Node)]) -> Vec<(Node, Node)> {
+    let mut edges = Vec::new();
+    for (wish, node) in wanted {
+        let holders = freed.iter().filter(|(address, holder)| address == wish && holder != node);
+        edges.extend(holders.map(|(_, holder)| (*node, *holder)));
+    }
+    edges
 }
 
 /// A network's name, and an address in it.

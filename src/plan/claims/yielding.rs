@@ -43,6 +43,9 @@ impl Planner<'_> {
     }
 
     /// Which stack waits for which other one's ports, and for which of them.
+    ///
+    /// Known from the commit (who wants what) and from the host (who has it), so that every stack's pass comes to the
+    /// same answer without asking the others.
     fn awaited(&self) -> BTreeMap<(StackName, StackName), BTreeSet<&str>> {
         let input = &self.input;
         let own = input.observed.containers.iter().filter(|container| container.state.is_up());
@@ -96,6 +99,8 @@ impl Planner<'_> {
     }
 
     /// Whether another stack of the commit wants a container's name, which the container is to lose.
+    ///
+    /// A container is not renamed for anybody outside the commit: somebody may know it by its name.
     fn is_wanted_elsewhere(&self, container: &ObservedContainer, replica: &Replica) -> bool {
         let desired = &self.input.desired;
         let taken = matches!(self.name_taken(replica), Some(HeldBecause::NameHeldByStack { .. }));
@@ -109,6 +114,9 @@ impl Planner<'_> {
 
 /// The stack for which this one waits in a circle of which it comes first by name; `None` where it is in no circle, or
 /// another one of the circle is to let go.
+///
+/// Exactly one of them lets go. If all did, each would be down at once; if none did, they would wait for each other for
+/// ever. The first by name is a choice that all passes make alike.
 fn circle_through(
     stack: &StackName,
     awaited: &BTreeMap<(StackName, StackName), BTreeSet<&str>>,

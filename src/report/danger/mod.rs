@@ -107,17 +107,21 @@ fn data_at_risk(report: &Report, plans: &[&Plan], novelty: Novelty) -> Vec<Dange
     let removed = |name: &str| {
         fates.get(&(Sort::Volume, name.to_owned())).is_some_and(|fate| fate.mark().is_some())
     };
-    for drift in &report.found {
-        if let (Resource::Volume(name), Reason::Orphaned) = (&drift.resource, &drift.reason)
-            && !removed(name)
-        {
+    found.extend(left_behind(report, removed));
+    found
+}
+
+/// Volumes that nobody uses any more, and that stay with their data.
+fn left_behind(report: &Report, removed: impl Fn(&str) -> bool) -> impl Iterator<Item = Danger> {
+    report.found.iter().filter_map(move |drift| match (&drift.resource, &drift.reason) {
+        (Resource::Volume(name), Reason::Orphaned) if !removed(name) => {
             let host = &report.target.host;
             let text =
                 format!("volume {name} stays behind on {host} with its data, and nobody uses it");
-            found.push(Danger { risk: Risk::DataLeft, text, origin: drift.origin.clone() });
+            Some(Danger { risk: Risk::DataLeft, text, origin: drift.origin.clone() })
         }
-    }
-    found
+        _ => None,
+    })
 }
 
 /// Rights that containers get which they did not have: all of a new container's, and what changes of one that is there.
@@ -176,16 +180,8 @@ fn held(spec: &ContainerSpec, data: &str) -> Vec<(Risk, String, String)> {
     if host.privileged {
         privileged("privileged", "is privileged: it may do everything on its host".to_owned());
     }
-    for (attribute, mode) in [
-        ("network_mode", &host.network_mode),
-        ("pid", &host.pid_mode),
-        ("ipc", &host.ipc_mode),
-        ("userns_mode", &host.userns_mode),
-        ("uts", &host.uts_mode),
-    ] {
-        if mode == "host" {
-            privileged(attribute, format!("shares its host's {attribute} (`host`)"));
-        }
+    for attribute in shared_with_the_host(host) {
+        privileged(attribute, format!("shares its host's {attribute} (`host`)"));
     }
     for capability in &host.cap_add {
         let plain = capability.trim_start_matches("CAP_");
@@ -202,6 +198,18 @@ fn held(spec: &ContainerSpec, data: &str) -> Vec<(Risk, String, String)> {
     found.extend(mounts(host, data));
     found.extend(ports(host));
     found
+}
+
+/// Attributes by which a container lives in a namespace of its host.
+fn shared_with_the_host(host: &HostConfig) -> impl Iterator<Item = &'static str> {
+    let modes = [
+        ("network_mode", &host.network_mode),
+        ("pid", &host.pid_mode),
+        ("ipc", &host.ipc_mode),
+        ("userns_mode", &host.userns_mode),
+        ("uts", &host.uts_mode),
+    ];
+    modes.into_iter().filter(|(_, mode)| *mode == "host").map(|(attribute, _)| attribute)
 }
 
 fn mounts(host: &HostConfig, data: &str) -> Vec<(Risk, String, String)> {

@@ -7,13 +7,13 @@ use super::{project, rust_files, sources};
 
 /// Lines of a function, from its head to its closing brace: half have at most so many, and 95 of a hundred.
 const FUNCTION_MEDIAN: usize = 9;
-const FUNCTION_P95: usize = 35;
+const FUNCTION_P95: usize = 34;
 /// Lines of a file: half have at most so many.
-const FILE_MEDIAN: usize = 170;
+const FILE_MEDIAN: usize = 155;
 /// Lines of tests, and of the data that they run, for a hundred lines of code.
-const TESTS_TO_CODE: usize = 60;
+const TESTS_TO_CODE: usize = 69;
 /// Lines of comment for a hundred lines, in the rooms whose rules are hard.
-const COMMENTS: &[(&str, usize)] = &[("compose", 8), ("desired", 9), ("drift", 11), ("plan", 9)];
+const COMMENTS: &[(&str, usize)] = &[("compose", 14), ("desired", 15), ("drift", 15), ("plan", 15)];
 
 fn percentile(values: &mut [usize], percent: usize) -> usize {
     values.sort_unstable();
@@ -75,7 +75,7 @@ fn functions_and_files_are_short_comments_and_tests_are_many() {
     }
     let mut suite = Vec::new();
     rust_files(&project().join("tests"), &mut suite);
-    for folder in ["plan", "stories", "manifests", "placement", "comments", "drift"] {
+    for folder in ["plan", "stories", "manifests", "placement", "comments", "drift", "pulls"] {
         all_files(&project().join("tests").join(folder), &mut suite);
     }
     for file in suite {

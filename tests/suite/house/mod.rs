@@ -4,6 +4,7 @@
 
 mod circles;
 mod figures;
+mod homes;
 mod recipes;
 mod words;
 

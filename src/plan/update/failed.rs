@@ -1,6 +1,9 @@
 //! Whether a container did not come up, and how that shows.
 
-use crate::model::{ContainerState, HealthCheckState, ObservedContainer, Reason};
+use crate::model::{
+    ContainerState, Cure, DesiredReplica, DesiredService, Drift, HealthCheckState,
+    ObservedContainer, Reason, Replica, Resource,
+};
 
 /// Words of an Engine that tell of its host, not of what was to be started. It has no code for them.
 const TROUBLES: [&str; 14] = [
@@ -21,6 +24,9 @@ const TROUBLES: [&str; 14] = [
 ];
 
 /// Whether a container is down because of its host: that says nothing of the commit, and is tried again.
+///
+/// These words are compared only here and only to be patient: taken wrongly, an update waits instead of being taken
+/// back, and says why.
 pub(super) fn is_in_trouble(container: &ObservedContainer) -> bool {
     let error = container.error.to_ascii_lowercase();
     !container.state.is_up() && TROUBLES.iter().any(|words| error.contains(words))
@@ -64,4 +70,22 @@ pub(super) fn how_it_failed(failed: &ObservedContainer) -> Reason {
 /// The predecessor to go back to: a running one, else the youngest.
 pub(super) fn best<'o>(olds: &[&'o ObservedContainer]) -> Option<&'o ObservedContainer> {
     olds.iter().copied().max_by_key(|old| (old.state.is_up(), old.started_at, old.created_at))
+}
+
+/// Whether a difference is one of this replica.
+pub(super) fn is_about(drift: &Drift, of: &Replica) -> bool {
+    matches!(&drift.resource, Resource::Replica { replica, .. } if replica == of)
+}
+
+/// What is wrong with a replica's container, as a difference: the reason of what is done about it, or held.
+pub(super) fn replica_drift(
+    service: &DesiredService,
+    desired: &DesiredReplica,
+    container: &ObservedContainer,
+    reason: Reason,
+) -> Drift {
+    let replica = desired.replica.clone();
+    let resource = Resource::Replica { replica, container: Some(container.id.clone()) };
+    let cure = if reason == Reason::Superseded { Cure::Remove } else { Cure::Replace };
+    Drift { resource, reason, cure, origin: service.origin.clone() }
 }

@@ -7,12 +7,14 @@ use crate::model::{
     PathSight, Predecessor, ServiceName, VolumeSpec, image_repository, split_bind,
 };
 
-use super::Planner;
+use crate::plan::Planner;
 
 /// The label under which Compose notes a volume's key in the manifest.
 const VOLUME_KEY: &str = "com.docker.compose.volume";
 
 /// Where the data of something that is missing seems to lie.
+/// The two lead to different advice: data of this stack is found by naming it or its folder, that of a stack that left
+/// by giving the stack its name back, or taking it over.
 enum Elsewhere<'a> {
     /// In another volume or folder of this stack.
     Here(String),
@@ -24,7 +26,10 @@ impl<'a> Planner<'a> {
     /// Why a volume that is missing is not made: a container of its service, or one that went with the same image, has
     /// another volume where this one would be, or had when it was last seen; or one that nobody names any more was made
     /// under the same key. That is how a renamed or moved project, volume, service or stack looks.
-    pub(super) fn would_start_empty(&self, name: &str) -> Option<HeldBecause> {
+    ///
+    /// The Engine makes an empty volume without a word, and the service starts, initialises it, and looks well: the
+    /// first person to notice is a customer. `x-moorline: {start_empty: [KEY]}` says that it is meant so.
+    pub(in crate::plan) fn would_start_empty(&self, name: &str) -> Option<HeldBecause> {
         let desired = self.input.desired;
         let (key, _) = desired.volumes.iter().find(|(_, volume)| volume.spec.name == name)?;
         if desired.start_empty.allows(&[key, name]) {
@@ -47,7 +52,11 @@ impl<'a> Planner<'a> {
 
     /// Why a container cannot be made or started where it is: something that it mounts from the host is not there, and
     /// the Engine would make an empty folder in its place.
-    pub(super) fn state_withheld(&self, replica: &DesiredReplica) -> Option<HeldBecause> {
+    ///
+    /// `Binds` has the Engine make a missing source as a folder of root's (`HostConfig.Binds` in the API's reference).
+    /// A service that wants the file `app.conf` then finds a folder of that name, and each later pass would find it
+    /// there and be content.
+    pub(in crate::plan) fn state_withheld(&self, replica: &DesiredReplica) -> Option<HeldBecause> {
         let name = &replica.replica.service;
         let wanted = self.service(name)?;
         let host = &replica.spec.host;
@@ -67,6 +76,8 @@ impl<'a> Planner<'a> {
         found.or_else(|| self.device_withheld(&replica.spec))
     }
 
+    /// Only what a look said is absent counts. What it could not see is taken for there: the start then fails with the
+    /// Engine's own words, which is better than holding a service for a wrong guess.
     fn is_absent(&self, path: &str) -> bool {
         let desired = self.input.desired;
         let is_bundle = path.strip_prefix(&desired.bundles_folder);
@@ -74,6 +85,9 @@ impl<'a> Planner<'a> {
         !is_bundle && self.input.observed.paths.get(path) == Some(&PathSight::Absent)
     }
 
+    /// The order of the questions is that of certainty. Something that looks like a file is never made as a folder.
+    /// Then comes what is known of data elsewhere, and what is known to have lain here before; a folder that nobody has
+    /// ever seen is made, if the manifest lets the Engine make it.
     fn folder_withheld(
         &self,
         service: (&ServiceName, &DesiredService),
@@ -104,9 +118,12 @@ impl<'a> Planner<'a> {
     }
 
     /// A volume that is bound to a folder or device of the host, which is not there: the start would fail.
+    ///
+    /// The `local` driver mounts when the first container starts, and fails with `no such file or directory`, after the
+    /// predecessor was stopped. Seen before, the predecessor goes on.
     fn device_withheld(&self, spec: &ContainerSpec) -> Option<HeldBecause> {
         let volumes = &self.input.desired.volumes;
-        let mut mounted = super::ground::mounted_volumes(spec)
+        let mut mounted = super::mounted_volumes(spec)
             .filter_map(|name| volumes.values().find(|volume| volume.spec.name == name));
         let device = mounted.find_map(|volume| {
             bound_device(&volume.spec).filter(|device| self.is_absent(device))
@@ -115,6 +132,10 @@ impl<'a> Planner<'a> {
     }
 
     /// Whether a folder of the host was mounted by this stack when it was last seen.
+    ///
+    /// A folder that is gone and had data is a disk that is not mounted after a reboot, more often than a folder that
+    /// somebody removed. An empty folder under its mount point would fill the root disk and hide the real data once the
+    /// disk is back.
     fn held_data(&self, path: &str) -> bool {
         let desired = self.input.desired;
         let remembered = desired.known.own.services.values();
@@ -126,6 +147,7 @@ impl<'a> Planner<'a> {
             })
     }
 
+    /// The message needs both names: what is asked for now, and the stack that had it.
     fn seems_renamed(&self, what: &str, one: &Predecessor) -> HeldBecause {
         HeldBecause::SeemsRenamed {
             what: what.to_owned(),
@@ -165,7 +187,17 @@ impl<'a> Planner<'a> {
         if let Some(here) = seen.or_else(remembered) {
             return Some(Elsewhere::Here(here));
         }
-        desired.known.before.iter().find_map(|one| {
+        self.with_who_was_before((name, wanted), target, is_other)
+    }
+
+    /// The same with a stack that left, or that gave a service to this one.
+    fn with_who_was_before(
+        &self,
+        (name, wanted): (&ServiceName, &DesiredService),
+        target: &str,
+        is_other: impl Fn(&&String) -> bool,
+    ) -> Option<Elsewhere<'a>> {
+        self.input.desired.known.before.iter().find_map(|one| {
             let had = one.state.services.iter().find_map(|(other, state)| {
                 let fits = (other == name && !one.lives) || is_alike(&state.image, wanted);
                 let is_lost = |it: &&String| one.elsewhere.is_some() || is_other(it);
@@ -176,6 +208,8 @@ impl<'a> Planner<'a> {
     }
 
     /// Whether the stack asks for a volume or a folder of the host somewhere.
+    ///
+    /// Two services that swapped their volumes on purpose are no loss of data: both volumes are still named.
     fn is_asked(&self, source: &str) -> bool {
         let desired = self.input.desired;
         let replicas = || desired.services.values().flat_map(|service| service.replicas.values());
@@ -186,6 +220,9 @@ impl<'a> Planner<'a> {
     }
 
     /// A volume of this stack that nobody names any more and that was made under the same key.
+    ///
+    /// Compose notes the key in the manifest as a label (`com.docker.compose.volume`). A project that changes its name
+    /// keeps its keys, so the old volume of the same key is the one that was meant.
     fn left_under(&self, key: &str) -> Option<String> {
         let desired = self.input.desired;
         let mut left = self.input.observed.volumes.iter().filter(|(name, volume)| {
@@ -197,7 +234,10 @@ impl<'a> Planner<'a> {
     }
 
     /// Says where the stack's own folder is, and which line has that in Git.
-    pub(super) fn note_folder(&mut self) {
+    ///
+    /// The folder is read off labels and survives on them alone. With every container of the stack gone, nothing on the
+    /// host says it any more; the line in Git does.
+    pub(in crate::plan) fn note_folder(&mut self) {
         let desired = self.input.desired;
         if desired.folder.is_said || desired.folder.label(&desired.stack).is_none() {
             return;
@@ -214,6 +254,9 @@ impl<'a> Planner<'a> {
 }
 
 /// The folder or device of the host that a volume is bound to (`driver_opts: {o: bind, device: …}`).
+///
+/// Flags are those of mount(8), with commas between: `o: "bind,ro"`. A relative device was made absolute before, and
+/// anything else (`tmpfs`, an NFS export such as `:/exports/data`) is no path of this host.
 pub(crate) fn bound_device(spec: &VolumeSpec) -> Option<&str> {
     let options = &spec.driver_opts;
     let bound = options.get("o").is_some_and(|flags| flags.split(',').any(|flag| flag == "bind"));
@@ -223,6 +266,9 @@ pub(crate) fn bound_device(spec: &VolumeSpec) -> Option<&str> {
 
 /// What a container has mounted, anonymous volumes that its image asked for aside; volumes by the names that the Engine
 /// tells.
+///
+/// The container's own list of mounts is asked as well as its definition: an anonymous volume has its name only
+/// there.
 fn mounted_data(
     container: &ObservedContainer,
     bundles: &str,
@@ -243,6 +289,8 @@ fn target_of<'a>(spec: &'a ContainerSpec, name: &str) -> Option<&'a str> {
 }
 
 /// The folder in which a path lies, when the rest of it is this.
+///
+/// `/srv/shop/data` with `data` below is `/srv/shop`: the value of `directory` that would have led there.
 fn folder_above(path: &str, below: &str) -> Option<String> {
     let folder = if below.is_empty() { Some(path) } else { path.strip_suffix(below) };
     let folder = folder?.trim_end_matches('/');
@@ -250,117 +298,26 @@ fn folder_above(path: &str, below: &str) -> Option<String> {
 }
 
 /// Whether an image is another version of what a service runs.
+///
+/// Without tag and digest: `postgres:15` and `postgres:16` hold the same data, and that is the usual rename. Two
+/// databases of one image in a stack are told apart by their targets and names.
 fn is_alike(image: &str, wanted: &DesiredService) -> bool {
     image_repository(image) == image_repository(wanted.image.as_str())
 }
 
 /// Endings of names that files have and folders do not.
-const FILE_ENDINGS: [&str; 76] = [
-    "acl",
-    "asc",
-    "bak",
-    "bash",
-    "cer",
-    "cfg",
-    "cnf",
-    "conf",
-    "config",
-    "cred",
-    "crt",
-    "cron",
-    "css",
-    "csv",
-    "db",
-    "der",
-    "dump",
-    "env",
-    "gpg",
-    "gz",
-    "hcl",
-    "htm",
-    "html",
-    "htpasswd",
-    "ini",
-    "j2",
-    "jar",
-    "jks",
-    "js",
-    "json",
-    "key",
-    "ldif",
-    "list",
-    "lock",
-    "log",
-    "lua",
-    "map",
-    "md",
-    "p12",
-    "pem",
-    "pfx",
-    "php",
-    "pid",
-    "pl",
-    "plist",
-    "properties",
-    "pub",
-    "py",
-    "rb",
-    "rego",
-    "repo",
-    "rules",
-    "secret",
-    "service",
-    "sh",
-    "sock",
-    "socket",
-    "sql",
-    "sqlite",
-    "sqlite3",
-    "tar",
-    "tf",
-    "tgz",
-    "timer",
-    "tmpl",
-    "toml",
-    "tpl",
-    "ts",
-    "txt",
-    "types",
-    "vcl",
-    "war",
-    "xml",
-    "yaml",
-    "yml",
-    "zip",
-];
+/// From what public Compose files mount. Wrong in one direction only costs a word of the operator, who makes the
+/// folder; wrong in the other makes a folder where a file was meant.
+const FILE_ENDINGS: &str = "\
+    acl asc bak bash cer cfg cnf conf config cred crt cron css csv db der dump env gpg gz hcl htm html \
+    htpasswd ini j2 jar jks js json key ldif list lock log lua map md p12 pem pfx php pid pl plist \
+    properties pub py rb rego repo rules secret service sh sock socket sql sqlite sqlite3 tar tf tgz \
+    timer tmpl toml tpl ts txt types vcl war xml yaml yml zip";
 
 /// Names of files without an ending that services get from a host or from a repository.
-const FILE_NAMES: [&str; 24] = [
-    ".bashrc",
-    ".dockerignore",
-    ".env",
-    ".gitconfig",
-    ".htaccess",
-    ".htpasswd",
-    ".netrc",
-    ".npmrc",
-    ".pgpass",
-    ".profile",
-    "adjtime",
-    "crontab",
-    "fstab",
-    "fuse",
-    "group",
-    "gshadow",
-    "hostname",
-    "hosts",
-    "localtime",
-    "machine-id",
-    "passwd",
-    "shadow",
-    "sudoers",
-    "timezone",
-];
+const FILE_NAMES: &str = "\
+    .bashrc .dockerignore .env .gitconfig .htaccess .htpasswd .netrc .npmrc .pgpass .profile adjtime \
+    crontab fstab fuse group gshadow hostname hosts localtime machine-id passwd shadow sudoers timezone";
 
 /// Whether a path looks as if a file were meant: by its ending, or by a name that only files have. What is taken for a
 /// file and is meant as a folder can be made on the host.
@@ -370,8 +327,8 @@ fn is_file_like(path: &str) -> bool {
     let ending = lower.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()).map(|(_, end)| end);
     // `Caddyfile`, `Corefile`, `Dockerfile`.
     let is_recipe = lower.len() > 4 && lower.ends_with("file") && name != lower;
-    ending.is_some_and(|end| FILE_ENDINGS.contains(&end))
-        || FILE_NAMES.contains(&lower.as_str())
+    ending.is_some_and(|end| FILE_ENDINGS.split(' ').any(|known| known == end))
+        || FILE_NAMES.split(' ').any(|known| known == lower)
         || is_recipe
         || path.starts_with("/dev/")
             && !matches!(name, "shm" | "dri" | "snd" | "input" | "bus" | "mapper" | "disk")

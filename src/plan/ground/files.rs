@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{Action, ContainerHandle, ContainerId, ContainerSpec};
 
-use super::Planner;
-use super::steps::Node;
+use crate::plan::Planner;
+use crate::plan::steps::Node;
 
 /// A bundle's folder, as containers mount it.
 #[derive(Debug, Default)]
@@ -19,7 +19,11 @@ struct Use {
 
 impl Planner<'_> {
     /// Plans the removal of bundles whose last container this plan removes.
-    pub(super) fn remove_files(&mut self) {
+    ///
+    /// A bundle's folder is named by its content, so the next version lies beside this one. It may go when the last
+    /// container that mounts it is removed, and not before: the kernel would keep the files open, but a restart would
+    /// not find them.
+    pub(in crate::plan) fn remove_files(&mut self) {
         let root = self.input.desired.bundles_folder.clone();
         let removals = self.removals();
         let mut going: BTreeMap<String, Use> = BTreeMap::new();
@@ -56,12 +60,14 @@ impl Planner<'_> {
                     "a service may have written to files from Git: if it did, they stay in {folder}"
                 ));
             }
-            let cause = super::Cause { replica: None, ..cause };
+            let cause = crate::plan::Cause { replica: None, ..cause };
             self.drafts.add(Action::RemoveFiles { folder, written }, &cause, removals);
         }
     }
 
     /// The step that removes each observed container, of those that are removed.
+    ///
+    /// As it was planned, not as it was found: what is held stays, and keeps its files.
     fn removals(&self) -> BTreeMap<ContainerId, Node> {
         let removal = |(node, action): (Node, &Action)| match action {
             Action::Remove { container: ContainerHandle::Observed { id, .. }, .. } => {

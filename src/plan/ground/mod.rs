@@ -1,5 +1,11 @@
 //! What containers stand on: images, networks, volumes and files.
 
+mod files;
+mod state;
+mod unused;
+
+pub(crate) use state::bound_device;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -8,24 +14,27 @@ use crate::model::{
     Location, NetworkSpec, Reason, Resource, ServiceName, subnets_meet,
 };
 
-use super::steps::{Cause, Node};
-use super::{Planner, cause};
+use crate::plan::steps::{Cause, Node};
+use crate::plan::{Planner, cause};
 
 /// Steps that prepare what containers stand on.
 #[derive(Debug, Default)]
-pub(super) struct Ground {
+pub(in crate::plan) struct Ground {
     images: BTreeMap<ImageRef, Node>,
     /// By name on the host.
     networks: BTreeMap<String, Node>,
     volumes: BTreeMap<String, Node>,
     bundles: BTreeMap<Digest, Node>,
     /// Networks that are made anew: whoever is attached must let go first. Name to the removing step.
-    pub(super) renewed_networks: BTreeMap<String, Node>,
+    pub(in crate::plan) renewed_networks: BTreeMap<String, Node>,
 }
 
 impl Planner<'_> {
     /// Plans networks and volumes that are missing or changed, and images that are to be pulled or built.
-    pub(super) fn lay_ground(&mut self) {
+    ///
+    /// Ground is laid once and shared: ten services in one network wait for one step. It is planned first, since what
+    /// is held here (a subnet that is taken, a volume that would start empty) holds whoever stands on it.
+    pub(in crate::plan) fn lay_ground(&mut self) {
         self.warn_of_twins();
         let others = std::mem::take(&mut self.others);
         for drift in &others {
@@ -53,7 +62,10 @@ impl Planner<'_> {
     }
 
     /// How the Engine is told a network: by its name, or by the id of the one that counts where several have that name.
-    pub(super) fn address_of_network(&self, name: &str) -> String {
+    ///
+    /// Before API 1.44 names of networks need not be unique (`CheckDuplicate` was a best effort), and two programs
+    /// that make one at the same time end with two. Newer Engines still have those of older days.
+    pub(in crate::plan) fn address_of_network(&self, name: &str) -> String {
         match self.input.observed.networks.get(name) {
             Some(network) if !network.twins.is_empty() => network.id.clone(),
             _ => name.to_owned(),
@@ -61,7 +73,10 @@ impl Planner<'_> {
     }
 
     /// Writes ids in place of names of which the host has several networks: the Engine takes no such name.
-    pub(super) fn tell_twins_apart(&self, spec: &mut ContainerSpec) {
+    ///
+    /// With two of one name, `POST /containers/create` answers that the name is ambiguous (400), and the service cannot
+    /// be made at all.
+    pub(in crate::plan) fn tell_twins_apart(&self, spec: &mut ContainerSpec) {
         let all = &self.input.observed.networks;
         for (name, network) in all.iter().filter(|(_, network)| !network.twins.is_empty()) {
             if spec.host.network_mode == *name {
@@ -74,6 +89,9 @@ impl Planner<'_> {
     }
 
     /// Says which of several networks of one name to remove.
+    ///
+    /// Removing the spare one by ourselves is not ours to do: it may have been made by hand, with a container in it
+    /// that is about to start.
     fn warn_of_twins(&mut self) {
         for (name, network) in &self.input.observed.networks {
             if network.twins.is_empty() {
@@ -145,6 +163,9 @@ impl Planner<'_> {
     }
 
     /// Why a network cannot have its addresses: another one of the host has some of them. Found before anything stops.
+    ///
+    /// The Engine answers `Pool overlaps with other one on this address space` when the network is made; by then the
+    /// containers of the older network have been stopped.
     fn subnet_withheld(&self, spec: &NetworkSpec) -> Option<HeldBecause> {
         let asked = spec.subnets();
         let taken = &self.input.observed.subnets_taken;
@@ -158,6 +179,9 @@ impl Planner<'_> {
     }
 
     /// A container leaves a network that is about to be removed; a running one stops first.
+    ///
+    /// Without its network a running container would go on, unreachable and called healthy: it stops first, and its
+    /// successor comes up in the new one.
     fn let_go(
         &mut self,
         container: &crate::model::ObservedContainer,
@@ -196,6 +220,8 @@ impl Planner<'_> {
     }
 
     /// Pulls or builds a service's image. Services that share a reference share the step.
+    ///
+    /// Before anything stops, whichever service it is for: a registry that does not answer then costs nothing but time.
     fn fetch_image(&mut self, name: &ServiceName, drift: &Drift) {
         let Some(service) = self.service(name) else { return };
         if self.ground.images.contains_key(&service.image) {
@@ -223,7 +249,9 @@ impl Planner<'_> {
     }
 
     /// Whether a service's image cannot be had, so that no container of it can be made.
-    pub(super) fn image_withheld(&self, name: &ServiceName) -> Option<HeldBecause> {
+    ///
+    /// The reason is handed on as it is, so that each replica says why and not merely that the image is missing.
+    pub(in crate::plan) fn image_withheld(&self, name: &ServiceName) -> Option<HeldBecause> {
         self.held
             .iter()
             .find(|held| matches!(&held.drift.resource, Resource::Service(other) if other == name))
@@ -257,7 +285,9 @@ impl Planner<'_> {
     }
 
     /// Whether a network or volume that a replica needs is not there and will not be.
-    pub(super) fn ground_withheld(
+    ///
+    /// Asked before a replica is stopped: one whose successor cannot be made keeps running.
+    pub(in crate::plan) fn ground_withheld(
         &self,
         replica: &crate::model::DesiredReplica,
     ) -> Option<HeldBecause> {
@@ -278,7 +308,7 @@ impl Planner<'_> {
     }
 
     /// All steps that must be done before a container of this specification can be made.
-    pub(super) fn ground_for(
+    pub(in crate::plan) fn ground_for(
         &mut self,
         image: &ImageRef,
         replica: &crate::model::DesiredReplica,
@@ -298,7 +328,7 @@ impl Planner<'_> {
     }
 
     /// The steps that put a replica's files from Git back where they lie.
-    pub(super) fn put_files_back(
+    pub(in crate::plan) fn put_files_back(
         &mut self,
         replica: &crate::model::DesiredReplica,
         origin: Option<&Location>,
@@ -337,6 +367,6 @@ impl Planner<'_> {
 }
 
 /// Names of volumes that a specification mounts.
-pub(super) fn mounted_volumes(spec: &ContainerSpec) -> impl Iterator<Item = &str> {
+pub(in crate::plan) fn mounted_volumes(spec: &ContainerSpec) -> impl Iterator<Item = &str> {
     spec.host.mountings().filter_map(|mounting| mounting.volume())
 }

@@ -4,14 +4,15 @@
 use std::time::Duration;
 
 use crate::model::{
-    ContainerHandle, ContainerSpec, ContainerState, Cure, DesiredReplica, DesiredService, Drift,
-    Mount, ObservedContainer, Reason, Resource, UpdateOrder,
+    ContainerHandle, ContainerState, Cure, DesiredReplica, DesiredService, Drift,
+    ObservedContainer, Reason, Resource, UpdateOrder,
 };
 
-use super::place::handle;
+use super::inheritance::inherit_anonymous_volumes;
 use super::rollout::{Rollout, Successor, TakenOver, monitor, order_of, passing_name};
-use super::steps::{Cause, Node};
-use super::{Planner, cause};
+use crate::plan::place::handle;
+use crate::plan::steps::{Cause, Node};
+use crate::plan::{Planner, cause};
 
 /// A successor, those whose place it takes, and what its start waits for.
 struct Handover<'a> {
@@ -26,7 +27,10 @@ struct Handover<'a> {
 
 impl<'a> Planner<'a> {
     /// Makes a successor under a passing name and lets it take over.
-    pub(super) fn replace(
+    ///
+    /// The Engine takes a name once, so two containers of one replica need two names. `NAME.next` is not one that
+    /// Compose would give, and it is short-lived: a look that finds it knows that a replacement was cut off.
+    pub(in crate::plan) fn replace(
         &mut self,
         service: &'a DesiredService,
         desired: &'a DesiredReplica,
@@ -90,7 +94,10 @@ impl<'a> Planner<'a> {
     }
 
     /// Goes on with a replacement that was cut off: the successor exists already.
-    pub(super) fn finish_replacement(
+    ///
+    /// Nothing is remembered between passes about a replacement: the two containers are there, with their seals, and
+    /// say everything. So a crash of Moorline, of the Engine or of the machine in the middle is just another pass.
+    pub(in crate::plan) fn finish_replacement(
         &mut self,
         service: &'a DesiredService,
         desired: &'a DesiredReplica,
@@ -149,6 +156,9 @@ impl<'a> Planner<'a> {
 
     /// Starts a successor, where it does not run yet, and waits until it is up. A job is not expected to stay up: its
     /// completion is awaited by whoever needs it. Returns the start and the proof.
+    ///
+    /// A successor that runs already is not started again: a pass that was cut off after the start goes on with the
+    /// proof alone.
     fn bring_up(
         &mut self,
         (service, monitor): (&DesiredService, Duration),
@@ -164,39 +174,4 @@ impl<'a> Planner<'a> {
         let after = started.map_or(before, |started| vec![started]);
         (started, Some(self.prove(service, (&new.handle, monitor), cause, after)))
     }
-}
-
-/// A successor mounts its predecessor's anonymous volumes where it would get fresh ones, so that no data is left behind.
-fn inherit_anonymous_volumes(spec: &mut ContainerSpec, old: &ObservedContainer) {
-    for (target, mount) in &old.mounts {
-        let anonymous = mount.kind == "volume" && is_anonymous(&mount.name);
-        let wanted = spec.config.volumes.contains_key(target)
-            || spec.host.mounts.iter().any(|mount| {
-                mount.target == *target && mount.kind == "volume" && mount.source.is_empty()
-            })
-            || old.spec.config.volumes.contains_key(target);
-        let mounted = |mounting: crate::model::Mounting<'_>| {
-            mounting.target == target && !mounting.source.is_empty()
-        };
-        let taken = spec.host.mountings().any(mounted) || spec.host.tmpfs.contains_key(target);
-        if !anonymous || !wanted || taken {
-            continue;
-        }
-        let mounts = &mut spec.host_mut().mounts;
-        match mounts.iter_mut().find(|m| m.target == *target && m.kind == "volume") {
-            Some(existing) => existing.source.clone_from(&mount.name),
-            None => mounts.push(Mount {
-                kind: "volume".to_owned(),
-                source: mount.name.clone(),
-                target: target.clone(),
-                read_only: !mount.writable,
-                ..Mount::default()
-            }),
-        }
-    }
-}
-
-/// The Engine names anonymous volumes with 64 hexadecimal digits.
-fn is_anonymous(name: &str) -> bool {
-    name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
