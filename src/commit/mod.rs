@@ -87,6 +87,8 @@ pub struct Commit {
     pub taken_over: BTreeMap<(StackName, HostName), Vec<Target>>,
     /// What an operator takes down: emptied, and not forgotten.
     pub taken_down: BTreeSet<(StackName, HostName)>,
+    /// Something that it only refers to could not be had, and may be there when it is read again.
+    pub is_awaited: bool,
 }
 
 impl Commit {
@@ -110,6 +112,7 @@ impl Commit {
             heirs: BTreeMap::new(),
             taken_over: BTreeMap::new(),
             taken_down: BTreeSet::new(),
+            is_awaited: false,
         }
     }
 
@@ -149,6 +152,15 @@ impl Commit {
     pub fn opened(&self) -> OpenedFiles {
         let all = self.stacks.values().flat_map(|stack| &stack.opened);
         all.map(|(path, file)| (path.clone(), Arc::clone(file))).collect()
+    }
+
+    /// Whether another commit asks every stack for the same.
+    pub fn asks_the_same(&self, other: &Self) -> bool {
+        let asked = |commit: &Self| -> Vec<(StackName, Digest)> {
+            let stacks = commit.stacks.iter();
+            stacks.map(|(name, loaded)| (name.clone(), loaded.digest.clone())).collect()
+        };
+        asked(self) == asked(other)
     }
 
     /// Whether a target is asked for no more.
@@ -343,6 +355,7 @@ pub async fn read(
             pulled = place.git.pull(place.source, &revision, &selection, stop).await?;
         }
     }
+    commit.is_awaited = pulled.elsewhere.is_awaited;
     beside::see_whole(&mut commit, place.hosts);
     let unread =
         pulled.problems.0.into_iter().filter(|problem| !commit.problems.0.contains(problem));

@@ -94,6 +94,20 @@ impl Loops {
     }
 }
 
+/// Why a commit that is known is read once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Anew {
+    /// A host told what was kept before it.
+    Told,
+    /// It refers to something that could not be had.
+    Awaited,
+}
+
+/// Whether something that the newest commit refers to is still to come.
+fn is_awaited(commits: &watch::Receiver<Option<Arc<Commit>>>) -> bool {
+    commits.borrow().as_ref().is_some_and(|commit| commit.is_awaited)
+}
+
 impl RepositoryLoop {
     /// Follows the branch until `stop`, then waits for its targets.
     pub(crate) async fn run(self, stop: CancellationToken) {
@@ -110,13 +124,13 @@ impl RepositoryLoop {
         let mut round = 0_u64;
         // A host that is heard late may keep what the commit does not ask for any more.
         let mut learned = self.context.data.learned();
-        let mut anew = false;
+        let mut anew = None;
         loop {
             let look = self.look(&commits, &mut loops, anew, stop);
             let wait = match stop.run_until_cancelled(Box::pin(look)).await {
                 None => break,
                 Some(Ok(())) => {
-                    anew = false;
+                    anew = None;
                     self.first_looks.was_read(&self.name);
                     if failures.in_a_row() > 0 {
                         tracing::info!(repository = %self.name, "repository can be read again");
@@ -124,7 +138,9 @@ impl RepositoryLoop {
                     failures.succeeded();
                     self.view.reading(&self.name, None);
                     let seed = schedule::seed(self.name.as_str(), round);
-                    schedule::next_poll(clock::now(), self.interval, seed).since(clock::now())
+                    let poll = schedule::next_poll(clock::now(), self.interval, seed);
+                    let poll = poll.since(clock::now());
+                    if is_awaited(&commits.1) { poll.min(schedule::HELD_LOOK) } else { poll }
                 }
                 Some(Err(error)) => {
                     self.complain(&error, &failures);
@@ -158,9 +174,11 @@ impl RepositoryLoop {
                 () = stop.cancelled() => break,
                 () = self.look_now.notified() => {}
                 () = outside_changes => {}
-                Ok(()) = learned.changed() => anew = true,
+                Ok(()) = learned.changed() => anew = Some(Anew::Told),
                 () = hinted => {}
-                () = tokio::time::sleep(wait) => {}
+                () = tokio::time::sleep(wait) => {
+                    anew = anew.or(is_awaited(&commits.1).then_some(Anew::Awaited));
+                }
             }
         }
         while let Some(ended) = loops.running.join_next().await {
@@ -175,13 +193,13 @@ impl RepositoryLoop {
         receiver.borrow().as_ref().map(|commit| commit.outside.clone())
     }
 
-    /// Looks at the head; reads the commit when it is another one, when what lies outside Git changed, and `anew`, when it
-    /// is known better what was kept before it.
+    /// Looks at the head; reads the commit when it is another one, when what lies outside Git changed, and `anew`, for
+    /// these reasons.
     async fn look(
         &self,
         (sender, receiver): &Commits,
         loops: &mut Loops,
-        anew: bool,
+        anew: Option<Anew>,
         stop: &CancellationToken,
     ) -> Result<(), GitError> {
         let head = self.git.head(&self.source, stop).await?;
@@ -190,7 +208,7 @@ impl RepositoryLoop {
         let is_known = known.as_ref() == Some(&head);
         let is_given_alike =
             Self::outside_known(receiver).as_ref() == Some(&outside.state_now().await);
-        if is_known && is_given_alike && !anew {
+        if is_known && is_given_alike && anew.is_none() {
             return Ok(());
         }
         let place = Place {
@@ -202,7 +220,13 @@ impl RepositoryLoop {
             proposed_for: None,
         };
         let mut commit = commit::read(&place, &Wanted::Revision(head), stop).await?;
-        if is_known && is_given_alike {
+        if is_known && is_given_alike && anew == Some(Anew::Awaited) {
+            let before = receiver.borrow().as_ref().map(Arc::clone);
+            if before.is_some_and(|before| commit.is_awaited && commit.asks_the_same(&before)) {
+                return Ok(());
+            }
+            tracing::info!(repository = %self.name, revision = %commit.revision, "what the commit refers to is there now");
+        } else if is_known && is_given_alike {
             tracing::info!(repository = %self.name, revision = %commit.revision, "a host told of stacks that were not known");
         } else if is_known {
             tracing::info!(repository = %self.name, revision = %commit.revision, "what stacks are given from outside Git changed");

@@ -86,6 +86,11 @@ async fn fetch_objects(
                 put(pulled, &path, [(path.clone(), file)]);
             }
             Err(why) => {
+                let may_come = |address: &Address| match address {
+                    Address::Http(_) | Address::Local(_) => true,
+                    Address::Ssh(_) | Address::Daemon { .. } => false,
+                };
+                pulled.elsewhere.is_awaited |= may_come(source.remote.address());
                 let why = format!("this file of Git LFS cannot be had: {why}");
                 leave_out(pulled, &path, why);
             }
@@ -195,7 +200,10 @@ async fn fetch_submodule(
     let mut found = match pull::pull(git, &own, &wanted, &inner).await {
         Ok(found) => found,
         Err(GitError::Cancelled) => return Err(GitError::Cancelled),
-        Err(error) => return Ok(Err(error.to_string())),
+        Err(error) => {
+            pulled.elsewhere.is_awaited = true;
+            return Ok(Err(error.to_string()));
+        }
     };
     if let Some(problem) = found.problems.first_error() {
         return Ok(Err(problem.message.clone()));
@@ -203,6 +211,7 @@ async fn fetch_submodule(
     if lacks(own.access.further, &found) {
         fetch(git, &own, &inner, &mut found, depth + 1).await?;
     }
+    pulled.elsewhere.is_awaited |= found.elsewhere.is_awaited;
     let outside = |below: &TreePath| path.join(below.as_str()).unwrap_or_else(|_| path.clone());
     let files: Vec<(TreePath, TreeFile)> =
         found.tree.files().map(|(below, file)| (outside(below), file.clone())).collect();

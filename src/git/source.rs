@@ -197,6 +197,9 @@ pub struct Elsewhere {
     pub submodules: BTreeMap<TreePath, Revision>,
     /// `.gitmodules`, where there are submodules.
     pub modules: Vec<u8>,
+    /// Something of it was asked for in vain, and may be there later: a server that was busy, an object that comes after
+    /// its pointer.
+    pub is_awaited: bool,
 }
 
 /// A pointer of Git LFS.

@@ -114,3 +114,31 @@ async fn a_value_that_was_replaced_is_as_secret_as_the_one_that_replaces_it() {
     // Names stay.
     assert!(shown.contains("shop-web-1") && shown.contains("app:v1"), "{shown}");
 }
+
+/// Where a repository keeps an object of Git LFS.
+fn object_file(repository: &std::path::Path, id: &str) -> PathBuf {
+    repository.join("lfs/objects").join(&id[..2]).join(&id[2..4]).join(id)
+}
+
+#[tokio::test]
+async fn an_object_that_comes_after_its_pointer_is_taken_without_another_commit() {
+    let mut harbour = Harbour::new(&["a"]).await;
+    harbour.repository_settings = "    lfs: true\n".to_owned();
+    let content = "what the pointer stands for\n";
+    let id = moorline::model::Digest::of(content.as_bytes()).as_str().to_owned();
+    let pointer = format!(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:{id}\nsize {}\n",
+        content.len()
+    );
+    let web = "services:\n  web:\n    image: app:v1\n    volumes: [\"./big.bin:/big.bin:ro\"]\n";
+    let head = harbour.push(&[("shop/compose.yaml", web), ("shop/big.bin", &pointer)], "the shop");
+    harbour.start();
+    harbour.until_noted(&head, "moorline/shop: error shop/compose.yaml").await;
+    assert!(harbour.containers("a").is_empty());
+    let file = object_file(&harbour.repository.bare(), &id);
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(file, content).unwrap();
+    harbour.until_noted(&head, "moorline: success").await;
+    assert_eq!(harbour.containers("a").len(), 1);
+    harbour.stop().await;
+}
