@@ -127,7 +127,12 @@ impl<'a> Planner<'a> {
     /// Changes come before the start: a container that ends because its memory limit is too small gets the larger one
     /// first. Files from Git are put back before a start as well, since somebody may have removed the folder that the
     /// container mounts.
-    fn mend(&mut self, desired: &DesiredReplica, container: &ObservedContainer, drifts: &[&Drift]) {
+    pub(super) fn mend(
+        &mut self,
+        desired: &DesiredReplica,
+        container: &ObservedContainer,
+        drifts: &[&Drift],
+    ) {
         let mut before: Vec<Node> = Vec::new();
         let mut done = BTreeSet::new();
         for drift in drifts.iter().filter(|drift| affair(drift) == Affair::Change) {

@@ -1,8 +1,8 @@
 //! The way back of an update that failed: for each replica of the service that did not itself fail.
 
 use crate::model::{
-    ContainerState, Cure, DesiredReplica, DesiredService, FailureAction, ObservedContainer, Reason,
-    UpdateOrder, UpdatePolicy,
+    ContainerState, Cure, DesiredReplica, DesiredService, Drift, FailureAction, ObservedContainer,
+    Reason, UpdateOrder, UpdatePolicy,
 };
 use crate::plan::place::handle;
 use crate::plan::steps::Cause;
@@ -49,6 +49,10 @@ impl<'a> Planner<'a> {
         let Some(drift) = asks(Cure::Replace) else { return false };
         self.stands_as_observed(replica, keeper);
         self.hold(drift, setback.why.clone());
+        // What serves is kept as it is, and kept alive.
+        let falls: Vec<&Drift> =
+            drifts.iter().copied().filter(|drift| drift.cure == Cure::Revive).collect();
+        self.mend(desired, keeper, &falls);
         true
     }
 
