@@ -248,6 +248,6 @@ proptest! {
             let seats = placement.seats.iter();
             seats.map(|(key, seats)| (key.clone(), seats.keys().cloned().collect())).collect()
         };
-        prop_assert_eq!(hosts(&seating.placement()), hosts(&before));
+        prop_assert_eq!(hosts(seating.placement()), hosts(&before));
     }
 }

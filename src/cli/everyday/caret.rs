@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
+use crate::drift::is_secret_name;
 use crate::model::{Diagnostic, Diagnostics, Severity};
+use crate::report::mask::{SecretSet, mask_line};
 use crate::report::visible;
 
 /// The longest part of a line that is shown.
@@ -50,7 +52,7 @@ fn told(problem: &Diagnostic, text: Option<&str>) -> String {
 fn line_of(problem: &Diagnostic, text: Option<&str>) -> Option<String> {
     let place = &problem.location;
     let number = usize::try_from(place.line).ok()?.checked_sub(1)?;
-    let line = text?.lines().nth(number)?;
+    let line = text?.lines().nth(number).filter(|line| !may_tell_a_secret(line))?;
     let shown: String = visible::line(line).chars().take(LONGEST).collect();
     let column = usize::try_from(place.column).ok()?.saturating_sub(1);
     if shown.chars().count() < column {
@@ -61,6 +63,17 @@ fn line_of(problem: &Diagnostic, text: Option<&str>) -> Option<String> {
     let blank: String =
         shown.chars().take(column).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
     Some(format!("  {} | {shown}\n  {margin} | {blank}^", place.line))
+}
+
+/// Whether a line may hold what nobody is to read: by a name in it, by what a word looks like, or as the login of an
+/// address. Such a line is not shown; its place is named all the same.
+fn may_tell_a_secret(line: &str) -> bool {
+    let mut words = line.split(|c: char| !(c.is_alphanumeric() || "_-.".contains(c)));
+    let mut addresses = line.split("://").skip(1);
+    words.any(is_secret_name)
+        || addresses
+            .any(|rest| rest.split(['/', ' ', '"', '\'']).next().is_some_and(|it| it.contains('@')))
+        || mask_line(line, &SecretSet::default()) != line
 }
 
 #[cfg(test)]
@@ -75,5 +88,21 @@ mod tests {
         let said = told(&problem, Some("services:\n  imag: x\n"));
         assert!(said.contains("  2 |   imag: x\n    |   ^"), "{said}");
         assert!(said.ends_with("there is `image`"), "{said}");
+    }
+
+    #[test]
+    fn a_line_that_may_tell_a_secret_is_not_shown() {
+        for line in [
+            "url: \"https://bob-word@127.0.0.1/x\"",
+            "url: https://u:p@host/x",
+            "DB_PASSWORD: hunter2",
+            "- API_KEY=abc",
+            "image: ghp_0123456789abcdefghijABCDEFGHIJ",
+        ] {
+            assert!(may_tell_a_secret(line), "{line}");
+        }
+        for line in ["image: app@sha256:00", "  ports: [\"80:80\"]", "url: https://host/a@b"] {
+            assert!(!may_tell_a_secret(line), "{line}");
+        }
     }
 }
