@@ -305,7 +305,11 @@ async fn merge(stage: &Stage, said: &Value) -> String {
     };
     let unnamed = done.iter().filter(|(target, steps)| !steps.is_empty() && !named(target));
     wrong.extend(unnamed.map(|(target, steps)| format!("{target} was not named: {steps:?}")));
-    assert!(wrong.is_empty(), "what was done is not what was said\n{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "what was done is not what was said; the commit says {state} {words}\n{}",
+        wrong.join("\n")
+    );
     let mut told = format!("{state} {words}\n");
     if stage.comment("plan").is_some() {
         stage.until_comment("plan", "The plan as it was before the merge").await;
