@@ -10,6 +10,12 @@ fn web(version: &str) -> String {
     format!("services:\n  web:\n    image: app:{version}\n    restart: always\n")
 }
 
+fn daemon_lock(data: &std::path::Path) -> Option<std::path::PathBuf> {
+    let locks = std::fs::read_dir(data.join("locks")).ok()?;
+    let mut paths = locks.filter_map(|entry| Some(entry.ok()?.path()));
+    paths.find(|path| path.file_stem().is_some_and(|name| name == "daemon"))
+}
+
 fn runs(harbour: &Harbour, version: &str) -> bool {
     let (all, image) = (harbour.hosts["a"].containers(), format!("app:{version}"));
     // While it is replaced, the new one has another name.
@@ -61,7 +67,8 @@ async fn a_folder_that_is_removed_comes_back_and_keeps_a_second_daemon_away() {
     std::fs::remove_dir_all(&data).unwrap();
     recovers(&harbour, "v1").await;
     deploys(&harbour, "v2").await;
-    harbour.until("the folder is there again", |_| data.join("locks").is_dir()).await;
+    // Steps make their own locks' folder at once; the daemon's lock is there once it looked at its folder.
+    harbour.until("its lock is there again", |_| daemon_lock(&data).is_some()).await;
     refuses_a_second(&harbour).await;
     assert!(runs(&harbour, "v2"));
     harbour.stop().await;
