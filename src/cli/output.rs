@@ -258,7 +258,8 @@ pub(super) fn log_to_stderr(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| EnvFilter::new("info,hyper=warn,russh=warn,reqwest=warn"));
     let coloured = matches!(format, LogFormat::Text) && colour();
-    let writer = move || Discreet { coloured };
+    let is_json = matches!(format, LogFormat::Json);
+    let writer = move || Discreet { coloured, is_json };
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     let done = match format {
         // Colours come last: those of others are shown as what they are.
@@ -273,6 +274,7 @@ pub(super) fn log_to_stderr(format: LogFormat) {
 /// Standard error, without secrets. Each write is a whole event.
 struct Discreet {
     coloured: bool,
+    is_json: bool,
 }
 
 /// An event with its level in colour, which stands behind the time.
@@ -292,6 +294,8 @@ impl std::io::Write for Discreet {
         let event = String::from_utf8_lossy(bytes);
         // An event is one line: what it quotes begins no other.
         let inside = event.strip_suffix('\n').unwrap_or(&event).replace('\n', "\\n");
+        // JSON has its own way to write what acts; what it has written so is left as it is.
+        let inside = if self.is_json { visible::json(&inside).into_owned() } else { inside };
         let text = redaction::hushed(&inside);
         let text = self.coloured.then(|| painted(&text)).flatten().unwrap_or(text);
         std::io::stderr().lock().write_all(format!("{text}\n").as_bytes())?;
