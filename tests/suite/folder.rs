@@ -10,7 +10,7 @@ fn web(version: &str) -> String {
     format!("services:\n  web:\n    image: app:{version}\n    restart: always\n")
 }
 
-fn daemon_lock(data: &std::path::Path) -> Option<std::path::PathBuf> {
+fn daemon_lock(data: &Path) -> Option<PathBuf> {
     let locks = std::fs::read_dir(data.join("locks")).ok()?;
     let mut paths = locks.filter_map(|entry| Some(entry.ok()?.path()));
     paths.find(|path| path.file_stem().is_some_and(|name| name == "daemon"))
