@@ -7,8 +7,8 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::support::story;
 use super::support::world::folder;
+use super::support::{golden, story};
 
 /// Stories that are played side by side: most of the time each waits for the other side.
 const SIDE_BY_SIDE: usize = 6;
@@ -42,21 +42,5 @@ async fn every_story_ends_as_it_is_told() {
             (file, text, played.await)
         });
     }
-    let mut wrong = Vec::new();
-    while let Some(ended) = playing.join_next().await {
-        let (file, text, played) = ended.unwrap();
-        match played {
-            Err(panic) => wrong.push(format!("{}: it broke off: {panic}", file.display())),
-            Ok(played) if played == text => {}
-            Ok(played) if std::env::var_os("UPDATE").is_some() => {
-                std::fs::write(&file, played).unwrap()
-            }
-            Ok(played) => {
-                let diff = similar::TextDiff::from_lines(&text, &played);
-                wrong.push(format!("{}\n{}", file.display(), diff.unified_diff()));
-            }
-        }
-    }
-    wrong.sort();
-    assert!(wrong.is_empty(), "\n{}", wrong.join("\n\n"));
+    golden::all_end_as_told(playing).await;
 }

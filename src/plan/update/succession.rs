@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use crate::model::{
-    ContainerHandle, ContainerState, Cure, DesiredReplica, DesiredService, Drift,
-    ObservedContainer, Reason, Resource, UpdateOrder,
+    ContainerHandle, ContainerState, DesiredReplica, DesiredService, Drift, ObservedContainer,
+    Reason, UpdateOrder,
 };
 
+use super::failed::replica_drift;
 use super::inheritance::inherit_anonymous_volumes;
 use super::rollout::{Rollout, Successor, TakenOver, monitor, order_of, passing_name};
 use crate::plan::place::handle;
@@ -105,15 +106,7 @@ impl<'a> Planner<'a> {
         olds: Vec<&'a ObservedContainer>,
         roll: &mut Rollout<'a>,
     ) {
-        let drift = Drift {
-            resource: Resource::Replica {
-                replica: desired.replica.clone(),
-                container: Some(new.id.clone()),
-            },
-            reason: Reason::Superseded,
-            cure: Cure::Remove,
-            origin: service.origin.clone(),
-        };
+        let drift = replica_drift(service, desired, new, Reason::Superseded);
         let Some(started_after) = self.may_start(desired, &drift) else { return };
         let cause = cause(&drift);
         let made = self.complete_made(desired, new, &cause);

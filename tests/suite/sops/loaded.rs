@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use moorline::commit::{self, LoadedStack, Opening};
+use moorline::commit::{self, LoadedStack, Opening, Written};
 use moorline::config::fleet_file::Stack;
 use moorline::model::{
     Digest, EngineFacts, FileMode, Given, HostName, Location, ManifestTree, RepositoryName,
@@ -50,8 +50,8 @@ fn shop() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// What the stack asks of an Engine, as text.
-fn desired(loaded: &LoadedStack) -> moorline::model::Desired {
+/// What is asked of the host of one stack.
+fn written(loaded: &LoadedStack) -> Written {
     let target = Target {
         repository: RepositoryName::parse("fleet").unwrap(),
         stack: StackName::parse("shop").unwrap(),
@@ -59,7 +59,12 @@ fn desired(loaded: &LoadedStack) -> moorline::model::Desired {
     };
     let revision = Revision::parse(&"a".repeat(40)).unwrap();
     let facts = EngineFacts { id: "engine".to_owned(), ..EngineFacts::default() };
-    let written = loaded.write(&target, &revision, "/var/lib/moorline", &facts);
+    loaded.write(&target, &revision, "/var/lib/moorline", &facts)
+}
+
+/// What the stack asks of an Engine.
+fn desired(loaded: &LoadedStack) -> moorline::model::Desired {
+    let written = written(loaded);
     assert!(!written.problems.has_errors(), "{:?}", written.problems);
     Arc::unwrap_or_clone(written.desired.unwrap())
 }
@@ -157,13 +162,7 @@ fn plaintext_is_bound_nowhere_and_stands_in_no_label() {
     let files =
         [("shop/compose.yaml", text(bound)), ("shop/shop.json", read("sealed/age/shop.json"))];
     let loaded = load(&files, &with(&["one.txt"]));
-    let target = Target {
-        repository: RepositoryName::parse("fleet").unwrap(),
-        stack: StackName::parse("shop").unwrap(),
-        host: HostName::parse("local").unwrap(),
-    };
-    let revision = Revision::parse(&"a".repeat(40)).unwrap();
-    let written = loaded.write(&target, &revision, "/var/lib/moorline", &EngineFacts::default());
+    let written = written(&loaded);
     assert!(written.problems.has_errors());
     let labels = "services:\n  web: {image: 'app:v1', label_file: [shop.env]}\n";
     let files =
@@ -178,13 +177,7 @@ fn a_secret_under_a_tmpfs_is_refused() {
     let mut files = shop();
     files[0].1 = text(&compose);
     let loaded = load(&files, &with(&["one.txt"]));
-    let target = Target {
-        repository: RepositoryName::parse("fleet").unwrap(),
-        stack: StackName::parse("shop").unwrap(),
-        host: HostName::parse("local").unwrap(),
-    };
-    let revision = Revision::parse(&"a".repeat(40)).unwrap();
-    let written = loaded.write(&target, &revision, "/var/lib/moorline", &EngineFacts::default());
+    let written = written(&loaded);
     let said = format!("{:?}", written.problems);
     assert!(
         said.contains("under the tmpfs /run") && said.contains("services.web.secrets.0"),

@@ -9,6 +9,7 @@ pub mod fake_forge;
 pub mod foreseen;
 pub mod git_servers;
 pub mod git_world;
+pub mod golden;
 pub mod proxy;
 pub mod real_stack;
 pub mod schema;

@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use crate::forge::daemon::Stage;
 use crate::support::fake_engine::{FakeEngine, Options};
 use crate::support::foreseen::{self, Done};
-use crate::support::{accidents, comes, stays, story};
+use crate::support::{accidents, comes, golden, stays, story};
 
 /// Played side by side: most of the time each waits.
 const SIDE_BY_SIDE: usize = 5;
@@ -394,21 +394,5 @@ async fn every_kind_of_pull_request_is_told_as_it_comes() {
             (file, text, played)
         });
     }
-    let mut wrong = Vec::new();
-    while let Some(ended) = playing.join_next().await {
-        let (file, text, played) = ended.unwrap();
-        match played {
-            Err(panic) => wrong.push(format!("{}: it broke off: {panic}", file.display())),
-            Ok(played) if played == text => {}
-            Ok(played) if std::env::var_os("UPDATE").is_some() => {
-                std::fs::write(&file, played).unwrap();
-            }
-            Ok(played) => {
-                let diff = similar::TextDiff::from_lines(&text, &played);
-                wrong.push(format!("{}\n{}", file.display(), diff.unified_diff()));
-            }
-        }
-    }
-    wrong.sort();
-    assert!(wrong.is_empty(), "\n{}", wrong.join("\n\n"));
+    golden::all_end_as_told(playing).await;
 }
