@@ -261,6 +261,7 @@ pub async fn run(
     tracing::info!("stopping: running steps end, no new one begins");
     let graceful = async {
         while tasks.join_next().await.is_some() {}
+        futures_util::future::join_all(hosts.values().map(|host| host.remember_at_once())).await;
         publishers_stop.cancel();
         while publishers.join_next().await.is_some() {}
     };

@@ -93,3 +93,21 @@ async fn a_host_that_answers_late_is_not_forgotten() {
     harbour.until("and from the right", only_shop_is_left).await;
     harbour.stop().await;
 }
+
+#[tokio::test]
+async fn a_daemon_that_leaves_has_hosts_remember_what_it_knew_last() {
+    let mut harbour = Harbour::new(&["left"]).await;
+    let both = harbour.push(&[("shop/compose.yaml", WEB), ("blog/compose.yaml", WEB)], "both");
+    let knows = |harbour: &Harbour, stack: &str| {
+        let ledgers = harbour.hosts["left"].volume_labels("moorline.ledger.text");
+        ledgers.iter().any(|text| text.contains(&format!("\"{stack}\"")))
+    };
+    harbour.start();
+    harbour.until_noted(&both, "moorline: success").await;
+    harbour.until("the host knows both", |it| knows(it, "shop") && knows(it, "blog")).await;
+    let one = harbour.push_without(&["blog"], "one less");
+    harbour.until("blog is gone", |it| it.containers("left") == ["shop-web-1 running"]).await;
+    harbour.until_noted(&one, "moorline: success").await;
+    harbour.stop().await;
+    assert!(knows(&harbour, "shop") && !knows(&harbour, "blog"));
+}

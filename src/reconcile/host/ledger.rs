@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::time::Duration;
 
+use tokio::sync::Mutex;
+
 use crate::data::folder::DataFolder;
 use crate::docker::{Engine, EngineError};
 use crate::model::{HostName, chain};
@@ -73,20 +75,20 @@ pub(crate) async fn keep(
     engine: &Engine,
     data: &DataFolder,
     host: &HostName,
-    mut known: Known,
+    known: &Mutex<Known>,
 ) -> Infallible {
     let bell = data.ledger_bell(host);
     bell.notify_one();
     loop {
         if tokio::time::timeout(LOOK_EVERY, bell.notified()).await.is_err() {
-            for (key, there) in &mut known {
+            for (key, there) in known.lock().await.iter_mut() {
                 if let Ok(text) = engine.read_ledger(key).await {
                     *there = text;
                 }
             }
         }
         tokio::time::sleep(GATHER).await;
-        if let Err(error) = write(engine, data, host, &mut known).await {
+        if let Err(error) = write(engine, data, host, &mut *known.lock().await).await {
             tracing::debug!(%host, %error, "the host did not take what it is to remember");
             tokio::time::sleep(AGAIN).await;
             bell.notify_one();

@@ -142,6 +142,8 @@ pub struct Host {
     bells: Mutex<BTreeMap<StackName, Vec<Arc<TargetBell>>>>,
     /// Stacks with data that goes once everything on this host is in sync.
     pruners: Mutex<BTreeSet<StackName>>,
+    /// What the host remembers for the data folder.
+    remembers: tokio::sync::Mutex<Known>,
 }
 
 impl Host {
@@ -159,6 +161,7 @@ impl Host {
             doubted: Notify::new(),
             bells: Mutex::new(BTreeMap::new()),
             pruners: Mutex::default(),
+            remembers: tokio::sync::Mutex::default(),
         })
     }
 
@@ -282,7 +285,8 @@ impl Host {
                         let version = &engine.facts().version;
                         self.tell(CommitState::Success, format!("connected: Engine {version}"));
                         self.link.send_replace(Link::Up(engine.clone()));
-                        match stop.run_until_cancelled(self.follow(&engine, known)).await {
+                        *self.remembers.lock().await = known;
+                        match stop.run_until_cancelled(self.follow(&engine)).await {
                             None => return,
                             Some(error) => error,
                         }
@@ -312,10 +316,20 @@ impl Host {
         Ok(known)
     }
 
+    /// Has the host remember what the data folder knows now, for whoever leaves: what is gathered would be lost, and the next
+    /// process would learn of a stack that it is kept although it left.
+    pub(crate) async fn remember_at_once(&self) {
+        let Link::Up(engine) = self.link.borrow().clone() else { return };
+        let known = &mut *self.remembers.lock().await;
+        if let Err(error) = ledger::write(&engine, &self.story, &self.name, known).await {
+            tracing::debug!(host = %self.name, %error, "the host did not take what it is to remember");
+        }
+    }
+
     /// Until the Engine as a whole is out of reach.
-    async fn follow(&self, engine: &Engine, known: Known) -> EngineError {
+    async fn follow(&self, engine: &Engine) -> EngineError {
         tokio::select! {
-            never = ledger::keep(engine, &self.story, &self.name, known) => match never {},
+            never = ledger::keep(engine, &self.story, &self.name, &self.remembers) => match never {},
             error = self.read_events(engine) => error,
             error = self.watch_over(engine) => error,
         }
